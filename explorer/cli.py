@@ -1,0 +1,163 @@
+"""The command line: `python -m explorer train` and `python -m explorer evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from explorer.types import ExplorerError, Preprocessing
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; errors a person can act on are one sentence on stderr and exit code 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        command: int = options.run(options)
+        return command
+    except ExplorerError as error:
+        print(f"explorer: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m explorer", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands.add_parser("train", help="train a standard and a twicing model on the same batches"))
+    _add_evaluate(commands.add_parser("evaluate", help="top-1 and top-5 accuracy of checkpoints"))
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--classes", type=Path, help="class list of Parquet data: index, wnid and name, tab-separated")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_train)
+    parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
+    parser.add_argument("--val", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
+    parser.add_argument("--wnids", help="comma-separated WordNet ids to keep; all by default")
+    parser.add_argument("--source-size", type=int, default=64, help="pixels a side of the training images (64)")
+    parser.add_argument("--architecture", default="deit_tiny_patch8_64")
+    parser.add_argument("--layers", default="1-12", metavar="FIRST-LAST", help="blocks of the twicing model that twice")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--small-epochs", type=int, default=20, help="first epochs at the small size")
+    parser.add_argument("--small-size", type=int, default=32, help="pixels a side in those epochs")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, where the hardware has it")
+    parser.add_argument("--compile", action="store_true", help="torch.compile both models")
+    parser.add_argument("--run-folder", type=Path, required=True, help="state and log of the run; resumes what is there")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the two checkpoints")
+    parser.add_argument("--prefix", required=True, help="first part of the checkpoints' file names")
+    parser.add_argument("--title", required=True, help="name of the standard model on the screen")
+    parser.add_argument("--data-note", required=True, help="what the data is and under which terms")
+    _add_data(parser)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_evaluate)
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
+    parser.add_argument("--source-size", type=int, default=64, help="pixels a side the data is read at (64)")
+    _add_data(parser)
+
+
+def _train(options: argparse.Namespace) -> int:
+    import torch
+
+    from explorer.models import registry
+    from explorer.training import data, run
+
+    row = registry.architecture(options.architecture)
+    first, _, last = options.layers.partition("-")
+    recipe = run.Recipe(
+        architecture=options.architecture,
+        twicing_filter=registry.twicing_in(row.depth, int(first), int(last or first)),
+        epochs=options.epochs,
+        small_epochs=options.small_epochs,
+        small_size=options.small_size,
+        batch_size=options.batch_size,
+        lr=options.lr,
+        seed=options.seed,
+        bf16=options.bf16,
+        compile=options.compile,
+    )
+    source = (options.source_size, options.source_size)
+    preprocessing = Preprocessing(
+        input_size=row.input_size,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        source_size=source if source < row.input_size else None,
+    )
+    device = torch.device(_device(options.device))
+    classes = data.read_classes(options.classes) if options.classes else None
+    wnids = options.wnids.split(",") if options.wnids else None
+    train, validation = (
+        data.load(paths, options.source_size, classes, wnids).to(device) for paths in (options.train, options.val)
+    )
+    print(f"{len(train)} training and {len(validation)} validation images of {len(train.classes)} classes", flush=True)
+    pair = run.PairRun(recipe, train, validation, preprocessing, options.run_folder)
+    for outcome in pair.epochs():
+        print("  ".join(f"{key} {value}" for key, value in outcome.row().items()), flush=True)
+    names = {"standard": options.title, "twicing": f"{options.title}-Twicing"}
+    for path in run.export_pair(
+        pair, options.out, options.prefix, names, options.data_note, _describe(recipe), _revision()
+    ):
+        print(path)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from explorer.models import checkpoints
+    from explorer.training import data
+    from explorer.training.evaluate import accuracy
+
+    classes = data.read_classes(options.classes) if options.classes else None
+    for path in options.checkpoints:
+        model = checkpoints.load(path, _device(options.device))
+        split = data.load(options.data, options.source_size, classes, model.card.wnids)
+        if tuple(c.wnid for c in split.classes) != model.card.wnids:
+            raise ExplorerError(f"The classes of the data are not the {len(model.card.wnids)} classes of {path.name}.")
+        device = next(model.module.parameters()).device
+        reached = accuracy(model.module, split.to(device), model.card.preprocessing)
+        low, high = reached.interval(reached.top1)
+        print(
+            f"{model.card.name}: top-1 {100 * reached.top1:.2f}% (95% interval {100 * low:.1f} to {100 * high:.1f}), "
+            f"top-5 {100 * reached.top5:.2f}%, {reached.count} images, chance {100 / len(split.classes):.1f}%"
+        )
+    return 0
+
+
+def _device(choice: str) -> str:
+    import torch
+
+    if choice != "auto":
+        return choice
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _describe(recipe: object) -> str:
+    return ", ".join(f"{key} {value}" for key, value in vars(recipe).items() if key != "twicing_filter")
+
+
+def _revision() -> str:
+    """The git revision of the code, with a + when the working tree differs from it."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

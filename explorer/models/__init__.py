@@ -1,0 +1,6 @@
+"""Models: timm vision transformers whose attention is filtered, and their weights on disk."""
+
+from explorer.models.checkpoints import LoadedModel, load, with_filter
+from explorer.models.registry import ARCHITECTURES, create, twicing_in, uniform_filter
+
+__all__ = ["ARCHITECTURES", "LoadedModel", "create", "load", "twicing_in", "uniform_filter", "with_filter"]

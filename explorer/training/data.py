@@ -1,0 +1,118 @@
+"""Labelled images in memory as uint8, from image-label Parquet files or a folder with one sub-folder per class."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Int64, UInt8
+from PIL import Image
+from torch import Tensor
+
+from explorer.types import ExplorerError
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+
+@dataclass(frozen=True)
+class ClassName:
+    """A class of the data: its WordNet id and its English name."""
+
+    wnid: str
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """All images of one split on one device, square, with labels that index `classes`."""
+
+    images: UInt8[Tensor, "image 3 height width"]
+    labels: Int64[Tensor, " image"]
+    classes: tuple[ClassName, ...]
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def to(self, device: torch.device) -> Dataset:
+        return Dataset(self.images.to(device), self.labels.to(device), self.classes)
+
+
+def read_classes(path: Path) -> tuple[ClassName, ...]:
+    """Reads `index <tab> wnid <tab> name, synonyms` lines; the first name is kept."""
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if any(len(row) < 3 for row in rows):
+        raise ExplorerError(f"{path.name} needs lines of index, wnid and name separated by tabs.")
+    return tuple(ClassName(row[1], row[2].split(",")[0].strip()) for row in rows)
+
+
+def select(classes: Sequence[ClassName], wnids: Iterable[str] | None) -> tuple[int, ...]:
+    """Indices into `classes` of the chosen WordNet ids, in the order of `classes`; all of them for `None`."""
+    if wnids is None:
+        return tuple(range(len(classes)))
+    wanted = set(wnids)
+    unknown = sorted(wanted - {c.wnid for c in classes})
+    if unknown:
+        raise ExplorerError(f"The data has no classes called {', '.join(unknown)}.")
+    return tuple(i for i, c in enumerate(classes) if c.wnid in wanted)
+
+
+def from_parquet(paths: Sequence[Path], classes: Sequence[ClassName], keep: Sequence[int], size: int) -> Dataset:
+    """Reads Parquet files with the columns `image` (encoded bytes) and `label` (index into `classes`)."""
+    new_label = {old: new for new, old in enumerate(keep)}
+    pixels: list[np.ndarray] = []
+    labels: list[int] = []
+    for path in paths:
+        table = pq.read_table(path, columns=["image", "label"])
+        for encoded, label in zip(table["image"], table["label"].to_pylist(), strict=True):
+            if label in new_label:
+                pixels.append(_square(Image.open(io.BytesIO(encoded.as_py())), size))
+                labels.append(new_label[label])
+    return _dataset(pixels, labels, [classes[i] for i in keep])
+
+
+def from_folder(folder: Path, size: int) -> Dataset:
+    """Reads `folder/<class>/*.jpg` and the like; the folder's name is both the class's id and its name."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    pixels: list[np.ndarray] = []
+    labels: list[int] = []
+    for label, name in enumerate(names):
+        for path in sorted((folder / name).rglob("*")):
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                pixels.append(_square(Image.open(path), size))
+                labels.append(label)
+    return _dataset(pixels, labels, [ClassName(name, name) for name in names])
+
+
+def load(
+    paths: Sequence[Path], size: int, classes: tuple[ClassName, ...] | None = None, wnids: Sequence[str] | None = None
+) -> Dataset:
+    """Reads a split from Parquet files (which need `classes`) or from one image folder."""
+    if len(paths) == 1 and paths[0].is_dir():
+        return from_folder(paths[0], size)
+    if classes is None:
+        raise ExplorerError("Parquet data needs a class list (index, wnid, name); none was given.")
+    return from_parquet(paths, classes, select(classes, wnids), size)
+
+
+def _square(image: Image.Image, size: int) -> np.ndarray:
+    """RGB, shorter side to `size`, centre crop."""
+    rgb = image.convert("RGB")
+    if rgb.size != (size, size):
+        scale = size / min(rgb.size)
+        width, height = (max(size, round(side * scale)) for side in rgb.size)
+        rgb = rgb.resize((width, height), Image.Resampling.BICUBIC)
+        left, top = (width - size) // 2, (height - size) // 2
+        rgb = rgb.crop((left, top, left + size, top + size))
+    return np.asarray(rgb)
+
+
+def _dataset(pixels: list[np.ndarray], labels: list[int], classes: Sequence[ClassName]) -> Dataset:
+    if not pixels:
+        raise ExplorerError("The data holds no image of the chosen classes.")
+    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
+    return Dataset(images, torch.tensor(labels, dtype=torch.int64), tuple(classes))

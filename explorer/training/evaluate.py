@@ -1,0 +1,71 @@
+"""Top-1 and top-5 accuracy of a model on labelled images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from explorer.training.data import Dataset
+from explorer.types import Preprocessing
+
+_Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Shares of `count` images whose label is the first, or among the first five, of the predictions."""
+
+    top1: float
+    top5: float
+    count: int
+
+    def interval(self, share: float) -> tuple[float, float]:
+        """Wilson's 95% interval of a share of `count` images."""
+        n, z = self.count, _Z95
+        centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+        half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        return centre - half, centre + half
+
+
+def normalise(
+    pixels: Float[Tensor, "batch 3 height width"], preprocessing: Preprocessing
+) -> Float[Tensor, "batch 3 height width"]:
+    """Pixels in [0, 1] to what the model expects."""
+    mean, std = (
+        torch.tensor(values, device=pixels.device).view(1, 3, 1, 1)
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (pixels - mean) / std
+
+
+def resized(images: UInt8[Tensor, "batch 3 _ _"], size: tuple[int, int]) -> Float[Tensor, "batch 3 height width"]:
+    """Pixels in [0, 1] at the model's input size (bicubic, antialiased where it shrinks)."""
+    pixels = images.float().div_(255.0)
+    if tuple(pixels.shape[-2:]) == size:
+        return pixels
+    return F.interpolate(pixels, size=size, mode="bicubic", antialias=True, align_corners=False).clamp_(0, 1)
+
+
+@torch.inference_mode()
+def accuracy(model: nn.Module, data: Dataset, preprocessing: Preprocessing, batch_size: int = 250) -> Accuracy:
+    """Evaluates in batches, in the model's current mode set to `eval` for the time being."""
+    was_training = model.training
+    model.eval()
+    first = among = 0
+    try:
+        for start in range(0, len(data), batch_size):
+            chosen = slice(start, start + batch_size)
+            pixels = resized(data.images[chosen], preprocessing.input_size)
+            logits: Tensor = model(normalise(pixels, preprocessing))
+            best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+            hits = best == data.labels[chosen, None]
+            first += int(hits[:, 0].sum())
+            among += int(hits.any(dim=1).sum())
+    finally:
+        model.train(was_training)
+    return Accuracy(first / len(data), among / len(data), len(data))

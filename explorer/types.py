@@ -1,0 +1,151 @@
+"""Frozen records that travel between the parts of the package, and the axis vocabulary.
+
+Axis names used in annotations everywhere (one meaning each):
+
+| name          | meaning                                                            |
+|---------------|--------------------------------------------------------------------|
+| `layer`       | transformer block, 0-based in code, 1-based in what people read    |
+| `layer+1`     | the embedding followed by the output of every block                |
+| `head`        | attention head                                                     |
+| `query`/`key` | token as row / column of an attention matrix                       |
+| `token`       | any token: prefix tokens (CLS, ...) first, then patches row by row |
+| `patch`       | patch tokens only, row by row                                      |
+| `channel`     | channel of one head                                                |
+| `dim`         | channel of the residual stream                                     |
+
+Sizes are always `(height, width)`. This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+Size = tuple[int, int]
+"""`(height, width)`."""
+
+Filter = tuple[float, ...]
+"""The coefficient `a` of `p_a(A) = a A + (1 - a) A^2` of every block: 1 is standard, 2 is twicing."""
+
+STANDARD = 1.0
+TWICING = 2.0
+
+
+class ExplorerError(Exception):
+    """Something a person can act on. The message is one sentence: what was expected, what came."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageInput:
+    """A decoded image: upright RGB pixels and the SHA-256 of the bytes it came from."""
+
+    digest: str
+    rgb: UInt8[np.ndarray, "height width 3"]
+    notes: tuple[str, ...] = ()
+    """What was done to the picture that its owner may not expect, one sentence each."""
+
+    @property
+    def size(self) -> Size:
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a checkpoint wants its pixels.
+
+    `source_size` is the size of the images the weights were trained on, where that was smaller than
+    the input: the picture passes through it, so that the model sees the blur it knows.
+    """
+
+    input_size: Size
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop_pct: float = 1.0
+    source_size: Size | None = None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is declared about a set of weights; twicing adds no parameters, so nothing here can be read off them."""
+
+    name: str
+    architecture: str
+    filter: Filter
+    trained_filter: Filter
+    classes: tuple[str, ...]
+    wnids: tuple[str, ...]
+    preprocessing: Preprocessing
+    recipe: str
+    data: str
+    top1: float | None
+    """Top-1 accuracy on the validation images, in percent."""
+    git_revision: str
+    digest: str
+    """SHA-256 of the checkpoint file."""
+
+    @property
+    def is_counterfactual(self) -> bool:
+        """True when the operator was swapped on weights that were trained with another one."""
+        return self.filter != self.trained_filter
+
+    @property
+    def is_standard(self) -> bool:
+        return all(a == STANDARD for a in self.filter)
+
+    @property
+    def key(self) -> str:
+        """Identity of what is computed: the weights and the filter put on them."""
+        return f"{self.digest}:{','.join(f'{a:g}' for a in self.filter)}"
+
+    def with_filter(self, filter: Filter) -> ModelCard:
+        """The same weights under another filter, declared as such."""
+        if len(filter) != len(self.filter):
+            raise ExplorerError(
+                f"A filter needs one coefficient for each of the {len(self.filter)} blocks; {len(filter)} came."
+            )
+        return replace(self, filter=filter)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What one forward pass leaves behind that cannot be derived; everything else is a measure of it.
+
+    Owns its memory and is never written again. Tensors stay on the device that made them.
+    """
+
+    attention: Float[Tensor, "layer head query key"]
+    values: Float[Tensor, "layer head token channel"]
+    tokens: Float[Tensor, "layer+1 token dim"]
+    logits: Float[Tensor, " class"]
+    grid: Size
+    prefix: int
+    """Number of prefix tokens (CLS, distillation, registers), which come before the patches."""
+    filter: Filter
+
+    @property
+    def depth(self) -> int:
+        return self.attention.shape[0]
+
+    @property
+    def heads(self) -> int:
+        return self.attention.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        tensors = (self.attention, self.values, self.tokens, self.logits)
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The same image through both models."""
+
+    baseline: Trace
+    twicing: Trace
+
+    def __iter__(self) -> Iterator[Trace]:
+        return iter((self.baseline, self.twicing))
