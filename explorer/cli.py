@@ -40,7 +40,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_train)
-    parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
+    parser.add_argument(
+        "--train", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder"
+    )
     parser.add_argument("--val", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
     parser.add_argument("--wnids", help="comma-separated WordNet ids to keep; all by default")
     parser.add_argument("--source-size", type=int, default=64, help="pixels a side of the training images (64)")
@@ -54,7 +56,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, where the hardware has it")
     parser.add_argument("--compile", action="store_true", help="torch.compile both models")
-    parser.add_argument("--run-folder", type=Path, required=True, help="state and log of the run; resumes what is there")
+    parser.add_argument(
+        "--run-folder", type=Path, required=True, help="state and log of the run; resumes what is there"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the two checkpoints")
     parser.add_argument("--prefix", required=True, help="first part of the checkpoints' file names")
     parser.add_argument("--title", required=True, help="name of the standard model on the screen")

@@ -6,10 +6,12 @@ parameters, so state dicts of both are interchangeable: which filter belongs to 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from timm.layers import Attention
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor
 
 from explorer import operators
@@ -57,16 +59,31 @@ def project(attn: Attention, u: Heads) -> Stream:
     return projected
 
 
+def blocks_of(model: VisionTransformer) -> list[Block]:
+    """The transformer blocks, typed."""
+    return [cast(Block, block) for block in model.blocks]
+
+
+def attention_of(block: Block) -> FilteredAttention:
+    """The attention of a block of a model built by `registry.create`.
+
+    Raises `ExplorerError` for any other attention.
+    """
+    if not isinstance(block.attn, FilteredAttention):
+        raise ExplorerError(f"Expected a filtered attention; {type(block.attn).__name__} came.")
+    return block.attn
+
+
 def set_filter(model: VisionTransformer, filter: Filter) -> None:
     """Declares the coefficient `a` of every block of a model built by `registry.create`."""
     if len(filter) != len(model.blocks):
         raise ExplorerError(
             f"A filter needs one coefficient for each of the {len(model.blocks)} blocks; {len(filter)} came."
         )
-    for block, a in zip(model.blocks, filter, strict=True):
-        block.attn.a = float(a)
+    for block, a in zip(blocks_of(model), filter, strict=True):
+        attention_of(block).a = float(a)
 
 
 def get_filter(model: VisionTransformer) -> Filter:
     """The coefficient `a` of every block."""
-    return tuple(float(block.attn.a) for block in model.blocks)
+    return tuple(attention_of(block).a for block in blocks_of(model))

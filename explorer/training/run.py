@@ -14,7 +14,7 @@ import copy
 import csv
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
     schedule: CosineLRScheduler
     ema: ModelEmaV3
-    forward: nn.Module
+    forward: Callable[[Tensor], Tensor]
 
     def step(self, images: Tensor, target: Tensor, recipe: Recipe, update: int) -> Tensor:
         """One update; returns the loss without waiting for it."""
@@ -201,7 +201,7 @@ class PairRun:
                 warmup_lr_init=recipe.lr / 1000,
                 t_in_epochs=False,
             )
-            forward: nn.Module = torch.compile(model) if recipe.compile else model  # type: ignore[assignment]
+            forward: Callable[[Tensor], Tensor] = torch.compile(model) if recipe.compile else model
             ema = ModelEmaV3(model, decay=recipe.ema_decay, use_warmup=True)
             learners[variant] = Learner(model, optimizer, schedule, ema, forward)
         return learners
@@ -283,5 +283,3 @@ def export_pair(
     log = folder / f"{prefix}-log.csv"
     checkpoints.write_atomically(log, run.log())
     return [*written, log]
-
-

@@ -1,0 +1,317 @@
+"""The bytes of an image file -> upright RGB pixels, and the views of them that models and people see.
+
+Every file is somebody else's: `decode` reads the header before it allocates, opens seven formats and no other,
+and lets nothing but `ImageError` out. This module knows nothing of models beyond their `Preprocessing`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
+
+import numpy as np
+import torch
+from jaxtyping import Float, Num, UInt8
+from PIL import Image
+from torch import Tensor
+
+from explorer.types import ExplorerError, ImageInput, Preprocessing, Size
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+MAX_ASPECT = 20
+MAX_PIXELS = 40_000_000
+"""Limit on what is decoded in full; a JPEG that decodes row by row counts with its reduced size."""
+MAX_STREAMED_PIXELS = 80_000_000
+"""Limit on the header of such a JPEG, below the size at which Pillow starts to warn."""
+MAX_SCANS = 100
+"""A progressive JPEG repaints the whole picture in every scan; cameras and tools write about ten."""
+MAX_SHORT_SIDE = 1024
+"""Pixels are kept with their shorter side at most this long: no view of them needs more."""
+
+_EXPECTED = "An image file (JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF) was expected"
+_OURS = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"BM", "BMP"),
+)
+_FOREIGN = (
+    (b"%PDF", "a PDF document"),
+    (b"PK", "a ZIP archive or an Office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"%!PS", "a PostScript drawing"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\0\0\1\0", "an icon file"),
+    (b"\0\0\0\x0cjP", "a JPEG 2000 image"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\0\0\0\x0cJXL", "a JPEG XL image"),
+)
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_TIFF_BITS_PER_SAMPLE = 258
+
+
+class ImageError(ExplorerError):
+    """A file that is not a usable image, or pixels of the wrong shape."""
+
+
+def decode(data: bytes) -> ImageInput:
+    """Upright RGB pixels of the first picture in a file, its shorter side at most 1024 px.
+
+    Colour profiles are ignored; 16 bits map `0..65535` to `0..255`, floats their finite range; transparency is
+    laid on white. Raises `ImageError`, and nothing else, for whatever is not such a file.
+    """
+    try:
+        rgb, notes = _read(data)
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(_too_large("far more")) from error
+    except MemoryError as error:
+        raise ImageError("An image that fits into memory was expected; this one does not fit.") from error
+    except Exception as error:  # Pillow's readers raise nearly every kind: SyntaxError, struct.error, KeyError, ...
+        raise ImageError(_what_came(data)) from error
+    return ImageInput(hashlib.sha256(data).hexdigest(), rgb, notes)
+
+
+def model_view(rgb: UInt8[np.ndarray, "height width 3"], preprocessing: Preprocessing) -> UInt8[np.ndarray, "_ _ 3"]:
+    """The pixels the model sees, at `input_size`: shorter side to `floor(size / crop_pct)`, then the centre.
+
+    Bit for bit what timm's evaluation transform gives with bicubic interpolation; with a `source_size` that is done
+    at the source size, whose result is then resized to `input_size`.
+    """
+    target = preprocessing.source_size or preprocessing.input_size
+    (height, width), (top, left) = _placement((rgb.shape[0], rgb.shape[1]), target, preprocessing.crop_pct)
+    image = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC)
+    image = image.crop((left, top, left + target[1], top + target[0]))
+    return _pixels(_resized(image, preprocessing.input_size))
+
+
+def sharp_view(
+    rgb: UInt8[np.ndarray, "height width 3"], preprocessing: Preprocessing, side: int = 448
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    """The region of `model_view` for people: `side` px high, with the aspect of `input_size`.
+
+    Never passes through the source size; the region is exact to a fraction of a pixel of the photograph, so that a
+    map drawn on the model's grid lines up with it.
+    """
+    target = preprocessing.source_size or preprocessing.input_size
+    size = rgb.shape[0], rgb.shape[1]
+    (height, width), (top, left) = _placement(size, target, preprocessing.crop_pct)
+    down, across = size[0] / height, size[1] / width  # pixels of the photograph per pixel of the resized one
+    box = (
+        max(left * across, 0.0),
+        max(top * down, 0.0),
+        min((left + target[1]) * across, size[1]),
+        min((top + target[0]) * down, size[0]),
+    )
+    shape = max(1, round(side * preprocessing.input_size[1] / preprocessing.input_size[0])), side
+    return _pixels(Image.fromarray(rgb).resize(shape, Image.Resampling.BICUBIC, box=box))
+
+
+def batch(
+    views: Sequence[UInt8[np.ndarray, "height width 3"]], preprocessing: Preprocessing
+) -> Float[Tensor, "image 3 height width"]:
+    """`(x / 255 - mean) / std` of model views, as a model takes them (timm's `ToTensor` and `Normalize`).
+
+    Raises `ImageError` when there is no view, or one that is not uint8 of `input_size`.
+    """
+    expected = (*preprocessing.input_size, 3)
+    for view in views:
+        if view.shape != expected or view.dtype != np.uint8:
+            raise ImageError(f"Views of shape {expected} in uint8 were expected; {view.shape} in {view.dtype} came.")
+    if not views:
+        raise ImageError("At least one view was expected; none came.")
+    pixels = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).contiguous().float().div_(255.0)
+    mean, std = (torch.tensor(stat).view(3, 1, 1) for stat in (preprocessing.mean, preprocessing.std))
+    return pixels.sub_(mean).div_(std)
+
+
+def _placement(size: Size, target: Size, crop_pct: float) -> tuple[Size, tuple[int, int]]:
+    """Size to which timm resizes before it crops `target`, and `(top, left)` of the crop.
+
+    torchvision cuts the longer side down for a square target, timm's `ResizeKeepRatio` rounds for any other.
+    """
+    (height, width), goal = size, tuple(math.floor(length / crop_pct) for length in target)
+    if goal[0] == goal[1]:
+        short = min(size)
+        resized = int(goal[0] * height / short), int(goal[0] * width / short)
+    else:
+        ratio = min(height / goal[0], width / goal[1])
+        resized = round(height / ratio), round(width / ratio)
+    return resized, (int(round((resized[0] - target[0]) / 2.0)), int(round((resized[1] - target[1]) / 2.0)))
+
+
+def _read(data: bytes) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
+    image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
+    _check_header(image, data)
+    notes = []
+    with suppress(Exception):  # a broken second picture is no reason to refuse the first
+        if getattr(image, "is_animated", False):
+            notes.append("The file holds several pictures (an animation or pages); the first one is shown.")
+    image.draft(None, (MAX_SHORT_SIDE, MAX_SHORT_SIDE))  # only JPEG knows it: decodes at 1/2, 1/4 or 1/8
+    image.load()
+    orientation = 1
+    with suppress(Exception):  # broken EXIF data is no reason to refuse good pixels
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _eight_bits(image, notes)
+    image = _on_white(image, notes) if image.has_transparency_data else _shrunk(_as(image, "RGB"))
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    rgb = _pixels(image)
+    rgb.setflags(write=False)
+    return rgb, tuple(notes)
+
+
+def _check_header(image: Image.Image, data: bytes) -> None:
+    """Refuses by size what is too large to decode, before memory is taken for its pixels."""
+    width, height = image.size
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise ImageError(
+            f"An image at most {MAX_ASPECT} times as long as it is wide was expected; one of {width} x {height} px came."
+        )
+    decoded, limit = width * height, MAX_PIXELS
+    if image.format in ("JPEG", "MPO"):
+        by_rows, scans = _jpeg_layout(data)
+        if scans > MAX_SCANS:
+            raise ImageError(f"A JPEG of at most {MAX_SCANS} scans was expected; one of {scans} came.")
+        if by_rows:
+            limit = MAX_STREAMED_PIXELS
+            decoded = decoded // _draft_scale(image.size) ** 2
+    if decoded > MAX_PIXELS or width * height > limit:
+        raise ImageError(_too_large(f"{width} x {height} px"))
+
+
+def _draft_scale(size: tuple[int, int]) -> int:
+    """Factor by which Pillow's `draft` reduces a JPEG whose shorter side may shrink to `MAX_SHORT_SIDE`."""
+    return next((scale for scale in (8, 4, 2) if min(size) // MAX_SHORT_SIDE >= scale), 1)
+
+
+def _jpeg_layout(data: bytes) -> tuple[bool, int]:
+    """Whether a JPEG decodes row by row, and its number of scans.
+
+    Otherwise (progressive, or one scan per colour) libjpeg holds the coefficients of the whole picture, at full size
+    whatever the reduction, and goes through them once per scan (ITU-T T.81, annex B).
+    """
+    position, scans, components, sequential, by_rows = 2, 0, 0, False, False
+    while found := _JPEG_MARKER.search(data, position):
+        code, position = data[found.end() - 1], found.end()
+        if code == 0xD9:  # end of image; previews and videos may follow
+            break
+        if code in (0x01, 0xD8):  # the markers without a length
+            continue
+        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):  # start of frame
+            sequential, components = code in (0xC0, 0xC1), data[position + 7]
+        elif code == 0xDA:  # start of scan
+            scans += 1
+            if scans == 1:
+                by_rows = sequential and data[position + 2] == components
+        position += int.from_bytes(data[position : position + 2], "big")
+    return by_rows, scans
+
+
+def _eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Grey values of 16 or 32 bits or floats as 8 bits; Pillow's own conversion clips them."""
+    values = np.asarray(image)
+    if image.mode in ("I", "F"):
+        finite = values[np.isfinite(values)]
+        if not finite.size:
+            raise ImageError("Pixels with finite values were expected; every value is NaN or infinite.")
+        low, high = float(finite.min()), float(finite.max())
+        notes.append(f"The values {low:g} to {high:g} are shown as black to white.")
+    else:
+        bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS_PER_SAMPLE, (16,))[0]  # a TIFF may hold 12 bits
+        low, high = 0.0, float(2**bits - 1)
+    grey = Image.fromarray(_scaled(values, low, high))
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _scaled(values: Num[np.ndarray, "height width"], low: float, high: float) -> UInt8[np.ndarray, "height width"]:
+    """`low..high` to `0..255`, what is not finite to 0; in double precision by blocks of rows, to bound memory."""
+    result = np.empty(values.shape, np.uint8)
+    scale = 255.0 / (high - low) if high > low else 0.0
+    for start in range(0, values.shape[0], 256):
+        rows = (values[start : start + 256].astype(np.float64) - low) * scale
+        result[start : start + 256] = np.clip(np.rint(np.where(np.isfinite(rows), rows, 0.0)), 0, 255)
+    return result
+
+
+def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
+    image = _shrunk(_as(image, "RGBA"))
+    if image.getextrema()[3] == (255, 255):
+        return image.convert("RGB")
+    notes.append("The transparent parts of the picture are shown on white.")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    short = min(image.size)
+    if short <= MAX_SHORT_SIDE:
+        return image
+    width, height = (round(length * MAX_SHORT_SIDE / short) for length in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def _as(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # `convert` copies even to the same mode
+
+
+def _resized(image: Image.Image, size: Size) -> Image.Image:
+    return image.resize((size[1], size[0]), Image.Resampling.BICUBIC)
+
+
+def _pixels(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    return np.array(image, dtype=np.uint8, order="C")
+
+
+def _too_large(came: str) -> str:
+    return f"An image of at most {MAX_PIXELS // 1_000_000} megapixels was expected; {came} came."
+
+
+def _what_came(data: bytes) -> str:
+    """One sentence about a file that could not be decoded, by the bytes it starts with."""
+    ours = next((name for magic, name in _OURS if data.startswith(magic)), None)
+    foreign = next((name for magic, name in _FOREIGN if data.startswith(magic)), None)
+    start = data[:2048]
+    if start[:4] == b"RIFF":
+        ours, foreign = ("WebP", None) if start[8:12] == b"WEBP" else (None, "a sound or video file")
+    elif start[4:8] == b"ftyp":
+        brands = start[8:64]
+        heic = any(brand in brands for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"))
+        ours = "AVIF" if b"avif" in brands or b"avis" in brands else None
+        foreign = "a HEIC photograph, which has to be saved as JPEG first" if heic else "a video file"
+    elif b"<svg" in start.lower():
+        foreign = "an SVG drawing, which has to be saved as PNG first"
+    elif not ours and not foreign and _is_text(start):
+        foreign = "a text file"
+    if not data:
+        foreign = "an empty file"
+    if ours:
+        return f"A complete {ours} image was expected; this one is damaged, cut short or of an unsupported kind."
+    return f"{_EXPECTED}; {foreign or 'something else'} came."
+
+
+def _is_text(start: bytes) -> bool:
+    text = start.decode("utf-8", errors="ignore")
+    return len(text) > 0.9 * len(start) and all(c.isprintable() or c.isspace() for c in text)

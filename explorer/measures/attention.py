@@ -1,0 +1,136 @@
+"""Measures of attention: rows for a query under each operator, rollout, entropy, distance."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from explorer.types import Size, Trace
+
+
+class Operator(StrEnum):
+    """The matrix whose row is shown."""
+
+    EFFECTIVE = "effective"
+    """`p_a(A)`: what this block really applies to `V`."""
+    ATTENTION = "A"
+    CORRECTION = "A − A²"
+    """What twicing adds, or would add, to `A`."""
+    TWICING = "2A − A²"
+    ROLLOUT = "rollout"
+
+
+class Heads(StrEnum):
+    """How heads become one map."""
+
+    MEAN = "mean"
+    MAX = "max"
+
+
+HeadChoice = Heads | int
+"""Mean, max (for signed data the entry of largest magnitude), or one head, 0-based."""
+
+LayerRows = Float[Tensor, "layer head key"]
+LayerMaps = Float[Tensor, "layer token"]
+
+
+def is_signed(operator: Operator, trace: Trace) -> bool:
+    """Whether rows of this operator can be negative and are drawn around 0."""
+    if operator in (Operator.CORRECTION, Operator.TWICING):
+        return True
+    return operator is not Operator.ATTENTION and any(a != 1.0 for a in trace.filter)
+
+
+def rows(trace: Trace, query: int, operator: Operator) -> LayerRows:
+    """Row `query` of the operator, in every layer and head, without forming `A^2`."""
+    attention = trace.attention
+    row = attention[:, :, query, :]  # (L, H, N)
+    if operator is Operator.ATTENTION:
+        return row
+    twice = (row[:, :, None, :] @ attention).squeeze(2)  # (L, H, 1, N) @ (L, H, N, N) -> (L, H, N)
+    if operator is Operator.CORRECTION:
+        return row - twice
+    if operator is Operator.TWICING:
+        return 2 * row - twice
+    if operator is Operator.EFFECTIVE:
+        a = torch.tensor(trace.filter, dtype=row.dtype, device=row.device)[:, None, None]
+        return a * row + (1 - a) * twice
+    raise ValueError(f"Rollout is a product over layers and has no rows per head: {operator}.")
+
+
+def combine_heads(per_head: LayerRows, heads: HeadChoice) -> LayerMaps:
+    """One map per layer out of all heads."""
+    if heads is Heads.MEAN:
+        return per_head.mean(dim=1)
+    if heads is Heads.MAX:
+        best = per_head.abs().argmax(dim=1, keepdim=True)
+        return per_head.gather(1, best).squeeze(1)
+    return per_head[:, int(heads)]
+
+
+def maps(trace: Trace, query: int, operator: Operator, heads: HeadChoice) -> LayerMaps:
+    """Row `query` of the operator in every layer, over all tokens; rollout has its own mean over heads."""
+    if operator is Operator.ROLLOUT:
+        return rollout(trace, query)
+    return combine_heads(rows(trace, query, operator), heads)
+
+
+def patch_maps(per_token: Float[Tensor, "*lead token"], trace: Trace) -> Float[Tensor, "*lead height width"]:
+    """Drops the prefix tokens and lays the patches out on their grid."""
+    patches = per_token[..., trace.prefix :]
+    return patches.reshape(*patches.shape[:-1], *trace.grid)
+
+
+def rollout(trace: Trace, query: int) -> LayerMaps:
+    """Row `query` of the rollout up to each layer: the product over layers of `(E_l + I) / 2`, `E_l = mean_h p_a(A_h)`.
+
+    The effective matrix per head first, then the mean over heads. Rows sum to 1; nothing is normalised or clamped,
+    so the result may be negative. Abnar & Zuidema 2020, adapted to filters.
+    """
+    results = []
+    for last in range(trace.depth):
+        row = torch.zeros_like(trace.attention[0, 0, 0])
+        row[query] = 1.0
+        # The row vector meets the last layer first: e_q (E_last + I)/2 ... (E_1 + I)/2.
+        for layer in range(last, -1, -1):
+            row = (row + _mean_effective(row, trace.attention[layer], trace.filter[layer])) / 2
+        results.append(row)
+    return torch.stack(results)
+
+
+def _mean_effective(
+    row: Float[Tensor, " key"], attention: Float[Tensor, "head query key"], a: float
+) -> Float[Tensor, " key"]:
+    once = row @ attention  # (N) @ (H, N, N) -> (H, N)
+    if a == 1.0:
+        return once.mean(dim=0)
+    twice = (once[:, None, :] @ attention).squeeze(1)
+    return (a * once + (1 - a) * twice).mean(dim=0)
+
+
+def entropy(attention: Float[Tensor, "*lead query key"]) -> Float[Tensor, "*lead query"]:
+    """Entropy of each row of `A` in nats; `A` only, because effective rows need not be distributions."""
+    terms: Tensor = torch.special.entr(attention)
+    return terms.sum(dim=-1)
+
+
+def patch_centres(grid: Size, patch_size: Size) -> Float[Tensor, "patch 2"]:
+    """Centres `(y, x)` of the patches in pixels of the model's input."""
+    y = (torch.arange(grid[0]) + 0.5) * patch_size[0]
+    x = (torch.arange(grid[1]) + 0.5) * patch_size[1]
+    return torch.cartesian_prod(y, x)
+
+
+def distance(trace: Trace, patch_size: Size) -> Float[Tensor, "layer head patch"]:
+    """Attention distance of each patch query: row-weighted distance between patch centres, in input pixels.
+
+    Rows of `A` over the patch keys, renormalised to leave the prefix tokens, which have no place, out.
+    """
+    centres = patch_centres(trace.grid, patch_size).to(trace.attention)
+    between = torch.cdist(centres, centres)  # (n, n)
+    patches = trace.attention[:, :, trace.prefix :, trace.prefix :]
+    weights = patches / patches.sum(dim=-1, keepdim=True)
+    return (weights * between).sum(dim=-1)

@@ -1,0 +1,43 @@
+"""Magnitudes of the smoothed residual `A (V - A V)`: where and how much the twicing step gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from explorer.types import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualMagnitudes:
+    """L2 norms over the channels of a head, before the output projection (Sec. 3.3)."""
+
+    smoothed: Float[Tensor, "layer head token"]
+    """`|A V|`: what standard attention outputs."""
+    smoothed_residual: Float[Tensor, "layer head token"]
+    """`|A (V - A V)|`: what twicing gives back."""
+    ratio: Float[Tensor, "layer head"]
+    """`||A (V - A V)||_F / ||A V||_F` over the patch tokens."""
+    prefix: int
+
+    def curve(self, quantity: Float[Tensor, "layer head token"]) -> Float[Tensor, "layer head"]:
+        """Mean of a magnitude over the patch tokens."""
+        return quantity[:, :, self.prefix :].mean(dim=-1)
+
+
+def magnitudes(trace: Trace) -> ResidualMagnitudes:
+    """Magnitudes in every layer and head.
+
+    For a standard block `A (V - A V)` is what twicing would give back; it is not part of that block's output.
+    """
+    smoothed = trace.attention @ trace.values  # (L, H, N, N) @ (L, H, N, d) -> (L, H, N, d)
+    correction = trace.attention @ (trace.values - smoothed)
+    patches = slice(trace.prefix, None)
+    return ResidualMagnitudes(
+        smoothed=smoothed.norm(dim=-1),
+        smoothed_residual=correction.norm(dim=-1),
+        ratio=correction[:, :, patches].norm(dim=(-2, -1)) / smoothed[:, :, patches].norm(dim=(-2, -1)),
+        prefix=trace.prefix,
+    )

@@ -1,0 +1,71 @@
+"""Token similarity across depth: how far the patch tokens have collapsed onto one direction (over-smoothing)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from explorer.types import Trace
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Which of the definitions in use is meant; the paper's Fig. 2 and 8 leave it open."""
+
+    with_prefix: bool = False
+    """CLS and other prefix tokens count too."""
+    absolute: bool = False
+    """Mean of `|cos|` instead of the signed cosine."""
+    with_diagonal: bool = False
+    """Pairs `i = j`, whose cosine is 1, count too."""
+
+    def sentence(self) -> str:
+        """The definition in words, for beside the curve."""
+        value = "absolute cosine" if self.absolute else "cosine"
+        tokens = "all tokens" if self.with_prefix else "patch tokens"
+        pairs = "all pairs, i = j included" if self.with_diagonal else "pairs i ≠ j"
+        return f"Mean {value} of {tokens} over {pairs}, after each block (0 is the embedding)."
+
+
+@dataclass(frozen=True)
+class Band:
+    """Mean over images and the standard deviation between them, by layer."""
+
+    mean: Float[Tensor, "layer+1"]
+    std: Float[Tensor, "layer+1"]
+    count: int
+
+
+def token_similarity(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, "layer+1"]:
+    """Mean cosine over pairs of tokens after each block: `(||sum_i x_i/|x_i|||^2 - n) / (n (n - 1))` by default.
+
+    1 when all tokens point the same way, 0 when they are orthogonal. The sum needs no pairwise matrix; `|cos|` does.
+    """
+    tokens = trace.tokens if definition.with_prefix else trace.tokens[:, trace.prefix :]
+    return mean_cosine(tokens, absolute=definition.absolute, with_diagonal=definition.with_diagonal)
+
+
+def mean_cosine(
+    tokens: Float[Tensor, "*lead token dim"], *, absolute: bool = False, with_diagonal: bool = False
+) -> Float[Tensor, "*lead"]:
+    """Mean cosine over pairs of the `n` tokens; see `token_similarity`."""
+    n = tokens.shape[-2]
+    directions = torch.nn.functional.normalize(tokens, dim=-1)
+    if absolute:
+        total = (directions @ directions.transpose(-2, -1)).abs().sum(dim=(-2, -1))
+    else:
+        total = directions.sum(dim=-2).square().sum(dim=-1)
+    # The diagonal of the cosines is 1 for every token that is not the zero vector.
+    own = directions.square().sum(dim=(-2, -1))
+    return total / n**2 if with_diagonal else (total - own) / (n * (n - 1))
+
+
+def band(curves: Sequence[Float[Tensor, "layer+1"]]) -> Band:
+    """Mean and sample standard deviation over images; the deviation of one image is 0."""
+    stacked = torch.stack(list(curves))
+    std = stacked.std(dim=0) if len(curves) > 1 else torch.zeros_like(stacked[0])
+    return Band(stacked.mean(dim=0), std, len(curves))

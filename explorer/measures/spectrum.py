@@ -1,0 +1,67 @@
+"""Spectra of attention matrices and of what a filter makes of them.
+
+`A` is not symmetric, so its eigenvalues are complex: shown are complex numbers and moduli, never the real part alone.
+`eig(2A - A^2) = 2 lambda - lambda^2` exactly, so one decomposition serves both. Singular values do not obey the map.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from explorer import operators
+from explorer.types import TWICING, Trace
+
+_ROUNDING = 1e-9
+"""A modulus counts as outside the unit disc beyond this: eigenvalues are computed in float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Eigenvalues and singular values of `A` in the heads of one layer, largest first, in float64 on the CPU."""
+
+    eigenvalues: Complex[Tensor, "head token"]
+    singular_values: Float[Tensor, "head token"]
+    layer: int
+
+    def mapped(self, a: float = TWICING) -> Complex[Tensor, "head token"]:
+        """`a lambda + (1 - a) lambda^2`, in the order of `eigenvalues` (spectral mapping, Sec. 3.2)."""
+        return operators.filter_eigenvalues(self.eigenvalues, a)
+
+    def leaving_unit_disc(self, a: float = TWICING) -> int:
+        """How many eigenvalues the map sends out of the unit disc.
+
+        0-1 boundedness is proven for real `lambda` in [0, 1] only (Sec. 3.2).
+        """
+        return int((self.mapped(a).abs() > 1 + _ROUNDING).sum())
+
+    def effective_rank(self) -> Float[Tensor, " head"]:
+        """`exp` of the entropy of the normalised singular values (Roy & Vetterli 2007)."""
+        shares = self.singular_values / self.singular_values.sum(dim=-1, keepdim=True)
+        terms: Tensor = torch.special.entr(shares)
+        return terms.sum(dim=-1).exp()
+
+
+def on_curve(eigenvalues: Complex[Tensor, "..."]) -> Tensor:
+    """True where `lambda` is real and not negative up to rounding: those obey `|lambda| -> 2|lambda| - |lambda|^2`."""
+    scale = eigenvalues.abs().clamp(min=1e-12)
+    return (eigenvalues.imag.abs() <= 1e-9 + 1e-7 * scale) & (eigenvalues.real >= -1e-9)
+
+
+def spectrum(trace: Trace, layer: int) -> Spectrum:
+    """Decomposes `A` of every head of a layer in float64; heads are spread over two threads."""
+    matrices = trace.attention[layer].to("cpu", torch.float64)
+    with ThreadPoolExecutor(2) as pool:
+        eigenvalues = torch.stack(list(pool.map(_eigenvalues, matrices)))
+        singular = torch.stack(list(pool.map(torch.linalg.svdvals, matrices)))
+    return Spectrum(eigenvalues, singular, layer)
+
+
+def _eigenvalues(matrix: Float[Tensor, "query key"]) -> Complex[Tensor, " token"]:
+    values: Tensor = torch.linalg.eigvals(matrix)
+    order = values.abs().argsort(descending=True, stable=True)
+    return values[order]

@@ -1,0 +1,34 @@
+"""Where models run: CUDA, then MPS, then CPU, unless EXPLORER_DEVICE says otherwise."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from explorer.types import ExplorerError
+
+VARIABLE = "EXPLORER_DEVICE"
+
+
+def choose(wanted: str | None = None) -> torch.device:
+    """The device to serve from: `wanted`, else the environment's, else the best there is.
+
+    Raises `ExplorerError` for a device this machine does not have.
+    """
+    name = (wanted or os.environ.get(VARIABLE, "") or "auto").strip().lower()
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ExplorerError(f"Expected auto, cpu, mps or a cuda device this machine has; {name!r} came.") from error
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for the screen."""
+    if device.type == "cuda":
+        return f"GPU ({torch.cuda.get_device_name(device)})"
+    return {"mps": "GPU (Apple)", "cpu": "CPU"}.get(device.type, device.type)

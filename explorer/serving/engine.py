@@ -1,0 +1,206 @@
+"""The engine: models loaded once, one traced pass per model and image, shared by every visitor.
+
+One worker thread owns the device. Requests wait in a bounded queue; the worker takes what is there, up to a batch for
+one model, without waiting for more. The same request made twice at once is computed once. Results live in an LRU
+bounded in bytes, keyed by the image's SHA-256, the checkpoint's SHA-256 and the filter.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from explorer import images as imaging
+from explorer.models import LoadedModel, with_filter
+from explorer.serving.cache import ByteLRU
+from explorer.trace import geometry, trace
+from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard, Trace
+
+TraceKey = tuple[str, str]
+"""`(image digest, model key)`."""
+
+_WAIT_SECONDS = 120.0
+
+
+class Engine(Protocol):
+    """What the screens need of an engine; models are named by their card's `key`."""
+
+    device: torch.device
+
+    @property
+    def cards(self) -> Sequence[ModelCard]: ...
+
+    def swapped(self, key: str, filter: Filter) -> ModelCard: ...
+
+    def trace(self, images: Sequence[ImageInput], key: str) -> list[Trace]: ...
+
+    def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison: ...
+
+    def compare_all(self, images: Sequence[ImageInput], baseline: str, twicing: str) -> list[Comparison]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    image: ImageInput
+    model: LoadedModel
+
+    @property
+    def key(self) -> TraceKey:
+        return self.image.digest, self.model.card.key
+
+
+class LocalEngine:
+    """The engine inside this process."""
+
+    def __init__(
+        self,
+        models: Iterable[LoadedModel],
+        device: torch.device,
+        *,
+        cache_bytes: int = 512 * 2**20,
+        queue_size: int = 256,
+        batch_size: int = 8,
+    ) -> None:
+        self.device = device
+        self._models = {model.card.key: model for model in models}
+        self._trained = tuple(self._models)
+        self._cache: ByteLRU[TraceKey, Trace] = ByteLRU(cache_bytes)
+        self._pending: dict[TraceKey, Future[Trace]] = {}
+        self._queue: deque[_Job] = deque()
+        self._queue_size, self._batch_size = queue_size, batch_size
+        self._closed = False
+        self._waiting = threading.Condition()
+        self._worker = threading.Thread(target=self._work, name="explorer-engine", daemon=True)
+        self._worker.start()
+
+    @property
+    def cards(self) -> Sequence[ModelCard]:
+        """The models as they were trained, in the order they were given."""
+        return [self._models[key].card for key in self._trained]
+
+    def swapped(self, key: str, filter: Filter) -> ModelCard:
+        """The same weights under another filter; shares their memory."""
+        model = self._model(key)
+        card = model.card.with_filter(filter)
+        with self._waiting:
+            if card.key not in self._models:
+                self._models[card.key] = with_filter(model, filter)
+        return self._models[card.key].card
+
+    def trace(self, images: Sequence[ImageInput], key: str) -> list[Trace]:
+        """Traces of the images under one model, from the cache or computed in as few batches as possible.
+
+        Raises `ExplorerError` when the queue is full or the device has no room for a single image.
+        """
+        futures = [self._submit(image, self._model(key)) for image in images]
+        return [future.result(_WAIT_SECONDS) for future in futures]
+
+    def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison:
+        """The image through both models."""
+        return self.compare_all([image], baseline, twicing)[0]
+
+    def compare_all(self, images: Sequence[ImageInput], baseline: str, twicing: str) -> list[Comparison]:
+        """Every image through both models; both models' requests are queued before either is waited for."""
+        first, second = self._model(baseline), self._model(twicing)
+        futures = [[self._submit(image, model) for image in images] for model in (first, second)]
+        return [
+            Comparison(left.result(_WAIT_SECONDS), right.result(_WAIT_SECONDS))
+            for left, right in zip(*futures, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Ends the worker after what is queued."""
+        with self._waiting:
+            self._closed = True
+            self._waiting.notify()
+        self._worker.join()
+
+    def _model(self, key: str) -> LoadedModel:
+        try:
+            return self._models[key]
+        except KeyError:
+            raise ExplorerError(f"Expected one of {len(self._models)} loaded models; {key!r} came.") from None
+
+    def _submit(self, image: ImageInput, model: LoadedModel) -> Future[Trace]:
+        key = (image.digest, model.card.key)
+        with self._waiting:
+            if key in self._pending:
+                return self._pending[key]
+            future: Future[Trace] = Future()
+            cached = self._cache.get(key)
+            if cached is not None:
+                future.set_result(cached)
+            elif len(self._queue) >= self._queue_size:
+                raise ExplorerError(
+                    f"The explorer is busy: {self._queue_size} requests are waiting; please try again in a moment."
+                )
+            else:
+                self._pending[key] = future
+                self._queue.append(_Job(image, model))
+                self._waiting.notify()
+        return future
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            self._run(batch)
+
+    def _next_batch(self) -> list[_Job]:
+        """Waits for a job, then takes what else is queued for its model, up to a batch; empty once closed."""
+        with self._waiting:
+            self._waiting.wait_for(lambda: self._queue or self._closed)
+            if not self._queue:
+                return []
+            model = self._queue[0].model
+            batch = [job for job in self._queue if job.model is model][: self._batch_size]
+            for job in batch:
+                self._queue.remove(job)
+            return batch
+
+    def _run(self, batch: list[_Job]) -> None:
+        """Computes a batch; when the device has no room for it, its halves one after the other."""
+        try:
+            results = self._trace(batch)
+        except torch.OutOfMemoryError:
+            self._free_memory()
+            if len(batch) > 1:
+                half = len(batch) // 2
+                self._run(batch[:half])
+                self._run(batch[half:])
+            else:
+                self._fail(batch, ExplorerError(_out_of_memory(batch[0].model, self.device)))
+        except Exception as error:  # the worker outlives whatever one request does
+            self._fail(batch, error)
+        else:
+            for job, result in zip(batch, results, strict=True):
+                self._cache.put(job.key, result)
+                self._settle(job).set_result(result)
+
+    def _trace(self, batch: list[_Job]) -> list[Trace]:
+        card, module = batch[0].model.card, batch[0].model.module
+        views = [imaging.model_view(job.image.rgb, card.preprocessing) for job in batch]
+        return trace(module, imaging.batch(views, card.preprocessing).to(self.device))
+
+    def _fail(self, batch: list[_Job], error: Exception) -> None:
+        for job in batch:
+            self._settle(job).set_exception(error)
+
+    def _settle(self, job: _Job) -> Future[Trace]:
+        with self._waiting:
+            return self._pending.pop(job.key)
+
+    def _free_memory(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _out_of_memory(model: LoadedModel, device: torch.device) -> str:
+    need = geometry(model.module).nbytes / 2**20
+    return (
+        f"{model.card.name} needs at least {need:.0f} MiB for one image and the device ({device}) has no room for it."
+    )
