@@ -156,7 +156,7 @@ def _placement(size: Size, target: Size, crop_pct: float) -> tuple[Size, tuple[i
     else:
         ratio = min(height / goal[0], width / goal[1])
         resized = round(height / ratio), round(width / ratio)
-    return resized, (int(round((resized[0] - target[0]) / 2.0)), int(round((resized[1] - target[1]) / 2.0)))
+    return resized, (round((resized[0] - target[0]) / 2.0), round((resized[1] - target[1]) / 2.0))
 
 
 def _read(data: bytes) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
@@ -186,7 +186,7 @@ def _check_header(image: Image.Image, data: bytes) -> None:
     width, height = image.size
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise ImageError(
-            f"An image at most {MAX_ASPECT} times as long as it is wide was expected; one of {width} x {height} px came."
+            f"An image with sides in a ratio of at most {MAX_ASPECT} was expected; {width} x {height} px came."
         )
     decoded, limit = width * height, MAX_PIXELS
     if image.format in ("JPEG", "MPO"):
@@ -259,7 +259,7 @@ def _scaled(values: Num[np.ndarray, "height width"], low: float, high: float) ->
 
 def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
     image = _shrunk(_as(image, "RGBA"))
-    if image.getextrema()[3] == (255, 255):
+    if image.getchannel("A").getextrema() == (255, 255):
         return image.convert("RGB")
     notes.append("The transparent parts of the picture are shown on white.")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -1,0 +1,1 @@
+"""Results -> figures. Nothing here sees a model or rescales what it is given."""

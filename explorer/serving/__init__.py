@@ -1,0 +1,1 @@
+"""Serving: one engine per process, shared by every visitor."""

@@ -1,0 +1,34 @@
+"""The only part that knows Streamlit: resources, controls and panels for the pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
+
+    from explorer.ui.session import View
+
+VIEW = "view"
+
+
+def start(page: StreamlitPage) -> None:
+    """Draws the sidebar, then the page; what a visitor can act on is one sentence, never a traceback."""
+    import streamlit as st
+
+    from explorer.types import ExplorerError
+    from explorer.ui import sidebar
+
+    try:
+        st.session_state[VIEW] = sidebar.render()
+        page.run()
+    except ExplorerError as error:
+        st.error(str(error))
+
+
+def view() -> View:
+    """What the sidebar decided in this run."""
+    import streamlit as st
+
+    chosen: View = st.session_state[VIEW]
+    return chosen

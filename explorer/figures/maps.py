@@ -1,0 +1,183 @@
+"""Maps over the patch grid: overlaid on the photograph, or bare with a colour bar."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from explorer.figures.style import ColourMap, Palette, Range, colour_scale, lookup_table, scale_name
+
+Map = Float[np.ndarray, "height width"]
+Picture = UInt8[np.ndarray, "rows columns 3"]
+
+_GREY = 0.8
+"""How far the photograph under a map loses its colour, and how dim it gets."""
+_DIM = 0.72
+
+
+@dataclass(frozen=True)
+class Look:
+    """How maps are drawn."""
+
+    colour_map: ColourMap = "cividis"
+    opacity: float = 0.8
+    bare: bool = False
+    smooth: bool = True
+
+
+def overlay(photograph: Picture, values: Map, range: Range, look: Look) -> Picture:
+    """The photograph, dim and nearly grey, under a map whose colour and opacity both carry the value.
+
+    Opacity grows with the magnitude, so that low values leave the photograph as it is.
+    """
+    size = (photograph.shape[1], photograph.shape[0])
+    resampling = Image.Resampling.BICUBIC if look.smooth else Image.Resampling.NEAREST
+    fine = np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, resampling))
+    unit = range.unit(fine)
+    strength = np.abs(2 * unit - 1) if range.signed else unit
+    colours = lookup_table(scale_name(look.colour_map, range))[(unit * 255).round().astype(np.uint8)]
+    alpha = (look.opacity * strength**0.6)[..., None]
+    return (_base(photograph) * (1 - alpha) + colours * alpha).round().astype(np.uint8)
+
+
+def bare(values: Map, range: Range, colour_map: ColourMap, size: tuple[int, int]) -> Picture:
+    """The map alone, one flat cell per patch, `(height, width)` pixels."""
+    cells = lookup_table(scale_name(colour_map, range))[(range.unit(values) * 255).round().astype(np.uint8)]
+    return np.asarray(Image.fromarray(cells).resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def draw(photograph: Picture, values: Map, range: Range, look: Look) -> Picture:
+    """The map as the look asks for it."""
+    if look.bare:
+        return bare(values, range, look.colour_map, photograph.shape[:2])
+    return overlay(photograph, values, range, look)
+
+
+def thumbnail(photograph: Picture, values: Map, range: Range, look: Look, side: int = 96) -> Picture:
+    """A small version, drawn small."""
+    small = np.asarray(Image.fromarray(photograph).resize((side, side), Image.Resampling.BILINEAR))
+    return draw(small, values, range, look)
+
+
+def interactive(
+    picture: Picture,
+    hover: Sequence[str],
+    grid: tuple[int, int],
+    query: tuple[int, int] | None,
+    palette: Palette,
+    *,
+    height: int = 460,
+) -> go.Figure:
+    """A picture with one selectable marker per patch, in row order; `query` outlines a patch.
+
+    Selecting a marker returns its patch number as the point's index.
+    """
+    rows, columns = grid
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    figure = go.Figure()
+    figure.add_layout_image(
+        source=data_uri(picture),
+        x=-0.5,
+        y=-0.5,
+        sizex=columns,
+        sizey=rows,
+        xref="x",
+        yref="y",
+        sizing="stretch",
+        layer="below",
+    )
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={"symbol": "square", "size": 18, "opacity": 0.0, "color": palette.text},
+        selected={"marker": {"opacity": 0.0}},
+        unselected={"marker": {"opacity": 0.0}},
+        text=list(hover),
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+    )
+    if query is not None:
+        top, left = query
+        for colour, width in (("black", 5), ("white", 2)):
+            figure.add_shape(
+                type="rect",
+                x0=left - 0.5,
+                x1=left + 0.5,
+                y0=top - 0.5,
+                y1=top + 0.5,
+                line={"color": colour, "width": width},
+            )
+    figure.update_xaxes(visible=False, range=[-0.5, columns - 0.5], fixedrange=True, constrain="domain")
+    figure.update_yaxes(visible=False, range=[rows - 0.5, -0.5], fixedrange=True, scaleanchor="x", constrain="domain", constraintoward="top")
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        dragmode=False,
+        clickmode="event+select",
+        hoverlabel={"align": "left"},
+    )
+    return figure
+
+
+def colour_bar(range: Range, colour_map: ColourMap, palette: Palette, title: str) -> go.Figure:
+    """A horizontal colour bar with numbers at its ends."""
+    figure = go.Figure(
+        go.Heatmap(
+            z=[np.linspace(range.low, range.high, 256)],
+            x=np.linspace(range.low, range.high, 256),
+            colorscale=colour_scale(scale_name(colour_map, range)),
+            showscale=False,
+            hoverinfo="skip",
+        )
+    )
+    middle = (range.low + range.high) / 2
+    figure.update_yaxes(visible=False, fixedrange=True)
+    figure.update_xaxes(
+        tickvals=[range.low, middle, range.high],
+        ticktext=[number(v) for v in (range.low, middle, range.high)],
+        tickfont={"size": 12, "color": palette.text},
+        title={"text": title, "font": {"size": 12, "color": palette.text}, "standoff": 6},
+        fixedrange=True,
+        showgrid=False,
+    )
+    figure.update_layout(
+        height=76,
+        margin={"l": 24, "r": 24, "t": 4, "b": 50},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure
+
+
+def number(value: float) -> str:
+    """Three significant digits, and a plain 0."""
+    return "0" if value == 0 else f"{value:.3g}".replace("-", "−")
+
+
+def png(picture: Picture) -> bytes:
+    """Losslessly, and quickly rather than small."""
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def data_uri(picture: Picture) -> str:
+    """The picture as a PNG data URI."""
+    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
+
+
+def _base(photograph: Picture) -> Float[np.ndarray, "rows columns 3"]:
+    pixels = photograph.astype(np.float32)
+    grey = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    dimmed: Float[np.ndarray, "rows columns 3"] = (grey[..., None] * _GREY + pixels * (1 - _GREY)) * _DIM
+    return dimmed

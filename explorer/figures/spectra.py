@@ -1,0 +1,146 @@
+"""Spectra: the complex plane, the overlay on `2λ − λ²`, sorted moduli, eigencapacity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+from jaxtyping import Bool, Complex
+
+from explorer import theory
+from explorer.figures.style import Palette, chart, with_alpha
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Eigenvalues of one model, all heads asked for in one row, and what the map makes of them."""
+
+    name: str
+    colour: str
+    symbol: str
+    eigenvalues: Complex[np.ndarray, " token"]
+    mapped: Complex[np.ndarray, " token"]
+    on_curve: Bool[np.ndarray, " token"]
+
+
+def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, height: int = 420) -> go.Figure:
+    """Eigenvalues in the complex plane with the unit circle, before or after the map, on equal axes."""
+    figure = chart(palette, height=height, x="Real part", y="Imaginary part")
+    angle = np.linspace(0, 2 * np.pi, 200)
+    figure.add_scatter(
+        x=np.cos(angle),
+        y=np.sin(angle),
+        mode="lines",
+        name="unit circle",
+        line={"color": palette.theory, "dash": "dash", "width": 1.5},
+        hoverinfo="skip",
+    )
+    for points in models:
+        values = points.mapped if mapped else points.eigenvalues
+        figure.add_scatter(
+            x=values.real,
+            y=values.imag,
+            mode="markers",
+            name=points.name,
+            marker={"color": with_alpha(points.colour, 0.75), "symbol": points.symbol, "size": 7},
+            hovertemplate="%{x:.4f} + %{y:.4f} i<extra>" + points.name + "</extra>",
+        )
+    figure.update_yaxes(scaleanchor="x", constrain="domain")
+    figure.update_xaxes(constrain="domain")
+    return figure
+
+
+def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) -> go.Figure:
+    """`|2λ − λ²|` against `|λ|` over the curve: real `λ ≥ 0` lie on it, the others are rings, coloured by `|arg λ|`."""
+    figure = chart(palette, height=height, x="|λ|", y="|2λ − λ²|")
+    right = max(1.0, *(float(np.abs(p.eigenvalues).max()) for p in models))
+    x = np.linspace(0, right, 200)
+    for y, name, dash in ((2 * x - x**2, "2λ − λ²", "dash"), (x, "λ (standard)", "dot")):
+        figure.add_scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            name=name,
+            line={"color": palette.theory, "dash": dash, "width": 1.5},
+            hoverinfo="skip",
+        )
+    for index, points in enumerate(models):
+        modulus, image = np.abs(points.eigenvalues), np.abs(points.mapped)
+        angle = np.abs(np.angle(points.eigenvalues))
+        off = ~points.on_curve
+        figure.add_scatter(
+            x=modulus[~off],
+            y=image[~off],
+            mode="markers",
+            name=f"{points.name}: real, ≥ 0",
+            marker={"color": points.colour, "symbol": points.symbol, "size": 8},
+            hovertemplate="|λ| %{x:.4f} → %{y:.4f}<extra>" + points.name + "</extra>",
+        )
+        figure.add_scatter(
+            x=modulus[off],
+            y=image[off],
+            mode="markers",
+            name=f"{points.name}: complex or negative",
+            customdata=angle[off],
+            marker={
+                "color": angle[off],
+                "cmin": 0,
+                "cmax": np.pi,
+                "colorscale": "Plasma",
+                "symbol": f"{points.symbol}-open",
+                "size": 8,
+                "line": {"width": 2},
+                "showscale": index == 0,
+                "colorbar": {
+                    "title": "|arg λ|",
+                    "thickness": 10,
+                    "tickvals": [0, np.pi / 2, np.pi],
+                    "ticktext": ["0", "π/2", "π"],
+                },
+            },
+            hovertemplate="|λ| %{x:.4f} → %{y:.4f}, |arg λ| %{customdata:.2f}<extra>" + points.name + "</extra>",
+        )
+    figure.add_hline(y=1, line={"color": palette.theory, "width": 1})
+    return figure
+
+
+def sorted_moduli(models: Sequence[Points], palette: Palette, *, height: int = 380) -> go.Figure:
+    """Moduli, largest first, before (solid) and after (dotted) the map."""
+    figure = chart(palette, height=height, x="Rank", y="Modulus")
+    for points in models:
+        for values, name, dash in ((points.eigenvalues, "|λ|", "solid"), (points.mapped, "|2λ − λ²|", "dot")):
+            moduli = np.sort(np.abs(values))[::-1]
+            figure.add_scatter(
+                x=np.arange(1, len(moduli) + 1),
+                y=moduli,
+                mode="lines",
+                name=f"{points.name} {name}",
+                line={"color": points.colour, "dash": dash, "width": 2.2},
+                hovertemplate="rank %{x}: %{y:.4f}<extra>" + f"{points.name} {name}</extra>",
+            )
+    figure.update_xaxes(showgrid=False, type="log", tickvals=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000])
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def eigencapacity(palette: Palette, steps: int, *, height: int = 300) -> go.Figure:
+    """`κ_n` of both filters for `n` up to `steps` (Prop. 1)."""
+    figure = chart(palette, height=height, x="n, times the filter is applied", y="Eigencapacity κₙ")
+    n = np.arange(1, steps + 1)
+    for name, values, colour in (
+        ("standard: 1 / (n + 1)", [theory.eigencapacity_standard(int(i)) for i in n], palette.baseline),
+        ("twicing: 4ⁿ (n!)² / (2n + 1)!", [theory.eigencapacity_twicing(int(i)) for i in n], palette.twicing),
+    ):
+        figure.add_scatter(
+            x=n,
+            y=values,
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "width": 2.5, "dash": "dash"},
+            hovertemplate="n = %{x}: %{y:.4f}<extra></extra>",
+        )
+    figure.update_xaxes(dtick=1 if steps <= 16 else None, showgrid=False)
+    figure.update_yaxes(rangemode="tozero")
+    return figure

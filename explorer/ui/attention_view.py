@@ -1,0 +1,117 @@
+"""The attention page's arithmetic between controls and pictures: which maps, on which scale, with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from explorer import images
+from explorer.figures import maps as figure_maps
+from explorer.figures.maps import number
+from explorer.figures.style import Range
+from explorer.measures import attention
+from explorer.measures.attention import HeadChoice, Operator
+from explorer.types import Comparison, ExplorerError, ModelCard, Trace
+from explorer.ui.session import View, array, filter_label
+
+LayerMaps = Float[np.ndarray, "layer height width"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """The token whose row is shown: a patch by its place on the grid, or the first prefix token (CLS)."""
+
+    patch: tuple[int, int] | None = None
+
+    def token(self, trace: Trace) -> int:
+        """Its row in this trace's matrices; a patch keeps its place where grids differ."""
+        if self.patch is None:
+            return 0
+        row, column = (min(p, g - 1) for p, g in zip(self.patch, trace.grid, strict=True))
+        return trace.prefix + row * trace.grid[1] + column
+
+    def words(self) -> str:
+        return "CLS" if self.patch is None else f"patch row {self.patch[0] + 1}, column {self.patch[1] + 1}"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelMaps:
+    """Maps of one model in every layer, and how it names the operator."""
+
+    maps: LayerMaps
+    signed: bool
+    label: str
+
+
+def model_maps(trace: Trace, card: ModelCard, query: Query, operator: Operator, heads: HeadChoice) -> ModelMaps:
+    """Row of the query over the patches, for every layer."""
+    per_token = attention.maps(trace, query.token(trace), operator, heads)
+    label = filter_label(card) if operator is Operator.EFFECTIVE else str(operator.value)
+    return ModelMaps(array(attention.patch_maps(per_token, trace)), attention.is_signed(operator, trace), label)
+
+
+def layer_ranges(pair: Sequence[ModelMaps], layer: int, scale: str) -> list[Range]:
+    """The colour range of each model's map in one layer; see the sidebar's `Scale`."""
+    chosen = [m.maps[min(layer, len(m.maps) - 1)] for m in pair]
+    if scale == "map":
+        return [Range.of(m, signed=p.signed) for m, p in zip(chosen, pair, strict=True)]
+    signed = any(p.signed for p in pair)
+    if scale == "absolute":
+        return [Range(-1.0 if signed else 0.0, 1.0)] * len(pair)
+    return [Range.of(*chosen, signed=signed)] * len(pair)
+
+
+def difference(pair: Sequence[ModelMaps]) -> LayerMaps:
+    """Second model minus first, in every layer they share.
+
+    Raises `ExplorerError` where the grids differ.
+    """
+    first, second = (m.maps for m in pair)
+    if first.shape[1:] != second.shape[1:]:
+        raise ExplorerError(
+            f"A difference needs equal patch grids; {first.shape[1]}x{first.shape[2]} and "
+            f"{second.shape[1]}x{second.shape[2]} came."
+        )
+    depth = min(len(first), len(second))
+    change: LayerMaps = second[:depth] - first[:depth]
+    return change
+
+
+def hover_texts(values: Sequence[Float[np.ndarray, "height width"]], names: Sequence[str]) -> list[str]:
+    """One text per patch of the first map: its place and every map's value there."""
+    rows, columns = values[0].shape
+    return [
+        f"row {y + 1}, column {x + 1}<br>"
+        + "<br>".join(f"{name}: {number(float(v[y, x]))}" for name, v in zip(names, values, strict=True))
+        for y in range(rows)
+        for x in range(columns)
+    ]
+
+
+def photographs(view: View, as_seen: bool) -> list[figure_maps.Picture]:
+    """The crop under each model's map: sharp, or exactly as the model saw it."""
+    return [
+        images.model_view(view.photo.image.rgb, card.preprocessing)
+        if as_seen
+        else images.sharp_view(view.photo.image.rgb, card.preprocessing)
+        for card in view.pair.cards
+    ]
+
+
+def enlarged(picture: figure_maps.Picture, side: int = 448) -> figure_maps.Picture:
+    """Small crops at a size a screen shows without smoothing of its own."""
+    factor = max(1, side // picture.shape[0])
+    return np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
+
+
+def shared_depth(comparison: Comparison) -> int:
+    """Layers that both models have."""
+    return min(trace.depth for trace in comparison)
+
+
+def shared_heads(comparison: Comparison) -> int:
+    """Heads that both models have."""
+    return min(trace.heads for trace in comparison)

@@ -1,0 +1,52 @@
+"""Thumbnails one of which is chosen: a small component of our own, because `st.image` has no click."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from PIL import Image, ImageOps
+
+from explorer.figures.maps import data_uri
+from explorer.ui.session import Photo
+
+_ASSETS = Path(__file__).parents[2] / "assets"
+_SIDE = 96
+CHOSEN = "image"
+"""Session key of the chosen photo's key."""
+
+
+@lru_cache(maxsize=512)
+def _thumbnail(photo: Photo) -> str:
+    return data_uri(np.asarray(ImageOps.fit(Image.fromarray(photo.image.rgb), (_SIDE, _SIDE))))
+
+
+def choose(photos: Sequence[Photo]) -> Photo:
+    """Shows the thumbnails and returns the chosen photo, the first one by default."""
+    render = st.components.v2.component(
+        "gallery",
+        html='<div class="gallery" role="radiogroup" aria-label="Images"></div>',
+        css=(_ASSETS / "gallery.css").read_text(encoding="utf-8"),
+        js=(_ASSETS / "gallery.js").read_text(encoding="utf-8"),
+    )
+    by_key = {photo.key: photo for photo in photos}
+    if st.session_state.get(CHOSEN) not in by_key:
+        st.session_state[CHOSEN] = photos[0].key
+
+    def remember() -> None:
+        chosen = st.session_state["gallery"].chosen
+        if chosen in by_key:
+            st.session_state[CHOSEN] = chosen
+
+    render(
+        key="gallery",
+        data={
+            "items": [{"key": p.key, "title": p.title, "thumbnail": _thumbnail(p)} for p in photos],
+            "chosen": st.session_state[CHOSEN],
+        },
+        on_chosen_change=remember,
+    )
+    return by_key[st.session_state[CHOSEN]]

@@ -1,0 +1,142 @@
+"""The sidebar every page shares: images, the pair of models, how maps are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from explorer import examples
+from explorer.figures.maps import Look
+from explorer.figures.style import COLOUR_MAPS
+from explorer.serving import device as devices
+from explorer.types import STANDARD, TWICING, ExplorerError, ModelCard
+from explorer.ui import gallery, resources
+from explorer.ui.session import Pair, Photo, View, display_name, plain
+
+SCALES = ("map", "shared", "absolute")
+_UPLOADS = "uploads"
+_GENERATION = "upload-generation"
+
+
+def render() -> View:
+    """Draws the sidebar and returns what the visitor chose. Raises `ExplorerError` when no model can be loaded."""
+    cards = resources.engine().cards
+    with st.sidebar:
+        st.markdown("**Image**")
+        slot = st.container()
+        uploaded = _uploads()
+        photos = [*uploaded, *_examples()]
+        with slot:
+            photo = gallery.choose(photos)
+            for note in photo.image.notes:
+                st.caption(plain(note, 200))
+        pair = _pair(cards)
+        look, scale = _look()
+        _footer(pair)
+    return View(photo, photos, pair, look, scale)
+
+
+def _examples() -> list[Photo]:
+    return [Photo(item.file, item.name, resources.example(item), item) for item in examples.EXAMPLES]
+
+
+def _uploads() -> list[Photo]:
+    generation = st.session_state.setdefault(_GENERATION, 0)
+    source = st.segmented_control(
+        "Upload",
+        ["images", "folder"],
+        default="images",
+        key="upload-source",
+        required=True,
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    files: Any = st.file_uploader(
+        "Upload images or a folder",
+        accept_multiple_files="directory" if source == "folder" else True,
+        key=f"{_UPLOADS}-{source}-{generation}",
+        help="JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, at most 20 MB each.",
+        label_visibility="collapsed",
+    )
+    st.caption("Images stay on this server, in memory, until you remove them or close the page.")
+    photos: dict[str, Photo] = {}
+    for file in files or []:
+        try:
+            image = resources.decode(file.file_id, file.getvalue())
+        except ExplorerError as error:
+            st.error(f"{plain(file.name)}: {plain(str(error), 300)}")
+        else:
+            # The same bytes twice are one image.
+            photos.setdefault(image.digest, Photo(image.digest, file.name, image))
+    if files and st.button("Clear all uploads", key="clear-uploads", width="stretch"):
+        st.session_state[_GENERATION] += 1
+        st.rerun()
+    return list(photos.values())
+
+
+def _pair(cards: Sequence[ModelCard]) -> Pair:
+    standard = [card for card in cards if card.is_standard]
+    twicing = [card for card in cards if not card.is_standard]
+    choices = [*cards, *(_swapped(card) for card in cards)]
+    by_key = {card.key: card for card in choices}
+    order = {card.key: index for index, card in enumerate(choices)}
+    chosen: list[ModelCard] = []
+    for label, colour, preferred in (("Baseline", "blue", standard), ("Twicing", "orange", twicing)):
+        default = (preferred or list(choices))[0].key
+        key = st.selectbox(
+            f":{colour}[●] **{label}**",
+            list(by_key),
+            index=order[default],
+            format_func=lambda key: display_name(by_key[key]),
+            key=f"model-{label.lower()}",
+            persist_state="session",
+        )
+        chosen.append(by_key[key])
+    return Pair(chosen[0], chosen[1])
+
+
+def _swapped(card: ModelCard) -> ModelCard:
+    a = TWICING if card.is_standard else STANDARD
+    return resources.engine().swapped(card.key, (a,) * len(card.filter))
+
+
+def _look() -> tuple[Look, str]:
+    scale = st.segmented_control(
+        "Scale",
+        SCALES,
+        default="shared",
+        key="scale",
+        required=True,
+        persist_state="session",
+        help="Where the colours end. **map**: at each map's own largest value. **shared**: at the largest value "
+        "of both models in that layer, so that their maps compare. **absolute**: at 1, the most a row of attention "
+        "can hold.",
+    )
+    colour_map = st.segmented_control(
+        "Colour map",
+        COLOUR_MAPS,
+        default="cividis",
+        key="colour-map",
+        required=True,
+        persist_state="session",
+        help="Signed data is always drawn in blue, white and red, centred at 0.",
+    )
+    opacity = st.slider("Opacity", 0.0, 1.0, 0.85, 0.05, key="opacity", persist_state="session")
+    return Look(colour_map=colour_map, opacity=opacity), scale
+
+
+def _footer(pair: Pair) -> None:
+    with st.popover("About these models", width="stretch"):
+        for card in pair.cards:
+            reached = "not measured" if card.top1 is None else f"{card.top1:.1f}%"
+            st.markdown(
+                f"**{plain(display_name(card), 90)}**\n\n"
+                f"{len(card.classes)} classes, top-1 {reached} (chance {100 / len(card.classes):.1f}%)"
+                f"{', as trained' if card.is_counterfactual else ''}  \n"
+                f"Input {card.preprocessing.input_size[0]} px  \n"
+                f"Data: {plain(card.data, 300)}  \nRecipe: {plain(card.recipe, 600)}  \n"
+                f"Revision {plain(card.git_revision)}, SHA-256 {card.digest[:12]}"
+            )
+    st.caption(f"Runs on {devices.describe(resources.engine().device)}")

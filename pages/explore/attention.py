@@ -1,0 +1,134 @@
+"""Attention heatmaps of both models over the photograph."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from explorer.figures import maps as figures
+from explorer.figures.style import Range
+from explorer.measures.attention import Heads, Operator
+from explorer.ui import attention_view as av
+from explorer.ui import panels, view
+from explorer.ui.session import palette
+
+QUERY = "query-patch"
+chosen = view()
+colours = palette()
+panels.opening(
+    "Attention",
+    "Which patches one token looks at, in both models. Click a patch to see what **it** looks at; compare how "
+    "concentrated the maps stay towards the last layers.",
+)
+panels.warn_swapped(chosen)
+comparison = chosen.comparison()
+depth, heads = av.shared_depth(comparison), av.shared_heads(comparison)
+
+layer_column, head_column, operator_column = st.columns([2.4, 2.8, 4], gap="medium")
+layer = layer_column.slider("Layer", 1, depth, depth, key="layer", bind="query-params") - 1
+operator = Operator(
+    operator_column.segmented_control(
+        "Operator",
+        [o.value for o in Operator],
+        default=Operator.EFFECTIVE.value,
+        key="operator",
+        required=True,
+        bind="query-params",
+        help="**effective**: what a block really applies to V (A in a standard block, 2A − A² in a twicing one). "
+        "**rollout**: product over layers of (E + I)/2, E the mean over heads of the effective matrix.",
+    )
+)
+head_options = [Heads.MEAN.value, Heads.MAX.value, *(str(h) for h in range(1, heads + 1))]
+head = head_column.segmented_control(
+    "Head",
+    head_options,
+    default="mean",
+    key="head",
+    required=True,
+    bind="query-params",
+    disabled=operator is Operator.ROLLOUT,
+    help="**max** takes, patch by patch, the head with the largest magnitude.",
+)
+head_choice = int(head) - 1 if head.isdigit() else Heads(head)
+show_column, reset_column, seen_column, cells_column = st.columns([3, 2, 2.6, 2], vertical_alignment="bottom")
+show = show_column.segmented_control(
+    "Show",
+    ["overlay", "bare map", "difference"],
+    default="overlay",
+    key="show",
+    required=True,
+    persist_state="session",
+)
+query = av.Query(st.session_state.get(QUERY))
+if reset_column.button("Back to CLS", disabled=query.patch is None, width="stretch"):
+    query = av.Query(None)
+st.session_state[QUERY] = query.patch
+as_seen = seen_column.toggle("As the model saw it", key="as-seen", persist_state="session")
+smooth = cells_column.toggle("Smooth", value=True, key="smooth", persist_state="session")
+
+pair = [
+    av.model_maps(trace, card, query, operator, head_choice)
+    for trace, card in zip(comparison, chosen.pair.cards, strict=True)
+]
+look = replace(chosen.look, bare=show == "bare map", smooth=smooth)
+pictures = [av.enlarged(p) if as_seen else p for p in av.photographs(chosen, as_seen)]
+
+
+def pick(key: str, columns: int) -> None:
+    points = st.session_state[key].selection.point_indices
+    if points:
+        st.session_state[QUERY] = divmod(points[0], columns)
+
+
+def large_map(slot, picture, values, span, texts, key):
+    grid = values.shape
+    inside = query.patch and tuple(min(p, g - 1) for p, g in zip(query.patch, grid, strict=True))
+    figure = figures.interactive(figures.draw(picture, values, span, look), texts, grid, inside, colours)
+    slot.plotly_chart(
+        figure,
+        key=key,
+        on_select=lambda: pick(key, grid[1]),
+        selection_mode="points",
+        config={"displayModeBar": False},
+        alt=f"Map of {query.words()} in layer {layer + 1}",
+    )
+
+
+bar_title = f"weight of each patch for {query.words()}, layer {layer + 1}, scale: {chosen.scale}"
+if show == "difference":
+    change = av.difference(pair)
+    span = Range.of(change[layer], signed=True)
+    st.markdown(f"**Difference**: {pair[1].label} of the second model minus {pair[0].label} of the first.")
+    middle = st.columns([1, 2, 1])[1]
+    large_map(
+        middle, pictures[0], change[layer], span, av.hover_texts([change[layer]], ["difference"]), "map-difference"
+    )
+    st.plotly_chart(figures.colour_bar(span, look.colour_map, colours, bar_title), key="bar-difference")
+else:
+    ranges = av.layer_ranges(pair, layer, chosen.scale)
+    same_grid = pair[0].maps.shape[1:] == pair[1].maps.shape[1:]
+    columns = st.columns(2, gap="medium")
+    for index, (slot, one) in enumerate(zip(columns, pair, strict=True)):
+        shown = pair if same_grid else [one]
+        names = chosen.names if same_grid else [chosen.names[index]]
+        with slot:
+            panels.model_heading(chosen, index, one.label)
+            texts = av.hover_texts([m.maps[layer] for m in shown], names)
+            large_map(st, pictures[index], one.maps[layer], ranges[index], texts, f"map-{index}")
+            if ranges[0] != ranges[1]:
+                st.plotly_chart(
+                    figures.colour_bar(ranges[index], look.colour_map, colours, bar_title), key=f"bar-{index}"
+                )
+    if ranges[0] == ranges[1]:
+        st.plotly_chart(figures.colour_bar(ranges[0], look.colour_map, colours, bar_title), key="bar")
+    panels.layer_strip(
+        chosen,
+        [
+            [
+                figures.thumbnail(pictures[index], one.maps[at], av.layer_ranges(pair, at, chosen.scale)[index], look)
+                for at in range(depth)
+            ]
+            for index, one in enumerate(pair)
+        ],
+        layer,
+    )
+panels.predictions(chosen, comparison)

@@ -1,0 +1,110 @@
+"""Magnitudes of the smoothed residual A(V − AV) for both models."""
+
+import streamlit as st
+
+from explorer.figures import curves
+from explorer.figures import maps as figures
+from explorer.figures.style import Range
+from explorer.measures import attention, residual
+from explorer.ui import attention_view as av
+from explorer.ui import panels, view
+from explorer.ui.session import array, palette
+
+QUANTITIES = {"‖A(V − AV)‖": "smoothed_residual", "‖AV‖": "smoothed", "ratio": "ratio"}
+chosen = view()
+colours = palette()
+panels.opening(
+    "Smoothed residual",
+    "What smoothing by A takes away from the values is V − AV; smoothed once more, A(V − AV), it is what twicing gives "
+    "back. Look where on the image, and in which layers, that is most.",
+)
+panels.warn_swapped(chosen)
+comparison = chosen.comparison()
+depth, heads = av.shared_depth(comparison), av.shared_heads(comparison)
+magnitudes = [residual.magnitudes(trace) for trace in comparison]
+
+quantity_column, layer_column, head_column = st.columns([3, 3, 3], gap="medium")
+quantity = quantity_column.segmented_control(
+    "Quantity",
+    list(QUANTITIES),
+    default="‖A(V − AV)‖",
+    key="residual-quantity",
+    required=True,
+    persist_state="session",
+    help="L2 norms over the channels of a head, before the output projection. **ratio**: ‖A(V − AV)‖ / ‖AV‖, on the "
+    "map patch by patch, in the curve Frobenius norms over the patch tokens.",
+)
+layer = layer_column.slider("Layer", 1, depth, depth, key="layer", bind="query-params") - 1
+head = head_column.segmented_control(
+    "Head",
+    ["mean", *(str(h) for h in range(1, heads + 1))],
+    default="mean",
+    key="residual-head",
+    required=True,
+    persist_state="session",
+)
+
+
+def per_token(m: residual.ResidualMagnitudes):
+    """Magnitude or ratio of every token."""
+    return m.smoothed_residual / m.smoothed if quantity == "ratio" else getattr(m, QUANTITIES[quantity])
+
+
+def pick_head(values):
+    """`(layer, head, ...)` to `(layer, ...)`."""
+    return values.mean(dim=1) if head == "mean" else values[:, int(head) - 1]
+
+
+def curve_of(m: residual.ResidualMagnitudes):
+    """The quantity by layer and head."""
+    return m.ratio if quantity == "ratio" else m.curve(getattr(m, QUANTITIES[quantity]))
+
+
+maps = [
+    array(attention.patch_maps(pick_head(per_token(m)), trace)) for m, trace in zip(magnitudes, comparison, strict=True)
+]
+spans = [Range.of(m[layer], signed=False) for m in maps]
+if chosen.scale != "map":
+    spans = [Range(0.0, max(s.high for s in spans))] * 2
+for index, slot in enumerate(st.columns(2, gap="medium")):
+    with slot:
+        standard = chosen.pair.cards[index].filter[layer] == 1.0
+        panels.model_heading(chosen, index, "would give back" if standard and quantity != "‖AV‖" else "")
+        picture = av.photographs(chosen, as_seen=False)[index]
+        drawn = figures.draw(picture, maps[index][layer], spans[index], chosen.look)
+        texts = av.hover_texts([maps[index][layer]], [quantity])
+        figure = figures.interactive(drawn, texts, maps[index][layer].shape, None, colours)
+        st.plotly_chart(
+            figure, key=f"residual-map-{index}", config={"displayModeBar": False}, alt=f"{quantity}, layer {layer + 1}"
+        )
+        bar = figures.colour_bar(
+            spans[index], chosen.look.colour_map, colours, f"{quantity} per patch, layer {layer + 1}"
+        )
+        st.plotly_chart(bar, key=f"residual-bar-{index}", config={"displayModeBar": False})
+st.caption(
+    "In a standard block A(V − AV) is not part of the output: it is what twicing **would** give back, drawn dashed. "
+    "Magnitudes have no absolute end, so the scales “shared” and “absolute” are the same here."
+)
+
+lines = []
+for index, (m, card) in enumerate(zip(magnitudes, chosen.pair.cards, strict=True)):
+    values = array(curve_of(m))
+    would = card.is_standard and quantity != "‖AV‖"
+    dash = "dash" if would or card.is_counterfactual else "solid"
+    name = chosen.names[index] + (", would give back" if would else "")
+    shown = values.mean(axis=1) if head == "mean" else values[:, int(head) - 1]
+    lines.append(curves.Line(name, shown, colours.models[index], dash=dash))
+    if head == "mean":
+        lines += [
+            curves.Line(f"{name}, head {h + 1}", values[:, h], colours.models[index], dash=dash, faint=True)
+            for h in range(values.shape[1])
+        ]
+figure = curves.by_layer(
+    lines,
+    colours,
+    y=f"{quantity}, mean over patches" if quantity != "ratio" else "ratio",
+    first_layer=1,
+    layer=layer + 1,
+)
+st.plotly_chart(figure, key="residual-curve", config={"displayModeBar": False}, alt=f"{quantity} by layer")
+st.caption("Thick: mean over heads. Thin: single heads." if head == "mean" else f"Head {head}.")

@@ -1,0 +1,62 @@
+"""Token similarity across depth for both models."""
+
+import streamlit as st
+
+from explorer.figures import curves
+from explorer.measures import similarity
+from explorer.ui import panels, view
+from explorer.ui.session import array, palette
+
+chosen = view()
+colours = palette()
+panels.opening(
+    "Token similarity",
+    "How alike the patch tokens have become after each block. A curve that climbs to 1 means the tokens have collapsed "
+    "onto one direction (over-smoothing); look for the depth at which the two models part.",
+)
+panels.warn_swapped(chosen)
+first, second, third = st.columns(3)
+definition = similarity.Definition(
+    with_prefix=first.toggle("With CLS", key="similarity-prefix", persist_state="session"),
+    absolute=second.toggle("Absolute cosine", key="similarity-absolute", persist_state="session"),
+    with_diagonal=third.toggle("Include i = j", key="similarity-diagonal", persist_state="session"),
+)
+comparison = chosen.comparison()
+with st.spinner(f"Tracing {len(chosen.photos)} images …"):
+    everything = chosen.comparisons()
+
+one, many = st.columns(2, gap="large")
+own = [array(similarity.token_similarity(trace, definition)) for trace in comparison]
+bands = [
+    similarity.band([similarity.token_similarity(pair[index], definition) for pair in map(tuple, everything)])
+    for index in (0, 1)
+]
+low = min(0.0, *(float(values.min()) for values in own), *(float((b.mean - b.std).min()) for b in bands))
+with one:
+    st.subheader("This image", anchor=False)
+    lines = [
+        curves.Line(name, values, colour, dash="dash" if card.is_counterfactual else "solid")
+        for name, values, colour, card in zip(chosen.names, own, colours.models, chosen.pair.cards, strict=True)
+    ]
+    figure = curves.by_layer(lines, colours, y="Token similarity", first_layer=0, y_range=(low, 1.02))
+    st.plotly_chart(figure, key="similarity-one", config={"displayModeBar": False}, alt="Token similarity by layer")
+with many:
+    st.subheader(f"All {bands[0].count} images loaded", anchor=False)
+    lines = [
+        curves.Line(name, array(b.mean), colour, array(b.std), dash="dash" if card.is_counterfactual else "solid")
+        for name, b, colour, card in zip(chosen.names, bands, colours.models, chosen.pair.cards, strict=True)
+    ]
+    figure = curves.by_layer(lines, colours, y="Token similarity", first_layer=0, y_range=(low, 1.02))
+    st.plotly_chart(
+        figure, key="similarity-all", config={"displayModeBar": False}, alt="Mean token similarity by layer"
+    )
+st.caption(
+    f"{definition.sentence()} On the right: mean over images, band of one standard deviation between images. "
+    "How much over-smoothing matters is contested in the literature; the paper's Fig. 2 does not state its definition."
+)
+columns = st.columns(4)
+for index, name in enumerate(chosen.names):
+    columns[index].metric(f"{name}, last layer", f"{own[index][-1]:.3f}", help=definition.sentence())
+    columns[2 + index].metric(
+        f"{name}, mean of all", f"{float(bands[index].mean[-1]):.3f} ± {float(bands[index].std[-1]):.3f}"
+    )
