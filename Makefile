@@ -1,6 +1,7 @@
 # make run    sets everything up and opens the explorer
 # make test   sets everything up and runs the checks and the tests
 # make bench  measures speed and memory into bench/results.json
+# make pictures  makes the README's pictures with an installed Chromium
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,7 +26,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(ARGS)
 
 pictures: $(VENV)/dev.stamp
-	$(BIN)/python -m bench.pictures
+	$(BIN)/python docs/make_pictures.py
 
 clean:
 	rm -rf $(VENV)

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.types import ExplorerError, Preprocessing
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -17,6 +15,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors a person can act on are one sentence on stderr and exit code 2."""
     options = _parser().parse_args(arguments)
+    from explorer.types import ExplorerError  # after parsing, so that --help need not wait for torch
+
     try:
         command: int = options.run(options)
         return command
@@ -75,16 +75,16 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    import torch
-
     from explorer.models import registry
+    from explorer.serving import device as devices
     from explorer.training import data, run
+    from explorer.types import Preprocessing
 
     row = registry.architecture(options.architecture)
-    first, _, last = options.layers.partition("-")
+    first, last = _layers(options.layers)
     recipe = run.Recipe(
         architecture=options.architecture,
-        twicing_filter=registry.twicing_in(row.depth, int(first), int(last or first)),
+        twicing_filter=registry.twicing_in(row.depth, first, last),
         epochs=options.epochs,
         small_epochs=options.small_epochs,
         small_size=options.small_size,
@@ -101,7 +101,8 @@ def _train(options: argparse.Namespace) -> int:
         std=IMAGENET_STD,
         source_size=source if source < row.input_size else None,
     )
-    device = torch.device(_device(options.device))
+    device = devices.choose(options.device)
+    options.out.mkdir(parents=True, exist_ok=True)
     classes = data.read_classes(options.classes) if options.classes else None
     wnids = options.wnids.split(",") if options.wnids else None
     train, validation = (
@@ -121,12 +122,14 @@ def _train(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from explorer.models import checkpoints
+    from explorer.serving import device as devices
     from explorer.training import data
     from explorer.training.evaluate import accuracy
+    from explorer.types import ExplorerError
 
     classes = data.read_classes(options.classes) if options.classes else None
     for path in options.checkpoints:
-        model = checkpoints.load(path, _device(options.device))
+        model = checkpoints.load(path, devices.choose(options.device))
         split = data.load(options.data, options.source_size, classes, model.card.wnids)
         if tuple(c.wnid for c in split.classes) != model.card.wnids:
             raise ExplorerError(f"The classes of the data are not the {len(model.card.wnids)} classes of {path.name}.")
@@ -140,14 +143,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _device(choice: str) -> str:
-    import torch
+def _layers(text: str) -> tuple[int, int]:
+    """`10-12` or `12`, 1-based and inclusive."""
+    from explorer.types import ExplorerError
 
-    if choice != "auto":
-        return choice
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    first, _, last = text.partition("-")
+    try:
+        return int(first), int(last or first)
+    except ValueError:
+        raise ExplorerError(f"Expected layers as FIRST-LAST, such as 10-12; {text!r} came.") from None
 
 
 def _describe(recipe: object) -> str:

@@ -11,7 +11,7 @@ from scipy.special import betaln  # type: ignore[import-untyped]
 
 def standard_power(x: Float[np.ndarray, "..."], n: int) -> Float[np.ndarray, "..."]:
     """`p^n(x) = x^n` (Eqn 13)."""
-    return np.asarray(x) ** n
+    return np.asarray(np.asarray(x) ** n)
 
 
 def twicing_power(x: Float[np.ndarray, "..."], n: int) -> Float[np.ndarray, "..."]:

@@ -6,15 +6,17 @@ There are no hooks to forget and nothing is left behind in the model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor
 
 from explorer import operators
-from explorer.models.twicing import FilteredAttention, attention_of, blocks_of, get_filter, project, queries_keys_values
+from explorer.models.twicing import FilteredAttention, attention_of, get_filter, project, queries_keys_values
 from explorer.types import ExplorerError, Filter, Size, Trace
 
 
@@ -46,12 +48,16 @@ def geometry(model: VisionTransformer) -> Geometry:
 
     Raises `ExplorerError` naming the first block whose attention the traced pass does not reproduce.
     """
-    for number, block in enumerate(blocks_of(model), start=1):
+    for number, block in enumerate(model.blocks, start=1):
+        if type(block) is not Block:
+            raise ExplorerError(f"Block {number} is a {type(block).__name__}; the explorer traces timm's Block only.")
         if not isinstance(block.attn, FilteredAttention) or block.attn.gate is not None:
+            gate = " with a gate" if getattr(block.attn, "gate", None) is not None else ""
             raise ExplorerError(
-                f"Block {number} has {type(block.attn).__name__}; the explorer traces timm's plain Attention only."
+                f"Block {number} has {type(block.attn).__name__}{gate}; the explorer traces FilteredAttention only, "
+                "without a gate."
             )
-    attn = attention_of(blocks_of(model)[0])
+    attn = attention_of(model.blocks[0])
     height, width = model.patch_embed.grid_size
     return Geometry(
         depth=len(model.blocks),
@@ -75,10 +81,13 @@ def trace(model: VisionTransformer, images: Float[Tensor, "image 3 height width"
     if model.training:
         raise ExplorerError("Expected a model in eval mode; a model in training mode came.")
     sizes = geometry(model)
+    expected = tuple(model.patch_embed.img_size)
+    if tuple(images.shape[-2:]) != expected:
+        raise ExplorerError(f"Expected images of {expected} pixels; {tuple(images.shape[-2:])} came.")
     traces = [_empty(sizes, images) for _ in images]
     x = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))  # (B, N, D)
     _keep(traces, "tokens", 0, x)
-    for layer, block in enumerate(blocks_of(model)):
+    for layer, block in enumerate(cast(Sequence[Block], model.blocks)):
         attn = attention_of(block)
         q, k, v = queries_keys_values(attn, block.norm1(x))  # (B, H, N, d)
         attention = operators.attention(q, k, attn.scale)  # (B, H, N, N)

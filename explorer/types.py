@@ -5,7 +5,7 @@ Axis names used in annotations everywhere (one meaning each):
 | name          | meaning                                                            |
 |---------------|--------------------------------------------------------------------|
 | `layer`       | transformer block, 0-based in code, 1-based in what people read    |
-| `layer+1`     | the embedding followed by the output of every block                |
+| `state`       | the residual stream: the embedding, then after every block         |
 | `head`        | attention head                                                     |
 | `query`/`key` | token as row / column of an attention matrix                       |
 | `token`       | any token: prefix tokens (CLS, ...) first, then patches row by row |
@@ -99,7 +99,7 @@ class ModelCard:
     @property
     def key(self) -> str:
         """Identity of what is computed: the weights and the filter put on them."""
-        return f"{self.digest}:{','.join(f'{a:g}' for a in self.filter)}"
+        return f"{self.digest}:{','.join(map(repr, self.filter))}"
 
     def with_filter(self, filter: Filter) -> ModelCard:
         """The same weights under another filter, declared as such."""
@@ -119,7 +119,7 @@ class Trace:
 
     attention: Float[Tensor, "layer head query key"]
     values: Float[Tensor, "layer head token channel"]
-    tokens: Float[Tensor, "layer+1 token dim"]
+    tokens: Float[Tensor, "state token dim"]
     logits: Float[Tensor, " class"]
     grid: Size
     prefix: int

@@ -41,7 +41,7 @@ def is_signed(operator: Operator, trace: Trace) -> bool:
     """Whether rows of this operator can be negative and are drawn around 0."""
     if operator in (Operator.CORRECTION, Operator.TWICING):
         return True
-    return operator is not Operator.ATTENTION and any(a != 1.0 for a in trace.filter)
+    return operator is not Operator.ATTENTION and any(not 0.0 <= a <= 1.0 for a in trace.filter)
 
 
 def rows(trace: Trace, query: int, operator: Operator) -> LayerRows:
@@ -132,5 +132,6 @@ def distance(trace: Trace, patch_size: Size) -> Float[Tensor, "layer head patch"
     centres = patch_centres(trace.grid, patch_size).to(trace.attention)
     between = torch.cdist(centres, centres)  # (n, n)
     patches = trace.attention[:, :, trace.prefix :, trace.prefix :]
-    weights = patches / patches.sum(dim=-1, keepdim=True)
+    total = patches.sum(dim=-1, keepdim=True)
+    weights = patches / total.clamp(min=torch.finfo(total.dtype).tiny)  # no weight on any patch: distance 0
     return (weights * between).sum(dim=-1)

@@ -35,12 +35,12 @@ class Definition:
 class Band:
     """Mean over images and the standard deviation between them, by layer."""
 
-    mean: Float[Tensor, "layer+1"]
-    std: Float[Tensor, "layer+1"]
+    mean: Float[Tensor, " state"]
+    std: Float[Tensor, " state"]
     count: int
 
 
-def token_similarity(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, "layer+1"]:
+def token_similarity(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, " state"]:
     """Mean cosine over pairs of tokens after each block: `(||sum_i x_i/|x_i|||^2 - n) / (n (n - 1))` by default.
 
     1 when all tokens point the same way, 0 when they are orthogonal. The sum needs no pairwise matrix; `|cos|` does.
@@ -64,7 +64,7 @@ def mean_cosine(
     return total / n**2 if with_diagonal else (total - own) / (n * (n - 1))
 
 
-def band(curves: Sequence[Float[Tensor, "layer+1"]]) -> Band:
+def band(curves: Sequence[Float[Tensor, " state"]]) -> Band:
     """Mean and sample standard deviation over images; the deviation of one image is 0."""
     stacked = torch.stack(list(curves))
     std = stacked.std(dim=0) if len(curves) > 1 else torch.zeros_like(stacked[0])

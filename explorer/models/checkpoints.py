@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -149,12 +150,14 @@ def _open(path: Path, data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         state = safetensors.torch.load(data)
         with safetensors.safe_open(path, framework="pt") as file:
             declared = json.loads((file.metadata() or {})[METADATA_KEY])
+        if not isinstance(declared, dict):
+            raise ValueError(f"metadata is a {type(declared).__name__}")
     except KeyError:
         raise ExplorerError(
             f"{path.name} carries no {METADATA_KEY!r} metadata, so neither its architecture nor its filter is known."
         ) from None
     except (safetensors.SafetensorError, ValueError) as error:
-        raise ExplorerError(f"{path.name} is not a readable safetensors file.") from error
+        raise ExplorerError(f"{path.name} is not a readable safetensors file with JSON metadata.") from error
     return state, declared
 
 
@@ -184,6 +187,8 @@ def _card(name: str, digest: str, declared: dict[str, Any]) -> ModelCard:
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ExplorerError(f"{name} has incomplete metadata: {error!r}.") from error
+    if not all(math.isfinite(a) for a in card.filter):
+        raise ExplorerError(f"{name} declares the filter {card.filter}; finite coefficients were expected.")
     row = registry.architecture(card.architecture)
     if len(card.filter) != row.depth or len(card.wnids) != len(card.classes):
         raise ExplorerError(

@@ -6,13 +6,11 @@ parameters, so state dicts of both are interchangeable: which filter belongs to 
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from timm.layers import Attention
-from timm.models.vision_transformer import Block, VisionTransformer
-from torch import Tensor
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
 
 from explorer import operators
 from explorer.types import STANDARD, ExplorerError, Filter
@@ -33,6 +31,8 @@ class FilteredAttention(Attention):
             return standard
         if attn_mask is not None or is_causal:
             raise NotImplementedError("A filtered block takes no attention mask.")
+        if self.gate is not None:
+            raise NotImplementedError("A filtered block takes no attention gate.")
         q, k, v = queries_keys_values(self, x)
         if self.fused_attn and not (self.training and self.attn_drop.p > 0.0):
             smoothed = F.scaled_dot_product_attention(q, k, v)  # A V
@@ -59,12 +59,7 @@ def project(attn: Attention, u: Heads) -> Stream:
     return projected
 
 
-def blocks_of(model: VisionTransformer) -> list[Block]:
-    """The transformer blocks, typed."""
-    return [cast(Block, block) for block in model.blocks]
-
-
-def attention_of(block: Block) -> FilteredAttention:
+def attention_of(block: nn.Module) -> FilteredAttention:
     """The attention of a block of a model built by `registry.create`.
 
     Raises `ExplorerError` for any other attention.
@@ -80,10 +75,10 @@ def set_filter(model: VisionTransformer, filter: Filter) -> None:
         raise ExplorerError(
             f"A filter needs one coefficient for each of the {len(model.blocks)} blocks; {len(filter)} came."
         )
-    for block, a in zip(blocks_of(model), filter, strict=True):
+    for block, a in zip(model.blocks, filter, strict=True):
         attention_of(block).a = float(a)
 
 
 def get_filter(model: VisionTransformer) -> Filter:
     """The coefficient `a` of every block."""
-    return tuple(attention_of(block).a for block in blocks_of(model))
+    return tuple(attention_of(block).a for block in model.blocks)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import torch
 from jaxtyping import Int64, UInt8
@@ -44,7 +45,11 @@ class Dataset:
 
 def read_classes(path: Path) -> tuple[ClassName, ...]:
     """Reads `index <tab> wnid <tab> name, synonyms` lines; the first name is kept."""
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExplorerError(f"{path.name} cannot be read as a class list.") from error
+    rows = [line.split("\t") for line in text.splitlines() if line.strip()]
     if any(len(row) < 3 for row in rows):
         raise ExplorerError(f"{path.name} needs lines of index, wnid and name separated by tabs.")
     return tuple(ClassName(row[1], row[2].split(",")[0].strip()) for row in rows)
@@ -67,7 +72,10 @@ def from_parquet(paths: Sequence[Path], classes: Sequence[ClassName], keep: Sequ
     pixels: list[np.ndarray] = []
     labels: list[int] = []
     for path in paths:
-        table = pq.read_table(path, columns=["image", "label"])
+        try:
+            table = pq.read_table(path, columns=["image", "label"])
+        except (OSError, pa.ArrowException) as error:
+            raise ExplorerError(f"{path.name} is not a Parquet file with the columns image and label.") from error
         for encoded, label in zip(table["image"], table["label"].to_pylist(), strict=True):
             if label in new_label:
                 pixels.append(_square(Image.open(io.BytesIO(encoded.as_py())), size))
@@ -92,6 +100,9 @@ def load(
     paths: Sequence[Path], size: int, classes: tuple[ClassName, ...] | None = None, wnids: Sequence[str] | None = None
 ) -> Dataset:
     """Reads a split from Parquet files (which need `classes`) or from one image folder."""
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        raise ExplorerError(f"Expected Parquet files or a folder; there is no {', '.join(missing)}.")
     if len(paths) == 1 and paths[0].is_dir():
         return from_folder(paths[0], size)
     if classes is None:

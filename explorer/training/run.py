@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -132,6 +133,7 @@ class PairRun:
         self.recipe, self.folder, self.preprocessing = recipe, folder, preprocessing
         self.device = train.images.device
         self.train, self.validation = train, validation
+        self._check()
         self.steps = max(1, len(train) // recipe.batch_size)
         folder.mkdir(parents=True, exist_ok=True)
         self.learners = self._learners()
@@ -143,6 +145,18 @@ class PairRun:
     @property
     def _state_file(self) -> Path:
         return self.folder / "state.pt"
+
+    def _check(self) -> None:
+        if self.train.classes != self.validation.classes:
+            raise ExplorerError(
+                f"Training and validation data need the same classes; {len(self.train.classes)} and "
+                f"{len(self.validation.classes)} came, or other names."
+            )
+        if min(self.recipe.batch_size, len(self.train)) < 2:
+            raise ExplorerError(
+                f"Mixup pairs images up, so batches of at least 2 images are needed; {len(self.train)} images in "
+                f"batches of {self.recipe.batch_size} came."
+            )
 
     def epochs(self) -> Iterator[Outcome]:
         """Trains what is left, one epoch at a time; after each, state and log are on disk."""
@@ -238,6 +252,7 @@ class PairRun:
         buffer = io.BytesIO()
         state = {
             "recipe": asdict(self.recipe),
+            "wnids": [c.wnid for c in self.train.classes],
             "epoch": self.epoch,
             "rows": self.rows,
             "learners": {variant: learner.state() for variant, learner in self.learners.items()},
@@ -247,10 +262,14 @@ class PairRun:
         checkpoints.write_atomically(self.folder / "log.csv", self.log())
 
     def _resume(self) -> None:
-        state = torch.load(self._state_file, map_location=self.device, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
+        try:
+            state = torch.load(self._state_file, map_location=self.device, weights_only=True)
+            same = (state["recipe"], state["wnids"]) == (asdict(self.recipe), [c.wnid for c in self.train.classes])
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            raise ExplorerError(f"The state in {self.folder.name} cannot be read; choose another folder.") from error
+        if not same:
             raise ExplorerError(
-                f"{self.folder.name} holds a run with another recipe; choose another folder or the same recipe."
+                f"{self.folder.name} holds a run with another recipe or other classes; choose another folder."
             )
         self.epoch, self.rows = state["epoch"], state["rows"]
         for variant, learner in self.learners.items():
@@ -261,6 +280,7 @@ def export_pair(
     run: PairRun, folder: Path, prefix: str, names: dict[str, str], data: str, recipe: str, git_revision: str
 ) -> list[Path]:
     """Writes both variants' moving averages with complete metadata, and the log of curves beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for variant in VARIANTS:
         reached = accuracy(run.learners[variant].ema.module, run.validation, run.preprocessing)

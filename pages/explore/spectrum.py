@@ -61,7 +61,7 @@ with right:
 
 rows = []
 for name, result, one in zip(chosen.names, results, points, strict=True):
-    outside = int((np.abs(one.mapped) > 1 + 1e-9).sum())
+    outside = int((np.abs(one.mapped) > 1 + spectrum.ROUNDING).sum())
     ranks = result.effective_rank()[which]
     rows.append(
         {

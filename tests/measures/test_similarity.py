@@ -1,0 +1,85 @@
+"""Token similarity against loops over pairs, in float64."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from explorer.measures.similarity import Definition, band, mean_cosine, token_similarity
+from tests.helpers import make_trace, normal, stochastic
+
+
+DEFINITIONS = [Definition(*options) for options in itertools.product((False, True), repeat=3)]
+
+
+def mean_over_pairs(tokens: np.ndarray, definition: Definition) -> float:
+    cosines = []
+    for i, x in enumerate(tokens):
+        for j, y in enumerate(tokens):
+            if i != j or definition.with_diagonal:
+                cosine = float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))
+                cosines.append(abs(cosine) if definition.absolute else cosine)
+    return sum(cosines) / len(cosines)
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=str)
+def test_formula_equals_the_mean_over_pairs(definition: Definition) -> None:
+    trace = make_trace(stochastic(2, 1, 7, 7), (1.0, 2.0), tokens=normal(3, 7, 5), prefix=2)
+    tokens = trace.tokens.numpy() if definition.with_prefix else trace.tokens.numpy()[:, 2:]
+    expected = [mean_over_pairs(layer, definition) for layer in tokens]
+    np.testing.assert_allclose(token_similarity(trace, definition).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("with_diagonal", [False, True])
+def test_equal_tokens_have_similarity_one(absolute: bool, with_diagonal: bool) -> None:
+    tokens = (normal(1, 6) * torch.arange(1, 10, dtype=torch.float64)[:, None]).requires_grad_(False)
+    similarity = mean_cosine(tokens, absolute=absolute, with_diagonal=with_diagonal)
+    torch.testing.assert_close(similarity, torch.tensor(1.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_orthogonal_tokens_have_similarity_zero(absolute: bool) -> None:
+    tokens, _ = torch.linalg.qr(normal(6, 6))
+    similarity = mean_cosine(3 * tokens, absolute=absolute)
+    torch.testing.assert_close(similarity, torch.tensor(0.0, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("absolute", "expected"), [(False, -1.0), (True, 1.0)])
+def test_antiparallel_tokens(absolute: bool, expected: float) -> None:
+    x = normal(6)
+    similarity = mean_cosine(torch.stack([x, -2 * x]), absolute=absolute)
+    torch.testing.assert_close(similarity, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_zero_tokens_have_no_direction() -> None:
+    tokens = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(mean_cosine(tokens), torch.tensor(1 / 3, dtype=torch.float64))
+
+
+def test_default_is_the_signed_cosine_of_patch_tokens() -> None:
+    trace = make_trace(stochastic(2, 1, 7, 7), (1.0, 2.0))
+    assert torch.equal(token_similarity(trace), mean_cosine(trace.tokens[:, 1:]))
+
+
+def test_sentences_tell_the_definitions_apart() -> None:
+    assert len({definition.sentence() for definition in DEFINITIONS}) == len(DEFINITIONS)
+
+
+def curves() -> list[Tensor]:
+    return list(normal(4, 3))
+
+
+def test_band_is_the_mean_and_the_sample_deviation() -> None:
+    result, stacked = band(curves()), np.stack(curves())
+    np.testing.assert_allclose(result.mean.numpy(), stacked.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(result.std.numpy(), stacked.std(axis=0, ddof=1), rtol=1e-12)
+    assert result.count == 4
+
+
+def test_band_of_one_image_has_no_width() -> None:
+    result = band(curves()[:1])
+    assert torch.equal(result.mean, curves()[0])
+    assert torch.equal(result.std, torch.zeros(3, dtype=torch.float64))

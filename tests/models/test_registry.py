@@ -1,0 +1,55 @@
+"""The table of architectures and the filters written on them."""
+
+import pytest
+import torch
+
+from explorer.models import registry
+from explorer.models.twicing import get_filter
+from explorer.types import ExplorerError
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (1, 4, (2.0, 2.0, 2.0, 2.0)),
+        (3, 4, (1.0, 1.0, 2.0, 2.0)),
+        (2, 2, (1.0, 2.0, 1.0, 1.0)),
+        (4, 4, (1.0, 1.0, 1.0, 2.0)),
+    ],
+)
+def test_twicing_in_counts_from_one_and_includes_both_ends(first: int, last: int, expected: tuple[float, ...]) -> None:
+    assert registry.twicing_in(4, first, last) == expected
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 2), (3, 2), (1, 5), (5, 5), (-1, 1)])
+def test_twicing_outside_the_blocks_is_refused(first: int, last: int) -> None:
+    with pytest.raises(ExplorerError, match="4 blocks"):
+        registry.twicing_in(4, first, last)
+
+
+def test_uniform_filter() -> None:
+    assert registry.uniform_filter(3, 1.5) == (1.5, 1.5, 1.5)
+
+
+def test_an_unknown_architecture_names_the_known_ones() -> None:
+    with pytest.raises(ExplorerError) as caught:
+        registry.architecture("resnet50")
+    assert all(name in str(caught.value) for name in [*registry.ARCHITECTURES, "resnet50"])
+
+
+def test_create_refuses_a_filter_of_the_wrong_length(tiny: str) -> None:
+    with pytest.raises(ExplorerError, match="2 blocks"):
+        registry.create(tiny, 5, (2.0,))
+
+
+def test_create_puts_the_filter_on_the_blocks(tiny: str) -> None:
+    assert get_filter(registry.create(tiny, 5, (1.0, 2.0))) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("name", list(registry.ARCHITECTURES))
+def test_the_table_states_the_depth_and_size_of_its_models(name: str) -> None:
+    row = registry.architecture(name)
+    with torch.device("meta"):  # sizes without weights
+        model = registry.create(name, 2, registry.uniform_filter(row.depth, 2.0))
+    assert len(model.blocks) == row.depth
+    assert tuple(model.patch_embed.img_size) == row.input_size

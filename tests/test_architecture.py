@@ -1,0 +1,74 @@
+"""What may import what, what is imported late, and what must not occur in the code."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+APP = ROOT / "app.py"
+HEAVY = ("torch", "streamlit", "captum", "matplotlib")
+
+
+def sources() -> Iterator[Path]:
+    for folder in ("explorer", "pages"):
+        yield from sorted((ROOT / folder).rglob("*.py"))
+    if APP.exists():
+        yield APP
+
+
+def imported_modules(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import."
+            module = node.module or ""
+            # `from explorer import ui` names the module in its aliases.
+            names.update(f"{module}.{alias.name}" for alias in node.names) if module == "explorer" else names.add(
+                module
+            )
+    return names
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def test_the_app_imports_only_streamlit_and_the_user_interface() -> None:
+    if not APP.exists():
+        pytest.skip("app.py is not written yet")
+    foreign = {
+        module
+        for module in imported_modules(APP)
+        if module.partition(".")[0] not in sys.stdlib_module_names
+        and not is_within(module, "streamlit")
+        and not is_within(module, "explorer.ui")
+    }
+    assert not foreign
+
+
+def test_the_layers_of_the_package_hold() -> None:
+    done = python("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_markup_of_ours_is_let_through_unescaped() -> None:
+    guilty = [path.name for path in sources() if "unsafe_allow_" in path.read_text(encoding="utf-8")]
+    assert not guilty
+
+
+@pytest.mark.parametrize("module", ["explorer", "explorer.cli"])
+def test_imports_are_cheap(module: str) -> None:
+    code = f"import sys, {module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

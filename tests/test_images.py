@@ -1,0 +1,513 @@
+"""What comes out of an uploaded file, and the views of it, against Pillow by hand and timm's own transform."""
+
+import hashlib
+import io
+import struct
+import time
+import tracemalloc
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageOps
+from timm.data import create_transform
+
+from explorer import images
+from explorer.images import ImageError
+from explorer.types import Preprocessing
+from tests.helpers import assert_one_sentence, picture
+
+HALF = (0.5, 0.5, 0.5)
+LOSSLESS = {"WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"}, "AVIF": {"speed": 10}}
+
+
+def encode(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **{**LOSSLESS.get(format, {}), **options})
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, rows: bytes, depth: int = 8, colour: int = 0, extra: bytes = b"") -> bytes:
+    """A PNG whose header says what it is told to, whatever the rows are."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+def smooth(height: int, width: int, period: float = 0.2) -> np.ndarray:
+    """Waves of different direction in each colour, whose length is a share of the shorter side."""
+    y, x = np.mgrid[:height, :width] / (period * min(height, width)) * 2 * np.pi
+    return np.stack([127.5 + 110 * np.sin(wave) for wave in (x, y, x + y)], axis=-1).astype(np.uint8)
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(ImageError) as caught:
+        images.decode(data)
+    assert_one_sentence(str(caught.value))
+    return str(caught.value)
+
+
+# --- files that are read ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", images.FORMATS)
+def test_every_accepted_format_gives_its_pixels(format: str) -> None:
+    source = smooth(40, 56, period=1.0)
+    data = encode(Image.fromarray(source), format)
+    image = images.decode(data)
+    assert image.digest == hashlib.sha256(data).hexdigest()
+    assert image.size == (40, 56)
+    assert image.notes == ()
+    assert image.rgb.dtype == np.uint8
+    assert image.rgb.flags.c_contiguous
+    assert not image.rgb.flags.writeable
+    error = np.abs(image.rgb.astype(int) - source)
+    if format in ("JPEG", "AVIF", "GIF"):
+        assert error.mean() < 12
+    else:
+        assert error.max() == 0
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_colour_modes_are_converted_without_a_note(mode: str) -> None:
+    grey = mode in ("1", "L", "LA")
+    source = Image.new("RGB", (8, 6), "white" if grey else (200, 30, 60))
+    source.paste("black" if grey else (10, 120, 250), (0, 0, 4, 6))
+    converted = source.quantize(2) if mode == "P" else source.convert(mode)
+    image = images.decode(encode(converted, "TIFF" if mode == "CMYK" else "PNG"))
+    np.testing.assert_allclose(image.rgb, np.asarray(source), atol=2)
+    assert image.notes == ()
+
+
+def test_a_cmyk_jpeg_is_not_inverted() -> None:
+    image = images.decode(encode(Image.new("RGB", (16, 16), (230, 40, 40)).convert("CMYK"), "JPEG", quality=95))
+    np.testing.assert_allclose(image.rgb, np.broadcast_to([230, 40, 40], (16, 16, 3)), atol=6)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_sixteen_bits_keep_their_full_range(format: str) -> None:
+    values = np.linspace(0, 65535, 16 * 20).reshape(16, 20).round().astype(np.uint16)
+    image = images.decode(encode(Image.fromarray(values), format))
+    np.testing.assert_array_equal(image.rgb, np.rint(values / 257).astype(np.uint8)[..., None].repeat(3, axis=-1))
+
+
+def test_sixteen_bit_colour_keeps_its_high_byte() -> None:
+    values = np.arange(0, 65536, 65536 // 12, dtype=np.uint16)[:12].reshape(2, 2, 3)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    np.testing.assert_array_equal(images.decode(png(2, 2, rows, depth=16, colour=2)).rgb, values >> 8)
+
+
+def test_a_float_tiff_is_scaled_by_its_finite_values() -> None:
+    values = np.linspace(-3e38, 3e38, 64, dtype=np.float32).reshape(8, 8)
+    values[0, 1], values[0, 2] = np.nan, np.inf
+    image = images.decode(encode(Image.fromarray(values), "TIFF"))
+    assert (image.rgb[0, 0, 0], image.rgb[-1, -1, 0]) == (0, 255)
+    assert (np.diff(image.rgb[1:, :, 0].ravel().astype(int)) > 0).all()
+    assert not image.rgb[0, 1:3].any()
+    assert len(image.notes) == 1
+    assert_one_sentence(image.notes[0])
+
+
+def test_integers_of_32_bits_and_constant_values_are_scaled_too() -> None:
+    wide = images.decode(encode(Image.fromarray(np.array([[-70000, 0, 70000]], dtype=np.int32)), "TIFF"))
+    assert wide.rgb[0, :, 0].tolist() == [0, 128, 255]
+    assert not images.decode(encode(Image.fromarray(np.full((2, 2), 1.5, np.float32)), "TIFF")).rgb.any()
+    assert "finite" in refusal(encode(Image.fromarray(np.full((2, 2), np.nan, np.float32)), "TIFF"))
+
+
+def test_transparency_is_laid_on_white_and_said() -> None:
+    image = images.decode(encode(Image.new("RGBA", (4, 4), (255, 0, 0, 128)), "PNG"))
+    np.testing.assert_allclose(image.rgb, np.broadcast_to([255, 127, 127], (4, 4, 3)), atol=1)
+    assert "white" in image.notes[0]
+    assert_one_sentence(image.notes[0])
+
+
+def transparent_palette(format: str) -> bytes:
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 255, 255, 0, 0])
+    palette.putpixel((1, 0), 1)
+    return encode(palette, format, transparency=0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        transparent_palette("PNG"),
+        transparent_palette("GIF"),
+        png(2, 1, b"\0\x12\x34\xff\xff", depth=16, extra=chunk(b"tRNS", b"\x12\x34")),
+        png(2, 1, b"\0\x12\xff", extra=chunk(b"tRNS", b"\0\x12")),
+        png(2, 1, b"\0\x12\0\xff\xff", colour=4),
+    ],
+    ids=["palette", "gif", "grey16", "grey8", "grey-alpha"],
+)
+def test_every_kind_of_transparency_is_seen(data: bytes) -> None:
+    image = images.decode(data)
+    assert image.rgb[0, 0].tolist() == [255, 255, 255]
+    assert len(image.notes) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_exif_orientation_is_applied_once(format: str, orientation: int) -> None:
+    source = Image.fromarray(smooth(24, 40, period=1.5))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    source.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(source)).astype(int)
+    image = images.decode(encode(Image.fromarray(np.asarray(source)), format, exif=exif))
+    assert image.rgb.shape == expected.shape
+    assert np.abs(image.rgb - expected).mean() < 8
+    assert image.notes == ()
+
+
+@pytest.mark.filterwarnings("ignore")  # as in the app, where Pillow's complaints are no errors
+def test_broken_exif_data_and_colour_profiles_leave_the_pixels_alone() -> None:
+    source = picture(1)
+    plain = images.decode(encode(source, "JPEG")).rgb
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for options in ({"exif": b"Exif\0\0II*\0\xff\xff\xff\xff"}, {"exif": b"Exif\0\0"}, {"icc_profile": profile}):
+        np.testing.assert_array_equal(images.decode(encode(source, "JPEG", **options)).rgb, plain)
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+def test_of_several_pictures_the_first_is_shown_and_that_is_said(format: str) -> None:
+    first, second = Image.new("RGB", (16, 16), (255, 0, 0)), Image.new("RGB", (16, 16), (0, 0, 255))
+    image = images.decode(encode(first, format, save_all=True, append_images=[second]))
+    np.testing.assert_allclose(image.rgb, np.asarray(first), atol=4)
+    assert "first" in image.notes[0]
+    assert_one_sentence(image.notes[0])
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG"])
+def test_a_broken_second_picture_leaves_the_first(format: str) -> None:
+    data = encode(picture(1), format, save_all=True, append_images=[picture(2)])
+    assert images.decode(data[: int(0.75 * len(data))]).size == (32, 32)
+
+
+# --- sizes --------------------------------------------------------------------------------------------------------
+
+
+def test_large_pictures_are_kept_at_1024_px_with_their_aspect() -> None:
+    for mode in ("RGB", "RGBA"):
+        data = encode(Image.new(mode, (1100, 2200), "red"), "PNG")
+        assert images.decode(data).size == (2048, 1024)
+    assert images.decode(encode(Image.new("L", (4096, 2100)), "JPEG")).size == (1024, 1997)
+
+
+def test_the_smallest_picture_is_one_pixel() -> None:
+    assert images.decode(encode(Image.new("RGB", (1, 1), "red"), "PNG")).rgb.tolist() == [[[255, 0, 0]]]
+
+
+def test_the_longest_aspect_is_twenty() -> None:
+    assert images.decode(encode(Image.new("L", (40, 2)), "PNG")).size == (2, 40)
+    assert "41 x 2" in refusal(encode(Image.new("L", (41, 2)), "PNG"))
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """Bytes by which the resident memory of this process rises above its start while it works (Linux)."""
+    status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    try:
+        clear.write_text("5")  # sets the high-water mark back
+    except OSError:
+        pytest.skip("the kernel does not let a process reset its high-water mark")
+
+    def high_water() -> int:
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+    before = high_water()
+    work()
+    return high_water() - before
+
+
+BOMBS = {
+    "one by 5000": png(1, 5000, b"\0\0" * 5000),
+    "49 megapixels": png(7000, 7000, b"\0" * 10_000),
+    "144 megapixels": png(12_000, 12_000, b"\0" * 10_000),
+    "900 megapixels": png(30_000, 30_000, b"\0" * 10_000),
+    "lying gif": b"GIF89a\xff\xff\xff\xff" + encode(picture(0), "GIF")[10:],
+    "lying webp": b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\x2f\0\xff\x2f\0VP8 \0\0\0\0",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_refused_within_20_mb(name: str) -> None:
+    images.decode(encode(picture(0), "WEBP"))  # plugins are loaded on first use
+    tracemalloc.start()
+    try:
+        assert peak_of(lambda: refusal(BOMBS[name])) < 20e6
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_within_the_limits_that_lies_is_refused_quickly() -> None:
+    start = time.perf_counter()
+    assert "PNG" in refusal(png(6000, 6000, b"\0" * 10_000))
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("action", ["ignore", "default", "error"])
+def test_pillows_bomb_warning_ends_in_the_same_refusal(action: Literal["ignore", "default", "error"]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        assert "40 megapixels" in refusal(BOMBS["144 megapixels"])
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_SHORT_SIDE", 16)
+    monkeypatch.setattr(images, "MAX_PIXELS", 10_000)
+    monkeypatch.setattr(images, "MAX_STREAMED_PIXELS", 40_000)
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_a_jpeg_counts_with_what_is_decoded_of_it() -> None:
+    large = picture(0, (160, 160))
+    assert images.decode(encode(large, "JPEG")).size == (16, 16)
+    refusal(encode(large, "PNG"))
+    refusal(encode(large, "JPEG", progressive=True))  # decodes to coefficients of the full size
+    baseline = encode(large, "JPEG")
+    scan = baseline.index(b"\xff\xda")
+    one_colour = baseline[: scan + 4] + b"\x01" + baseline[scan + 5 :]
+    refusal(one_colour)  # one scan per colour does so too
+    refusal(encode(picture(0, (210, 210)), "JPEG"))
+
+
+def test_a_jpeg_of_too_many_scans_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(picture(0), "JPEG", progressive=True)
+    assert images.decode(data).size == (32, 32)
+    monkeypatch.setattr(images, "MAX_SCANS", 3)
+    assert "scans" in refusal(data)
+    assert images.decode(encode(picture(0), "JPEG")).size == (32, 32)
+
+
+# --- files that are refused ---------------------------------------------------------------------------------------
+
+
+def zipped() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("cat.png", b"pixels")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"", "an empty file"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>', "SVG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "HEIC"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0mp41" + bytes(40), "a video file"),
+        (zipped(), "ZIP"),
+        (b"%PDF-1.7\n%\xe2\xe3", "PDF"),
+        (b"Dear reader,\n", "a text file"),
+        (bytes(range(256)), "something else"),
+        (encode(picture(0), "EPS"), "PostScript"),
+        (encode(picture(0), "JPEG2000"), "JPEG 2000"),
+        (encode(picture(0), "ICO"), "icon"),
+        (encode(picture(0), "PPM"), "something else"),
+        (encode(picture(0), "TGA"), "something else"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "sound"),
+    ],
+)
+def test_what_is_no_accepted_image_is_named(data: bytes, named: str) -> None:
+    message = refusal(data)
+    assert named in message
+    assert "JPEG, PNG" in message
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("format", images.FORMATS)
+def test_a_file_cut_short_is_refused_by_its_format(format: str, share: float) -> None:
+    data = encode(picture(0), format)
+    assert format.lower() in refusal(data[: int(share * len(data))]).lower()
+
+
+def test_bad_checksums_are_refused() -> None:
+    data = bytearray(encode(picture(0), "PNG", compress_level=0))
+    for place in (data.index(b"IHDR") + 17, data.index(b"IDAT") + 900):  # the header's checksum, a pixel
+        broken = data.copy()
+        broken[place] ^= 1
+        assert "PNG" in refusal(bytes(broken))
+
+
+ERRORS = (MemoryError, SyntaxError, struct.error, OverflowError, ValueError, zlib.error, KeyError, RecursionError)
+BOMB_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+@pytest.mark.parametrize("error", [*ERRORS, *BOMB_ERRORS, EOFError, AttributeError, UserWarning])
+def test_whatever_pillow_raises_is_one_sentence(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error("of Pillow")
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    refusal(encode(Image.new("L", (2, 2)), "PNG"))
+
+
+def mutated(data: bytes, other: bytes, generator: np.random.Generator) -> bytes:
+    """Flipped, overwritten with extremes, cut, doubled or spliced."""
+    result = bytearray(data)
+    kind = generator.integers(5)
+    for place in generator.integers(0, len(data), size=generator.integers(1, 9)):
+        if kind == 0:
+            result[place] ^= 1 << int(generator.integers(8))
+        elif kind == 1:  # lies about sizes and counts mostly stand at the start
+            result[place % 64 : place % 64 + 2] = generator.choice([b"\xff\xff", b"\0\0", b"\x7f\xff", b"\0\1"])
+        elif kind == 2:
+            result[place : place + 4] = generator.bytes(4)
+    if kind == 3:
+        start, stop = sorted(generator.integers(0, len(data), size=2))
+        result[start:stop] = result[start:stop] * 2 if generator.integers(2) else b""
+    elif kind == 4:
+        place = int(generator.integers(0, len(data)))
+        result[place:] = other[place:]
+    return bytes(result)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_but_image_error_escapes_from_mutated_files() -> None:
+    generator = np.random.default_rng(20)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    seeds = [encode(picture(1, (20, 24)), format) for format in images.FORMATS]
+    seeds += [encode(picture(2, (20, 24)), format, exif=exif) for format in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")]
+    seeds += [encode(picture(3, (20, 24)), "JPEG", progressive=True), encode(Image.new("CMYK", (9, 9)), "JPEG")]
+    seeds += [encode(Image.fromarray(np.ones((9, 9), np.float32)), "TIFF"), encode(Image.new("LA", (9, 9)), "PNG")]
+    seeds += [
+        encode(picture(4, (9, 9)), format, save_all=True, append_images=[picture(5, (9, 9))])
+        for format in ("GIF", "PNG", "WEBP", "TIFF")
+    ]
+    read = 0
+    for i in range(320):
+        data = mutated(seeds[i % len(seeds)], seeds[int(generator.integers(len(seeds)))], generator)
+        start = time.perf_counter()
+        try:
+            image = images.decode(data)
+            assert image.rgb.dtype == np.uint8
+            read += 1
+        except ImageError as error:
+            assert_one_sentence(str(error))
+        assert time.perf_counter() - start < 1
+    assert 30 < read < 290  # the mutations neither spare nor spoil everything
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"\xff\xd8\xff"]), st.binary(max_size=99)
+)
+def test_nothing_but_image_error_escapes_from_bytes(magic: bytes, rest: bytes) -> None:
+    try:
+        images.decode(magic + rest)
+    except ImageError as error:
+        assert_one_sentence(str(error))
+
+
+# --- views --------------------------------------------------------------------------------------------------------
+
+
+SIZES = [(301, 451), (451, 301), (224, 224), (225, 224), (97, 640), (640, 97), (63, 51), (1, 9)]
+
+
+def preprocessing(
+    input_size: tuple[int, int] = (224, 224), crop_pct: float = 1.0, source_size: tuple[int, int] | None = None
+) -> Preprocessing:
+    return Preprocessing(input_size, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), crop_pct, source_size)
+
+
+@pytest.mark.parametrize("crop_pct", [0.9, 0.875, 1.0])
+@pytest.mark.parametrize("input_size", [(224, 224), (64, 64), (48, 96), (97, 33)])
+def test_model_view_and_batch_are_timms_evaluation_transform(input_size: tuple[int, int], crop_pct: float) -> None:
+    wanted = preprocessing(input_size, crop_pct)
+    common = {"input_size": (3, *input_size), "interpolation": "bicubic", "crop_pct": crop_pct, "is_training": False}
+    whole = create_transform(**common, mean=wanted.mean, std=wanted.std)
+    pixels = create_transform(**common, normalize=False)
+    for seed, size in enumerate(SIZES):
+        photo = picture(seed, size)
+        view = images.model_view(np.asarray(photo), wanted)
+        np.testing.assert_array_equal(view, pixels(photo).permute(1, 2, 0).numpy())
+        torch.testing.assert_close(images.batch([view], wanted)[0], whole(photo), rtol=0, atol=1e-6)
+
+
+def test_a_model_of_small_pictures_sees_them_through_their_size() -> None:
+    photo = np.asarray(picture(0, (150, 201)))
+    small = images.model_view(photo, preprocessing((64, 64), 0.875))
+    view = images.model_view(photo, preprocessing((224, 224), 0.875, source_size=(64, 64)))
+    np.testing.assert_array_equal(view, np.asarray(Image.fromarray(small).resize((224, 224), Image.Resampling.BICUBIC)))
+
+
+def distance(left: np.ndarray, right: np.ndarray) -> float:
+    return float(np.abs(left.astype(float) - right).mean())
+
+
+@pytest.mark.parametrize("size", [(601, 900), (900, 601), (330, 331), (480, 480)])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        preprocessing(),
+        preprocessing(crop_pct=0.875),
+        preprocessing((128, 192), 0.9),
+        preprocessing(crop_pct=0.9, source_size=(160, 160)),
+    ],
+    ids=["whole", "cropped", "oblong", "through-source"],
+)
+def test_sharp_view_shows_the_region_of_model_view(size: tuple[int, int], wanted: Preprocessing) -> None:
+    photo = smooth(*size)
+    view = images.model_view(photo, wanted)
+    sharp = images.sharp_view(photo, wanted)
+    height, width = wanted.input_size
+    assert sharp.shape == (448, round(448 * width / height), 3)
+    reduced = np.asarray(Image.fromarray(sharp).resize((width, height), Image.Resampling.BICUBIC))
+    assert distance(reduced, view) < 1.0
+    for axis in (0, 1):  # a shift by one pixel of the model would show
+        assert distance(np.roll(reduced, 1, axis), view) > 2 * distance(reduced, view)
+
+
+def test_sharp_view_is_sharper_than_the_source_size() -> None:
+    photo = np.asarray(picture(0, (448, 448)))
+    np.testing.assert_array_equal(images.sharp_view(photo, preprocessing(source_size=(32, 32))), photo)
+
+
+def test_views_of_every_size_exist() -> None:
+    for size in SIZES:
+        photo = np.asarray(picture(0, size))
+        assert images.sharp_view(photo, preprocessing(crop_pct=0.9), side=64).shape == (64, 64, 3)
+
+
+def test_views_do_not_share_memory_with_the_picture() -> None:
+    image = images.decode(encode(picture(0, (32, 32)), "PNG"))
+    view = images.model_view(image.rgb, preprocessing((32, 32)))
+    before = image.rgb.copy()
+    view[:] = 0
+    tensor = images.batch([image.rgb], preprocessing((32, 32)))
+    tensor.zero_()
+    np.testing.assert_array_equal(image.rgb, before)
+
+
+def test_a_batch_keeps_its_order_and_is_contiguous() -> None:
+    wanted = Preprocessing((8, 6), HALF, HALF)
+    views = [np.full((8, 6, 3), value, np.uint8) for value in (0, 255, 51)]
+    tensor = images.batch(views, wanted)
+    assert tensor.shape == (3, 3, 8, 6)
+    assert tensor.is_contiguous()
+    torch.testing.assert_close(tensor[:, 0, 0, 0], torch.tensor([-1.0, 1.0, -0.6]))
+
+
+def test_a_batch_states_what_it_expected() -> None:
+    wanted = preprocessing((8, 6))
+    with pytest.raises(ImageError, match=r"\(8, 6, 3\).*\(6, 8, 3\)"):
+        images.batch([np.zeros((6, 8, 3), np.uint8)], wanted)
+    with pytest.raises(ImageError, match="At least one"):
+        images.batch([], wanted)

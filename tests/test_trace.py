@@ -1,0 +1,236 @@
+"""The traced pass against the untraced model and against an independent transformer in NumPy."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import timm
+import torch
+from timm.models.vision_transformer import ResPostBlock, VisionTransformer
+from torch import Tensor, nn
+
+from explorer.models import registry
+from explorer.models.registry import Architecture
+from explorer.trace import geometry, trace
+from explorer.types import ExplorerError, Filter, Trace
+from tests.helpers import TINY, digest, make_trace, randomise, stochastic, trace_digest, vit_reference
+
+MakeModel = Callable[..., VisionTransformer]
+
+FILTERS: tuple[Filter, ...] = ((1.0, 1.0), (2.0, 2.0), (1.0, 2.0), (1.5, 0.5))
+
+# Options of timm's transformer that the traced pass accepts.
+FAMILIES = {
+    "class token": {},
+    "registers": {"reg_tokens": 3},
+    "registers without class": {"reg_tokens": 2, "class_token": False, "global_pool": "avg"},
+    "no class token": {"class_token": False, "global_pool": "avg"},
+    "mean of patches": {"global_pool": "avg"},
+    "position on patches only": {"no_embed_class": True},
+    "LayerScale": {"init_values": 0.5},
+    "query and key norms": {"qk_norm": True},
+    "norm of joined heads": {"scale_attn_norm": True},
+    "norm before blocks": {"pre_norm": True},
+    "attention pool": {"global_pool": "map"},
+    "stochastic depth and dropout": {"drop_path_rate": 0.3, "attn_drop_rate": 0.3, "proj_drop_rate": 0.3},
+    "patch dropout": {"patch_drop_rate": 0.5},
+}
+
+
+def assert_untouched(model: VisionTransformer, weights: str) -> None:
+    for module in model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._backward_hooks
+    assert digest(model.state_dict().values()) == weights
+    assert not model.training
+
+
+@pytest.fixture
+def distilled(monkeypatch: pytest.MonkeyPatch, tiny: str) -> VisionTransformer:
+    row = registry.ARCHITECTURES[tiny]
+    changed = Architecture(
+        row.title, "deit_tiny_distilled_patch16_224", row.input_size, depth=row.depth, options=row.options
+    )
+    monkeypatch.setitem(registry.ARCHITECTURES, tiny, changed)
+    return randomise(registry.create(tiny, 5, (1.0, 2.0))).double().eval()
+
+
+@pytest.fixture
+def rapid_switching() -> Iterator[None]:
+    """Threads take turns so often that sharing a buffer would show."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_logits_equal_the_untraced_ones_in_float32(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+    model = make_model(filter)
+    with torch.no_grad():
+        expected = model(images)
+    traced = torch.stack([one.logits for one in trace(model, images)])
+    assert (traced - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_logits_equal_the_untraced_ones_in_float64(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+    model, images = make_model(filter, torch.float64), images.double()
+    with torch.no_grad():
+        expected = model(images)
+    traced = torch.stack([one.logits for one in trace(model, images)])
+    torch.testing.assert_close(traced, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_accepted_family_is_reproduced(make_model: MakeModel, images: Tensor, family: str) -> None:
+    model, images = make_model((1.0, 2.0), torch.float64, **FAMILIES[family]), images.double()
+    with torch.no_grad():
+        expected = model(images)
+    traced = torch.stack([one.logits for one in trace(model, images)])
+    torch.testing.assert_close(traced, expected, rtol=0, atol=1e-10)
+
+
+def test_distilled_models_are_reproduced(distilled: VisionTransformer, images: Tensor) -> None:
+    with torch.no_grad():
+        expected = distilled(images.double())
+    traces = trace(distilled, images.double())
+    assert traces[0].prefix == 2
+    torch.testing.assert_close(torch.stack([one.logits for one in traces]), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+@pytest.mark.parametrize("what", ["logits", "tokens", "attention", "values"])
+def test_trace_equals_an_independent_transformer(
+    make_model: MakeModel, images: Tensor, filter: Filter, what: str
+) -> None:
+    model = make_model(filter, torch.float64)
+    (one,) = trace(model, images[:1].double())
+    expected = vit_reference(model.state_dict(), images[0], filter, heads=2, patch=8)
+    np.testing.assert_allclose(getattr(one, what).numpy(), expected[what], rtol=0, atol=1e-10)
+
+
+def test_the_filter_changes_the_logits(make_model: MakeModel, images: Tensor) -> None:
+    logits = [trace(make_model(filter), images)[0].logits for filter in FILTERS]
+    assert min((a - b).abs().max() for i, a in enumerate(logits) for b in logits[:i]) > 1e-3
+
+
+def test_batched_equals_single(make_model: MakeModel, images: Tensor) -> None:
+    model, images = make_model(dtype=torch.float64), images.double()
+    for batched, image in zip(trace(model, images), images, strict=True):
+        (single,) = trace(model, image[None])
+        for what in ("attention", "values", "tokens", "logits"):
+            torch.testing.assert_close(getattr(batched, what), getattr(single, what), rtol=0, atol=1e-12)
+
+
+def test_a_trace_cannot_be_written_by_accident(make_model: MakeModel, images: Tensor) -> None:
+    with pytest.raises(RuntimeError, match="inference"):
+        trace(make_model(), images)[0].attention.zero_()
+
+
+def test_shapes_and_geometry(make_model: MakeModel, images: Tensor) -> None:
+    model = make_model((1.0, 2.0))
+    one, sizes = trace(model, images)[0], geometry(model)
+    assert one.attention.shape == (2, 2, 17, 17)
+    assert one.values.shape == (2, 2, 17, 16)
+    assert one.tokens.shape == (3, 17, 32)
+    assert one.logits.shape == (5,)
+    assert (one.grid, one.prefix, one.filter, one.depth, one.heads) == ((4, 4), 1, (1.0, 2.0), 2, 2)
+    assert one.nbytes == sizes.nbytes == 4 * (2 * 2 * 17 * 17 + 2 * 2 * 17 * 16 + 3 * 17 * 32 + 5)
+
+
+def test_rows_of_attention_sum_to_one(make_model: MakeModel, images: Tensor) -> None:
+    for one in trace(make_model(dtype=torch.float64), images.double()):
+        torch.testing.assert_close(one.attention.sum(-1), torch.ones(2, 2, 17, dtype=torch.float64))
+        assert one.attention.min() >= 0
+
+
+def test_first_tokens_are_the_embedding(make_model: MakeModel, images: Tensor) -> None:
+    model = make_model()
+    with torch.no_grad():
+        patches = model.patch_embed.proj(images[:1]).flatten(2).transpose(1, 2)
+        expected = torch.cat([model.cls_token, patches], dim=1) + model.pos_embed
+    torch.testing.assert_close(trace(model, images[:1])[0].tokens[0], expected[0])
+
+
+def test_each_trace_owns_its_memory(make_model: MakeModel, images: Tensor) -> None:
+    first, second, _ = trace(make_model(), images)
+    before = trace_digest(second)
+    with torch.inference_mode():
+        for tensor in (first.attention, first.values, first.tokens, first.logits):
+            tensor.zero_()
+    assert trace_digest(second) == before
+
+
+def test_nothing_is_left_behind(make_model: MakeModel, images: Tensor) -> None:
+    model = make_model()
+    weights = digest(model.state_dict().values())
+    trace(model, images)
+    assert_untouched(model, weights)
+
+
+def test_nothing_is_left_behind_after_failure(make_model: MakeModel) -> None:
+    model = make_model()
+    weights = digest(model.state_dict().values())
+    with pytest.raises(ExplorerError, match="40"):
+        trace(model, torch.zeros(1, 3, 40, 40))
+    assert_untouched(model, weights)
+
+
+def test_a_trace_is_unchanged_by_100_concurrent_captures(
+    make_model: MakeModel, images: Tensor, rapid_switching: None
+) -> None:
+    model = make_model()
+    first = trace(model, images[:1])[0]
+    before = trace_digest(first)
+    with ThreadPoolExecutor(8) as pool:
+        captures = list(pool.map(lambda i: trace(model, images[i % 3][None])[0], range(100)))
+    assert trace_digest(first) == before
+    assert len({trace_digest(one) for one in captures[::3]}) == 1
+    assert len({trace_digest(one) for one in captures}) == 3
+
+
+def test_a_model_in_training_mode_is_refused(make_model: MakeModel, images: Tensor) -> None:
+    with pytest.raises(ExplorerError, match="training mode"):
+        trace(make_model().train(), images)
+
+
+def test_a_foreign_attention_is_refused_by_name(tiny: str, images: Tensor) -> None:
+    row = registry.ARCHITECTURES[tiny]
+    model = timm.create_model(row.timm_name, num_classes=5, attn_layer="diff", **row.options).eval()
+    with pytest.raises(ExplorerError, match=r"Block 1 has DiffAttention"):
+        trace(model, images)
+
+
+def test_the_foreign_block_is_numbered_as_people_count(make_model: MakeModel, images: Tensor) -> None:
+    model = make_model()
+    model.blocks[1].attn = nn.Identity()
+    with pytest.raises(ExplorerError, match=r"Block 2 has Identity"):
+        trace(model, images)
+
+
+def test_a_gated_attention_is_refused(make_model: MakeModel, images: Tensor) -> None:
+    model = make_model()
+    model.blocks[1].attn.gate = nn.Linear(32, 32)
+    with pytest.raises(ExplorerError, match="Block 2"):
+        trace(model, images)
+
+
+def test_a_block_of_another_kind_is_refused_in_words(tiny: str, images: Tensor) -> None:
+    """The post-norm block has a plain attention but other wiring, which the traced pass does not know."""
+    model = registry.create(tiny, 5, (1.0, 2.0), block_fn=ResPostBlock).eval()
+    with pytest.raises(ExplorerError, match="ResPostBlock"):
+        trace(model, images)
+
+
+def test_bytes_and_sizes_come_from_the_tensors() -> None:
+    one: Trace = make_trace(stochastic(2, 3, 6, 6), (1.0, 2.0))
+    assert (one.depth, one.heads) == (2, 3)
+    assert one.nbytes == 8 * (2 * 3 * 36 + 2 * 3 * 6 * 4 + 3 * 6 * 8 + 5)
+
+
+def test_the_tiny_row_is_not_left_in_the_table() -> None:
+    assert TINY not in registry.ARCHITECTURES
