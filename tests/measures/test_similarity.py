@@ -10,7 +10,6 @@ from torch import Tensor
 from explorer.measures.similarity import Definition, band, mean_cosine, token_similarity
 from tests.helpers import make_trace, normal, stochastic
 
-
 DEFINITIONS = [Definition(*options) for options in itertools.product((False, True), repeat=3)]
 
 
