@@ -57,9 +57,9 @@ EXAMPLES = (
         None,
     ),
     Example(
-        "Red motorcycle in a garage",
-        "motorcycle_left.png",
-        "Middlebury 2014 stereo data set (Scharstein et al., GCPR 2014), scaled down by scikit-image",
+        "Photographer behind a camera on a tripod",
+        "camera.png",
+        "Lav Varshney, CC0",
         None,
         None,
     ),

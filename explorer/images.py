@@ -27,8 +27,8 @@ MAX_PIXELS = 40_000_000
 """Limit on what is decoded in full; a JPEG that decodes row by row counts with its reduced size."""
 MAX_STREAMED_PIXELS = 80_000_000
 """Limit on the header of such a JPEG, below the size at which Pillow starts to warn."""
-MAX_SCANS = 100
-"""A progressive JPEG repaints the whole picture in every scan; cameras and tools write about ten."""
+MAX_SCANS = 30
+"""A progressive JPEG goes through the whole picture in every scan (50 ms at 40 MP); tools write about ten."""
 MAX_SHORT_SIDE = 1024
 """Pixels are kept with their shorter side at most this long: no view of them needs more."""
 

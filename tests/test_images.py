@@ -260,7 +260,7 @@ def test_a_header_within_the_limits_that_lies_is_refused_quickly() -> None:
 
 @pytest.mark.parametrize("action", ["ignore", "default", "error"])
 def test_pillows_bomb_warning_ends_in_the_same_refusal(action: Literal["ignore", "default", "error"]) -> None:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True):
         warnings.simplefilter(action)
         assert "40 megapixels" in refusal(BOMBS["144 megapixels"])
 

@@ -55,7 +55,7 @@ def on_curve(eigenvalues: Complex[Tensor, "..."]) -> Tensor:
 
 def spectrum(trace: Trace, layer: int) -> Spectrum:
     """Decomposes `A` of every head of a layer in float64; heads are spread over two threads."""
-    matrices = trace.attention[layer].to("cpu", torch.float64)
+    matrices = trace.attention[layer].cpu().double()
     with ThreadPoolExecutor(2) as pool:
         eigenvalues = torch.stack(list(pool.map(_eigenvalues, matrices)))
         singular = torch.stack(list(pool.map(torch.linalg.svdvals, matrices)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import torch
 from jaxtyping import Int64, UInt8
-from PIL import Image
 from torch import Tensor
 
-from explorer.types import ExplorerError
+from explorer import images
+from explorer.types import ExplorerError, Preprocessing
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
@@ -78,7 +77,7 @@ def from_parquet(paths: Sequence[Path], classes: Sequence[ClassName], keep: Sequ
             raise ExplorerError(f"{path.name} is not a Parquet file with the columns image and label.") from error
         for encoded, label in zip(table["image"], table["label"].to_pylist(), strict=True):
             if label in new_label:
-                pixels.append(_square(Image.open(io.BytesIO(encoded.as_py())), size))
+                pixels.append(_square(encoded.as_py(), size))
                 labels.append(new_label[label])
     return _dataset(pixels, labels, [classes[i] for i in keep])
 
@@ -91,7 +90,7 @@ def from_folder(folder: Path, size: int) -> Dataset:
     for label, name in enumerate(names):
         for path in sorted((folder / name).rglob("*")):
             if path.suffix.lower() in IMAGE_SUFFIXES:
-                pixels.append(_square(Image.open(path), size))
+                pixels.append(_square(path.read_bytes(), size))
                 labels.append(label)
     return _dataset(pixels, labels, [ClassName(name, name) for name in names])
 
@@ -110,16 +109,10 @@ def load(
     return from_parquet(paths, classes, select(classes, wnids), size)
 
 
-def _square(image: Image.Image, size: int) -> np.ndarray:
-    """RGB, shorter side to `size`, centre crop."""
-    rgb = image.convert("RGB")
-    if rgb.size != (size, size):
-        scale = size / min(rgb.size)
-        width, height = (max(size, round(side * scale)) for side in rgb.size)
-        rgb = rgb.resize((width, height), Image.Resampling.BICUBIC)
-        left, top = (width - size) // 2, (height - size) // 2
-        rgb = rgb.crop((left, top, left + size, top + size))
-    return np.asarray(rgb)
+def _square(encoded: bytes, size: int) -> np.ndarray:
+    """Upright RGB, shorter side to `size`, centre crop: the same pixels the explorer would show a model of that size."""
+    as_is = Preprocessing((size, size), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    return images.model_view(images.decode(encoded).rgb, as_is)
 
 
 def _dataset(pixels: list[np.ndarray], labels: list[int], classes: Sequence[ClassName]) -> Dataset:

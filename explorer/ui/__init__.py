@@ -19,6 +19,7 @@ def start(page: StreamlitPage) -> None:
     from explorer.types import ExplorerError
     from explorer.ui import sidebar
 
+    st.html("<style>.stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; }</style>")
     try:
         st.session_state[VIEW] = sidebar.render()
         page.run()

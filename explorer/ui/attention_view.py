@@ -20,6 +20,18 @@ from explorer.ui.session import View, array, filter_label
 LayerMaps = Float[np.ndarray, "layer height width"]
 
 
+DEFINITIONS = {
+    Operator.EFFECTIVE: "The effective operator p(A) = aA + (1 − a)A² of each block, the matrix applied to V: A where "
+    "a = 1, 2A − A² where a = 2. Entries of 2A − A² can be negative.",
+    Operator.ATTENTION: "A = softmax(QKᵀ/√d): each row sums to 1 over all tokens (paper Eqn 2).",
+    Operator.CORRECTION: "A − A²: what twicing adds, or would add, to A. Each row sums to 0.",
+    Operator.TWICING: "2A − A²: each row sums to 1 over all tokens, and entries can be negative (paper Def. 2).",
+    Operator.ROLLOUT: "Product over the layers so far of (E + I)/2, E the mean over heads of the effective operators; "
+    "not normalised or clamped, so it can be negative (Abnar & Zuidema 2020, adapted).",
+}
+"""What the numbers on the maps are, for beneath them."""
+
+
 @dataclass(frozen=True)
 class Query:
     """The token whose row is shown: a patch by its place on the grid, or the first prefix token (CLS)."""

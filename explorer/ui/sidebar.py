@@ -18,6 +18,7 @@ from explorer.ui.session import Pair, Photo, View, display_name, plain
 SCALES = ("map", "shared", "absolute")
 _UPLOADS = "uploads"
 _GENERATION = "upload-generation"
+_KNOWN = "known-uploads"
 
 
 def render() -> View:
@@ -27,9 +28,12 @@ def render() -> View:
         st.markdown("**Image**")
         slot = st.container()
         uploaded = _uploads()
+        _choose_new(uploaded)
         photos = [*uploaded, *_examples()]
         with slot:
             photo = gallery.choose(photos)
+            credit = f" ({photo.example.credit})" if photo.example else ""
+            st.caption(plain(photo.title + credit, 120))
             for note in photo.image.notes:
                 st.caption(plain(note, 200))
         pair = _pair(cards)
@@ -74,6 +78,15 @@ def _uploads() -> list[Photo]:
         st.session_state[_GENERATION] += 1
         st.rerun()
     return list(photos.values())
+
+
+def _choose_new(uploaded: Sequence[Photo]) -> None:
+    """The first image that was not there in the last run is what the visitor wants to see."""
+    known = st.session_state.get(_KNOWN, frozenset())
+    new = [photo.key for photo in uploaded if photo.key not in known]
+    if new:
+        st.session_state[gallery.CHOSEN] = new[0]
+    st.session_state[_KNOWN] = frozenset(photo.key for photo in uploaded)
 
 
 def _pair(cards: Sequence[ModelCard]) -> Pair:

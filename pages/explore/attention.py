@@ -131,4 +131,5 @@ else:
         ],
         layer,
     )
+st.caption(f"{av.DEFINITIONS[operator]} CLS is not drawn; a heatmap is not an attribution.")
 panels.predictions(chosen, comparison)
