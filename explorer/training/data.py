@@ -110,7 +110,7 @@ def load(
 
 
 def _square(encoded: bytes, size: int) -> np.ndarray:
-    """Upright RGB, shorter side to `size`, centre crop: the same pixels the explorer would show a model of that size."""
+    """Upright RGB, shorter side to `size`, centre crop: the pixels the explorer shows a model of that size."""
     as_is = Preprocessing((size, size), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     return images.model_view(images.decode(encoded).rgb, as_is)
 
