@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -28,6 +28,7 @@ TraceKey = tuple[str, str]
 _WAIT_SECONDS = 120.0
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What the screens need of an engine; models are named by their card's `key`."""
 
@@ -99,7 +100,7 @@ class LocalEngine:
         Raises `ExplorerError` when the queue is full or the device has no room for a single image.
         """
         futures = [self._submit(image, self._model(key)) for image in images]
-        return [future.result(_WAIT_SECONDS) for future in futures]
+        return [_answer(future) for future in futures]
 
     def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison:
         """The image through both models."""
@@ -109,10 +110,7 @@ class LocalEngine:
         """Every image through both models; both models' requests are queued before either is waited for."""
         first, second = self._model(baseline), self._model(twicing)
         futures = [[self._submit(image, model) for image in images] for model in (first, second)]
-        return [
-            Comparison(left.result(_WAIT_SECONDS), right.result(_WAIT_SECONDS))
-            for left, right in zip(*futures, strict=True)
-        ]
+        return [Comparison(_answer(left), _answer(right)) for left, right in zip(*futures, strict=True)]
 
     def close(self) -> None:
         """Ends the worker after what is queued."""
@@ -136,6 +134,8 @@ class LocalEngine:
             cached = self._cache.get(key)
             if cached is not None:
                 future.set_result(cached)
+            elif self._closed:
+                raise ExplorerError("The explorer is shutting down and takes no more requests.")
             elif len(self._queue) >= self._queue_size:
                 raise ExplorerError(
                     f"The explorer is busy: {self._queue_size} requests are waiting; please try again in a moment."
@@ -164,22 +164,26 @@ class LocalEngine:
 
     def _run(self, batch: list[_Job]) -> None:
         """Computes a batch; when the device has no room for it, its halves one after the other."""
+        results: list[Trace] | None = None
         try:
             results = self._trace(batch)
         except torch.OutOfMemoryError:
-            self._free_memory()
-            if len(batch) > 1:
-                half = len(batch) // 2
-                self._run(batch[:half])
-                self._run(batch[half:])
-            else:
-                self._fail(batch, ExplorerError(_out_of_memory(batch[0].model, self.device)))
+            pass  # tried again below: until here the error holds the memory of the pass that failed
         except Exception as error:  # the worker outlives whatever one request does
             self._fail(batch, error)
-        else:
+            return
+        if results is not None:
             for job, result in zip(batch, results, strict=True):
                 self._cache.put(job.key, result)
                 self._settle(job).set_result(result)
+            return
+        self._free_memory()
+        if len(batch) == 1:
+            self._fail(batch, ExplorerError(_out_of_memory(batch[0].model, self.device)))
+            return
+        half = len(batch) // 2
+        self._run(batch[:half])
+        self._run(batch[half:])
 
     def _trace(self, batch: list[_Job]) -> list[Trace]:
         card, module = batch[0].model.card, batch[0].model.module
@@ -197,6 +201,15 @@ class LocalEngine:
     def _free_memory(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _answer(future: Future[Trace]) -> Trace:
+    try:
+        return future.result(_WAIT_SECONDS)
+    except TimeoutError:
+        raise ExplorerError(
+            f"An answer within {_WAIT_SECONDS:g} seconds was expected; the explorer is still computing. Please try again."
+        ) from None
 
 
 def _out_of_memory(model: LoadedModel, device: torch.device) -> str:

@@ -1,0 +1,528 @@
+"""The engine against direct traces; batches, threads, the cache, and everything that can go wrong."""
+
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from explorer import images as imaging
+from explorer.models import LoadedModel
+from explorer.serving import engine as serving
+from explorer.serving.engine import LocalEngine
+from explorer.trace import trace
+from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Preprocessing, Trace
+from tests.helpers import CLASSES, TINY, assert_one_sentence, trace_digest
+
+CPU = torch.device("cpu")
+STANDARD: Filter = (1.0, 1.0)
+TWICING: Filter = (2.0, 2.0)
+
+MakeEngine = Callable[..., LocalEngine]
+
+
+def photo(seed: int, size: tuple[int, int] = (40, 48)) -> ImageInput:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    return ImageInput(f"image {seed}", pixels)
+
+
+@pytest.fixture
+def loaded(make_model: Callable[..., VisionTransformer], preprocessing: Preprocessing) -> list[LoadedModel]:
+    """A standard and a twicing model with weights of their own."""
+    return [
+        LoadedModel(
+            ModelCard(
+                name=name,
+                architecture=TINY,
+                filter=filter,
+                trained_filter=filter,
+                classes=CLASSES,
+                wnids=tuple(f"n{i}" for i in range(len(CLASSES))),
+                preprocessing=preprocessing,
+                recipe="none",
+                data="random",
+                top1=None,
+                git_revision="abc",
+                digest=f"weights of {name}",
+            ),
+            make_model(filter, seed=seed).requires_grad_(False),
+        )
+        for seed, (name, filter) in enumerate((("Tiny", STANDARD), ("Tiny-Twicing", TWICING)))
+    ]
+
+
+@pytest.fixture
+def make_engine(loaded: list[LoadedModel]) -> Iterator[MakeEngine]:
+    """Builds engines over both models and ends their workers."""
+    made: list[LocalEngine] = []
+
+    def make(**options: int) -> LocalEngine:
+        made.append(LocalEngine(loaded, CPU, **options))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
+@pytest.fixture
+def engine(make_engine: MakeEngine) -> LocalEngine:
+    return make_engine()
+
+
+@pytest.fixture
+def keys(loaded: list[LoadedModel]) -> tuple[str, str]:
+    return loaded[0].card.key, loaded[1].card.key
+
+
+def direct(model: LoadedModel, image: ImageInput) -> Trace:
+    """What the engine has to answer, without the engine."""
+    view = imaging.model_view(image.rgb, model.card.preprocessing)
+    return trace(model.module, imaging.batch([view], model.card.preprocessing))[0]
+
+
+def assert_equal(left: Trace, right: Trace) -> None:
+    """Equal up to what batching changes in float32."""
+    for name in ("attention", "values", "tokens", "logits"):
+        torch.testing.assert_close(getattr(left, name), getattr(right, name), rtol=1e-5, atol=1e-5)
+    assert (left.grid, left.prefix, left.filter) == (right.grid, right.prefix, right.filter)
+
+
+class Spy:
+    """Stands where the engine calls `trace`: remembers batch sizes, can hold the worker, can fail."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.entered, self.gate = Event(), Event()
+        self.gate.set()
+        self.fail: Callable[[Tensor], None] = lambda images: None
+
+    def __call__(self, model: VisionTransformer, images: Tensor) -> list[Trace]:
+        self.batches.append(len(images))
+        self.entered.set()
+        assert self.gate.wait(30)
+        self.fail(images)
+        return trace(model, images)
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
+    spy = Spy()
+    monkeypatch.setattr(serving, "trace", spy)
+    yield spy
+    spy.gate.set()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = monotonic() + 10
+    while not condition():
+        assert monotonic() < end
+        sleep(0.002)
+
+
+@pytest.fixture
+def hold(spy: Spy) -> Iterator[Callable[[LocalEngine, str], None]]:
+    """Keeps an engine's worker busy with one image, so that what follows waits in the queue until the gate opens."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def start(engine: LocalEngine, key: str) -> None:
+            spy.gate.clear()
+            pool.submit(engine.trace, [photo(999)], key)
+            assert spy.entered.wait(10)
+
+        yield start
+        spy.gate.set()
+
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+
+def test_cards_come_in_the_order_given(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
+    assert list(engine.cards) == [model.card for model in loaded]
+
+
+def test_a_comparison_equals_direct_traces(
+    engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
+) -> None:
+    pair = engine.compare(photo(1), *keys)
+    for answer, model in zip(pair, loaded, strict=True):
+        assert_equal(answer, direct(model, photo(1)))
+
+
+def test_many_images_equal_direct_traces_in_order(
+    engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
+) -> None:
+    images = [photo(seed) for seed in range(11)]
+    for image, pair in zip(images, engine.compare_all(images, *keys), strict=True):
+        for answer, model in zip(pair, loaded, strict=True):
+            assert_equal(answer, direct(model, image))
+
+
+def test_an_unknown_model_is_an_error_naming_it(engine: LocalEngine) -> None:
+    with pytest.raises(ExplorerError, match="'nobody' came") as raised:
+        engine.trace([photo(1)], "nobody")
+    assert_one_sentence(str(raised.value))
+
+
+def test_no_images_need_no_pass(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
+    assert engine.trace([], keys[0]) == []
+    assert spy.batches == []
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+
+def test_waiting_images_come_in_full_batches(
+    make_engine: MakeEngine, keys: tuple[str, str], spy: Spy, hold: Callable[[LocalEngine, str], None]
+) -> None:
+    engine = make_engine(batch_size=4)
+    hold(engine, keys[0])
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(engine.trace, [photo(seed) for seed in range(10)], keys[0])
+        until(lambda: len(engine._queue) == 10)
+        spy.gate.set()
+        assert len(answer.result(30)) == 10
+    assert spy.batches == [1, 4, 4, 2]
+
+
+def test_a_batch_never_mixes_models(
+    make_engine: MakeEngine,
+    loaded: list[LoadedModel],
+    keys: tuple[str, str],
+    spy: Spy,
+    hold: Callable[[LocalEngine, str], None],
+) -> None:
+    engine = make_engine(batch_size=8)
+    hold(engine, keys[0])
+    with ThreadPoolExecutor(3) as pool:
+        asked = []
+        for seed, key in enumerate((keys[0], keys[1], keys[0])):
+            asked.append(pool.submit(engine.trace, [photo(seed)], key))
+            until(lambda: len(engine._queue) == len(asked))
+        spy.gate.set()
+        answers = [future.result(30)[0] for future in asked]
+    assert spy.batches == [1, 2, 1]
+    for seed, (answer, model) in enumerate(zip(answers, (loaded[0], loaded[1], loaded[0]), strict=True)):
+        assert_equal(answer, direct(model, photo(seed)))
+
+
+# --- threads ------------------------------------------------------------------------------------------------------
+
+
+def test_ten_threads_with_images_of_their_own(
+    engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
+) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        pairs = list(pool.map(lambda seed: engine.compare(photo(seed), *keys), range(10)))
+    for seed, pair in enumerate(pairs):
+        for answer, model in zip(pair, loaded, strict=True):
+            assert_equal(answer, direct(model, photo(seed)))
+
+
+def test_ten_threads_with_the_same_image_cost_one_pass_per_model(
+    engine: LocalEngine, keys: tuple[str, str], spy: Spy
+) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        pairs = list(pool.map(lambda _: engine.compare(photo(1), *keys), range(10)))
+    assert spy.batches == [1, 1]
+    assert all(pair.baseline is pairs[0].baseline and pair.twicing is pairs[0].twicing for pair in pairs)
+
+
+def test_one_image_twice_in_a_request_is_computed_once(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
+    first, second = engine.trace([photo(1), photo(1)], keys[0])
+    assert first is second
+    assert sum(spy.batches) == 1
+
+
+# --- the cache ----------------------------------------------------------------------------------------------------
+
+
+def test_the_same_request_again_comes_from_the_cache(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
+    assert engine.trace([photo(1)], keys[0])[0] is engine.trace([photo(1)], keys[0])[0]
+    assert spy.batches == [1]
+
+
+def test_another_checkpoint_is_another_result(engine: LocalEngine, keys: tuple[str, str]) -> None:
+    pair = engine.compare(photo(1), *keys)
+    assert trace_digest(pair.baseline) != trace_digest(pair.twicing)
+
+
+def test_one_changed_pixel_is_another_result(engine: LocalEngine, keys: tuple[str, str]) -> None:
+    original = photo(1)
+    rgb = original.rgb.copy()
+    rgb[20, 20] = 255 - rgb[20, 20]
+    changed = ImageInput("one pixel changed", rgb)
+    first, second = (engine.trace([image], keys[0])[0] for image in (original, changed))
+    assert trace_digest(first) != trace_digest(second)
+
+
+def test_another_filter_on_the_same_weights_is_another_result(engine: LocalEngine, keys: tuple[str, str]) -> None:
+    swapped = engine.swapped(keys[0], TWICING)
+    pair = engine.compare(photo(1), keys[0], swapped.key)
+    assert pair.baseline.filter == STANDARD
+    assert pair.twicing.filter == TWICING
+    assert not torch.allclose(pair.baseline.logits, pair.twicing.logits, rtol=1e-3)
+
+
+def test_the_cache_is_bounded_in_bytes(
+    make_engine: MakeEngine, loaded: list[LoadedModel], keys: tuple[str, str], spy: Spy
+) -> None:
+    one = direct(loaded[0], photo(0)).nbytes
+    engine = make_engine(cache_bytes=2 * one + one // 2)
+    for seed in range(4):
+        engine.trace([photo(seed)], keys[0])
+    assert engine._cache.nbytes == 2 * one
+    engine.trace([photo(3)], keys[0])
+    assert len(spy.batches) == 4
+    engine.trace([photo(0)], keys[0])
+    assert len(spy.batches) == 5
+
+
+def test_results_are_right_without_room_for_any(
+    make_engine: MakeEngine, loaded: list[LoadedModel], keys: tuple[str, str]
+) -> None:
+    engine = make_engine(cache_bytes=0)
+    assert_equal(engine.trace([photo(1)], keys[0])[0], direct(loaded[0], photo(1)))
+    assert engine._cache.nbytes == 0
+
+
+def test_a_cached_result_is_not_written_again(engine: LocalEngine, keys: tuple[str, str]) -> None:
+    first = engine.trace([photo(0)], keys[0])[0]
+    before = trace_digest(first)
+    engine.compare_all([photo(seed) for seed in range(1, 20)], *keys)
+    assert trace_digest(first) == before
+
+
+# --- the queue ----------------------------------------------------------------------------------------------------
+
+
+def test_a_full_queue_is_one_clear_sentence(
+    make_engine: MakeEngine, keys: tuple[str, str], spy: Spy, hold: Callable[[LocalEngine, str], None]
+) -> None:
+    engine = make_engine(queue_size=3)
+    hold(engine, keys[0])
+    with pytest.raises(ExplorerError, match="3 requests are waiting") as raised:
+        engine.trace([photo(seed) for seed in range(4)], keys[0])
+    assert_one_sentence(str(raised.value))
+
+
+def test_after_a_full_queue_the_engine_still_answers(
+    make_engine: MakeEngine,
+    loaded: list[LoadedModel],
+    keys: tuple[str, str],
+    spy: Spy,
+    hold: Callable[[LocalEngine, str], None],
+) -> None:
+    engine = make_engine(queue_size=2)
+    hold(engine, keys[0])
+    with pytest.raises(ExplorerError):
+        engine.trace([photo(seed) for seed in range(4)], keys[0])
+    spy.gate.set()
+    until(lambda: not engine._pending)
+    assert_equal(engine.trace([photo(3)], keys[0])[0], direct(loaded[0], photo(3)))
+
+
+def test_a_full_queue_still_answers_from_the_cache(
+    make_engine: MakeEngine, keys: tuple[str, str], spy: Spy, hold: Callable[[LocalEngine, str], None]
+) -> None:
+    engine = make_engine(queue_size=1)
+    known = engine.trace([photo(1)], keys[0])[0]
+    spy.entered.clear()
+    hold(engine, keys[0])
+    with pytest.raises(ExplorerError):
+        engine.trace([photo(2), photo(3)], keys[0])
+    assert engine.trace([photo(1)], keys[0])[0] is known
+
+
+# --- failures -----------------------------------------------------------------------------------------------------
+
+
+def no_room_above(largest: int) -> Callable[[Tensor], None]:
+    def fail(images: Tensor) -> None:
+        if len(images) > largest:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    return fail
+
+
+def ask_together(
+    engine: LocalEngine, key: str, images: list[ImageInput], spy: Spy, hold: Callable[[LocalEngine, str], None]
+) -> list[Trace]:
+    """Asks for images that reach the worker in one batch."""
+    hold(engine, key)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(engine.trace, images, key)
+        until(lambda: len(engine._queue) == len(images))
+        spy.gate.set()
+        return answer.result(30)
+
+
+def test_out_of_memory_halves_the_batch(
+    engine: LocalEngine,
+    loaded: list[LoadedModel],
+    keys: tuple[str, str],
+    spy: Spy,
+    hold: Callable[[LocalEngine, str], None],
+) -> None:
+    spy.fail = no_room_above(2)
+    images = [photo(seed) for seed in range(7)]
+    answers = ask_together(engine, keys[0], images, spy, hold)
+    assert spy.batches == [1, 7, 3, 1, 2, 4, 2, 2]
+    for image, answer in zip(images, answers, strict=True):
+        assert_equal(answer, direct(loaded[0], image))
+
+
+def test_the_halves_run_after_the_failed_batch_let_go_of_its_memory(
+    engine: LocalEngine, keys: tuple[str, str], spy: Spy, hold: Callable[[LocalEngine, str], None]
+) -> None:
+    """A device that is full stays full while the error's traceback holds the tensors of the pass that failed."""
+    held: list[weakref.ref[Tensor]] = []
+    alive_at_retry: list[bool] = []
+
+    def fail(images: Tensor) -> None:
+        alive_at_retry.extend(reference() is not None for reference in held)
+        if len(images) > 2:
+            partial = torch.zeros(8)
+            held.append(weakref.ref(partial))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    spy.fail = fail
+    ask_together(engine, keys[0], [photo(seed) for seed in range(4)], spy, hold)
+    assert alive_at_retry == [False, False]
+
+
+def test_no_room_for_one_image_is_one_sentence(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
+    spy.fail = no_room_above(0)
+    with pytest.raises(ExplorerError, match="Tiny needs at least .* MiB for one image") as raised:
+        engine.trace([photo(1)], keys[0])
+    assert_one_sentence(str(raised.value))
+
+
+def test_after_out_of_memory_the_engine_still_works(
+    engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str], spy: Spy
+) -> None:
+    spy.fail = no_room_above(0)
+    with pytest.raises(ExplorerError):
+        engine.compare(photo(1), *keys)
+    spy.fail = no_room_above(8)
+    assert_equal(engine.compare(photo(1), *keys).twicing, direct(loaded[1], photo(1)))
+
+
+def test_an_exception_reaches_who_asked_and_the_worker_lives_on(
+    engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str], spy: Spy
+) -> None:
+    def fail(images: Tensor) -> None:
+        raise RuntimeError("something broke")
+
+    spy.fail = fail
+    with pytest.raises(RuntimeError, match="something broke"):
+        engine.trace([photo(1)], keys[0])
+    spy.fail = no_room_above(8)
+    assert_equal(engine.trace([photo(1)], keys[0])[0], direct(loaded[0], photo(1)))
+
+
+def test_a_failure_is_not_cached(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
+    spy.fail = no_room_above(0)
+    with pytest.raises(ExplorerError):
+        engine.trace([photo(1)], keys[0])
+    assert (len(engine._cache), len(engine._pending)) == (0, 0)
+
+
+# --- swapped operators --------------------------------------------------------------------------------------------
+
+
+def test_a_swapped_model_is_a_declared_counterfactual(engine: LocalEngine, keys: tuple[str, str]) -> None:
+    card = engine.swapped(keys[0], TWICING)
+    assert card.is_counterfactual
+    assert (card.filter, card.trained_filter) == (TWICING, STANDARD)
+
+
+def test_a_swapped_model_shares_its_weights_memory(
+    engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
+) -> None:
+    swapped = engine._models[engine.swapped(keys[0], TWICING).key].module
+    original = dict(loaded[0].module.named_parameters())
+    assert all(original[name].data_ptr() == p.data_ptr() for name, p in swapped.named_parameters())
+
+
+def test_swapping_leaves_the_trained_model_alone(
+    engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
+) -> None:
+    before = trace_digest(direct(loaded[0], photo(1)))
+    engine.trace([photo(1)], engine.swapped(keys[0], TWICING).key)
+    assert trace_digest(direct(loaded[0], photo(1))) == before
+
+
+def test_swapping_back_gives_the_trained_card(
+    engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
+) -> None:
+    swapped = engine.swapped(keys[0], TWICING)
+    back = engine.swapped(swapped.key, STANDARD)
+    assert back == loaded[0].card
+    assert not back.is_counterfactual
+
+
+def test_swapped_models_are_not_among_the_cards(engine: LocalEngine, keys: tuple[str, str]) -> None:
+    engine.swapped(keys[0], TWICING)
+    assert [card.key for card in engine.cards] == list(keys)
+
+
+def test_a_filter_of_the_wrong_length_is_one_sentence(engine: LocalEngine, keys: tuple[str, str]) -> None:
+    with pytest.raises(ExplorerError, match="each of the 2 blocks; 3 came") as raised:
+        engine.swapped(keys[0], (2.0, 2.0, 2.0))
+    assert_one_sentence(str(raised.value))
+
+
+# --- the end ------------------------------------------------------------------------------------------------------
+
+
+def test_close_ends_the_worker(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    assert engine._worker.is_alive()
+    engine.close()
+    assert not engine._worker.is_alive()
+
+
+def test_close_answers_what_was_queued(
+    make_engine: MakeEngine, keys: tuple[str, str], spy: Spy, hold: Callable[[LocalEngine, str], None]
+) -> None:
+    engine = make_engine()
+    hold(engine, keys[0])
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(engine.trace, [photo(seed) for seed in range(3)], keys[0])
+        until(lambda: len(engine._queue) == 3)
+        closing = pool.submit(engine.close)
+        until(lambda: engine._closed)
+        spy.gate.set()
+        closing.result(30)
+        assert len(asked.result(30)) == 3
+
+
+def test_a_closed_engine_refuses_at_once(
+    make_engine: MakeEngine, keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is left to answer: waiting for the time limit would help no one."""
+    monkeypatch.setattr(serving, "_WAIT_SECONDS", 0.2)
+    engine = make_engine()
+    engine.close()
+    with pytest.raises(ExplorerError):
+        engine.trace([photo(1)], keys[0])
+
+
+def test_an_answer_that_takes_too_long_is_one_sentence(
+    engine: LocalEngine,
+    keys: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    hold: Callable[[LocalEngine, str], None],
+) -> None:
+    monkeypatch.setattr(serving, "_WAIT_SECONDS", 0.05)
+    hold(engine, keys[0])
+    with pytest.raises(ExplorerError) as raised:
+        engine.trace([photo(1)], keys[0])
+    assert_one_sentence(str(raised.value))
