@@ -208,7 +208,7 @@ def _answer(future: Future[Trace]) -> Trace:
         return future.result(_WAIT_SECONDS)
     except TimeoutError:
         raise ExplorerError(
-            f"An answer within {_WAIT_SECONDS:g} seconds was expected; the explorer is still computing. Please try again."
+            f"An answer within {_WAIT_SECONDS:g} seconds was expected; the explorer is still computing, try again later."
         ) from None
 
 

@@ -399,7 +399,7 @@ def test_the_halves_run_after_the_failed_batch_let_go_of_its_memory(
 
 def test_no_room_for_one_image_is_one_sentence(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
     spy.fail = no_room_above(0)
-    with pytest.raises(ExplorerError, match="Tiny needs at least .* MiB for one image") as raised:
+    with pytest.raises(ExplorerError, match=r"Tiny needs at least .* MiB for one image") as raised:
         engine.trace([photo(1)], keys[0])
     assert_one_sentence(str(raised.value))
 
