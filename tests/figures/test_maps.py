@@ -1,0 +1,223 @@
+"""Maps on pixels: every colour is the value's, and nothing is rescaled on the way."""
+
+import base64
+import io
+
+import numpy as np
+import plotly.colors
+import pytest
+from PIL import Image
+
+from explorer.figures import maps, style
+from explorer.figures.maps import Look
+from explorer.figures.style import PALETTES, Range
+
+PALETTE = PALETTES["light"]
+SCALE = {name: style.colour_scale(name) for name in (*style.COLOUR_MAPS, "diverging")}
+LOOKS = [Look(smooth=smooth, colour_map=name) for smooth in (False, True) for name in style.COLOUR_MAPS]
+
+
+@pytest.fixture
+def photograph() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def values() -> np.ndarray:
+    """Four rows and five columns, all between 0 and 1."""
+    return np.random.default_rng(1).random((4, 5))
+
+
+def dim(photograph: np.ndarray) -> np.ndarray:
+    """The photograph under an empty map: four fifths grey, at 72% of its light (Rec. 601 luma)."""
+    grey = photograph.astype(np.float64) @ [0.299, 0.587, 0.114]
+    return 0.72 * (0.8 * grey[..., None] + 0.2 * photograph)
+
+
+def looked_up(values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
+    """The colour bar's colour at each value, from the bar's own stops."""
+    share = (values - low) / (high - low)
+    stops = np.array([plotly.colors.unlabel_rgb(c) if "rgb" in c else plotly.colors.hex_to_rgb(c) for c in SCALE[name]])
+    places = np.round(share * 255) / 255
+    channels = [np.interp(places, np.linspace(0, 1, len(stops)), stops[:, i]) for i in range(3)]
+    return np.round(np.stack(channels, axis=-1))
+
+
+# --- overlays -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_zero_leaves_the_dim_photograph(photograph: np.ndarray, look: Look) -> None:
+    shown = maps.overlay(photograph, np.zeros((4, 5)), Range(0.0, 1.0), look)
+    assert np.abs(shown - dim(photograph)).max() <= 0.51
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_zero_of_signed_data_leaves_the_dim_photograph(photograph: np.ndarray, smooth: bool) -> None:
+    shown = maps.overlay(photograph, np.zeros((4, 5)), Range(-1.0, 1.0), Look(smooth=smooth))
+    assert np.abs(shown - dim(photograph)).max() <= 0.51
+
+
+def test_no_opacity_leaves_the_dim_photograph(photograph: np.ndarray, values: np.ndarray) -> None:
+    shown = maps.overlay(photograph, values, Range(0.0, 1.0), Look(opacity=0.0))
+    assert np.abs(shown - dim(photograph)).max() <= 0.51
+
+
+@pytest.mark.parametrize("value", [0.2, 0.5, 1.0])
+def test_equal_values_have_equal_colours(value: float) -> None:
+    """Over a photograph of one colour, wherever they are."""
+    flat = np.full((40, 40, 3), 90, np.uint8)
+    shown = maps.overlay(flat, np.full((4, 5), value), Range(0.0, 1.0), Look())
+    assert (shown == shown[0, 0]).all()
+
+
+def test_the_largest_value_covers_the_photograph_at_full_opacity(photograph: np.ndarray) -> None:
+    shown = maps.overlay(photograph, np.ones((4, 5)), Range(0.0, 1.0), Look(opacity=1.0))
+    assert (shown == looked_up(np.ones(1), 0, 1, "cividis")[0]).all()
+
+
+@pytest.mark.parametrize(("value", "place"), [(1.0, 1.0), (-1.0, -1.0)])
+def test_both_ends_of_signed_data_cover_the_photograph(photograph: np.ndarray, value: float, place: float) -> None:
+    shown = maps.overlay(photograph, np.full((4, 5), value), Range(-1.0, 1.0), Look(opacity=1.0))
+    assert (shown == looked_up(np.array([place]), -1, 1, "diverging")[0]).all()
+
+
+def test_an_overlay_lies_on_the_grid_of_the_patches(photograph: np.ndarray) -> None:
+    """One patch has weight: only its pixels differ from the dim photograph."""
+    values = np.zeros((4, 5))
+    values[1, 3] = 1.0
+    shown = maps.overlay(photograph, values, Range(0.0, 1.0), Look(smooth=False, opacity=1.0))
+    changed = np.abs(shown - dim(photograph)).max(axis=-1) > 0.51
+    assert changed[10:20, 24:32].mean() > 0.9
+    changed[10:20, 24:32] = False
+    assert not changed.any()
+
+
+def test_more_weight_hides_more_of_the_photograph(photograph: np.ndarray) -> None:
+    left = [
+        maps.overlay(photograph, np.full((4, 5), value), Range(0.0, 1.0), Look()).astype(int).std(axis=(0, 1)).sum()
+        for value in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    assert left == sorted(left, reverse=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 7), (14, 14)])
+def test_an_overlay_has_the_size_of_the_photograph(photograph: np.ndarray, shape: tuple[int, int]) -> None:
+    shown = maps.overlay(photograph[:30], np.ones(shape), Range(0.0, 1.0), Look())
+    assert (shown.shape, shown.dtype) == ((30, 40, 3), np.uint8)
+
+
+# --- bare maps ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", style.COLOUR_MAPS)
+def test_a_bare_cell_has_the_colour_of_its_value(values: np.ndarray, name: style.ColourMap) -> None:
+    cells = maps.bare(values, Range(0.0, 1.0), name, (40, 50))
+    expected = looked_up(values, 0, 1, name).repeat(10, axis=0).repeat(10, axis=1)
+    np.testing.assert_array_equal(cells, expected)
+
+
+def test_a_bare_signed_cell_has_the_colour_of_its_value(values: np.ndarray) -> None:
+    cells = maps.bare(values - 0.5, Range(-0.6, 0.6), "cividis", (4, 5))
+    np.testing.assert_array_equal(cells, looked_up(values - 0.5, -0.6, 0.6, "diverging"))
+
+
+def test_bare_values_beyond_the_range_have_the_colours_of_its_ends() -> None:
+    cells = maps.bare(np.array([[-1.0, 5.0]]), Range(0.0, 2.0), "viridis", (1, 2))
+    np.testing.assert_array_equal(cells[0], looked_up(np.array([0.0, 2.0]), 0, 2, "viridis"))
+
+
+def test_bare_zero_of_signed_data_is_nearly_white() -> None:
+    assert maps.bare(np.zeros((1, 1)), Range(-1.0, 1.0), "cividis", (1, 1)).min() >= 240
+
+
+def test_the_range_decides_the_colour_and_not_the_map(values: np.ndarray) -> None:
+    """Half the values on half the range look the same; on the whole range they do not."""
+    half = maps.bare(values / 2, Range(0.0, 0.5), "cividis", (4, 5))
+    np.testing.assert_array_equal(half, maps.bare(values, Range(0.0, 1.0), "cividis", (4, 5)))
+    assert (half != maps.bare(values / 2, Range(0.0, 1.0), "cividis", (4, 5))).any()
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_draw_does_what_the_look_says(photograph: np.ndarray, values: np.ndarray, bare: bool) -> None:
+    span, look = Range(0.0, 1.0), Look(bare=bare)
+    expected = maps.bare(values, span, "cividis", (40, 40)) if bare else maps.overlay(photograph, values, span, look)
+    np.testing.assert_array_equal(maps.draw(photograph, values, span, look), expected)
+
+
+def test_a_thumbnail_is_small(photograph: np.ndarray, values: np.ndarray) -> None:
+    assert maps.thumbnail(photograph, values, Range(0.0, 1.0), Look(), side=24).shape == (24, 24, 3)
+
+
+# --- the figure with a marker on every patch ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def texts() -> list[str]:
+    return [f"text {i}" for i in range(6)]
+
+
+def test_one_marker_per_patch_in_row_order(photograph: np.ndarray, texts: list[str]) -> None:
+    (markers,) = maps.interactive(photograph, texts, (2, 3), None, PALETTE).data
+    assert list(zip(markers.y, markers.x, strict=True)) == [(y, x) for y in range(2) for x in range(3)]
+
+
+def test_each_marker_has_its_hover_text(photograph: np.ndarray, texts: list[str]) -> None:
+    (markers,) = maps.interactive(photograph, texts, (2, 3), None, PALETTE).data
+    assert list(markers.text) == texts
+    assert markers.hovertemplate.startswith("%{text}")
+
+
+def test_the_picture_fills_the_grid(photograph: np.ndarray, texts: list[str]) -> None:
+    figure = maps.interactive(photograph, texts, (2, 3), None, PALETTE)
+    (image,) = figure.layout.images
+    assert (image.x, image.y, image.sizex, image.sizey, image.sizing) == (-0.5, -0.5, 3, 2, "stretch")
+    assert (figure.layout.xaxis.range, figure.layout.yaxis.range) == ((-0.5, 2.5), (1.5, -0.5))
+
+
+def test_the_query_is_outlined(photograph: np.ndarray, texts: list[str]) -> None:
+    figure = maps.interactive(photograph, texts, (2, 3), (1, 2), PALETTE)
+    assert len(figure.layout.shapes) > 0
+    for shape in figure.layout.shapes:
+        assert (shape.x0, shape.x1, shape.y0, shape.y1) == (1.5, 2.5, 0.5, 1.5)
+
+
+def test_without_a_query_nothing_is_outlined(photograph: np.ndarray, texts: list[str]) -> None:
+    assert not maps.interactive(photograph, texts, (2, 3), None, PALETTE).layout.shapes
+
+
+def test_the_colour_bar_has_the_ranges_numbers_and_the_maps_colours() -> None:
+    figure = maps.colour_bar(Range(-0.25, 0.25), "cividis", PALETTE, "weight")
+    assert list(figure.layout.xaxis.tickvals) == [-0.25, 0, 0.25]
+    assert list(figure.layout.xaxis.ticktext) == ["−0.25", "0", "0.25"]
+    stops = [style.colour_scale("diverging")[i] for i in (0, -1)]
+    assert [figure.data[0].colorscale[i][1] for i in (0, -1)] == stops
+
+
+# --- numbers and files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1.0, "1"),
+        (0.012345, "0.0123"),
+        (-0.5, "−0.5"),
+        (1234.5, "1.23e+03"),
+        (0.00001234, "1.23e−05"),
+    ],
+)
+def test_numbers_have_three_digits_and_a_real_minus(value: float, text: str) -> None:
+    assert maps.number(value) == text
+
+
+def test_a_png_is_lossless(photograph: np.ndarray) -> None:
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(maps.png(photograph)))), photograph)
+
+
+def test_a_data_uri_holds_the_png(photograph: np.ndarray) -> None:
+    head, body = maps.data_uri(photograph).split(",")
+    assert head == "data:image/png;base64"
+    assert base64.b64decode(body) == maps.png(photograph)
