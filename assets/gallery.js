@@ -1,6 +1,8 @@
-// Thumbnails as a radio group: click or arrow keys choose one; the choice is the trigger value `chosen`.
+// Thumbnails as a radio group: a click or an arrow key chooses one; the choice is the trigger value `chosen`.
 export default function ({ data, parentElement, setTriggerValue }) {
   const group = parentElement.querySelector(".gallery");
+  const hadFocus = group.contains(group.getRootNode().activeElement);
+  const choose = (item) => item.key !== data.chosen && setTriggerValue("chosen", item.key);
   const items = data.items.map((item, index) => {
     const button = document.createElement("button");
     const picture = document.createElement("img");
@@ -10,18 +12,23 @@ export default function ({ data, parentElement, setTriggerValue }) {
     button.tabIndex = chosen ? 0 : -1;
     button.setAttribute("role", "radio");
     button.setAttribute("aria-checked", String(chosen));
-    button.onclick = () => item.key !== data.chosen && setTriggerValue("chosen", item.key);
+    button.onclick = () => choose(item);
     button.onkeydown = (event) => {
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
-      items[(index + step + items.length) % items.length].focus();
+      const next = (index + step + items.length) % items.length;
+      items[next].focus();
+      choose(data.items[next]);
     };
     picture.src = item.thumbnail;
     picture.alt = item.title;
     button.append(picture);
     return button;
   });
-  if (!data.items.some((item) => item.key === data.chosen) && items.length) items[0].tabIndex = 0;
   group.replaceChildren(...items);
+  const checked = items.find((button) => button.tabIndex === 0) ?? items[0];
+  checked.tabIndex = 0;
+  group.scrollTop = checked.offsetTop - group.offsetTop - 70;
+  if (hadFocus) checked.focus();
 }

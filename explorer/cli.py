@@ -70,7 +70,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_evaluate)
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
-    parser.add_argument("--source-size", type=int, default=64, help="pixels a side the data is read at (64)")
+    parser.add_argument(
+        "--source-size", type=int, help="pixels a side the data is read at; the checkpoint's by default"
+    )
     _add_data(parser)
 
 
@@ -130,7 +132,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     classes = data.read_classes(options.classes) if options.classes else None
     for path in options.checkpoints:
         model = checkpoints.load(path, devices.choose(options.device))
-        split = data.load(options.data, options.source_size, classes, model.card.wnids)
+        pre = model.card.preprocessing
+        size = options.source_size or (pre.source_size or pre.input_size)[0]
+        split = data.load(options.data, size, classes, model.card.wnids)
         if tuple(c.wnid for c in split.classes) != model.card.wnids:
             raise ExplorerError(f"The classes of the data are not the {len(model.card.wnids)} classes of {path.name}.")
         device = next(model.module.parameters()).device

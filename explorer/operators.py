@@ -26,17 +26,23 @@ def residual(a: Attention, v: Values) -> Values:
     return v - a @ v
 
 
+def smoothing_steps(a: Attention, v: Values) -> tuple[Values, Values]:
+    """`A V` and `A (V - A V)`: the smoothed values, and the smoothed residual that twicing gives back (Sec. 3.3)."""
+    smoothed = a @ v  # (..., N, N) @ (..., N, d) -> (..., N, d)
+    return smoothed, a @ (v - smoothed)
+
+
 def smoothed_residual(a: Attention, v: Values) -> Values:
     """`A (V - A V)`: the part of the residual that twicing gives back (Sec. 3.3)."""
-    return a @ residual(a, v)
+    return smoothing_steps(a, v)[1]
 
 
 def apply_filter(a: Attention, v: Values, coefficient: float) -> Values:
     """`p_c(A) V = A V + (c - 1) A (V - A V)`: `c = 1` standard, `c = 2` twicing (Def. 2, Eqn 14, Eqn 19)."""
-    smoothed = a @ v  # (..., N, N) @ (..., N, d) -> (..., N, d)
     if coefficient == 1.0:
-        return smoothed
-    return smoothed + (coefficient - 1.0) * (a @ (v - smoothed))
+        return a @ v
+    smoothed, correction = smoothing_steps(a, v)
+    return smoothed + (coefficient - 1.0) * correction
 
 
 def twicing(a: Attention, v: Values) -> Values:

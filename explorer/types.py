@@ -52,6 +52,10 @@ class ImageInput:
     def size(self) -> Size:
         return self.rgb.shape[0], self.rgb.shape[1]
 
+    @property
+    def nbytes(self) -> int:
+        return self.rgb.nbytes
+
 
 @dataclass(frozen=True)
 class Preprocessing:

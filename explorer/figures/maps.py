@@ -60,7 +60,9 @@ def draw(photograph: Picture, values: Map, range: Range, look: Look) -> Picture:
     return overlay(photograph, values, range, look)
 
 
-def thumbnail(photograph: Picture, values: Map, range: Range, look: Look, side: int = 96) -> Picture:
+def thumbnail(
+    photograph: Picture, values: Map, range: Range, look: Look, side: int = 96
+) -> UInt8[np.ndarray, "side side 3"]:
     """A small version, drawn small."""
     small = np.asarray(Image.fromarray(photograph).resize((side, side), Image.Resampling.BILINEAR))
     return draw(small, values, range, look)
@@ -125,6 +127,7 @@ def interactive(
         plot_bgcolor="rgba(0,0,0,0)",
         dragmode=False,
         clickmode="event+select",
+        hoverdistance=-1,  # the nearest patch answers wherever the pointer is
         hoverlabel={"align": "left"},
     )
     return figure

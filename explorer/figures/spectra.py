@@ -45,7 +45,7 @@ def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, h
             mode="markers",
             name=points.name,
             marker={"color": with_alpha(points.colour, 0.75), "symbol": points.symbol, "size": 7},
-            hovertemplate="%{x:.4f} + %{y:.4f} i<extra>" + points.name + "</extra>",
+            hovertemplate="%{x:.4f} %{y:+.4f} i<extra>" + points.name + "</extra>",
         )
     figure.update_yaxes(scaleanchor="x", constrain="domain")
     figure.update_xaxes(constrain="domain")
@@ -129,16 +129,17 @@ def eigencapacity(palette: Palette, steps: int, *, height: int = 300) -> go.Figu
     """`κ_n` of both filters for `n` up to `steps` (Prop. 1)."""
     figure = chart(palette, height=height, x="n, times the filter is applied", y="Eigencapacity κₙ")
     n = np.arange(1, steps + 1)
-    for name, values, colour in (
-        ("standard: 1 / (n + 1)", [theory.eigencapacity_standard(int(i)) for i in n], palette.baseline),
-        ("twicing: 4ⁿ (n!)² / (2n + 1)!", [theory.eigencapacity_twicing(int(i)) for i in n], palette.twicing),
+    for name, values, symbol in (
+        ("standard: 1 / (n + 1)", [theory.eigencapacity_standard(int(i)) for i in n], "circle"),
+        ("twicing: 4ⁿ (n!)² / (2n + 1)!", [theory.eigencapacity_twicing(int(i)) for i in n], "diamond"),
     ):
         figure.add_scatter(
             x=n,
             y=values,
             mode="lines+markers",
             name=name,
-            line={"color": colour, "width": 2.5, "dash": "dash"},
+            line={"color": palette.theory, "width": 2.5, "dash": "dash"},
+            marker={"symbol": symbol, "size": 8},
             hovertemplate="n = %{x}: %{y:.4f}<extra></extra>",
         )
     figure.update_xaxes(dtick=1 if steps <= 16 else None, showgrid=False)

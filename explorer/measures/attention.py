@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer.types import Size, Trace
+from explorer import operators
+from explorer.types import TWICING, Size, Trace
 
 
 class Operator(StrEnum):
@@ -37,28 +38,31 @@ LayerRows = Float[Tensor, "layer head key"]
 LayerMaps = Float[Tensor, "layer token"]
 
 
-def is_signed(operator: Operator, trace: Trace) -> bool:
-    """Whether rows of this operator can be negative and are drawn around 0."""
+def is_signed(operator: Operator, trace: Trace, layer: int) -> bool:
+    """Whether rows of this operator can be negative in a layer and are drawn around 0."""
     if operator in (Operator.CORRECTION, Operator.TWICING):
         return True
-    return operator is not Operator.ATTENTION and any(not 0.0 <= a <= 1.0 for a in trace.filter)
+    if operator is Operator.ATTENTION:
+        return False
+    involved = trace.filter[: layer + 1] if operator is Operator.ROLLOUT else trace.filter[layer : layer + 1]
+    return any(not 0.0 <= a <= 1.0 for a in involved)
 
 
 def rows(trace: Trace, query: int, operator: Operator) -> LayerRows:
     """Row `query` of the operator, in every layer and head, without forming `A^2`."""
-    attention = trace.attention
-    row = attention[:, :, query, :]  # (L, H, N)
+    row = trace.attention[:, :, query, None]  # (L, H, 1, N)
     if operator is Operator.ATTENTION:
-        return row
-    twice = (row[:, :, None, :] @ attention).squeeze(2)  # (L, H, 1, N) @ (L, H, N, N) -> (L, H, N)
-    if operator is Operator.CORRECTION:
-        return row - twice
-    if operator is Operator.TWICING:
-        return 2 * row - twice
+        return row.squeeze(2)
     if operator is Operator.EFFECTIVE:
-        a = torch.tensor(trace.filter, dtype=row.dtype, device=row.device)[:, None, None]
-        return a * row + (1 - a) * twice
-    raise ValueError(f"Rollout is a product over layers and has no rows per head: {operator}.")
+        filtered = [
+            operators.filter_rows(one, attention, a)
+            for one, attention, a in zip(row, trace.attention, trace.filter, strict=True)
+        ]
+        return torch.stack(filtered).squeeze(2)
+    if operator is Operator.ROLLOUT:
+        raise ValueError("Rollout is a product over layers and has no rows per head.")
+    twicing = operators.filter_rows(row, trace.attention, TWICING)
+    return (twicing if operator is Operator.TWICING else twicing - row).squeeze(2)
 
 
 def combine_heads(per_head: LayerRows, heads: HeadChoice) -> LayerMaps:
@@ -104,11 +108,8 @@ def rollout(trace: Trace, query: int) -> LayerMaps:
 def _mean_effective(
     row: Float[Tensor, " key"], attention: Float[Tensor, "head query key"], a: float
 ) -> Float[Tensor, " key"]:
-    once = row @ attention  # (N) @ (H, N, N) -> (H, N)
-    if a == 1.0:
-        return once.mean(dim=0)
-    twice = (once[:, None, :] @ attention).squeeze(1)
-    return (a * once + (1 - a) * twice).mean(dim=0)
+    per_head = row @ attention  # (N) @ (H, N, N) -> (H, N)
+    return operators.filter_rows(per_head[:, None], attention, a).squeeze(1).mean(dim=0)
 
 
 def entropy(attention: Float[Tensor, "*lead query key"]) -> Float[Tensor, "*lead query"]:

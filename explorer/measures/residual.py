@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer import operators
 from explorer.types import Trace
 
 
@@ -32,8 +33,7 @@ def magnitudes(trace: Trace) -> ResidualMagnitudes:
 
     For a standard block `A (V - A V)` is what twicing would give back; it is not part of that block's output.
     """
-    smoothed = trace.attention @ trace.values  # (L, H, N, N) @ (L, H, N, d) -> (L, H, N, d)
-    correction = trace.attention @ (trace.values - smoothed)
+    smoothed, correction = operators.smoothing_steps(trace.attention, trace.values)  # (L, H, N, d) each
     patches = slice(trace.prefix, None)
     return ResidualMagnitudes(
         smoothed=smoothed.norm(dim=-1),

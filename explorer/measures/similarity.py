@@ -31,7 +31,7 @@ class Definition:
         return f"Mean {value} of {tokens} over {pairs}, after each block (0 is the embedding)."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Band:
     """Mean over images and the standard deviation between them, by layer."""
 

@@ -163,8 +163,8 @@ def _open(path: Path, data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _card(name: str, digest: str, declared: dict[str, Any]) -> ModelCard:
     try:
-        pre = declared["preprocessing"]
-        source = pre["source_size"]
+        shown = declared["preprocessing"]
+        source = shown["source_size"]
         card = ModelCard(
             name=str(declared["name"]),
             architecture=str(declared["architecture"]),
@@ -173,10 +173,10 @@ def _card(name: str, digest: str, declared: dict[str, Any]) -> ModelCard:
             classes=tuple(str(c) for c in declared["classes"]),
             wnids=tuple(str(w) for w in declared["wnids"]),
             preprocessing=Preprocessing(
-                input_size=(int(pre["input_size"][0]), int(pre["input_size"][1])),
-                mean=_triple(pre["mean"]),
-                std=_triple(pre["std"]),
-                crop_pct=float(pre["crop_pct"]),
+                input_size=(int(shown["input_size"][0]), int(shown["input_size"][1])),
+                mean=_triple(shown["mean"]),
+                std=_triple(shown["std"]),
+                crop_pct=float(shown["crop_pct"]),
                 source_size=None if source is None else (int(source[0]), int(source[1])),
             ),
             recipe=str(declared["recipe"]),
@@ -190,6 +190,12 @@ def _card(name: str, digest: str, declared: dict[str, Any]) -> ModelCard:
     if not all(math.isfinite(a) for a in card.filter):
         raise ExplorerError(f"{name} declares the filter {card.filter}; finite coefficients were expected.")
     row = registry.architecture(card.architecture)
+    pre = card.preprocessing
+    if not (0 < pre.crop_pct <= 1 and min(pre.std) > 0 and pre.input_size == row.input_size and card.classes):
+        raise ExplorerError(
+            f"{name} declares crop {pre.crop_pct:g}, std {pre.std}, input {pre.input_size} and {len(card.classes)} "
+            f"classes; a crop in (0, 1], positive std, input {row.input_size} and at least one class were expected."
+        )
     if len(card.filter) != row.depth or len(card.wnids) != len(card.classes):
         raise ExplorerError(
             f"{name} declares {len(card.filter)} filter coefficients and {len(card.wnids)} wnids; "

@@ -7,6 +7,7 @@ bounded in bytes, keyed by the image's SHA-256, the checkpoint's SHA-256 and the
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,7 @@ from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelC
 TraceKey = tuple[str, str]
 """`(image digest, model key)`."""
 
+_LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 120.0
 
 
@@ -89,9 +91,8 @@ class LocalEngine:
         """The same weights under another filter; shares their memory."""
         model = self._model(key)
         card = model.card.with_filter(filter)
-        with self._waiting:
-            if card.key not in self._models:
-                self._models[card.key] = with_filter(model, filter)
+        if card.key not in self._models:
+            self._models.setdefault(card.key, with_filter(model, filter))
         return self._models[card.key].card
 
     def trace(self, images: Sequence[ImageInput], key: str) -> list[Trace]:
@@ -167,11 +168,11 @@ class LocalEngine:
         results: list[Trace] | None = None
         try:
             results = self._trace(batch)
-        except torch.OutOfMemoryError:
-            pass  # tried again below: until here the error holds the memory of the pass that failed
         except Exception as error:  # the worker outlives whatever one request does
-            self._fail(batch, error)
-            return
+            if not _is_out_of_memory(error):
+                self._fail(batch, error)
+                return
+            # Tried again below: until here the error holds the memory of the pass that failed.
         if results is not None:
             for job, result in zip(batch, results, strict=True):
                 self._cache.put(job.key, result)
@@ -206,10 +207,23 @@ class LocalEngine:
 def _answer(future: Future[Trace]) -> Trace:
     try:
         return future.result(_WAIT_SECONDS)
+    except ExplorerError:
+        raise
     except TimeoutError:
         raise ExplorerError(
-            f"An answer within {_WAIT_SECONDS:g} seconds was expected; the explorer is still computing, try again later."
+            f"An answer within {_WAIT_SECONDS:g} seconds was expected; the explorer is still computing it."
         ) from None
+    except Exception as error:
+        _LOG.exception("A traced pass failed")
+        raise ExplorerError("This image could not be computed; the server's log says why.") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """CUDA has a type for it; the CPU's allocator and MPS raise a plain RuntimeError."""
+    words = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )
 
 
 def _out_of_memory(model: LoadedModel, device: torch.device) -> str:

@@ -82,9 +82,10 @@ def from_parquet(paths: Sequence[Path], classes: Sequence[ClassName], keep: Sequ
     return _dataset(pixels, labels, [classes[i] for i in keep])
 
 
-def from_folder(folder: Path, size: int) -> Dataset:
+def from_folder(folder: Path, size: int, wnids: Sequence[str] | None = None) -> Dataset:
     """Reads `folder/<class>/*.jpg` and the like; the folder's name is both the class's id and its name."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    found = [ClassName(name, name) for name in sorted(entry.name for entry in folder.iterdir() if entry.is_dir())]
+    names = [found[i].name for i in select(found, wnids)]
     pixels: list[np.ndarray] = []
     labels: list[int] = []
     for label, name in enumerate(names):
@@ -103,7 +104,7 @@ def load(
     if missing:
         raise ExplorerError(f"Expected Parquet files or a folder; there is no {', '.join(missing)}.")
     if len(paths) == 1 and paths[0].is_dir():
-        return from_folder(paths[0], size)
+        return from_folder(paths[0], size, wnids)
     if classes is None:
         raise ExplorerError("Parquet data needs a class list (index, wnid, name); none was given.")
     return from_parquet(paths, classes, select(classes, wnids), size)

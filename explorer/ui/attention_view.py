@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from explorer import images
 from explorer.figures import maps as figure_maps
@@ -14,7 +14,7 @@ from explorer.figures.maps import number
 from explorer.figures.style import Range
 from explorer.measures import attention
 from explorer.measures.attention import HeadChoice, Operator
-from explorer.types import Comparison, ExplorerError, ModelCard, Trace
+from explorer.types import Comparison, ExplorerError, ModelCard, Size, Trace
 from explorer.ui.session import View, array, filter_label
 
 LayerMaps = Float[np.ndarray, "layer height width"]
@@ -34,19 +34,34 @@ DEFINITIONS = {
 
 @dataclass(frozen=True)
 class Query:
-    """The token whose row is shown: a patch by its place on the grid, or the first prefix token (CLS)."""
+    """The token whose row is shown: a place on the image, as shares of height and width, or the first prefix token.
 
-    patch: tuple[int, int] | None = None
+    A place rather than a patch number, so that it stays where it is when models have other grids.
+    """
+
+    place: tuple[float, float] | None = None
+
+    @classmethod
+    def of_patch(cls, number: int, grid: Size) -> Query:
+        """The centre of a patch, counted row by row."""
+        row, column = divmod(number, grid[1])
+        return cls(((row + 0.5) / grid[0], (column + 0.5) / grid[1]))
+
+    def patch(self, grid: Size) -> tuple[int, int] | None:
+        """Row and column of the patch at this place."""
+        if self.place is None:
+            return None
+        row, column = (min(int(p * g), g - 1) for p, g in zip(self.place, grid, strict=True))
+        return row, column
 
     def token(self, trace: Trace) -> int:
-        """Its row in this trace's matrices; a patch keeps its place where grids differ."""
-        if self.patch is None:
-            return 0
-        row, column = (min(p, g - 1) for p, g in zip(self.patch, trace.grid, strict=True))
-        return trace.prefix + row * trace.grid[1] + column
+        """Its row in this trace's matrices."""
+        patch = self.patch(trace.grid)
+        return 0 if patch is None else trace.prefix + patch[0] * trace.grid[1] + patch[1]
 
-    def words(self) -> str:
-        return "CLS" if self.patch is None else f"patch row {self.patch[0] + 1}, column {self.patch[1] + 1}"
+    def words(self, grid: Size) -> str:
+        patch = self.patch(grid)
+        return "CLS" if patch is None else f"patch row {patch[0] + 1}, column {patch[1] + 1}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +69,8 @@ class ModelMaps:
     """Maps of one model in every layer, and how it names the operator."""
 
     maps: LayerMaps
-    signed: bool
+    signed: tuple[bool, ...]
+    """For each layer, whether its values are drawn around 0."""
     label: str
 
 
@@ -62,15 +78,16 @@ def model_maps(trace: Trace, card: ModelCard, query: Query, operator: Operator, 
     """Row of the query over the patches, for every layer."""
     per_token = attention.maps(trace, query.token(trace), operator, heads)
     label = filter_label(card) if operator is Operator.EFFECTIVE else str(operator.value)
-    return ModelMaps(array(attention.patch_maps(per_token, trace)), attention.is_signed(operator, trace), label)
+    signed = tuple(attention.is_signed(operator, trace, layer) for layer in range(trace.depth))
+    return ModelMaps(array(attention.patch_maps(per_token, trace)), signed, label)
 
 
 def layer_ranges(pair: Sequence[ModelMaps], layer: int, scale: str) -> list[Range]:
     """The colour range of each model's map in one layer; see the sidebar's `Scale`."""
-    chosen = [m.maps[min(layer, len(m.maps) - 1)] for m in pair]
+    chosen = [m.maps[layer] for m in pair]
     if scale == "map":
-        return [Range.of(m, signed=p.signed) for m, p in zip(chosen, pair, strict=True)]
-    signed = any(p.signed for p in pair)
+        return [Range.of(m, signed=p.signed[layer]) for m, p in zip(chosen, pair, strict=True)]
+    signed = any(p.signed[layer] for p in pair)
     if scale == "absolute":
         return [Range(-1.0 if signed else 0.0, 1.0)] * len(pair)
     return [Range.of(*chosen, signed=signed)] * len(pair)
@@ -90,6 +107,11 @@ def difference(pair: Sequence[ModelMaps]) -> LayerMaps:
     depth = min(len(first), len(second))
     change: LayerMaps = second[:depth] - first[:depth]
     return change
+
+
+def difference_range(values: Float[np.ndarray, "height width"], scale: str) -> Range:
+    """Around 0 to the largest difference, or to 1 on the absolute scale."""
+    return Range(-1.0, 1.0) if scale == "absolute" else Range.of(values, signed=True)
 
 
 def hover_texts(values: Sequence[Float[np.ndarray, "height width"]], names: Sequence[str]) -> list[str]:
@@ -113,7 +135,7 @@ def photographs(view: View, as_seen: bool) -> list[figure_maps.Picture]:
     ]
 
 
-def enlarged(picture: figure_maps.Picture, side: int = 448) -> figure_maps.Picture:
+def enlarged(picture: figure_maps.Picture, side: int = 448) -> UInt8[np.ndarray, "_ _ 3"]:
     """Small crops at a size a screen shows without smoothing of its own."""
     factor = max(1, side // picture.shape[0])
     return np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
-from PIL import Image, ImageOps
 
-from explorer.figures.maps import data_uri
 from explorer.ui.session import Photo
 
 _ASSETS = Path(__file__).parents[2] / "assets"
-_SIDE = 96
 CHOSEN = "image"
 """Session key of the chosen photo's key."""
-
-
-@lru_cache(maxsize=512)
-def _thumbnail(photo: Photo) -> str:
-    return data_uri(np.asarray(ImageOps.fit(Image.fromarray(photo.image.rgb), (_SIDE, _SIDE))))
 
 
 def choose(photos: Sequence[Photo]) -> Photo:
@@ -44,7 +34,7 @@ def choose(photos: Sequence[Photo]) -> Photo:
     render(
         key="gallery",
         data={
-            "items": [{"key": p.key, "title": p.title, "thumbnail": _thumbnail(p)} for p in photos],
+            "items": [{"key": p.key, "title": p.title, "thumbnail": p.thumbnail} for p in photos],
             "chosen": st.session_state[CHOSEN],
         },
         on_chosen_change=remember,

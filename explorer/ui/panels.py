@@ -64,13 +64,13 @@ def _class_note(view: View) -> None:
     example = view.photo.example
     if example is None:
         return
-    known = view.pair.baseline.wnids
-    if example.wnid is None:
-        st.caption(f"This photograph shows none of the {len(known)} classes these models know: no answer can be right.")
-    elif example.wnid not in known:
-        st.caption(f"This photograph shows “{example.class_name}”, which is not one of the {len(known)} classes.")
-    else:
-        st.caption(f"This photograph shows “{example.class_name}”, one of the {len(known)} classes.")
+    for card in view.pair.cards if view.pair.baseline.wnids != view.pair.twicing.wnids else [view.pair.baseline]:
+        known = example.wnid in card.wnids
+        verdict = f"“{example.class_name}”, {'one' if known else 'not one'}" if example.wnid else "none"
+        st.caption(
+            f"This photograph shows {verdict} of the {len(card.wnids)} classes these models know"
+            f"{'.' if known else ': no answer can be right.'}"
+        )
 
 
 def layer_strip(view: View, rows: Sequence[Sequence[Picture]], layer: int) -> None:

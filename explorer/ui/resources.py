@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 import torch
+from PIL import Image, ImageOps
+from torch import Tensor
 
-from explorer import examples, images
+from explorer import images
+from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
 from explorer.models import load
 from explorer.serving import device as devices
@@ -19,52 +24,69 @@ from explorer.serving.engine import Engine, LocalEngine
 from explorer.types import ExplorerError, ImageInput, Trace
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
+_THUMBNAIL = 96
 
 
 @dataclass(frozen=True, eq=False)
-class StoredImage:
-    """A decoded image with its size in bytes, for the cache."""
+class Loaded:
+    """The engine, and a sentence for every checkpoint it could not load."""
 
-    image: ImageInput
-
-    @property
-    def nbytes(self) -> int:
-        return self.image.rgb.nbytes
+    engine: Engine
+    problems: tuple[str, ...]
 
 
 @st.cache_resource(show_spinner="Loading the models …")
-def engine() -> Engine:
-    """The bundled checkpoints on the chosen device. Raises `ExplorerError` when none can be loaded."""
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))
+def loaded() -> Loaded:
+    """The checkpoints of the folder on the chosen device. Raises `ExplorerError` when none can be loaded."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     device = devices.choose()
-    paths = sorted(CHECKPOINTS.glob("*.safetensors"))
-    if not paths:
-        raise ExplorerError("The checkpoints folder holds no .safetensors file; see checkpoints/README.md.")
-    local = LocalEngine([load(path, device) for path in paths], device)
+    models, problems = [], []
+    for path in sorted(CHECKPOINTS.glob("*.safetensors")):
+        try:
+            models.append(load(path, device))
+        except ExplorerError as error:
+            problems.append(str(error))
+    if not models:
+        raise ExplorerError(" ".join(["The checkpoints folder holds no checkpoint that loads.", *problems]))
+    result = Loaded(LocalEngine(models, device), tuple(problems))
     # Streamlit collects garbage after every script run; frozen objects are not walked again.
     gc.collect()
     gc.freeze()
-    return local
+    return result
+
+
+def engine() -> Engine:
+    """The engine every visitor shares."""
+    return loaded().engine
 
 
 @st.cache_resource(show_spinner=False)
-def _decoded() -> ByteLRU[str, StoredImage]:
+def _decoded() -> ByteLRU[str, ImageInput]:
     return ByteLRU(256 * 2**20)
 
 
-def decode(key: str, data: bytes) -> ImageInput:
-    """Decodes once per `key`; raises `images.ImageError`."""
-    stored = _decoded().get(key)
-    if stored is None:
-        stored = StoredImage(images.decode(data))
-        _decoded().put(key, stored)
-    return stored.image
+@st.cache_resource(show_spinner=False)
+def curves() -> ByteLRU[tuple[object, ...], Tensor]:
+    """Small results per image, so that a folder's curves need not keep its traces."""
+    return ByteLRU(32 * 2**20)
 
 
-def example(item: examples.Example) -> ImageInput:
-    """A bundled photograph, decoded once."""
-    stored = _decoded().get(item.file)
-    return stored.image if stored else decode(item.file, examples.read(item))
+def decode(data: bytes) -> ImageInput:
+    """Decodes and remembers by SHA-256; raises `images.ImageError`."""
+    image = images.decode(data)
+    _decoded().put(image.digest, image)
+    return image
+
+
+def reopen(digest: str, read: Callable[[], bytes]) -> ImageInput:
+    """An image that was decoded before, from memory or from its bytes again."""
+    return _decoded().get(digest) or decode(read())
+
+
+@st.cache_resource(show_spinner=False, max_entries=2000)
+def thumbnail(digest: str, _read: Callable[[], bytes]) -> str:
+    """A small square picture as a data URI; about 15 KB each."""
+    return data_uri(np.asarray(ImageOps.fit(Image.fromarray(reopen(digest, _read).rgb), (_THUMBNAIL, _THUMBNAIL))))
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,18 +14,29 @@ from torch import Tensor
 from explorer.examples import Example
 from explorer.figures.maps import Look
 from explorer.figures.style import PALETTES, Palette, Theme
+from explorer.measures import similarity
 from explorer.types import Comparison, ImageInput, ModelCard
 from explorer.ui import resources
+
+_CHUNK = 8
+_QUIET_CHUNKS = 4
+"""So many chunks are traced without a progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One image the visitor can pick."""
+    """One image the visitor can pick; holds no pixels, so that a long list costs nothing."""
 
     key: str
     title: str
-    image: ImageInput
+    digest: str
+    thumbnail: str
+    read: Callable[[], bytes]
     example: Example | None = None
+
+    @property
+    def image(self) -> ImageInput:
+        return resources.reopen(self.digest, self.read)
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,36 @@ class View:
         """Traces of the chosen image under both models."""
         return resources.engine().compare(self.photo.image, self.pair.baseline.key, self.pair.twicing.key)
 
-    def comparisons(self) -> list[Comparison]:
-        """Traces of every loaded image under both models."""
-        return resources.engine().compare_all(
-            [photo.image for photo in self.photos], self.pair.baseline.key, self.pair.twicing.key
-        )
+    def similarity_of_all(self, definition: similarity.Definition) -> list[list[Tensor]]:
+        """The similarity curve of every loaded image, per model; traced in chunks, of which only curves are kept."""
+        store = resources.curves()
+        keys = {
+            (card.key, photo.digest): (card.key, photo.digest, definition)
+            for card in self.pair.cards
+            for photo in self.photos
+        }
+        found = {short: curve for short, key in keys.items() if (curve := store.get(key)) is not None}
+        missing = [
+            (card, chunk)
+            for card in self.pair.cards
+            for chunk in _chunks([p for p in self.photos if (card.key, p.digest) not in found])
+        ]
+        progress = st.progress(0.0, "Tracing the images …") if len(missing) > _QUIET_CHUNKS else None
+        for number, (card, chunk) in enumerate(missing):
+            traces = resources.engine().trace([photo.image for photo in chunk], card.key)
+            for photo, trace in zip(chunk, traces, strict=True):
+                curve = similarity.token_similarity(trace, definition).cpu()
+                found[card.key, photo.digest] = curve
+                store.put((card.key, photo.digest, definition), curve)
+            if progress:
+                progress.progress((number + 1) / len(missing), "Tracing the images …")
+        if progress:
+            progress.empty()
+        return [[found[card.key, photo.digest] for photo in self.photos] for card in self.pair.cards]
+
+
+def _chunks(photos: list[Photo]) -> list[list[Photo]]:
+    return [photos[start : start + _CHUNK] for start in range(0, len(photos), _CHUNK)]
 
 
 def palette() -> Palette:
@@ -92,10 +128,13 @@ def display_name(card: ModelCard) -> str:
 
 
 def plain(text: str, length: int = 60) -> str:
-    """Untrusted text without Markdown, HTML or control characters, short enough for a label."""
+    """Untrusted text without Markdown, HTML, links or control characters, short enough for a label.
+
+    A zero-width space behind `.`, `:`, `@` and `/` keeps addresses from becoming links and `:name:` icons.
+    """
     visible = "".join(c for c in text if c.isprintable())
     short = visible if len(visible) <= length else visible[: length - 1] + "…"
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", short)
+    return re.sub(r"([.:@/])", "\\1\u200b", re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", short))
 
 
 def escaped(text: str, length: int = 60) -> str:

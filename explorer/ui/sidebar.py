@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -16,7 +17,10 @@ from explorer.ui import gallery, resources
 from explorer.ui.session import Pair, Photo, View, display_name, plain
 
 SCALES = ("map", "shared", "absolute")
+MAX_UPLOADS = 500
 _UPLOADS = "uploads"
+_DIGESTS = "digests"
+_REFUSED = "refused"
 _GENERATION = "upload-generation"
 _KNOWN = "known-uploads"
 
@@ -25,6 +29,8 @@ def render() -> View:
     """Draws the sidebar and returns what the visitor chose. Raises `ExplorerError` when no model can be loaded."""
     cards = resources.engine().cards
     with st.sidebar:
+        for problem in resources.loaded().problems:
+            st.error(plain(problem, 400))
         st.markdown("**Image**")
         slot = st.container()
         uploaded = _uploads()
@@ -43,41 +49,60 @@ def render() -> View:
 
 
 def _examples() -> list[Photo]:
-    return [Photo(item.file, item.name, resources.example(item), item) for item in examples.EXAMPLES]
+    photos = []
+    for item in examples.EXAMPLES:
+        known: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
+        read = partial(examples.read, item)
+        if item.file not in known:
+            known[item.file] = resources.decode(read()).digest
+        photos.append(_photo(item.file, item.name, known[item.file], read, item))
+    return photos
 
 
 def _uploads() -> list[Photo]:
     generation = st.session_state.setdefault(_GENERATION, 0)
-    source = st.segmented_control(
-        "Upload",
-        ["images", "folder"],
-        default="images",
-        key="upload-source",
-        required=True,
-        persist_state="session",
-        label_visibility="collapsed",
-    )
-    files: Any = st.file_uploader(
-        "Upload images or a folder",
-        accept_multiple_files="directory" if source == "folder" else True,
-        key=f"{_UPLOADS}-{source}-{generation}",
+    files: list[Any] = st.file_uploader(
+        "Upload images",
+        accept_multiple_files=True,
+        key=f"{_UPLOADS}-images-{generation}",
         help="JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, at most 20 MB each.",
-        label_visibility="collapsed",
     )
-    st.caption("Images stay on this server, in memory, until you remove them or close the page.")
+    with st.expander("Upload a folder"):
+        folder: Any = st.file_uploader(
+            "Upload a folder",
+            accept_multiple_files="directory",
+            key=f"{_UPLOADS}-folder-{generation}",
+            label_visibility="collapsed",
+        )
+    everything = [*files, *(folder or [])]
+    st.caption("Images stay on this server, in memory only; what you remove is dropped when room is needed.")
+    if len(everything) > MAX_UPLOADS:
+        st.error(f"At most {MAX_UPLOADS} images at a time were expected; {len(everything)} came, the rest is left out.")
     photos: dict[str, Photo] = {}
-    for file in files or []:
-        try:
-            image = resources.decode(file.file_id, file.getvalue())
-        except ExplorerError as error:
-            st.error(f"{plain(file.name)}: {plain(str(error), 300)}")
+    refused: dict[str, str] = st.session_state.setdefault(_REFUSED, {})
+    digests: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
+    for file in everything[:MAX_UPLOADS]:
+        if file.file_id not in digests and file.file_id not in refused:
+            try:
+                digests[file.file_id] = resources.decode(file.getvalue()).digest
+            except ExplorerError as error:
+                refused[file.file_id] = str(error)
+        if file.file_id in refused:
+            st.error(f"{plain(file.name)}: {plain(refused[file.file_id], 300)}")
         else:
-            # The same bytes twice are one image.
-            photos.setdefault(image.digest, Photo(image.digest, file.name, image))
-    if files and st.button("Clear all uploads", key="clear-uploads", width="stretch"):
+            digest = digests[file.file_id]
+            photos.setdefault(digest, _photo(digest, file.name, digest, file.getvalue))  # the same bytes are one image
+    if everything and st.button("Clear all uploads", key="clear-uploads", width="stretch"):
         st.session_state[_GENERATION] += 1
         st.rerun()
     return list(photos.values())
+
+
+def _photo(
+    key: str, title: str, digest: str, read: Callable[[], bytes], example: examples.Example | None = None
+) -> Photo:
+    small = resources.thumbnail(digest, _read=read)
+    return Photo(key, title, digest, small, read, example)
 
 
 def _choose_new(uploaded: Sequence[Photo]) -> None:

@@ -5,13 +5,13 @@ from dataclasses import replace
 import streamlit as st
 
 from explorer.figures import maps as figures
-from explorer.figures.style import Range
 from explorer.measures.attention import Heads, Operator
 from explorer.ui import attention_view as av
 from explorer.ui import panels, view
 from explorer.ui.session import palette
 
-QUERY = "query-patch"
+QUERY = "query"
+QUIET = {"displayModeBar": False}
 chosen = view()
 colours = palette()
 panels.opening(
@@ -58,11 +58,16 @@ show = show_column.segmented_control(
     required=True,
     persist_state="session",
 )
-query = av.Query(st.session_state.get(QUERY))
-if reset_column.button("Back to CLS", disabled=query.patch is None, width="stretch"):
-    query = av.Query(None)
-st.session_state[QUERY] = query.patch
-as_seen = seen_column.toggle("As the model saw it", key="as-seen", persist_state="session")
+query = st.session_state.get(QUERY, av.Query())
+if reset_column.button("Back to CLS", disabled=query.place is None, width="stretch"):
+    query = av.Query()
+st.session_state[QUERY] = query
+as_seen = seen_column.toggle(
+    "As the model saw it",
+    key="as-seen",
+    persist_state="session",
+    help="The crop at the model's own resolution, no map.",
+)
 smooth = cells_column.toggle("Smooth", value=True, key="smooth", persist_state="session")
 
 pair = [
@@ -70,61 +75,60 @@ pair = [
     for trace, card in zip(comparison, chosen.pair.cards, strict=True)
 ]
 look = replace(chosen.look, bare=show == "bare map", smooth=smooth)
-pictures = [av.enlarged(p) if as_seen else p for p in av.photographs(chosen, as_seen)]
+sharp = av.photographs(chosen, as_seen=False)
+pictures = [av.enlarged(seen) for seen in av.photographs(chosen, as_seen=True)] if as_seen else sharp
 
 
-def pick(key: str, columns: int) -> None:
+def pick(key, grid):
     points = st.session_state[key].selection.point_indices
     if points:
-        st.session_state[QUERY] = divmod(points[0], columns)
+        st.session_state[QUERY] = av.Query.of_patch(points[0], grid)
 
 
-def large_map(slot, picture, values, span, texts, key):
+def large_map(picture, values, span, texts, key):
     grid = values.shape
-    inside = query.patch and tuple(min(p, g - 1) for p, g in zip(query.patch, grid, strict=True))
-    figure = figures.interactive(figures.draw(picture, values, span, look), texts, grid, inside, colours)
-    slot.plotly_chart(
+    drawn = picture if as_seen else figures.draw(picture, values, span, look)
+    figure = figures.interactive(drawn, texts, grid, query.patch(grid), colours)
+    st.plotly_chart(
         figure,
         key=key,
-        on_select=lambda: pick(key, grid[1]),
+        on_select=lambda: pick(key, grid),
         selection_mode="points",
-        config={"displayModeBar": False},
-        alt=f"Map of {query.words()} in layer {layer + 1}",
+        config=QUIET,
+        alt=f"Map of {query.words(grid)} in layer {layer + 1}",
     )
 
 
-bar_title = f"weight of each patch for {query.words()}, layer {layer + 1}, scale: {chosen.scale}"
+def bar(span, title, key):
+    words = f"{title} for {query.words(comparison.baseline.grid)}, layer {layer + 1}, scale: {chosen.scale}"
+    st.plotly_chart(figures.colour_bar(span, look.colour_map, colours, words), key=key, config=QUIET)
+
+
 if show == "difference":
-    change = av.difference(pair)
-    span = Range.of(change[layer], signed=True)
+    change = av.difference(pair)[layer]
+    span = av.difference_range(change, chosen.scale)
     st.markdown(f"**Difference**: {pair[1].label} of the second model minus {pair[0].label} of the first.")
-    middle = st.columns([1, 2, 1])[1]
-    large_map(
-        middle, pictures[0], change[layer], span, av.hover_texts([change[layer]], ["difference"]), "map-difference"
-    )
-    st.plotly_chart(figures.colour_bar(span, look.colour_map, colours, bar_title), key="bar-difference")
+    with st.columns([1, 2, 1])[1]:
+        large_map(sharp[0], change, span, av.hover_texts([change], ["difference"]), "map-difference")
+    bar(span, "difference of weights", "bar-difference")
 else:
     ranges = av.layer_ranges(pair, layer, chosen.scale)
     same_grid = pair[0].maps.shape[1:] == pair[1].maps.shape[1:]
-    columns = st.columns(2, gap="medium")
-    for index, (slot, one) in enumerate(zip(columns, pair, strict=True)):
-        shown = pair if same_grid else [one]
-        names = chosen.names if same_grid else [chosen.names[index]]
+    for index, (slot, one) in enumerate(zip(st.columns(2, gap="medium"), pair, strict=True)):
+        shown, names = (pair, chosen.names) if same_grid else ([one], [chosen.names[index]])
         with slot:
             panels.model_heading(chosen, index, one.label)
             texts = av.hover_texts([m.maps[layer] for m in shown], names)
-            large_map(st, pictures[index], one.maps[layer], ranges[index], texts, f"map-{index}")
+            large_map(pictures[index], one.maps[layer], ranges[index], texts, f"map-{index}")
             if ranges[0] != ranges[1]:
-                st.plotly_chart(
-                    figures.colour_bar(ranges[index], look.colour_map, colours, bar_title), key=f"bar-{index}"
-                )
+                bar(ranges[index], "weight of each patch", f"bar-{index}")
     if ranges[0] == ranges[1]:
-        st.plotly_chart(figures.colour_bar(ranges[0], look.colour_map, colours, bar_title), key="bar")
+        bar(ranges[0], "weight of each patch", "bar")
     panels.layer_strip(
         chosen,
         [
             [
-                figures.thumbnail(pictures[index], one.maps[at], av.layer_ranges(pair, at, chosen.scale)[index], look)
+                figures.thumbnail(sharp[index], one.maps[at], av.layer_ranges(pair, at, chosen.scale)[index], look)
                 for at in range(depth)
             ]
             for index, one in enumerate(pair)

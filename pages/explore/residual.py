@@ -1,5 +1,6 @@
 """Magnitudes of the smoothed residual A(V − AV) for both models."""
 
+import numpy as np
 import streamlit as st
 
 from explorer.figures import curves
@@ -87,18 +88,20 @@ st.caption(
 )
 
 lines = []
-for index, (m, card) in enumerate(zip(magnitudes, chosen.pair.cards, strict=True)):
+for m, card, name, colour in zip(magnitudes, chosen.pair.cards, chosen.names, colours.models, strict=True):
     values = array(curve_of(m))
-    would = card.is_standard and quantity != "‖AV‖"
-    dash = "dash" if would or card.is_counterfactual else "solid"
-    name = chosen.names[index] + (", would give back" if would else "")
     shown = values.mean(axis=1) if head == "mean" else values[:, int(head) - 1]
-    lines.append(curves.Line(name, shown, colours.models[index], dash=dash))
-    if head == "mean":
-        lines += [
-            curves.Line(f"{name}, head {h + 1}", values[:, h], colours.models[index], dash=dash, faint=True)
-            for h in range(values.shape[1])
-        ]
+    # Blocks that twice give it back; in the others, dashed, it is what twicing would give back.
+    gives = np.array([a != 1.0 or quantity == "‖AV‖" for a in card.filter])
+    for part, words, dash in ((gives, "", "solid"), (~gives, ", would give back", "dash")):
+        if part.any():
+            dash = "dash" if card.is_counterfactual else dash
+            lines.append(curves.Line(name + words, np.where(part, shown, np.nan), colour, dash=dash))
+            if head == "mean":
+                lines += [
+                    curves.Line(f"{name}, head {h + 1}", np.where(part, one, np.nan), colour, dash=dash, faint=True)
+                    for h, one in enumerate(values.T)
+                ]
 figure = curves.by_layer(
     lines,
     colours,

@@ -5,7 +5,7 @@ import streamlit as st
 from explorer.figures import curves
 from explorer.measures import similarity
 from explorer.ui import panels, view
-from explorer.ui.session import array, palette
+from explorer.ui.session import array, palette, plain
 
 chosen = view()
 colours = palette()
@@ -22,15 +22,10 @@ definition = similarity.Definition(
     with_diagonal=third.toggle("Include i = j", key="similarity-diagonal", persist_state="session"),
 )
 comparison = chosen.comparison()
-with st.spinner(f"Tracing {len(chosen.photos)} images …"):
-    everything = chosen.comparisons()
 
 one, many = st.columns(2, gap="large")
 own = [array(similarity.token_similarity(trace, definition)) for trace in comparison]
-bands = [
-    similarity.band([similarity.token_similarity(pair[index], definition) for pair in map(tuple, everything)])
-    for index in (0, 1)
-]
+bands = [similarity.band(of_model) for of_model in chosen.similarity_of_all(definition)]
 low = min(0.0, *(float(values.min()) for values in own), *(float((b.mean - b.std).min()) for b in bands))
 with one:
     st.subheader("This image", anchor=False)
@@ -55,7 +50,7 @@ st.caption(
     "How much over-smoothing matters is contested in the literature; the paper's Fig. 2 does not state its definition."
 )
 columns = st.columns(4)
-for index, name in enumerate(chosen.names):
+for index, name in enumerate(map(plain, chosen.names)):
     columns[index].metric(f"{name}, last layer", f"{own[index][-1]:.3f}", help=definition.sentence())
     columns[2 + index].metric(
         f"{name}, mean of all", f"{float(bands[index].mean[-1]):.3f} ± {float(bands[index].std[-1]):.3f}"
