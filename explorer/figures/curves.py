@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ def by_layer(
         figure.add_scatter(
             x=layers,
             y=line.values,
-            name=line.name,
+            name=html.escape(line.name),
             mode="lines" if line.faint else "lines+markers",
             line={
                 "color": with_alpha(line.colour, 0.35) if line.faint else line.colour,
@@ -54,7 +55,7 @@ def by_layer(
             },
             marker={"size": 6},
             showlegend=not line.faint,
-            hovertemplate="layer %{x}: %{y:.4g}<extra>" + line.name + "</extra>",
+            hovertemplate="layer %{x}: %{y:.4g}<extra>" + html.escape(line.name) + "</extra>",
         )
     if layer is not None:
         figure.add_vline(x=layer, line={"color": palette.theory, "dash": "dot", "width": 1})

@@ -18,6 +18,7 @@ class Points:
     """Eigenvalues of one model, all heads asked for in one row, and what the map makes of them."""
 
     name: str
+    """Shown as HTML by plotly: escape what is not ours."""
     colour: str
     symbol: str
     eigenvalues: Complex[np.ndarray, " token"]

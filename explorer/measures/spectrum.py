@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -54,15 +53,8 @@ def on_curve(eigenvalues: Complex[Tensor, "..."]) -> Tensor:
 
 
 def spectrum(trace: Trace, layer: int) -> Spectrum:
-    """Decomposes `A` of every head of a layer in float64; heads are spread over two threads."""
+    """Decomposes `A` of every head of a layer in float64."""
     matrices = trace.attention[layer].cpu().double()
-    with ThreadPoolExecutor(2) as pool:
-        eigenvalues = torch.stack(list(pool.map(_eigenvalues, matrices)))
-        singular = torch.stack(list(pool.map(torch.linalg.svdvals, matrices)))
-    return Spectrum(eigenvalues, singular, layer)
-
-
-def _eigenvalues(matrix: Float[Tensor, "query key"]) -> Complex[Tensor, " token"]:
-    values: Tensor = torch.linalg.eigvals(matrix)
-    order = values.abs().argsort(descending=True, stable=True)
-    return values[order]
+    eigenvalues: Tensor = torch.linalg.eigvals(matrices)
+    order = eigenvalues.abs().argsort(dim=-1, descending=True, stable=True)
+    return Spectrum(eigenvalues.gather(-1, order), torch.linalg.svdvals(matrices), layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -119,7 +120,7 @@ def hover_texts(values: Sequence[Float[np.ndarray, "height width"]], names: Sequ
     rows, columns = values[0].shape
     return [
         f"row {y + 1}, column {x + 1}<br>"
-        + "<br>".join(f"{name}: {number(float(v[y, x]))}" for name, v in zip(names, values, strict=True))
+        + "<br>".join(f"{html.escape(name)}: {number(float(v[y, x]))}" for name, v in zip(names, values, strict=True))
         for y in range(rows)
         for x in range(columns)
     ]

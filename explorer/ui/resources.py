@@ -78,6 +78,12 @@ def decode(data: bytes) -> ImageInput:
     return image
 
 
+@st.cache_resource(show_spinner=False)
+def digest(example: str, _read: Callable[[], bytes]) -> str:
+    """SHA-256 of a bundled photograph, decoded once per process."""
+    return decode(_read()).digest
+
+
 def reopen(digest: str, read: Callable[[], bytes]) -> ImageInput:
     """An image that was decoded before, from memory or from its bytes again."""
     return _decoded().get(digest) or decode(read())

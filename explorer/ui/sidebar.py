@@ -51,11 +51,8 @@ def render() -> View:
 def _examples() -> list[Photo]:
     photos = []
     for item in examples.EXAMPLES:
-        known: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
         read = partial(examples.read, item)
-        if item.file not in known:
-            known[item.file] = resources.decode(read()).digest
-        photos.append(_photo(item.file, item.name, known[item.file], read, item))
+        photos.append(_photo(item.file, item.name, resources.digest(item.file, read), read, item))
     return photos
 
 

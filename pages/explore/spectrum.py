@@ -1,5 +1,7 @@
 """Spectra of A and what 2λ − λ² makes of them, for both models."""
 
+import html
+
 import numpy as np
 import streamlit as st
 
@@ -40,7 +42,7 @@ with st.spinner("Decomposing …"):
     ]
 points = [
     spectra.Points(
-        name,
+        html.escape(name),
         colour,
         symbol,
         result.eigenvalues[which].flatten().numpy(),
