@@ -2,8 +2,8 @@
 
 Ratios are to two sequential plain forwards of stock timm models with fused attention, interleaved with what is measured
 in one run, medians, distinct images. The floor of capturing is the two forwards plus writing what is kept: attention,
-values and tokens of DeiT-Tiny are 8.9 MiB an image, which at a few GB/s is 2 to 4 ms; a twicing block applies `A` twice.
-About 1.15x was predicted.
+values and tokens of DeiT-Tiny are 8.9 MiB an image, which at a few GB/s is 2 to 4 ms, and a twicing block applies `A`
+twice: about 1.15x was predicted.
 """
 
 from __future__ import annotations
