@@ -146,6 +146,10 @@ def swapped_key(label: str) -> str:
     return replace(card, filter=(2.0 if card.is_standard else 1.0,) * len(card.filter)).key
 
 
+def test_the_device_is_shown(opened: Open) -> None:
+    assert any(caption.value.startswith("Runs on ") for caption in opened().sidebar.caption)
+
+
 def test_the_same_model_twice_is_said_aloud(app: AppTest) -> None:
     baseline, twicing = app.sidebar.selectbox
     twicing.set_value(baseline.value).run()
@@ -259,6 +263,13 @@ def test_each_scale_has_its_colour_bars(app: AppTest, scale: str) -> None:
     assert bars == ({"bar-0", "bar-1"} if scale == "map" else {"bar"})
 
 
+@pytest.mark.parametrize("show", ["overlay", "bare map", "difference"])
+def test_every_way_to_show_a_map_on_every_scale(app: AppTest, show: str) -> None:
+    choose(app, "show", show)
+    for scale in ("map", "shared", "absolute"):
+        choose(app, "scale", scale)
+
+
 def test_the_absolute_scale_ends_at_one(app: AppTest) -> None:
     choose(app, "scale", "absolute")
     choose(app, "operator", "A")
@@ -301,7 +312,9 @@ def test_both_models_predict_with_percentages(opened: Open) -> None:
     app = opened()
     shown = [one.proto.body for one in app.main.get("html") if " predicts" in one.proto.body]
     assert len(shown) == 2
-    for body, trace in zip(shown, comparison(app), strict=True):
+    cards = sorted(resources.engine().cards, key=lambda card: not card.is_standard)
+    for body, trace, card in zip(shown, comparison(app), cards, strict=True):
+        assert card.classes[int(trace.logits.argmax())] in body
         shares = [float(share) for share in re.findall(r">(\d+\.\d)%<", body)]
         expected = np.sort(np.exp(trace.logits.double().numpy()))[::-1] / np.exp(trace.logits.double().numpy()).sum()
         np.testing.assert_allclose(shares, 100 * expected[:5], atol=0.051)
@@ -380,7 +393,7 @@ def test_what_was_done_to_a_picture_is_said(app: AppTest) -> None:
     assert any("transparent parts" in caption.value for caption in app.sidebar.caption)
 
 
-HOSTILE = ("![x](http://evil.example/x.png).png", "<img src=x onerror=alert(1)>.png")
+HOSTILE = ("![x](http://evil.example/x.png).png", "<img src=x onerror=alert(1)>.png", ":bug:.png")
 
 
 @pytest.mark.parametrize("good", [True, False])
@@ -389,7 +402,7 @@ def test_a_hostile_file_name_is_text(app: AppTest, good: bool) -> None:
     shown = [text for page in HEADINGS for text in texts(app.switch_page(f"pages/explore/{page}.py").run())]
     assert not app.exception
     assert any("png" in text for text in shown)
-    assert not any(re.search(r"(?<!\\)(!\[|\]\(|<img src=x)", text) for text in shown)
+    assert not any(re.search(r"(?<!\\)(!\[|\]\(|<img src=x|:bug:)|http://evil", text) for text in shown)
 
 
 def test_many_files_are_refused_beyond_a_limit(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

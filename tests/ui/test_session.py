@@ -117,6 +117,7 @@ def test_html_is_cut_before_it_is_escaped() -> None:
         ((2.0, 2.0, 2.0), "2A − A²"),
         ((1.0, 2.0, 2.0), "2A − A² in blocks 2, 3"),
         ((1.5, 1.5, 1.5), "aA + (1 − a)A²"),
+        ((1.5, 1.0, 1.0), "aA + (1 − a)A²"),
     ],
 )
 def test_a_filter_in_symbols(filter: Filter, label: str) -> None:
