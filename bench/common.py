@@ -1,0 +1,41 @@
+"""What every benchmark shares: one row of results, and timing side by side."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of `bench/results.json`."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float | None
+    better: str = "lower"
+    note: str = ""
+
+
+def medians(tasks: Mapping[str, Callable[[T], object]], inputs: Sequence[T], rounds: int) -> dict[str, float]:
+    """Median seconds of each task, interleaved round by round on distinct inputs; two rounds warm up.
+
+    Every result of the last rounds is kept alive, as a cache would keep it, so that memory is not simply used again.
+    """
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    kept: list[object] = []
+    for number in range(rounds + 2):
+        x = inputs[number % len(inputs)]
+        for name, task in tasks.items():
+            started = time.perf_counter()
+            kept.append(task(x))
+            if number >= 2:
+                times[name].append(time.perf_counter() - started)
+        kept = kept[-40:]
+    return {name: statistics.median(values) for name, values in times.items()}
