@@ -16,9 +16,19 @@ Values = Float[Tensor, "... key channel"]
 Rows = Float[Tensor, "... row key"]
 
 
-def attention(q: Float[Tensor, "... query channel"], k: Float[Tensor, "... key channel"], scale: float) -> Attention:
-    """`A = softmax(scale * Q K^T)`; rows sum to 1 (paper Eqn 2, where `scale = 1/sqrt(d)`)."""
-    return torch.softmax((q * scale) @ k.transpose(-2, -1), dim=-1)  # (..., N, d) @ (..., d, N) -> (..., N, N)
+def attention(
+    q: Float[Tensor, "... query channel"],
+    k: Float[Tensor, "... key channel"],
+    scale: float,
+    bias: Tensor | None = None,
+    out: Tensor | None = None,
+) -> Attention:
+    """`A = softmax(scale * Q K^T + bias)`; rows sum to 1 (paper Eqn 2, where `scale = 1/sqrt(d)`).
+
+    `bias` is what a mask adds to the scores, `-inf` where it hides a key. `out` is memory for the result.
+    """
+    scores = torch.matmul(q * scale, k.transpose(-2, -1), out=out)  # (..., N, d) @ (..., d, N) -> (..., N, N)
+    return torch.softmax(scores if bias is None else scores + bias, dim=-1, out=out)
 
 
 def residual(a: Attention, v: Values) -> Values:

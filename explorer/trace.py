@@ -6,19 +6,26 @@ There are no hooks to forget and nothing is left behind in the model.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from timm.models.vision_transformer import Block, VisionTransformer
-from torch import Tensor
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.eva import Eva, EvaBlock, EvaBlockPostNorm
+from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
+from torch import Tensor, nn
 
 from explorer import operators
-from explorer.models.twicing import FilteredAttention, attention_of, get_filter, project, queries_keys_values
+from explorer.models.twicing import Filtered, attention_of, get_filter, project, queries_keys_values
 from explorer.types import ExplorerError, Filter, Size, Trace
+
+Stream = Float[Tensor, "image token dim"]
+Attend = Callable[[Stream], Stream]
+"""What a block's attention makes of its input."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Geometry:
     channels: int
     dim: int
     classes: int
+    """Classes of the logits; of a model without a classifier, the features it ends in."""
     grid: Size
     prefix: int
     filter: Filter
@@ -44,21 +52,52 @@ class Geometry:
         return 4 * (attention + values + stream + self.classes)
 
 
-def geometry(model: VisionTransformer) -> Geometry:
+def _pre_norm(block: Any, x: Stream, attend: Attend) -> Stream:
+    x = x + block.ls1(attend(block.norm1(x)))
+    x = x + block.ls2(block.mlp(block.norm2(x)))
+    return x
+
+
+def _pre_norm_eva(block: Any, x: Stream, attend: Attend) -> Stream:
+    x = x + _scaled(attend(block.norm1(x)), block.gamma_1)
+    return x + _scaled(block.mlp(block.norm2(x)), block.gamma_2)
+
+
+def _post_norm(block: Any, x: Stream, attend: Attend) -> Stream:
+    x = x + block.norm1(attend(x))
+    x = x + block.norm2(block.mlp(x))
+    return x
+
+
+def _scaled(x: Stream, gamma: Tensor | None) -> Stream:
+    return x if gamma is None else gamma * x
+
+
+BLOCKS: dict[type[nn.Module], Callable[[Any, Stream, Attend], Stream]] = {
+    Block: _pre_norm,
+    ResPostBlock: _post_norm,
+    EvaBlock: _pre_norm_eva,
+    EvaBlockPostNorm: _post_norm,
+}
+"""The blocks that are reproduced, each with its equations."""
+
+MODELS = (VisionTransformer, VisionTransformerDistilled, Eva)
+
+
+def geometry(model: Any) -> Geometry:
     """Sizes of the trace this model leaves.
 
-    Raises `ExplorerError` naming the first block whose attention the traced pass does not reproduce.
+    Raises `ExplorerError` naming the model, or its first block, that the traced pass does not reproduce.
     """
+    if type(model) not in MODELS:
+        known = ", ".join(kind.__name__ for kind in MODELS)
+        raise ExplorerError(f"The explorer traces {known}; {type(model).__name__} came.")
     for number, block in enumerate(model.blocks, start=1):
-        if type(block) is not Block:
-            raise ExplorerError(f"Block {number} is a {type(block).__name__}; the explorer traces timm's Block only.")
-        if not isinstance(block.attn, FilteredAttention) or block.attn.gate is not None:
-            gate = " with a gate" if getattr(block.attn, "gate", None) is not None else ""
-            raise ExplorerError(
-                f"Block {number} has {type(block.attn).__name__}{gate}; the explorer traces FilteredAttention only, "
-                "without a gate."
-            )
-    attn = attention_of(model.blocks[0])
+        if type(block) not in BLOCKS or not isinstance(block.attn, Filtered):
+            known = ", ".join(kind.__name__ for kind in BLOCKS)
+            came = f"a {type(block).__name__} with {type(getattr(block, 'attn', None)).__name__}"
+            raise ExplorerError(f"The explorer traces {known} with a filtered attention; block {number} is {came}.")
+    attn: Any = model.blocks[0].attn
     height, width = model.patch_embed.grid_size
     return Geometry(
         depth=len(model.blocks),
@@ -66,7 +105,7 @@ def geometry(model: VisionTransformer) -> Geometry:
         tokens=height * width + model.num_prefix_tokens,
         channels=attn.head_dim,
         dim=model.embed_dim,
-        classes=model.num_classes,
+        classes=model.num_classes or model.head_hidden_size,
         grid=(height, width),
         prefix=model.num_prefix_tokens,
         filter=get_filter(model),
@@ -74,7 +113,7 @@ def geometry(model: VisionTransformer) -> Geometry:
 
 
 @torch.inference_mode()
-def trace(model: VisionTransformer, images: Float[Tensor, "image 3 height width"]) -> list[Trace]:
+def trace(model: Any, images: Float[Tensor, "image 3 height width"]) -> list[Trace]:
     """Runs the images in one batched pass and returns a trace of each.
 
     Logits equal the untraced model's (tested within 1e-5 of the largest logit in float32, 1e-10 in float64).
@@ -86,22 +125,38 @@ def trace(model: VisionTransformer, images: Float[Tensor, "image 3 height width"
     if tuple(images.shape[-2:]) != expected:
         raise ExplorerError(f"Expected images of {expected} pixels; {tuple(images.shape[-2:])} came.")
     traces = [_empty(sizes, images) for _ in images]
-    x = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))  # (B, N, D)
+
+    def attending(attn: Any, layer: int, rope: Tensor | None) -> Attend:
+        def attend(x: Stream) -> Stream:
+            q, k, v = queries_keys_values(attn, x, rope)  # (B, H, N, d)
+            # The matrix of a single image is computed where it is kept; of a batch, it is copied to each trace.
+            own = traces[0].attention[layer, None] if len(traces) == 1 else None
+            attention = operators.attention(q, k, attn.scale, out=own)  # (B, H, N, N)
+            if own is None:
+                _keep(traces, "attention", layer, attention)
+            _keep(traces, "values", layer, v)
+            return project(attn, operators.apply_filter(attention, v, attn.a), x)
+
+        return attend
+
+    x, ropes = _embed(model, images)  # (B, N, D)
     _keep(traces, "tokens", 0, x)
-    for layer, block in enumerate(cast(Sequence[Block], model.blocks)):
-        attn = attention_of(block)
-        q, k, v = queries_keys_values(attn, block.norm1(x))  # (B, H, N, d)
-        attention = operators.attention(q, k, attn.scale)  # (B, H, N, N)
-        u = operators.apply_filter(attention, v, attn.a)  # (B, H, N, d)
-        x = x + block.ls1(project(attn, u))
-        x = x + block.ls2(block.mlp(block.norm2(x)))
-        _keep(traces, "attention", layer, attention)
-        _keep(traces, "values", layer, v)
+    for layer, (block, rope) in enumerate(zip(model.blocks, ropes, strict=False)):
+        x = BLOCKS[type(block)](block, x, attending(attention_of(block), layer, rope))
         _keep(traces, "tokens", layer + 1, x)
     logits = model.forward_head(model.norm(x))
     for image, one in enumerate(traces):
         one.logits.copy_(logits[image])
     return traces
+
+
+def _embed(model: Any, images: Tensor) -> tuple[Stream, Iterator[Tensor | None]]:
+    """The embedded tokens, and the rotary position embedding of every block: none, the same, or its own."""
+    embedded = model._pos_embed(model.patch_embed(images))
+    tokens, rope = embedded if isinstance(model, Eva) else (embedded, None)
+    if rope is not None and model.rope_mixed:
+        return model.norm_pre(tokens), iter(rope)
+    return model.norm_pre(tokens), itertools.repeat(rope)
 
 
 def _empty(sizes: Geometry, like: Tensor) -> Trace:

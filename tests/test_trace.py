@@ -1,5 +1,6 @@
 """The traced pass against the untraced model and against an independent transformer in NumPy."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +9,15 @@ import numpy as np
 import pytest
 import timm
 import torch
-from timm.models.vision_transformer import ResPostBlock, VisionTransformer
+from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
 from explorer.models import registry
 from explorer.models.registry import Architecture
+from explorer.models.twicing import make_filtered, set_filter
 from explorer.trace import geometry, trace
 from explorer.types import ExplorerError, Filter, Trace
-from tests.helpers import TINY, digest, make_trace, randomise, stochastic, trace_digest, vit_reference
+from tests.helpers import TINY, digest, make_trace, normal, randomise, stochastic, trace_digest, vit_reference
 
 MakeModel = Callable[..., VisionTransformer]
 
@@ -34,8 +36,50 @@ FAMILIES = {
     "norm of joined heads": {"scale_attn_norm": True},
     "norm before blocks": {"pre_norm": True},
     "attention pool": {"global_pool": "map"},
+    "norm behind the attention": {"block_fn": ResPostBlock},
+    "bias and norm in the MLP": {"scale_mlp_norm": True},
     "stochastic depth and dropout": {"drop_path_rate": 0.3, "attn_drop_rate": 0.3, "proj_drop_rate": 0.3},
     "patch dropout": {"patch_drop_rate": 0.5},
+}
+
+# Models of timm by name, one or more of every family, cut to two narrow blocks; what differs between them is kept.
+NAMES = (
+    "vit_tiny_patch16_224",
+    "vit_small_patch8_224",
+    "deit3_small_patch16_224",
+    "vit_small_patch14_dinov2",
+    "vit_small_patch14_reg4_dinov2",
+    "vit_base_patch32_clip_224",
+    "vit_base_patch16_clip_quickgelu_224",
+    "vit_base_patch16_siglip_224",
+    "vit_base_patch16_siglip_gap_224",
+    "vit_little_patch16_reg4_gap_256",
+    "vit_so150m_patch16_reg4_map_256",
+    "vit_medium_patch16_gap_256",
+    "vit_base_r26_s32_224",
+    "vit_base_patch16_rpn_224",
+    "aimv2_large_patch14_224",
+    "deit_tiny_distilled_patch16_224",
+    "eva02_tiny_patch14_224",
+    "eva02_base_patch16_clip_224",
+    "eva_giant_patch14_224",
+    "vit_small_patch16_dinov3",
+    "vit_small_patch16_rope_224",
+    "vit_small_patch16_rope_ape_224",
+    "vit_small_patch16_rope_mixed_224",
+    "vit_base_patch16_rope_reg1_gap_256",
+    "vit_pe_core_tiny_patch16_384",
+)
+REFUSED = {
+    "vit_relpos_small_patch16_224": "vision_transformer_relpos.RelPosAttention",
+    "beit_base_patch16_224": "beit.Attention",
+    "vit_base_patch16_xp_224": "no attn of its own",
+    "vit_small_patch16_18x2_224": "no attn of its own",
+    "vit_dlittle_patch16_reg1_gap_256": "diff_attention.DiffAttention",
+    "cait_xxs24_224": "cait.TalkingHeadAttn",
+    "xcit_nano_12_p16_224": "xcit.XCA",
+    "swin_tiny_patch4_window7_224": "SwinTransformer has none",
+    "resnet50": "ResNet has none",
 }
 
 
@@ -92,6 +136,52 @@ def test_every_accepted_family_is_reproduced(make_model: MakeModel, images: Tens
         expected = model(images)
     traced = torch.stack([one.logits for one in trace(model, images)])
     torch.testing.assert_close(traced, expected, rtol=0, atol=1e-10)
+
+
+def test_gated_attention_is_reproduced(make_model: MakeModel, images: Tensor) -> None:
+    model = make_model((1.0, 2.0))
+    for block in model.blocks:
+        block.attn.gate = nn.Linear(32, 32)
+    model, images = model.double(), images.double()
+    with torch.no_grad():
+        expected = model(images)
+    traced = torch.stack([one.logits for one in trace(model, images)])
+    torch.testing.assert_close(traced, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_timms_models_are_reproduced(name: str) -> None:
+    """Weights are random, and large enough that attention is far from uniform."""
+    torch.manual_seed(0)
+    heads = 3 if "rope" in name or "eva" in name or "dinov3" in name or "_pe_" in name else 2
+    small = {} if "_r26_" in name else {"img_size": 56 if "14" in name else 64}
+    model = timm.create_model(name, num_classes=5, depth=2, embed_dim=32 * heads, num_heads=heads, **small)
+    make_filtered(model)
+    set_filter(model, (1.0, 2.0))
+    randomise(model).double().eval()
+    images = normal(2, 3, *model.patch_embed.img_size, seed=4)
+    with torch.no_grad():
+        expected = model(images)
+    traces = trace(model, images)
+    torch.testing.assert_close(torch.stack([one.logits for one in traces]), expected, rtol=1e-11, atol=1e-10)
+    torch.testing.assert_close(
+        traces[0].attention.sum(-1), torch.ones(()).double().expand(traces[0].attention.shape[:3])
+    )
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_other_models_are_refused_by_name(name: str) -> None:
+    with pytest.raises(ExplorerError, match=re.escape(REFUSED[name])) as refusal:
+        registry.architecture(name)
+    assert name in str(refusal.value)
+
+
+def test_an_unbatched_image_is_computed_in_place_and_equals_the_batch(make_model: MakeModel, images: Tensor) -> None:
+    model = make_model(dtype=torch.float64)
+    batch = trace(model, images.double())
+    for index, together in enumerate(batch):
+        (alone,) = trace(model, images[index : index + 1].double())
+        torch.testing.assert_close(alone.attention, together.attention, rtol=0, atol=1e-13)
 
 
 def test_distilled_models_are_reproduced(distilled: VisionTransformer, images: Tensor) -> None:
@@ -198,31 +288,24 @@ def test_a_model_in_training_mode_is_refused(make_model: MakeModel, images: Tens
         trace(make_model().train(), images)
 
 
-def test_a_foreign_attention_is_refused_by_name(tiny: str, images: Tensor) -> None:
-    row = registry.ARCHITECTURES[tiny]
-    model = timm.create_model(row.timm_name, num_classes=5, attn_layer="diff", **row.options).eval()
-    with pytest.raises(ExplorerError, match=r"Block 1 has DiffAttention"):
-        trace(model, images)
-
-
 def test_the_foreign_block_is_numbered_as_people_count(make_model: MakeModel, images: Tensor) -> None:
     model = make_model()
     model.blocks[1].attn = nn.Identity()
-    with pytest.raises(ExplorerError, match=r"Block 2 has Identity"):
+    with pytest.raises(ExplorerError, match=r"block 2 is a Block with Identity"):
         trace(model, images)
 
 
-def test_a_gated_attention_is_refused(make_model: MakeModel, images: Tensor) -> None:
+def test_an_attention_that_was_not_made_filtered_is_refused(tiny: str, images: Tensor) -> None:
+    row = registry.ARCHITECTURES[tiny]
+    model = timm.create_model(row.timm_name, num_classes=5, **row.options).eval()
+    with pytest.raises(ExplorerError, match=r"block 1 is a Block with Attention"):
+        trace(model, images)
+
+
+def test_a_block_of_another_kind_is_refused_in_words(make_model: MakeModel, images: Tensor) -> None:
     model = make_model()
-    model.blocks[1].attn.gate = nn.Linear(32, 32)
-    with pytest.raises(ExplorerError, match="Block 2"):
-        trace(model, images)
-
-
-def test_a_block_of_another_kind_is_refused_in_words(tiny: str, images: Tensor) -> None:
-    """The post-norm block has a plain attention but other wiring, which the traced pass does not know."""
-    model = registry.create(tiny, 5, (1.0, 2.0), block_fn=ResPostBlock).eval()
-    with pytest.raises(ExplorerError, match="ResPostBlock"):
+    model.blocks[0] = ParallelScalingBlock(32, 2)
+    with pytest.raises(ExplorerError, match=r"block 1 is a ParallelScalingBlock"):
         trace(model, images)
 
 

@@ -94,22 +94,20 @@ def rollout(trace: Trace, query: int) -> LayerMaps:
     The effective matrix per head first, then the mean over heads. Rows sum to 1; nothing is normalised or clamped,
     so the result may be negative. Abnar & Zuidema 2020, adapted to filters.
     """
-    results = []
-    for last in range(trace.depth):
-        row = torch.zeros_like(trace.attention[0, 0, 0])
-        row[query] = 1.0
-        # The row vector meets the last layer first: e_q (E_last + I)/2 ... (E_1 + I)/2.
-        for layer in range(last, -1, -1):
-            row = (row + _mean_effective(row, trace.attention[layer], trace.filter[layer])) / 2
-        results.append(row)
-    return torch.stack(results)
+    # Row `l` meets block `l` first: e_q (E_l + I)/2 ... (E_1 + I)/2. All rows that a block meets go through it at once.
+    rows = torch.zeros_like(trace.attention[:, 0, 0])  # (L, N)
+    rows[:, query] = 1.0
+    for layer in range(trace.depth - 1, -1, -1):
+        meeting = rows[layer:]  # (l, N)
+        meeting.add_(_mean_effective(meeting, trace.attention[layer], trace.filter[layer])).div_(2)
+    return rows
 
 
 def _mean_effective(
-    row: Float[Tensor, " key"], attention: Float[Tensor, "head query key"], a: float
-) -> Float[Tensor, " key"]:
-    per_head = row @ attention  # (N) @ (H, N, N) -> (H, N)
-    return operators.filter_rows(per_head[:, None], attention, a).squeeze(1).mean(dim=0)
+    rows: Float[Tensor, "row key"], attention: Float[Tensor, "head query key"], a: float
+) -> Float[Tensor, "row key"]:
+    per_head = rows @ attention  # (l, N) @ (H, N, N) -> (H, l, N)
+    return operators.filter_rows(per_head, attention, a).mean(dim=0)
 
 
 def entropy(attention: Float[Tensor, "*lead query key"]) -> Float[Tensor, "*lead query"]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any
 
 import timm
-from timm.models.vision_transformer import VisionTransformer
+import torch
+from timm.models import get_pretrained_cfg, is_model
 
-from explorer.models.twicing import FilteredAttention, set_filter
+from explorer.models.twicing import make_filtered, set_filter
 from explorer.types import STANDARD, TWICING, ExplorerError, Filter, Size
 
 
@@ -31,6 +33,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "deit_tiny_patch16_224": Architecture("DeiT-Tiny", "deit_tiny_patch16_224"),
     "deit_small_patch16_224": Architecture("DeiT-Small", "deit_small_patch16_224"),
     "deit_base_patch16_224": Architecture("DeiT-Base", "deit_base_patch16_224"),
+    "deit_tiny_distilled_patch16_224": Architecture("DeiT-Tiny distilled", "deit_tiny_distilled_patch16_224"),
+    "deit_small_distilled_patch16_224": Architecture("DeiT-Small distilled", "deit_small_distilled_patch16_224"),
+    "deit_base_distilled_patch16_224": Architecture("DeiT-Base distilled", "deit_base_distilled_patch16_224"),
+    "deit_base_patch16_384": Architecture("DeiT-Base 384px", "deit_base_patch16_384", (384, 384)),
+    "deit_base_distilled_patch16_384": Architecture(
+        "DeiT-Base distilled 384px", "deit_base_distilled_patch16_384", (384, 384)
+    ),
     # DeiT-Tiny's body on small images: what a CPU can train.
     "deit_tiny_patch8_64": Architecture(
         "DeiT-Tiny/8 64px", "deit_tiny_patch16_224", (64, 64), options={"img_size": 64, "patch_size": 8}
@@ -39,12 +48,28 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 def architecture(name: str) -> Architecture:
-    """The row of the table called `name`."""
+    """The row of the table called `name`, or one made for any other transformer of timm.
+
+    Raises `ExplorerError` for a name nobody knows, and for a model whose blocks cannot be filtered.
+    """
+    return ARCHITECTURES[name] if name in ARCHITECTURES else _from_timm(name)
+
+
+@lru_cache(maxsize=256)
+def _from_timm(name: str) -> Architecture:
+    cfg = get_pretrained_cfg(name, allow_unregistered=False) if is_model(name) else None
+    if cfg is None:
+        raise ExplorerError(
+            f"Expected {', '.join(ARCHITECTURES)} or the name of a vision transformer of timm; {name[:80]!r} came."
+        )
+    with torch.device("meta"):  # shapes only: no memory, no random numbers
+        model: Any = timm.create_model(name)
     try:
-        return ARCHITECTURES[name]
-    except KeyError:
-        known = ", ".join(ARCHITECTURES)
-        raise ExplorerError(f"Expected an architecture out of {known}; {name!r} came.") from None
+        make_filtered(model)
+    except ExplorerError as error:
+        raise ExplorerError(f"{name} cannot be filtered: {str(error)[0].lower()}{str(error)[1:]}") from None
+    _, height, width = cfg.input_size
+    return Architecture(name, name, (height, width), len(model.blocks))
 
 
 def uniform_filter(depth: int, a: float) -> Filter:
@@ -59,15 +84,13 @@ def twicing_in(depth: int, first: int, last: int) -> Filter:
     return tuple(TWICING if first <= block <= last else STANDARD for block in range(1, depth + 1))
 
 
-def create(name: str, num_classes: int, filter: Filter, **options: Any) -> VisionTransformer:
+def create(name: str, num_classes: int, filter: Filter, **options: Any) -> Any:
     """A freshly initialised model with the given filter; `options` go to timm (stochastic depth, dynamic size).
 
     The weights are random: whoever shows the model to people loads a checkpoint first.
     """
     row = architecture(name)
-    model = timm.create_model(
-        row.timm_name, num_classes=num_classes, attn_layer=FilteredAttention, **{**row.options, **options}
-    )
-    vit = cast(VisionTransformer, model)
-    set_filter(vit, filter)
-    return vit
+    model = timm.create_model(row.timm_name, num_classes=num_classes, **{**row.options, **options})
+    make_filtered(model)
+    set_filter(model, filter)
+    return model

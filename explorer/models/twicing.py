@@ -1,4 +1,4 @@
-"""timm's Attention with one changed step: `A V` becomes `p_a(A) V = A V + (a - 1) A (V - A V)`.
+"""timm's attention with one changed step: `A V` becomes `p_a(A) V = A V + (a - 1) A (V - A V)`.
 
 `a = 1` is timm's own forward, untouched; `a = 2` is Twicing Attention (paper Def. 2, Alg. 1). The filter adds no
 parameters, so state dicts of both are interchangeable: which filter belongs to which weights must be declared.
@@ -6,10 +6,15 @@ parameters, so state dicts of both are interchangeable: which filter belongs to 
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.layers import Attention
-from timm.models.vision_transformer import VisionTransformer
+from timm.layers import Attention, AttentionRope
+from timm.layers.attention import resolve_self_attn_mask
+from timm.layers.pos_embed_sincos import apply_rot_embed_cat
+from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
 from explorer import operators
@@ -19,66 +24,127 @@ Heads = Float[Tensor, "batch head token channel"]
 Stream = Float[Tensor, "batch token dim"]
 
 
-class FilteredAttention(Attention):
-    """Multi-head self-attention whose matrix is passed through the quadratic filter `p_a` before it meets `V`."""
+class Filtered(nn.Module):
+    """Passes the attention matrix through the quadratic filter `p_a` before it meets `V`; mixed into timm's classes."""
 
     a: float = STANDARD
 
-    def forward(self, x: Stream, attn_mask: Tensor | None = None, is_causal: bool = False) -> Stream:
+    def forward(
+        self, x: Stream, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Stream:
         """Dropout acts on `A` once, so both applications of `A` see the same dropped matrix."""
+        attn: Any = self
         if self.a == STANDARD:
-            standard: Tensor = super().forward(x, attn_mask=attn_mask, is_causal=is_causal)
+            rotary = {} if rope is None else {"rope": rope}
+            standard: Tensor = super().forward(x, attn_mask=attn_mask, is_causal=is_causal, **rotary)
             return standard
-        if attn_mask is not None or is_causal:
-            raise NotImplementedError("A filtered block takes no attention mask.")
-        if self.gate is not None:
-            raise NotImplementedError("A filtered block takes no attention gate.")
-        q, k, v = queries_keys_values(self, x)
-        if self.fused_attn and not (self.training and self.attn_drop.p > 0.0):
-            smoothed = F.scaled_dot_product_attention(q, k, v)  # A V
-            u = smoothed + (self.a - 1.0) * F.scaled_dot_product_attention(q, k, v - smoothed)
+        q, k, v = queries_keys_values(attn, x, rope)
+        if attn.fused_attn and not (self.training and attn.attn_drop.p > 0.0):
+            masked: dict[str, Any] = {"attn_mask": attn_mask, "is_causal": is_causal}
+            smoothed = F.scaled_dot_product_attention(q, k, v, **masked)  # A V
+            u = smoothed + (self.a - 1.0) * F.scaled_dot_product_attention(q, k, v - smoothed, **masked)
         else:
-            attention = self.attn_drop(operators.attention(q, k, self.scale))
-            u = operators.apply_filter(attention, v, self.a)
-        return project(self, u)
+            bias = resolve_self_attn_mask(x.shape[1], q, attn_mask, is_causal)
+            matrix = attn.attn_drop(operators.attention(q, k, attn.scale, bias))
+            u = operators.apply_filter(matrix, v, self.a)
+        return project(attn, u, x)
 
 
-def queries_keys_values(attn: Attention, x: Stream) -> tuple[Heads, Heads, Heads]:
-    """Queries, keys and values of the normalised tokens `x`, as timm computes them."""
+class FilteredAttention(Filtered, Attention):  # type: ignore[misc]  # takes rope as well, which is None here
+    """Of ViT, DeiT, DINOv2, CLIP, SigLIP: one `qkv`, optional norms of queries and keys, gate, norm of joined heads."""
+
+
+class FilteredEvaAttention(Filtered, EvaAttention):
+    """Of EVA and DINOv3: rotary position embedding, separate biases or projections."""
+
+
+class FilteredAttentionRope(Filtered, AttentionRope):
+    """Of timm's other rotary transformers; may share keys and values between heads."""
+
+
+FILTERED: dict[type[nn.Module], type[Filtered]] = {
+    Attention: FilteredAttention,
+    EvaAttention: FilteredEvaAttention,
+    AttentionRope: FilteredAttentionRope,
+}
+
+
+def make_filtered(model: nn.Module) -> None:
+    """Turns every block's attention into its filtered kind, with `a = 1`; weights stay where they are.
+
+    Raises `ExplorerError` naming the model, or the first block and its attention, that is not of a known kind.
+    """
+    blocks: Any = getattr(model, "blocks", None)
+    if not isinstance(blocks, nn.Sequential | nn.ModuleList):
+        raise ExplorerError(f"A transformer with a list of blocks was expected; {type(model).__name__} has none.")
+    for number, block in enumerate(blocks, start=1):
+        attn = getattr(block, "attn", None)
+        if type(attn) not in FILTERED:
+            came = "no attn of its own" if attn is None else _named(type(attn))
+            known = ", ".join(map(_named, FILTERED))
+            raise ExplorerError(f"An attn out of {known} was expected in every block; block {number} has {came}.")
+    for block in blocks:
+        # The kinds differ in `forward` alone, so changing the class keeps parameters, their names and timm's set-up.
+        block.attn.__class__ = FILTERED[type(block.attn)]  # type: ignore[index]
+
+
+def _named(kind: type) -> str:
+    """The class with its module, because timm has several called Attention and Block."""
+    return f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}"
+
+
+def queries_keys_values(attn: Any, x: Stream, rope: Tensor | None = None) -> tuple[Heads, Heads, Heads]:
+    """Queries, keys and values of the normalised tokens `x`, as timm's three attentions compute them."""
     batch, tokens, _ = x.shape
-    qkv = attn.qkv(x).reshape(batch, tokens, 3, attn.num_heads, attn.head_dim).permute(2, 0, 3, 1, 4)
-    q, k, v = qkv.unbind(0)
-    return attn.q_norm(q), attn.k_norm(k), v
+    if attn.qkv is not None:
+        bias = attn.qkv.bias
+        if getattr(attn, "q_bias", None) is not None:
+            bias = torch.cat((attn.q_bias, attn.k_bias, attn.v_bias))
+        qkv = F.linear(x, attn.qkv.weight, bias).reshape(batch, tokens, 3, attn.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, N, d) each
+    else:
+        projections = (attn.q_proj, attn.k_proj, attn.v_proj)
+        q, k, v = (linear(x).unflatten(-1, (-1, attn.head_dim)).transpose(1, 2) for linear in projections)
+    q, k = attn.q_norm(q), attn.k_norm(k)
+    if rope is not None:
+        prefix, half = attn.num_prefix_tokens, getattr(attn, "rotate_half", False)
+        q, k = (
+            torch.cat([h[:, :, :prefix], apply_rot_embed_cat(h[:, :, prefix:], rope, half=half)], dim=2).type_as(v)
+            for h in (q, k)
+        )
+    groups = getattr(attn, "num_kv_groups", 1)
+    return (q, k, v) if groups == 1 else (q, k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1))
 
 
-def project(attn: Attention, u: Heads) -> Stream:
-    """Concatenates the heads and applies the output projection."""
-    batch, _, tokens, _ = u.shape
-    joined = attn.norm(u.transpose(1, 2).reshape(batch, tokens, attn.attn_dim))
+def project(attn: Any, u: Heads, x: Stream) -> Stream:
+    """Joins the heads, applies their norm, the gate computed from `x` and the output projection."""
+    joined = attn.norm(u.transpose(1, 2).flatten(2))
+    if attn.gate is not None:
+        joined = joined * attn.gate(x).sigmoid()
     projected: Tensor = attn.proj_drop(attn.proj(joined))
     return projected
 
 
-def attention_of(block: nn.Module) -> FilteredAttention:
-    """The attention of a block of a model built by `registry.create`.
+def attention_of(block: nn.Module) -> Filtered:
+    """The attention of a block of a model that was made filtered.
 
     Raises `ExplorerError` for any other attention.
     """
-    if not isinstance(block.attn, FilteredAttention):
+    if not isinstance(block.attn, Filtered):
         raise ExplorerError(f"Expected a filtered attention; {type(block.attn).__name__} came.")
     return block.attn
 
 
-def set_filter(model: VisionTransformer, filter: Filter) -> None:
-    """Declares the coefficient `a` of every block of a model built by `registry.create`."""
-    if len(filter) != len(model.blocks):
-        raise ExplorerError(
-            f"A filter needs one coefficient for each of the {len(model.blocks)} blocks; {len(filter)} came."
-        )
-    for block, a in zip(model.blocks, filter, strict=True):
+def set_filter(model: nn.Module, filter: Filter) -> None:
+    """Declares the coefficient `a` of every block of a model that was made filtered."""
+    blocks: Any = model.blocks
+    if len(filter) != len(blocks):
+        raise ExplorerError(f"A filter needs one coefficient for each of the {len(blocks)} blocks; {len(filter)} came.")
+    for block, a in zip(blocks, filter, strict=True):
         attention_of(block).a = float(a)
 
 
-def get_filter(model: VisionTransformer) -> Filter:
+def get_filter(model: nn.Module) -> Filter:
     """The coefficient `a` of every block."""
-    return tuple(attention_of(block).a for block in model.blocks)
+    blocks: Any = model.blocks
+    return tuple(attention_of(block).a for block in blocks)

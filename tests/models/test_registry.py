@@ -33,8 +33,19 @@ def test_uniform_filter() -> None:
 
 def test_an_unknown_architecture_names_the_known_ones() -> None:
     with pytest.raises(ExplorerError) as caught:
-        registry.architecture("resnet50")
-    assert all(name in str(caught.value) for name in [*registry.ARCHITECTURES, "resnet50"])
+        registry.architecture("deit_enormous")
+    assert all(name in str(caught.value) for name in [*registry.ARCHITECTURES, "deit_enormous"])
+
+
+def test_any_vision_transformer_of_timm_has_a_row() -> None:
+    row = registry.architecture("vit_small_patch14_dinov2")
+    assert (row.timm_name, row.input_size, row.depth) == ("vit_small_patch14_dinov2", (518, 518), 12)
+
+
+@pytest.mark.parametrize("name", [name for name in registry.ARCHITECTURES if name != "deit_tiny_patch8_64"])
+def test_the_literal_rows_say_what_timm_says(name: str) -> None:
+    row, of_timm = registry.ARCHITECTURES[name], registry._from_timm(name)
+    assert (row.timm_name, row.input_size, row.depth) == (of_timm.timm_name, of_timm.input_size, of_timm.depth)
 
 
 def test_create_refuses_a_filter_of_the_wrong_length(tiny: str) -> None:
