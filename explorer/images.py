@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -30,6 +31,7 @@ MAX_STREAMED_PIXELS = 80_000_000
 MAX_SCANS = 30
 """A progressive JPEG goes through the whole picture in every scan (50 ms at 40 MP); tools write about ten."""
 MAX_SHORT_SIDE = 1024
+_INTERPOLATION = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 """Pixels are kept with their shorter side at most this long: no view of them needs more."""
 
 _EXPECTED = "An image file (JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF) was expected"
@@ -66,6 +68,7 @@ _UPRIGHT = {
 }
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _TIFF_BITS_PER_SAMPLE = 258
+_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
 class ImageError(ExplorerError):
@@ -78,6 +81,7 @@ def decode(data: bytes) -> ImageInput:
     Colour profiles are ignored; 16 bits map `0..65535` to `0..255`, floats their finite range; transparency is
     laid on white. Raises `ImageError`, and nothing else, for whatever is not such a file.
     """
+    _quiet_pillow()
     try:
         rgb, notes = _read(data)
     except ImageError:
@@ -94,12 +98,12 @@ def decode(data: bytes) -> ImageInput:
 def model_view(rgb: UInt8[np.ndarray, "height width 3"], preprocessing: Preprocessing) -> UInt8[np.ndarray, "_ _ 3"]:
     """The pixels the model sees, at `input_size`: shorter side to `floor(size / crop_pct)`, then the centre.
 
-    Bit for bit what timm's evaluation transform gives with bicubic interpolation; with a `source_size` that is done
-    at the source size, whose result is then resized to `input_size`.
+    Bit for bit what timm's evaluation transform gives; with a `source_size` that is done at the source size, whose
+    result is then resized to `input_size`.
     """
     target = preprocessing.source_size or preprocessing.input_size
-    (height, width), (top, left) = _placement((rgb.shape[0], rgb.shape[1]), target, preprocessing.crop_pct)
-    image = Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC)
+    (height, width), (top, left) = _placement((rgb.shape[0], rgb.shape[1]), target, preprocessing)
+    image = Image.fromarray(rgb).resize((width, height), _INTERPOLATION[preprocessing.interpolation])
     image = image.crop((left, top, left + target[1], top + target[0]))
     return _pixels(_resized(image, preprocessing.input_size))
 
@@ -114,7 +118,7 @@ def sharp_view(
     """
     target = preprocessing.source_size or preprocessing.input_size
     size = rgb.shape[0], rgb.shape[1]
-    (height, width), (top, left) = _placement(size, target, preprocessing.crop_pct)
+    (height, width), (top, left) = _placement(size, target, preprocessing)
     down, across = size[0] / height, size[1] / width  # pixels of the photograph per pixel of the resized one
     box = (
         max(left * across, 0.0),
@@ -144,19 +148,31 @@ def batch(
     return pixels.sub_(mean).div_(std)
 
 
-def _placement(size: Size, target: Size, crop_pct: float) -> tuple[Size, tuple[int, int]]:
+def _placement(size: Size, target: Size, preprocessing: Preprocessing) -> tuple[Size, tuple[int, int]]:
     """Size to which timm resizes before it crops `target`, and `(top, left)` of the crop.
 
-    torchvision cuts the longer side down for a square target, timm's `ResizeKeepRatio` rounds for any other.
+    torchvision cuts the longer side down for a square target, timm's `ResizeKeepRatio` rounds for any other; a
+    squashed picture loses its aspect.
     """
-    (height, width), goal = size, tuple(math.floor(length / crop_pct) for length in target)
-    if goal[0] == goal[1]:
+    (height, width), goal = size, tuple(math.floor(length / preprocessing.crop_pct) for length in target)
+    if preprocessing.crop_mode == "squash":
+        resized = goal[0], goal[1]
+    elif goal[0] == goal[1]:
         short = min(size)
         resized = int(goal[0] * height / short), int(goal[0] * width / short)
     else:
         ratio = min(height / goal[0], width / goal[1])
         resized = round(height / ratio), round(width / ratio)
     return resized, (round((resized[0] - target[0]) / 2.0), round((resized[1] - target[1]) / 2.0))
+
+
+def _quiet_pillow() -> None:
+    """Pillow warns of what it forgives in a damaged file: nobody who could act on it reads that.
+
+    One filter that stays, because `catch_warnings` in one thread undoes what another has set.
+    """
+    if not warnings.filters or warnings.filters[0] != _QUIET:
+        warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
 
 
 def _read(data: bytes) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
@@ -252,7 +268,8 @@ def _scaled(values: Num[np.ndarray, "height width"], low: float, high: float) ->
     result = np.empty(values.shape, np.uint8)
     scale = 255.0 / (high - low) if high > low else 0.0
     for start in range(0, values.shape[0], 256):
-        rows = (values[start : start + 256].astype(np.float64) - low) * scale
+        with np.errstate(invalid="ignore"):  # infinity times zero, and the NaN that signals
+            rows = (values[start : start + 256].astype(np.float64) - low) * scale
         result[start : start + 256] = np.clip(np.rint(np.where(np.isfinite(rows), rows, 0.0)), 0, 255)
     return result
 
@@ -270,7 +287,9 @@ def _shrunk(image: Image.Image) -> Image.Image:
     if short <= MAX_SHORT_SIDE:
         return image
     width, height = (round(length * MAX_SHORT_SIDE / short) for length in image.size)
-    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    if image.mode == "RGBA":  # Pillow does so too, but forgets the gap
+        return image.convert("RGBa").resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0).convert("RGBA")
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 def _as(image: Image.Image, mode: str) -> Image.Image:

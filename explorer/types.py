@@ -70,6 +70,10 @@ class Preprocessing:
     std: tuple[float, float, float]
     crop_pct: float = 1.0
     source_size: Size | None = None
+    interpolation: str = "bicubic"
+    """`bicubic` or `bilinear`."""
+    crop_mode: str = "center"
+    """`center` keeps the aspect and cuts the longer side; `squash` does not keep it."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,21 @@ class ModelCard:
     filter: Filter
     trained_filter: Filter
     classes: tuple[str, ...]
+    """Empty when nobody names what the logits stand for, as in models without a classifier."""
     wnids: tuple[str, ...]
     preprocessing: Preprocessing
     recipe: str
     data: str
     top1: float | None
-    """Top-1 accuracy on the validation images, in percent."""
+    """Top-1 accuracy on the validation images, in percent, of the weights under their own filter."""
     git_revision: str
     digest: str
     """SHA-256 of the checkpoint file."""
+    source: str = "unknown"
+    """Where the weights came from: a file's name, or the hub and the name there."""
+    declared_by: str = "the file's own metadata"
+    """Who says which filter the weights were trained with."""
+    license: str = "not declared"
 
     @property
     def is_counterfactual(self) -> bool:

@@ -1,12 +1,13 @@
-"""Weights on disk: safetensors with everything that must be declared in the file's own metadata.
+"""From weights to a model that can be traced: strictly, with everything declared that weights cannot show.
 
-A checkpoint loads strictly or not at all: keys, shapes, types and finiteness are compared with the model before
-anything is copied, and random weights are never a fallback.
+Keys, shapes, types and finiteness are compared with the architecture before anything is copied, and random weights are
+never a fallback. What is declared stands in a safetensors file's own metadata, in a JSON beside the file, or is asked
+of whoever loads it; needed are `architecture` and `filter`, the rest has defaults that say so.
 """
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import json
 import math
 import os
@@ -16,17 +17,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from safetensors.torch import save as safetensors_bytes
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.models import registry
+from explorer.models import registry, weights
 from explorer.models.twicing import set_filter
+from explorer.models.weights import METADATA_KEY, State
 from explorer.types import ExplorerError, Filter, ModelCard, Preprocessing
 
-METADATA_KEY = "twicing_explorer"
+UNDECLARED = "not declared"
+ASKED = "whoever loaded it"
 _NAMED_IN_A_SENTENCE = 4
 
 
@@ -35,33 +36,68 @@ class LoadedModel:
     """A model ready to be traced, and what is declared about it."""
 
     card: ModelCard
-    module: VisionTransformer
+    module: Any
+    """A model of timm whose attention was made filtered, in eval mode."""
 
 
-def load(path: Path, device: str | torch.device = "cpu") -> LoadedModel:
-    """Reads one safetensors checkpoint, strictly.
+def load(
+    path: Path,
+    device: str | torch.device = "cpu",
+    *,
+    answers: Mapping[str, Any] | None = None,
+    which: str = "model",
+) -> LoadedModel:
+    """Loads a file of weights, strictly.
 
-    Raises `ExplorerError` with one sentence naming what is missing, unexpected, mis-shaped or not finite.
+    `answers` declares what neither the file nor a JSON beside it does; `which` picks among the file's sets of weights.
+
+    Raises `ExplorerError` with one sentence naming what is undeclared, missing, unexpected, mis-shaped or not finite.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ExplorerError(f"{path.name} cannot be read: {error.strerror}.") from error
-    state, declared = _open(path, data)
-    card = _card(path.name, hashlib.sha256(data).hexdigest(), declared)
-    module = registry.create(card.architecture, len(card.classes), card.filter)
-    check_state(path.name, state, module.state_dict())
-    module.load_state_dict({key: value.float() for key, value in state.items()}, strict=True)
+    found = weights.read(path)
+    told = found.declared or answers
+    if told is None:
+        raise ExplorerError(
+            f"{path.name} carries no metadata, so neither its architecture nor its filter is known; "
+            f"declare them in {path.with_suffix('.json').name} beside it, or on the Models page."
+        )
+    if which not in found.sets:
+        raise ExplorerError(f"{path.name} holds {', '.join(found.sets)}; {which!r} was asked for.")
+    by = found.declared_by if found.declared else ASKED
+    source = f"{path.parent.name}/{path.name}" + ("" if which == "model" else f", {which}")
+    return build(path.name, found.sets[which], told, found.digest, by, source, device)
+
+
+def build(
+    name: str,
+    state: State,
+    told: Mapping[str, Any],
+    digest: str,
+    by: str,
+    source: str,
+    device: str | torch.device = "cpu",
+) -> LoadedModel:
+    """The model that a declaration describes, with these weights; `name` is what errors call them."""
+    card = _card(name, state, told, digest, by, source)
+    outputs = len(card.classes) or _outputs(state)
+    with torch.device("meta"):  # shapes only, so that a file that lies about its size costs nothing
+        module = registry.create(card.architecture, outputs, card.filter)
+    check_state(name, state, module.state_dict())
+    copied = {key: value.to(torch.float32, copy=True) for key, value in state.items()}
+    if infinite := [key for key, value in copied.items() if not bool(value.isfinite().all())]:
+        raise ExplorerError(f"{name} does not fit its declared architecture: {_problem('not finite', infinite)}.")
+    if any(True for _ in module.buffers()):  # buffers are computed, not loaded: made for real
+        module = registry.create(card.architecture, outputs, card.filter)
+    module.load_state_dict(copied, strict=True, assign=True)
     return LoadedModel(card, module.to(device).eval().requires_grad_(False))
 
 
 def with_filter(model: LoadedModel, filter: Filter) -> LoadedModel:
     """The same weights, shared in memory, under another filter: a counterfactual unless it was trained so."""
     card = model.card.with_filter(filter)
-    module = registry.create(card.architecture, len(card.classes), filter)
-    module.load_state_dict(model.module.state_dict(), strict=True, assign=True)
+    shared = [*model.module.parameters(), *model.module.buffers()]
+    module = copy.deepcopy(model.module, {id(tensor): tensor for tensor in shared})
     set_filter(module, filter)
-    return LoadedModel(card, module.eval().requires_grad_(False))
+    return LoadedModel(card, module)
 
 
 def save(path: Path, state: Mapping[str, Tensor], declared: Mapping[str, Any]) -> None:
@@ -97,6 +133,7 @@ def declare(
     data: str,
     top1: float | None,
     git_revision: str,
+    license: str = UNDECLARED,
 ) -> dict[str, Any]:
     """The metadata that `save` puts into the file and `load` expects back."""
     return {
@@ -110,100 +147,113 @@ def declare(
         "data": data,
         "top1": top1,
         "git_revision": git_revision,
+        "license": license,
     }
 
 
-def check_state(name: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compares keys, shapes, types and finiteness; one sentence says everything that is wrong."""
+def check_state(name: str, state: State, expected: State) -> None:
+    """Compares keys, shapes and types; one sentence says everything that is wrong."""
+    common = sorted(state.keys() & expected.keys())
+    shapes = [
+        f"{key} (expected {list(expected[key].shape)}, came {list(state[key].shape)[:8]})"
+        for key in common
+        if state[key].shape != expected[key].shape
+    ]
     problems = [
         _problem("missing", sorted(expected.keys() - state.keys())),
         _problem("unexpected", sorted(state.keys() - expected.keys())),
+        _problem("mis-shaped", shapes),
+        _problem("not floating-point", [key for key in common if not state[key].is_floating_point()]),
+        _problem("not plain numbers in memory", [key for key in common if not _is_plain(state[key])]),
     ]
-    common = sorted(state.keys() & expected.keys())
-    problems.append(
-        _problem(
-            "mis-shaped",
-            [
-                f"{key} (expected {list(expected[key].shape)}, came {list(state[key].shape)})"
-                for key in common
-                if state[key].shape != expected[key].shape
-            ],
-        )
-    )
-    problems.append(_problem("not floating-point", [key for key in common if not state[key].is_floating_point()]))
-    if not any(problems):
-        problems.append(_problem("not finite", [key for key in common if not bool(state[key].isfinite().all())]))
-    found = "; ".join(problem for problem in problems if problem)
-    if found:
+    if any(problems):
+        found = "; ".join(filter(None, problems))
         raise ExplorerError(f"{name} does not fit its declared architecture: {found}.")
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
 
 
 def _problem(what: str, keys: list[str]) -> str:
     if not keys:
         return ""
     more = f" and {len(keys) - _NAMED_IN_A_SENTENCE} more" if len(keys) > _NAMED_IN_A_SENTENCE else ""
-    return f"{what}: {', '.join(keys[:_NAMED_IN_A_SENTENCE])}{more}"
+    return f"{what}: {', '.join(key[:120] for key in keys[:_NAMED_IN_A_SENTENCE])}{more}"
 
 
-def _open(path: Path, data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _card(name: str, state: State, told: Mapping[str, Any], digest: str, by: str, source: str) -> ModelCard:
     try:
-        state = safetensors.torch.load(data)
-        with safetensors.safe_open(path, framework="pt") as file:
-            declared = json.loads((file.metadata() or {})[METADATA_KEY])
-        if not isinstance(declared, dict):
-            raise ValueError(f"metadata is a {type(declared).__name__}")
-    except KeyError:
-        raise ExplorerError(
-            f"{path.name} carries no {METADATA_KEY!r} metadata, so neither its architecture nor its filter is known."
-        ) from None
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise ExplorerError(f"{path.name} is not a readable safetensors file with JSON metadata.") from error
-    return state, declared
-
-
-def _card(name: str, digest: str, declared: dict[str, Any]) -> ModelCard:
-    try:
-        shown = declared["preprocessing"]
-        source = shown["source_size"]
+        row = registry.architecture(str(told["architecture"]))
+        classes = told.get("classes")
+        names = registry.class_names(_outputs(state)) if classes is None else tuple(str(c) for c in classes)
         card = ModelCard(
-            name=str(declared["name"]),
-            architecture=str(declared["architecture"]),
-            filter=tuple(float(a) for a in declared["filter"]),
-            trained_filter=tuple(float(a) for a in declared["filter"]),
-            classes=tuple(str(c) for c in declared["classes"]),
-            wnids=tuple(str(w) for w in declared["wnids"]),
-            preprocessing=Preprocessing(
-                input_size=(int(shown["input_size"][0]), int(shown["input_size"][1])),
-                mean=_triple(shown["mean"]),
-                std=_triple(shown["std"]),
-                crop_pct=float(shown["crop_pct"]),
-                source_size=None if source is None else (int(source[0]), int(source[1])),
-            ),
-            recipe=str(declared["recipe"]),
-            data=str(declared["data"]),
-            top1=None if declared["top1"] is None else float(declared["top1"]),
-            git_revision=str(declared["git_revision"]),
+            name=str(told.get("name", name.rpartition(".")[0])),
+            architecture=str(told["architecture"]),
+            filter=_filter(name, told["filter"], row.depth),
+            trained_filter=_filter(name, told["filter"], row.depth),
+            classes=names,
+            wnids=registry.wnids(_outputs(state)) if classes is None else tuple(str(w) for w in told["wnids"]),
+            preprocessing=_preprocessing(told.get("preprocessing"), row),
+            recipe=str(told.get("recipe", UNDECLARED)),
+            data=str(told.get("data", UNDECLARED)),
+            top1=None if told.get("top1") is None else float(told["top1"]),
+            git_revision=str(told.get("git_revision", UNDECLARED)),
             digest=digest,
+            source=source,
+            declared_by=by,
+            license=str(told.get("license", UNDECLARED)),
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ExplorerError(f"{name} has incomplete metadata: {error!r}.") from error
-    if not all(math.isfinite(a) for a in card.filter):
-        raise ExplorerError(f"{name} declares the filter {card.filter}; finite coefficients were expected.")
-    row = registry.architecture(card.architecture)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise ExplorerError(f"{name} has incomplete metadata: {str(repr(error))[:200]}.") from error
     pre = card.preprocessing
-    if not (0 < pre.crop_pct <= 1 and min(pre.std) > 0 and pre.input_size == row.input_size and card.classes):
+    if not (0 < pre.crop_pct <= 1 and min(pre.std) > 0 and pre.input_size == row.input_size):
         raise ExplorerError(
-            f"{name} declares crop {pre.crop_pct:g}, std {pre.std}, input {pre.input_size} and {len(card.classes)} "
-            f"classes; a crop in (0, 1], positive std, input {row.input_size} and at least one class were expected."
+            f"{name} declares crop {pre.crop_pct:g}, std {pre.std} and input {pre.input_size}; "
+            f"a crop in (0, 1], positive std and input {row.input_size} were expected."
         )
-    if len(card.filter) != row.depth or len(card.wnids) != len(card.classes):
+    if len(card.wnids) != len(card.classes):
         raise ExplorerError(
-            f"{name} declares {len(card.filter)} filter coefficients and {len(card.wnids)} wnids; "
-            f"{row.depth} blocks and {len(card.classes)} classes were expected."
+            f"{name} declares {len(card.wnids)} wnids for {len(card.classes)} classes; one for each was expected."
         )
     return card
 
 
+def _filter(name: str, told: Any, depth: int) -> Filter:
+    """One coefficient for all blocks, or one for each."""
+    filter = tuple(float(a) for a in told) if isinstance(told, list | tuple) else (float(told),) * depth
+    if len(filter) != depth or not all(math.isfinite(a) for a in filter):
+        raise ExplorerError(
+            f"{name} declares the filter {str(told)[:80]}; one finite coefficient for each of {depth} blocks was expected."
+        )
+    return filter
+
+
+def _preprocessing(told: Mapping[str, Any] | None, row: registry.Architecture) -> Preprocessing:
+    if told is not None and not isinstance(told, Mapping):
+        raise TypeError(f"preprocessing is a {type(told).__name__}")
+    told = {**asdict(registry.preprocessing(row)), **(told or {})}
+    source, interpolation, crop_mode = told["source_size"], told["interpolation"], told["crop_mode"]
+    registry.check_transform(interpolation, crop_mode)
+    return Preprocessing(
+        input_size=(int(told["input_size"][0]), int(told["input_size"][1])),
+        mean=_triple(told["mean"]),
+        std=_triple(told["std"]),
+        crop_pct=float(told["crop_pct"]),
+        source_size=None if source is None else (int(source[0]), int(source[1])),
+        interpolation=interpolation,
+        crop_mode=crop_mode,
+    )
+
+
 def _triple(values: Any) -> tuple[float, float, float]:
     red, green, blue = (float(v) for v in values)
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise ValueError(f"{values} is not finite")
     return red, green, blue
+
+
+def _outputs(state: State) -> int:
+    """How many logits the weights give: rows of the classifier, 0 without one."""
+    head = state.get("head.weight")
+    return head.shape[0] if head is not None and head.ndim == 2 and head.shape[0] < 10**6 else 0

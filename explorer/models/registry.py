@@ -12,10 +12,11 @@ from typing import Any
 
 import timm
 import torch
+from timm.data import ImageNetInfo, infer_imagenet_subset
 from timm.models import get_pretrained_cfg, is_model
 
 from explorer.models.twicing import make_filtered, set_filter
-from explorer.types import STANDARD, TWICING, ExplorerError, Filter, Size
+from explorer.types import STANDARD, TWICING, ExplorerError, Filter, Preprocessing, Size
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,51 @@ def _from_timm(name: str) -> Architecture:
         raise ExplorerError(f"{name} cannot be filtered: {str(error)[0].lower()}{str(error)[1:]}") from None
     _, height, width = cfg.input_size
     return Architecture(name, name, (height, width), len(model.blocks))
+
+
+def preprocessing(row: Architecture) -> Preprocessing:
+    """How timm prepares pixels for this architecture."""
+    return preprocessing_of(get_pretrained_cfg(row.timm_name), row.input_size)
+
+
+def preprocessing_of(cfg: Any, input_size: Size) -> Preprocessing:
+    """Preprocessing out of one of timm's pretrained configurations."""
+    check_transform(cfg.interpolation, cfg.crop_mode)
+    return Preprocessing(
+        input_size=input_size,
+        mean=cfg.mean,
+        std=cfg.std,
+        crop_pct=cfg.crop_pct,
+        interpolation=cfg.interpolation,
+        crop_mode=cfg.crop_mode,
+    )
+
+
+def check_transform(interpolation: str, crop_mode: str) -> None:
+    """Raises `ExplorerError` for an interpolation or a crop the explorer does not reproduce."""
+    if interpolation not in ("bicubic", "bilinear") or crop_mode not in ("center", "squash"):
+        raise ExplorerError(
+            "Bicubic or bilinear interpolation with a center or squash crop was expected; "
+            f"{str(interpolation)[:40]} with {str(crop_mode)[:40]} came."
+        )
+
+
+@lru_cache(maxsize=8)
+def _imagenet(outputs: int) -> ImageNetInfo | None:
+    subset = infer_imagenet_subset({"num_classes": outputs})
+    return ImageNetInfo(subset) if subset else None
+
+
+def class_names(outputs: int) -> tuple[str, ...]:
+    """Names of the ImageNet variant with so many classes, none where there is no such variant."""
+    info = _imagenet(outputs)
+    return tuple(info.index_to_description(i).partition(",")[0] for i in range(outputs)) if info else ()
+
+
+def wnids(outputs: int) -> tuple[str, ...]:
+    """WordNet ids beside `class_names`."""
+    info = _imagenet(outputs)
+    return tuple(info.index_to_label_name(i) for i in range(outputs)) if info else ()
 
 
 def uniform_filter(depth: int, a: float) -> Filter:
