@@ -287,8 +287,6 @@ def _shrunk(image: Image.Image) -> Image.Image:
     if short <= MAX_SHORT_SIDE:
         return image
     width, height = (round(length * MAX_SHORT_SIDE / short) for length in image.size)
-    if image.mode == "RGBA":  # Pillow does so too, but forgets the gap
-        return image.convert("RGBa").resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0).convert("RGBA")
     return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 

@@ -26,6 +26,10 @@ TINY_OPTIONS = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "n
 MakeModel = Callable[..., VisionTransformer]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--mutations", type=int, default=5000, metavar="N", help="how many mutated image files to decode")
+
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a small architecture that is known while the test runs: 16 patches, 2 blocks, 2 heads of 16."""
