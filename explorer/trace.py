@@ -150,6 +150,25 @@ def trace(model: Any, images: Float[Tensor, "image 3 height width"]) -> list[Tra
     return traces
 
 
+@dataclass(frozen=True)
+class ModelSize:
+    """What a model costs: its parameters, and the multiply-adds of one image, filters included."""
+
+    parameters: int
+    multiply_adds: int
+
+
+def count(model: Any) -> ModelSize:
+    """Counts the multiply-adds of matrix products and convolutions in a traced pass, as papers count FLOPs."""
+    from torch.utils.flop_counter import FlopCounterMode  # imports a compiler
+
+    first = next(model.parameters())
+    image = torch.zeros(1, 3, *model.patch_embed.img_size, dtype=first.dtype, device=first.device)
+    with FlopCounterMode(display=False) as counter:
+        trace(model, image)
+    return ModelSize(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
+
+
 def _embed(model: Any, images: Tensor) -> tuple[Stream, Iterator[Tensor | None]]:
     """The embedded tokens, and the rotary position embedding of every block: none, the same, or its own."""
     embedded = model._pos_embed(model.patch_embed(images))

@@ -18,6 +18,7 @@ Sizes are always `(height, width)`. This module imports nothing of ours.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -112,8 +113,8 @@ class ModelCard:
 
     @property
     def key(self) -> str:
-        """Identity of what is computed: the weights and the filter put on them."""
-        return f"{self.digest}:{','.join(map(repr, self.filter))}"
+        """Identity of what is computed and of what is said about it: the weights, and everything declared."""
+        return f"{self.digest[:16]}:{hashlib.sha256(repr(self).encode()).hexdigest()[:16]}"
 
     def with_filter(self, filter: Filter) -> ModelCard:
         """The same weights under another filter, declared as such."""

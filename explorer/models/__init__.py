@@ -1,4 +1,4 @@
-"""Models: timm vision transformers whose attention is filtered, and their weights on disk."""
+"""Models: timm vision transformers whose attention is filtered, and their weights."""
 
 from explorer.models.checkpoints import LoadedModel, load, with_filter
 from explorer.models.registry import ARCHITECTURES, create, twicing_in, uniform_filter

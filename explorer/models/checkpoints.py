@@ -67,6 +67,35 @@ def load(
     return build(path.name, found.sets[which], told, found.digest, by, source, device)
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What can be said about a file before it is loaded; small, where the file may be large."""
+
+    sets: tuple[str, ...]
+    is_declared: bool
+    architectures: tuple[str, ...]
+    """The known architectures whose parameters are named and shaped like the file's."""
+    named: str | None
+    """What the training code called the model."""
+
+    @property
+    def looks_twicing(self) -> bool:
+        """Whether that name is the paper's for its twicing models: a guess for a form, never a declaration."""
+        return self.named is not None and any(word in self.named.lower() for word in ("sharp", "twicing"))
+
+
+def inspect(path: Path) -> Inspection:
+    """Looks into a file without loading it; raises `ExplorerError` like `load`."""
+    found = weights.read(path)
+    state = next(iter(found.sets.values()))
+    return Inspection(tuple(found.sets), found.declared is not None, _fitting(state), found.named)
+
+
+def _fitting(state: State) -> tuple[str, ...]:
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    return tuple(name for name in registry.ARCHITECTURES if registry.shapes(name, _outputs(state)) == shapes)
+
+
 def build(
     name: str,
     state: State,

@@ -73,6 +73,15 @@ def _from_timm(name: str) -> Architecture:
     return Architecture(name, name, (height, width), len(model.blocks))
 
 
+@lru_cache(maxsize=64)
+def shapes(name: str, outputs: int) -> Mapping[str, tuple[int, ...]]:
+    """Shapes of an architecture's parameters by their names."""
+    row = architecture(name)
+    with torch.device("meta"):
+        model = timm.create_model(row.timm_name, num_classes=outputs, **row.options)
+    return {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+
 def preprocessing(row: Architecture) -> Preprocessing:
     """How timm prepares pixels for this architecture."""
     return preprocessing_of(get_pretrained_cfg(row.timm_name), row.input_size)

@@ -20,7 +20,7 @@ import torch
 from explorer import images as imaging
 from explorer.models import LoadedModel, with_filter
 from explorer.serving.cache import ByteLRU
-from explorer.trace import geometry, trace
+from explorer.trace import ModelSize, count, geometry, trace
 from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard, Trace
 
 TraceKey = tuple[str, str]
@@ -40,6 +40,12 @@ class Engine(Protocol):
     def cards(self) -> Sequence[ModelCard]: ...
 
     def swapped(self, key: str, filter: Filter) -> ModelCard: ...
+
+    def size(self, key: str) -> ModelSize: ...
+
+    def add(self, model: LoadedModel) -> ModelCard: ...
+
+    def remove(self, key: str) -> None: ...
 
     def trace(self, images: Sequence[ImageInput], key: str) -> list[Trace]: ...
 
@@ -69,16 +75,21 @@ class LocalEngine:
         cache_bytes: int = 512 * 2**20,
         queue_size: int = 256,
         batch_size: int = 8,
+        max_models: int = 12,
     ) -> None:
         self.device = device
-        self._models = {model.card.key: model for model in models}
-        self._trained = tuple(self._models)
+        self._models: dict[str, LoadedModel] = {}
+        self._trained: tuple[str, ...] = ()
+        self._sizes: dict[str, ModelSize] = {}
+        self._max_models = max_models
         self._cache: ByteLRU[TraceKey, Trace] = ByteLRU(cache_bytes)
         self._pending: dict[TraceKey, Future[Trace]] = {}
         self._queue: deque[_Job] = deque()
         self._queue_size, self._batch_size = queue_size, batch_size
         self._closed = False
         self._waiting = threading.Condition()
+        for model in models:
+            self.add(model)
         self._worker = threading.Thread(target=self._work, name="explorer-engine", daemon=True)
         self._worker.start()
 
@@ -94,6 +105,36 @@ class LocalEngine:
         if card.key not in self._models:
             self._models.setdefault(card.key, with_filter(model, filter))
         return self._models[card.key].card
+
+    def size(self, key: str) -> ModelSize:
+        """Parameters and multiply-adds of a model, counted once."""
+        if key not in self._sizes:
+            self._sizes[key] = count(self._model(key).module)
+        return self._sizes[key]
+
+    def add(self, model: LoadedModel) -> ModelCard:
+        """Takes a model in, for everybody. Raises `ExplorerError` when it cannot be traced or the engine is full."""
+        geometry(model.module)
+        with self._waiting:
+            if len(self._trained) >= self._max_models and model.card.key not in self._trained:
+                raise ExplorerError(f"At most {self._max_models} models can be loaded; unload one first.")
+            self._models[model.card.key] = model
+            self._trained = tuple(dict.fromkeys((*self._trained, model.card.key)))
+        return model.card
+
+    def remove(self, key: str) -> None:
+        """Lets go of a model and of its weights under other filters. Raises `ExplorerError` for the last one."""
+        with self._waiting:
+            weights = self._model(key).card.digest, self._model(key).card.trained_filter
+            left = tuple(other for other in self._trained if other != key)
+            if not left:
+                raise ExplorerError("At least one model has to stay loaded.")
+            self._trained = left
+            self._models = {
+                other: model
+                for other, model in self._models.items()
+                if other in left or (model.card.digest, model.card.trained_filter) != weights
+            }
 
     def trace(self, images: Sequence[ImageInput], key: str) -> list[Trace]:
         """Traces of the images under one model, from the cache or computed in as few batches as possible.
@@ -124,7 +165,7 @@ class LocalEngine:
         try:
             return self._models[key]
         except KeyError:
-            raise ExplorerError(f"Expected one of {len(self._models)} loaded models; {key!r} came.") from None
+            raise ExplorerError("This model is not loaded any more; please choose another.") from None
 
     def _submit(self, image: ImageInput, model: LoadedModel) -> Future[Trace]:
         key = (image.digest, model.card.key)

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 from time import monotonic, sleep
 
@@ -164,10 +165,79 @@ def test_many_images_equal_direct_traces_in_order(
             assert_equal(answer, direct(model, image))
 
 
-def test_an_unknown_model_is_an_error_naming_it(engine: LocalEngine) -> None:
-    with pytest.raises(ExplorerError, match="'nobody' came") as raised:
+def test_an_unknown_model_is_an_error(engine: LocalEngine) -> None:
+    with pytest.raises(ExplorerError, match="not loaded any more") as raised:
         engine.trace([photo(1)], "nobody")
     assert_one_sentence(str(raised.value))
+
+
+def test_a_model_comes_and_goes(make_engine: MakeEngine, loaded: list[LoadedModel]) -> None:
+    engine, first, second = make_engine(), *loaded
+    engine.remove(first.card.key)
+    assert [card.key for card in engine.cards] == [second.card.key]
+    with pytest.raises(ExplorerError, match="not loaded any more"):
+        engine.trace([photo(1)], first.card.key)
+    engine.add(first)
+    assert [card.key for card in engine.cards] == [second.card.key, first.card.key]
+    assert_equal(engine.trace([photo(1)], first.card.key)[0], direct(first, photo(1)))
+
+
+def test_the_same_model_added_twice_is_there_once(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
+    engine.add(loaded[0])
+    assert len(engine.cards) == 2
+
+
+def test_unloading_lets_go_of_the_swapped_weights_too(make_engine: MakeEngine, loaded: list[LoadedModel]) -> None:
+    engine, card = make_engine(), loaded[0].card
+    swapped = engine.swapped(card.key, TWICING)
+    kept = engine.swapped(loaded[1].card.key, STANDARD)
+    engine.remove(card.key)
+    with pytest.raises(ExplorerError):
+        engine.trace([photo(1)], swapped.key)
+    assert engine.trace([photo(1)], kept.key)
+
+
+def test_the_last_model_stays(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
+    engine.remove(loaded[0].card.key)
+    with pytest.raises(ExplorerError, match="At least one"):
+        engine.remove(loaded[1].card.key)
+
+
+def test_models_beyond_the_limit_are_refused(make_engine: MakeEngine, loaded: list[LoadedModel]) -> None:
+    engine = make_engine(max_models=2)
+    engine.add(loaded[1])  # it is there already
+    other = replace(loaded[0].card, name="another")
+    with pytest.raises(ExplorerError, match="At most 2 models"):
+        engine.add(LoadedModel(other, loaded[0].module))
+
+
+def test_a_model_that_cannot_be_traced_is_not_taken_in(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
+    with pytest.raises(ExplorerError, match="Linear came"):
+        engine.add(LoadedModel(replace(loaded[0].card, name="another"), torch.nn.Linear(2, 2)))
+    assert len(engine.cards) == 2
+
+
+def test_the_size_counts_parameters_and_multiply_adds(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
+    """By hand: 16 patches and CLS, 2 blocks of 2 heads of 16, MLP of 128; twicing multiplies by A once more."""
+    tokens, dim, hidden = 17, 32, 128
+    patches = 16 * (3 * 8 * 8) * dim
+    linear = tokens * (dim * 3 * dim + dim * dim + 2 * dim * hidden)
+    product = tokens * tokens * dim
+    sizes = [engine.size(model.card.key) for model in loaded]
+    for size, products in zip(sizes, (2, 3), strict=True):
+        assert size.multiply_adds == patches + 2 * (linear + products * product) + dim * len(CLASSES)
+    assert sizes[0].parameters == sum(p.numel() for p in loaded[0].module.parameters())
+
+
+def test_everything_declared_is_part_of_the_key(loaded: list[LoadedModel]) -> None:
+    card = loaded[0].card
+    others = [
+        replace(card, filter=TWICING),
+        replace(card, filter=TWICING, trained_filter=TWICING),
+        replace(card, source="x.pth, model_ema"),
+        replace(card, preprocessing=replace(card.preprocessing, crop_pct=0.9)),
+    ]
+    assert len({one.key for one in (card, *others)}) == 5
 
 
 def test_no_images_need_no_pass(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:

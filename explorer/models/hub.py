@@ -1,0 +1,129 @@
+"""Weights from timm's place on the Hugging Face hub: downloaded once, kept in the hub's own cache, loaded strictly.
+
+Only models that timm itself lists, whose blocks the explorer can trace, and only their safetensors files. What is in
+the cache is used without a network; `HF_HUB_OFFLINE` and `HF_HOME` are respected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import timm
+import torch
+from huggingface_hub import constants
+from huggingface_hub.utils.tqdm import tqdm
+from safetensors.torch import load_file
+from timm.models import get_pretrained_cfg
+
+from explorer.models import registry
+from explorer.models.checkpoints import UNDECLARED, LoadedModel
+from explorer.models.twicing import make_filtered
+from explorer.types import ExplorerError, ModelCard
+
+FILE = "model.safetensors"
+MODULES = ("deit", "vision_transformer", "eva", "vision_transformer_hybrid")
+PATIENCE = 3.0
+"""Seconds to wait for the hub's first sign of life."""
+
+Progress = Callable[[int, int], None]
+"""Told bytes done and bytes in all."""
+
+
+@lru_cache(maxsize=1)
+def names() -> tuple[str, ...]:
+    """Models of timm with weights on the hub, DeiT first; whether their blocks can be traced shows on loading."""
+    listed = [name for module in MODULES for name in timm.list_models(module=module, pretrained=True)]
+    configured: list[tuple[str, Any]] = [(name, get_pretrained_cfg(name)) for name in listed]
+    there = [name for name, cfg in configured if cfg is not None and cfg.hf_hub_id]
+    return tuple(sorted(there, key=lambda name: not name.startswith("deit_")))
+
+
+def load(name: str, device: str | torch.device = "cpu", progress: Progress | None = None) -> LoadedModel:
+    """Loads a model by its name in timm, such as `deit_tiny_patch16_224.fb_in1k`.
+
+    Its filter is the standard one: nobody has published twicing weights there. Raises `ExplorerError` for a name timm
+    does not list, blocks that cannot be traced, and weights that cannot be had or do not fit.
+    """
+    if name not in names():
+        raise ExplorerError(f"The name of a model in timm's list was expected; {name[:80]!r} came.")
+    cfg: Any = get_pretrained_cfg(name)
+    row = registry.architecture(name)  # refuses what cannot be traced before anything is downloaded
+    preprocessing = registry.preprocessing_of(cfg, row.input_size)
+    path = _fetch(name, cfg.hf_hub_id, progress)
+    try:
+        module: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": load_file(path)})
+    except Exception as error:  # whatever timm's conversion makes of a file that does not fit
+        raise ExplorerError(f"{FILE} of {cfg.hf_hub_id} does not fit {name}.") from error
+    if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
+        raise ExplorerError(f"{FILE} of {cfg.hf_hub_id} holds values that are not finite.")
+    make_filtered(module)
+    standard = registry.uniform_filter(row.depth, 1.0)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    card = ModelCard(
+        name=name,
+        architecture=name,
+        filter=standard,
+        trained_filter=standard,
+        classes=registry.class_names(module.num_classes),
+        wnids=registry.wnids(module.num_classes),
+        preprocessing=preprocessing,
+        recipe=cfg.notes or UNDECLARED,
+        data=cfg.description or f"see huggingface.co/{cfg.hf_hub_id}",
+        top1=None,
+        git_revision=f"timm {timm.__version__}",
+        digest=digest,
+        source=f"hub: {cfg.hf_hub_id}",
+        declared_by="timm, whose models are standard",
+        license=cfg.license or UNDECLARED,
+    )
+    return LoadedModel(card, module.to(device).eval().requires_grad_(False))
+
+
+def _fetch(name: str, repository: str, progress: Progress | None) -> Path:
+    """The file in the hub's cache, downloaded if it is not there yet."""
+    cached = huggingface_hub.try_to_load_from_cache(repository, FILE)
+    if isinstance(cached, str):
+        return Path(cached)
+    if constants.HF_HUB_OFFLINE:
+        raise ExplorerError(f"{name} is not in the hub's cache, and HF_HUB_OFFLINE forbids to fetch it.")
+    if not _answers():
+        raise ExplorerError(f"{name} is not in the hub's cache, and {constants.ENDPOINT} cannot be reached from here.")
+    try:
+        bar = None if progress is None else _reporting(progress)
+        return Path(huggingface_hub.hf_hub_download(repository, FILE, etag_timeout=PATIENCE, tqdm_class=bar))
+    except Exception as error:  # the hub's client raises many kinds
+        raise ExplorerError(f"{FILE} of {repository} could not be downloaded ({type(error).__name__}).") from error
+
+
+def _answers() -> bool:
+    """Whether the hub answers at all; in a thread, because looking up its address can block beyond any limit."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            huggingface_hub.get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+            answered.set()
+        except Exception:
+            return
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(PATIENCE + 0.5)
+
+
+def _reporting(progress: Progress) -> Any:
+    """A class like tqdm's that reports instead of drawing."""
+
+    class Reporting(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            shown: bool | None = super().update(n)
+            progress(int(self.n), int(self.total or 0))
+            return shown
+
+    return Reporting
