@@ -253,7 +253,8 @@ def _filter(name: str, told: Any, depth: int) -> Filter:
     filter = tuple(float(a) for a in told) if isinstance(told, list | tuple) else (float(told),) * depth
     if len(filter) != depth or not all(math.isfinite(a) for a in filter):
         raise ExplorerError(
-            f"{name} declares the filter {str(told)[:80]}; one finite coefficient for each of {depth} blocks was expected."
+            f"{name} declares the filter {str(told)[:80]}; one finite coefficient for each of {depth} blocks "
+            "was expected."
         )
     return filter
 

@@ -1,0 +1,148 @@
+"""The hub without a network: the real loading code on a cache laid out as the hub's client lays it out."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import timm
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
+
+from explorer.models import hub
+from explorer.trace import trace
+from explorer.types import ExplorerError
+from tests.helpers import assert_one_sentence
+
+NAME = "deit_tiny_distilled_patch16_224.fb_in1k"
+REPOSITORY = f"timm/{NAME}"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and a hub that is somewhere else."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    return tmp_path
+
+
+def put(cache: Path, state: dict[str, torch.Tensor]) -> Path:
+    """A file as the client would have downloaded it."""
+    folder = cache / ("models--" + REPOSITORY.replace("/", "--"))
+    snapshot = folder / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("0" * 40)
+    save_file(state, snapshot / hub.FILE)
+    return snapshot / hub.FILE
+
+
+@pytest.fixture(scope="module")
+def random_state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return timm.create_model(NAME).state_dict()
+
+
+def refusal(name: str) -> str:
+    with pytest.raises(ExplorerError) as caught:
+        hub.load(name)
+    assert_one_sentence(str(caught.value).replace("127.0.0.1:9", "the hub"))
+    return str(caught.value)
+
+
+def test_every_listed_model_says_where_it_is() -> None:
+    assert NAME in hub.names()
+    assert hub.names()[0].startswith("deit_")
+    assert len(set(hub.names())) == len(hub.names()) > 300
+
+
+def test_a_cached_model_loads_without_a_network(cache: Path, random_state: dict[str, torch.Tensor]) -> None:
+    path = put(cache, random_state)
+    loaded = hub.load(NAME)
+    plain = timm.create_model(NAME).eval()
+    plain.load_state_dict(random_state)
+    image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = plain(image)[0]
+    (traced,) = trace(loaded.module, image)
+    assert (traced.logits - expected).abs().max() <= 1e-5 * expected.abs().max()
+    card = loaded.card
+    assert (card.filter, card.is_counterfactual, card.source) == ((1.0,) * 12, False, f"hub: {REPOSITORY}")
+    assert (card.license, len(card.classes), card.classes[281], card.wnids[281]) == (
+        "apache-2.0",
+        1000,
+        "tabby",
+        "n02123045",
+    )
+    assert card.preprocessing.crop_pct == 0.9
+    assert traced.prefix == 2
+    assert card.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_without_a_network_the_answer_is_quick(cache: Path, monkeypatch: pytest.MonkeyPatch, offline: bool) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    started = time.monotonic()
+    message = refusal(NAME)
+    assert time.monotonic() - started < 5
+    assert ("HF_HUB_OFFLINE" if offline else "cannot be reached") in message
+
+
+def test_a_hub_that_never_answers_is_given_up_on(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        def head(self, *_: object, **__: object) -> None:
+            time.sleep(6)
+
+    monkeypatch.setattr(hub, "PATIENCE", 0.2)
+    monkeypatch.setattr(huggingface_hub, "get_session", Silent)
+    started = time.monotonic()
+    assert "cannot be reached" in refusal(NAME)
+    assert time.monotonic() - started < 2
+
+
+def test_a_download_reports_its_progress_and_its_failure(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def download(*_: object, tqdm_class: type, **__: object) -> str:
+        bar = tqdm_class(total=10, disable=False)
+        bar.update(4)
+        bar.update(6)
+        bar.close()
+        raise OSError("connection lost")
+
+    monkeypatch.setattr(hub, "_answers", lambda: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(ExplorerError, match=r"could not be downloaded \(OSError\)"):
+        hub.load(NAME, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(4, 10), (10, 10)]
+
+
+@pytest.mark.parametrize("name", ["resnet50.a1_in1k", "someone/else", "../../etc/passwd", ""])
+def test_only_names_in_timms_list_are_looked_up(cache: Path, name: str) -> None:
+    assert "timm's list" in refusal(name)
+
+
+def test_models_that_cannot_be_traced_are_refused_before_the_download(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "names", lambda: ("beit_base_patch16_224.in22k_ft_in22k",))
+    assert "beit.Attention" in refusal("beit_base_patch16_224.in22k_ft_in22k")
+
+
+@pytest.mark.parametrize("wrong", ["missing", "shape", "nan", "text"])
+def test_weights_that_do_not_fit_are_refused(cache: Path, random_state: dict[str, torch.Tensor], wrong: str) -> None:
+    state = {key: value.clone() for key, value in random_state.items()}
+    if wrong == "missing":
+        del state["blocks.3.attn.qkv.weight"]
+    elif wrong == "shape":
+        state["blocks.3.attn.qkv.weight"] = state["blocks.3.attn.qkv.weight"].T.contiguous()
+    elif wrong == "nan":
+        state["norm.weight"][5] = float("nan")
+    path = put(cache, state)
+    if wrong == "text":
+        path.write_text(json.dumps({}))
+    assert REPOSITORY in refusal(NAME)
