@@ -1,24 +1,7 @@
-"""The explorer's entry point: navigation and the sidebar all pages share."""
-
-from pathlib import Path
+"""The explorer's entry point, for `streamlit run app.py`: visits run pages/frame.py, loading starts with the server."""
 
 import streamlit as st
 
-from explorer.ui import start
+from explorer.ui.preload import lifespan
 
-PAGES = Path(__file__).parent / "pages"
-ICON = str(Path(__file__).parent / "assets" / "icon.png")
-
-st.set_page_config(page_title="Twicing Explorer", page_icon=ICON, layout="wide")
-st.logo(str(PAGES.parent / "assets" / "wordmark.svg"), size="large")
-page = st.navigation(
-    {
-        "Explore": [
-            st.Page(PAGES / "explore" / "attention.py", title="Attention", default=True),
-            st.Page(PAGES / "explore" / "similarity.py", title="Token similarity"),
-            st.Page(PAGES / "explore" / "residual.py", title="Smoothed residual"),
-            st.Page(PAGES / "explore" / "spectrum.py", title="Spectrum"),
-        ]
-    }
-)
-start(page)
+app = st.App("pages/frame.py", lifespan=lifespan)

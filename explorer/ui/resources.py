@@ -35,10 +35,10 @@ class Loaded:
     problems: tuple[str, ...]
 
 
-@st.cache_resource(show_spinner="Loading the models …")
+@st.cache_resource(show_spinner=False)
 def loaded() -> Loaded:
     """The checkpoints of the folder on the chosen device. Raises `ExplorerError` when none can be loaded."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    torch.set_num_threads(1)  # to load: small tensors, and beside them a browser that starts
     device = devices.choose()
     models, problems = [], []
     for path in sorted(CHECKPOINTS.glob("*.safetensors")):
@@ -48,6 +48,7 @@ def loaded() -> Loaded:
             problems.append(str(error))
     if not models:
         raise ExplorerError(" ".join(["The checkpoints folder holds no checkpoint that loads.", *problems]))
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     result = Loaded(LocalEngine(models, device), tuple(problems))
     # Streamlit collects garbage after every script run; frozen objects are not walked again.
     gc.collect()

@@ -35,7 +35,7 @@ def render() -> View:
         slot = st.container()
         uploaded = _uploads()
         _choose_new(uploaded)
-        photos = [*uploaded, *_examples()]
+        photos = [*uploaded, *example_photos()]
         with slot:
             photo = gallery.choose(photos)
             credit = f" ({photo.example.credit})" if photo.example else ""
@@ -48,7 +48,8 @@ def render() -> View:
     return View(photo, photos, pair, look, scale)
 
 
-def _examples() -> list[Photo]:
+def example_photos() -> list[Photo]:
+    """The bundled photographs, each decoded once per process."""
     photos = []
     for item in examples.EXAMPLES:
         read = partial(examples.read, item)

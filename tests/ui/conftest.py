@@ -9,7 +9,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-ROOT = Path(__file__).parents[2]
+FRAME = Path(__file__).parents[2] / "pages" / "frame.py"
 
 Open = Callable[..., AppTest]
 
@@ -19,10 +19,10 @@ def open_app() -> Open:
     """Opens the app as a new visitor, on the attention page or another."""
 
     def open(page: str = "attention") -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+        app = AppTest.from_file(str(FRAME), default_timeout=60).run()
         torch.set_num_threads(1)  # the app takes every core; tests share theirs with other work
         if page != "attention":
-            app.switch_page(f"pages/explore/{page}.py").run()
+            app.switch_page(f"explore/{page}.py").run()
         return app
 
     return open

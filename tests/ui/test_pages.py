@@ -104,7 +104,7 @@ def test_a_page_opens_with_its_heading_and_a_sentence(opened: Open, page: str) -
 def test_every_page_after_the_other_with_another_photograph(app: AppTest) -> None:
     for item, page in zip(examples.EXAMPLES[1:], [*HEADINGS, "attention"], strict=True):
         app.session_state["image"] = item.file
-        app.switch_page(f"pages/explore/{page}.py").run()
+        app.switch_page(f"explore/{page}.py").run()
         assert_sound(app)
         assert app.session_state["image"] == item.file
 
@@ -135,7 +135,7 @@ def test_a_swapped_operator_is_said_aloud_on_every_page(app: AppTest) -> None:
         assert sum("operator swapped" in option for option in box.options) == 2
         box.set_value(swapped_key(box.label))
     for page in HEADINGS:
-        app.switch_page(f"pages/explore/{page}.py").run()
+        app.switch_page(f"explore/{page}.py").run()
         assert_sound(app)
         assert [SWAPPED in warning.value for warning in app.warning] == [True, True]
 
@@ -354,7 +354,7 @@ def test_what_was_just_uploaded_is_shown(uploaded: AppTest) -> None:
 
 def test_an_upload_stays_on_every_page(uploaded: AppTest) -> None:
     for page in HEADINGS:
-        uploaded.switch_page(f"pages/explore/{page}.py").run()
+        uploaded.switch_page(f"explore/{page}.py").run()
         assert not uploaded.exception
         assert gallery(uploaded)["chosen"] == hashlib.sha256(png()).hexdigest()
         assert len(gallery(uploaded)["items"]) == 1 + len(examples.EXAMPLES)
@@ -399,7 +399,7 @@ HOSTILE = ("![x](http://evil.example/x.png).png", "<img src=x onerror=alert(1)>.
 @pytest.mark.parametrize("good", [True, False])
 def test_a_hostile_file_name_is_text(app: AppTest, good: bool) -> None:
     upload(app, *((name, png(seed) if good else b"no image") for seed, name in enumerate(HOSTILE)))
-    shown = [text for page in HEADINGS for text in texts(app.switch_page(f"pages/explore/{page}.py").run())]
+    shown = [text for page in HEADINGS for text in texts(app.switch_page(f"explore/{page}.py").run())]
     assert not app.exception
     assert any("png" in text for text in shown)
     assert not any(re.search(r"(?<!\\)(!\[|\]\(|<img src=x|:bug:)|http://evil", text) for text in shown)

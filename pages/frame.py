@@ -1,0 +1,24 @@
+"""What every visit runs: navigation and the sidebar all pages share."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from explorer.ui import start
+
+PAGES = Path(__file__).parent
+ASSETS = PAGES.parent / "assets"
+
+st.set_page_config(page_title="Twicing Explorer", page_icon=str(ASSETS / "icon.png"), layout="wide")
+st.logo(str(ASSETS / "wordmark.svg"), size="large")
+page = st.navigation(
+    {
+        "Explore": [
+            st.Page(PAGES / "explore" / "attention.py", title="Attention", default=True),
+            st.Page(PAGES / "explore" / "similarity.py", title="Token similarity"),
+            st.Page(PAGES / "explore" / "residual.py", title="Smoothed residual"),
+            st.Page(PAGES / "explore" / "spectrum.py", title="Spectrum"),
+        ],
+    }
+)
+start(page)

@@ -1,0 +1,43 @@
+"""timm without torch's compiler, in processes of their own: this one has imported it already."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_compiler_is_not_imported() -> None:
+    code = """
+import gc, sys
+from explorer import lean_imports
+with lean_imports.no_collecting():
+    lean_imports.import_timm()
+    assert not gc.isenabled()
+import torch
+assert gc.isenabled() and "partial" not in repr(torch.compiler.disable)
+print([name for name in sys.modules if name.startswith("torch._dynamo")])
+"""
+    assert run(code) == "[]"
+
+
+def test_what_asked_for_the_compiler_gets_it_when_called() -> None:
+    code = """
+from explorer import lean_imports
+lean_imports.import_timm()
+from timm.layers import disable_compiler
+from torchvision.ops.roi_align import is_compile_supported
+import sys
+@disable_compiler
+def add(a, b): return a + b
+assert add.__name__ == "add" and "torch._dynamo" not in sys.modules
+assert add(1, b=2) == 3 and is_compile_supported("cpu") in (True, False)
+print("torch._dynamo" in sys.modules)
+"""
+    assert run(code) == "True"

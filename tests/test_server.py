@@ -1,0 +1,64 @@
+"""The server as `streamlit run app.py` starts it: what it refuses, what it tells, and that it stops when asked."""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.exceptions import InvalidStatus
+
+from tests.running_app import DidNotStartError, Running, running_app
+from tests.visitor import VisitError, Visitor
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[Running]:
+    with running_app() as running:
+        yield running
+
+
+def test_a_visitor_sees_both_maps(app: Running) -> None:
+    with Visitor(app.address) as visitor:
+        assert len(visitor.run().maps) == 2
+
+
+def test_a_foreign_host_name_is_refused(app: Running) -> None:
+    """Whoever points a name of theirs at this machine (DNS rebinding) gets no session."""
+    with pytest.raises(InvalidStatus, match="403"), Visitor(app.address, host="foreign.example"):
+        pass
+
+
+def test_an_upload_needs_a_token_and_has_a_limit(app: Running) -> None:
+    with Visitor(app.address) as visitor:
+        visitor.run()
+        place = f"/_stcore/upload_file/{visitor.session}/anything"
+        assert visitor.put(place, "a.png", b"x", proof=False).status == 403
+        assert visitor.put(place, "a.png", bytes(20 * 2**20 + 1)).status == 413
+        assert visitor.put(place, "a.png", b"x").status == 204
+
+
+def test_an_error_of_ours_is_not_told_to_visitors(app: Running) -> None:
+    with Visitor(app.address) as visitor:
+        slider = visitor.run().of("slider")[0]
+        visitor.widgets[slider.id] = WidgetState(id=slider.id, json_value="{")
+        with pytest.raises(VisitError) as caught:
+            visitor.run()
+    assert "redacted" in str(caught.value)
+    assert ".py" not in str(caught.value)
+
+
+@pytest.mark.parametrize("while_loading", [True, False])
+def test_ctrl_c_stops_the_server_at_once(while_loading: bool) -> None:
+    with running_app() as running, Visitor(running.address) as visitor:
+        if not while_loading:
+            visitor.run()
+        asked = time.monotonic()
+        running.process.send_signal(signal.SIGINT)
+        running.process.wait(20)
+        assert time.monotonic() - asked < 10
+
+
+def test_a_server_that_cannot_start_says_why() -> None:
+    with pytest.raises(DidNotStartError, match="no-such-option"), running_app("--no-such-option=1"):
+        pass

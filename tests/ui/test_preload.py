@@ -1,0 +1,40 @@
+"""Loading ahead: the first visitor waits for it, and what fails is said by the page."""
+
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from explorer.serving.engine import LocalEngine
+from explorer.ui import preload, resources
+from tests.ui.conftest import FRAME
+
+
+def test_the_first_visitor_waits_and_nothing_is_loaded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def slowly(*arguments: object) -> LocalEngine:
+        time.sleep(0.5)
+        made.append(LocalEngine(*arguments))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr(resources, "LocalEngine", slowly)
+    resources.loaded.clear()
+    preload.start()
+    assert preload.is_running()
+    app = AppTest.from_file(str(FRAME), default_timeout=60).run()
+    assert not app.exception
+    assert not preload.is_running()
+    assert made == [resources.engine()]
+
+
+def test_a_failure_ahead_is_logged_and_left_to_the_page(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("no device")
+
+    monkeypatch.setattr(resources, "engine", broken)
+    preload.start()
+    preload.wait()
+    assert "Loading ahead failed" in caplog.text
