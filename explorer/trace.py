@@ -150,6 +150,16 @@ def trace(model: Any, images: Float[Tensor, "image 3 height width"]) -> list[Tra
     return traces
 
 
+@torch.inference_mode()
+def states(model: Any, images: Float[Tensor, "image 3 height width"]) -> Iterator[Stream]:
+    """The tokens of the images after the embedding and after every block, at the cost of a plain forward pass."""
+    x, ropes = _embed(model, images)
+    yield x
+    for block, rope in zip(model.blocks, ropes, strict=False):
+        x = block(x) if rope is None else block(x, rope=rope)
+        yield x
+
+
 @dataclass(frozen=True)
 class ModelSize:
     """What a model costs: its parameters, and the multiply-adds of one image, filters included."""

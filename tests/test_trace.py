@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from explorer.models import registry
 from explorer.models.registry import Architecture
 from explorer.models.twicing import make_filtered, set_filter
-from explorer.trace import geometry, trace
+from explorer.trace import geometry, states, trace
 from explorer.types import ExplorerError, Filter, Trace
 from tests.helpers import TINY, digest, make_trace, normal, randomise, stochastic, trace_digest, vit_reference
 
@@ -182,6 +182,23 @@ def test_an_unbatched_image_is_computed_in_place_and_equals_the_batch(make_model
     for index, together in enumerate(batch):
         (alone,) = trace(model, images[index : index + 1].double())
         torch.testing.assert_close(alone.attention, together.attention, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "name", ["deit_tiny_patch16_224", "vit_small_patch16_rope_mixed_224", "eva02_tiny_patch14_224"]
+)
+def test_states_are_the_tokens_of_a_trace(name: str) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(
+        name, num_classes=5, depth=2, embed_dim=96, num_heads=3, img_size=56 if "14" in name else 64
+    )
+    make_filtered(model)
+    set_filter(model, (1.0, 2.0))
+    randomise(model).double().eval()
+    images = normal(2, 3, *model.patch_embed.img_size, seed=4)
+    together = torch.stack(list(states(model, images)), dim=1)
+    for one, expected in zip(trace(model, images), together, strict=True):
+        torch.testing.assert_close(one.tokens, expected, rtol=1e-11, atol=1e-10)
 
 
 def test_distilled_models_are_reproduced(distilled: VisionTransformer, images: Tensor) -> None:

@@ -111,9 +111,13 @@ def _mean_effective(
 
 
 def entropy(attention: Float[Tensor, "*lead query key"]) -> Float[Tensor, "*lead query"]:
-    """Entropy of each row of `A` in nats; `A` only, because effective rows need not be distributions."""
-    terms: Tensor = torch.special.entr(attention)
-    return terms.sum(dim=-1)
+    """Entropy of each row of `A` in nats; `A` only, because effective rows need not be distributions.
+
+    `0 log 0` is 0: the smallest positive number stands in for 0 under the logarithm.
+    """
+    tiny = torch.finfo(attention.dtype).tiny
+    negative: Tensor = torch.linalg.vecdot(attention, attention.clamp(min=tiny).log_())
+    return -negative
 
 
 def patch_centres(grid: Size, patch_size: Size) -> Float[Tensor, "patch 2"]:
@@ -131,6 +135,6 @@ def distance(trace: Trace, patch_size: Size) -> Float[Tensor, "layer head patch"
     centres = patch_centres(trace.grid, patch_size).to(trace.attention)
     between = torch.cdist(centres, centres)  # (n, n)
     patches = trace.attention[:, :, trace.prefix :, trace.prefix :]
-    total = patches.sum(dim=-1, keepdim=True)
-    weights = patches / total.clamp(min=torch.finfo(total.dtype).tiny)  # no weight on any patch: distance 0
-    return (weights * between).sum(dim=-1)
+    weighted: Tensor = torch.linalg.vecdot(patches, between)
+    total = patches.sum(dim=-1)
+    return weighted / total.clamp(min=torch.finfo(total.dtype).tiny)  # no weight on any patch: distance 0

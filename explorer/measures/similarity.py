@@ -45,8 +45,13 @@ def token_similarity(trace: Trace, definition: Definition = Definition()) -> Flo
 
     1 when all tokens point the same way, 0 when they are orthogonal. The sum needs no pairwise matrix; `|cos|` does.
     """
-    tokens = trace.tokens if definition.with_prefix else trace.tokens[:, trace.prefix :]
-    return mean_cosine(tokens, absolute=definition.absolute, with_diagonal=definition.with_diagonal)
+    return of_tokens(trace.tokens, definition, trace.prefix)
+
+
+def of_tokens(tokens: Float[Tensor, "*lead token dim"], definition: Definition, prefix: int) -> Float[Tensor, "*lead"]:
+    """`token_similarity` of tokens of which the first `prefix` are not patches."""
+    counted = tokens if definition.with_prefix else tokens[..., prefix:, :]
+    return mean_cosine(counted, absolute=definition.absolute, with_diagonal=definition.with_diagonal)
 
 
 def mean_cosine(

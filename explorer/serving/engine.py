@@ -13,18 +13,24 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from explorer import images as imaging
+from explorer.measures import similarity
+from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel, with_filter
 from explorer.serving.cache import ByteLRU
-from explorer.trace import ModelSize, count, geometry, trace
+from explorer.trace import ModelSize, count, geometry, states, trace
 from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard, Trace
 
-TraceKey = tuple[str, str]
-"""`(image digest, model key)`."""
+Key = tuple[str, str, Definition | None]
+"""`(image digest, model key, definition of a similarity curve, or None for a trace)`."""
+
+Result = Trace | Tensor
+"""A trace, or a similarity curve."""
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 120.0
@@ -49,6 +55,8 @@ class Engine(Protocol):
 
     def trace(self, images: Sequence[ImageInput], key: str) -> list[Trace]: ...
 
+    def similarity(self, images: Sequence[ImageInput], key: str, definition: Definition) -> list[Tensor]: ...
+
     def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison: ...
 
     def compare_all(self, images: Sequence[ImageInput], baseline: str, twicing: str) -> list[Comparison]: ...
@@ -58,10 +66,15 @@ class Engine(Protocol):
 class _Job:
     image: ImageInput
     model: LoadedModel
+    definition: Definition | None
 
     @property
-    def key(self) -> TraceKey:
-        return self.image.digest, self.model.card.key
+    def key(self) -> Key:
+        return self.image.digest, self.model.card.key, self.definition
+
+    def goes_with(self, other: _Job) -> bool:
+        """Whether one pass can answer both."""
+        return self.model is other.model and self.definition == other.definition
 
 
 class LocalEngine:
@@ -82,8 +95,8 @@ class LocalEngine:
         self._trained: tuple[str, ...] = ()
         self._sizes: dict[str, ModelSize] = {}
         self._max_models = max_models
-        self._cache: ByteLRU[TraceKey, Trace] = ByteLRU(cache_bytes)
-        self._pending: dict[TraceKey, Future[Trace]] = {}
+        self._cache: ByteLRU[Key, Result] = ByteLRU(cache_bytes)
+        self._pending: dict[Key, Future[Any]] = {}
         self._queue: deque[_Job] = deque()
         self._queue_size, self._batch_size = queue_size, batch_size
         self._closed = False
@@ -144,6 +157,11 @@ class LocalEngine:
         futures = [self._submit(image, self._model(key)) for image in images]
         return [_answer(future) for future in futures]
 
+    def similarity(self, images: Sequence[ImageInput], key: str, definition: Definition) -> list[Tensor]:
+        """Similarity curves `[state]` of the images under one model, at the cost of plain passes; no trace is kept."""
+        futures = [self._submit(image, self._model(key), definition) for image in images]
+        return [_answer(future) for future in futures]
+
     def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison:
         """The image through both models."""
         return self.compare_all([image], baseline, twicing)[0]
@@ -167,12 +185,13 @@ class LocalEngine:
         except KeyError:
             raise ExplorerError("This model is not loaded any more; please choose another.") from None
 
-    def _submit(self, image: ImageInput, model: LoadedModel) -> Future[Trace]:
-        key = (image.digest, model.card.key)
+    def _submit(self, image: ImageInput, model: LoadedModel, definition: Definition | None = None) -> Future[Any]:
+        job = _Job(image, model, definition)
+        key = job.key
         with self._waiting:
             if key in self._pending:
                 return self._pending[key]
-            future: Future[Trace] = Future()
+            future: Future[Any] = Future()
             cached = self._cache.get(key)
             if cached is not None:
                 future.set_result(cached)
@@ -184,7 +203,7 @@ class LocalEngine:
                 )
             else:
                 self._pending[key] = future
-                self._queue.append(_Job(image, model))
+                self._queue.append(job)
                 self._waiting.notify()
         return future
 
@@ -193,22 +212,22 @@ class LocalEngine:
             self._run(batch)
 
     def _next_batch(self) -> list[_Job]:
-        """Waits for a job, then takes what else is queued for its model, up to a batch; empty once closed."""
+        """Waits for a job, then takes what else one pass can answer, up to a batch; empty once closed."""
         with self._waiting:
             self._waiting.wait_for(lambda: self._queue or self._closed)
             if not self._queue:
                 return []
-            model = self._queue[0].model
-            batch = [job for job in self._queue if job.model is model][: self._batch_size]
+            first = self._queue[0]
+            batch = [job for job in self._queue if job.goes_with(first)][: self._batch_size]
             for job in batch:
                 self._queue.remove(job)
             return batch
 
     def _run(self, batch: list[_Job]) -> None:
         """Computes a batch; when the device has no room for it, its halves one after the other."""
-        results: list[Trace] | None = None
+        results: Sequence[Result] | None = None
         try:
-            results = self._trace(batch)
+            results = self._compute(batch)
         except Exception as error:  # the worker outlives whatever one request does
             if not _is_out_of_memory(error):
                 self._fail(batch, error)
@@ -227,16 +246,20 @@ class LocalEngine:
         self._run(batch[:half])
         self._run(batch[half:])
 
-    def _trace(self, batch: list[_Job]) -> list[Trace]:
-        card, module = batch[0].model.card, batch[0].model.module
+    def _compute(self, batch: list[_Job]) -> Sequence[Result]:
+        card, module, definition = batch[0].model.card, batch[0].model.module, batch[0].definition
         views = [imaging.model_view(job.image.rgb, card.preprocessing) for job in batch]
-        return trace(module, imaging.batch(views, card.preprocessing).to(self.device))
+        pixels = imaging.batch(views, card.preprocessing).to(self.device)
+        if definition is None:
+            return trace(module, pixels)
+        curves = [similarity.of_tokens(x, definition, module.num_prefix_tokens) for x in states(module, pixels)]
+        return list(torch.stack(curves, dim=1).cpu())  # (image, state)
 
     def _fail(self, batch: list[_Job], error: Exception) -> None:
         for job in batch:
             self._settle(job).set_exception(error)
 
-    def _settle(self, job: _Job) -> Future[Trace]:
+    def _settle(self, job: _Job) -> Future[Any]:
         with self._waiting:
             return self._pending.pop(job.key)
 
@@ -245,7 +268,7 @@ class LocalEngine:
             torch.cuda.empty_cache()
 
 
-def _answer(future: Future[Trace]) -> Trace:
+def _answer(future: Future[Any]) -> Any:
     try:
         return future.result(_WAIT_SECONDS)
     except ExplorerError:

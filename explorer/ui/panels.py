@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from explorer.figures.maps import Picture, data_uri
 from explorer.types import Comparison
@@ -46,8 +47,13 @@ def predictions(view: View, comparison: Comparison) -> None:
     """The five most probable classes of both models, with the softmax probability in percent."""
     columns = st.columns(2, gap="medium")
     for index, (trace, card) in enumerate(zip(comparison, view.pair.cards, strict=True)):
-        best = torch.softmax(trace.logits.float(), dim=0).topk(min(5, len(card.classes)))
         colour = palette().models[index]
+        if len(card.classes) != len(trace.logits):
+            columns[index].html(
+                f'<strong style="color:{colour}">{escaped(display_name(card), 90)}</strong> names no classes.'
+            )
+            continue
+        best = torch.softmax(trace.logits.float(), dim=0).topk(min(5, len(card.classes)))
         rows = "".join(
             '<div style="display:grid;grid-template-columns:11rem 1fr 4rem;gap:.6rem;align-items:center">'
             f"<span>{html.escape(card.classes[label])}</span>"
@@ -64,7 +70,8 @@ def _class_note(view: View) -> None:
     example = view.photo.example
     if example is None:
         return
-    for card in view.pair.cards if view.pair.baseline.wnids != view.pair.twicing.wnids else [view.pair.baseline]:
+    named = [card for card in view.pair.cards if card.classes]
+    for card in named[:1] if view.pair.baseline.wnids == view.pair.twicing.wnids else named:
         known = example.wnid in card.wnids
         verdict = f"“{example.class_name}”, {'one' if known else 'not one'}" if example.wnid else "none"
         st.caption(
@@ -92,3 +99,19 @@ def layer_strip(view: View, rows: Sequence[Sequence[Picture]], layer: int) -> No
             f"{cells}</div>"
         )
     st.html("".join(parts))
+
+
+def definitions(facts: Mapping[str, str]) -> str:
+    """Labels and what they say, as HTML."""
+    rows = "".join(f"<dt>{html.escape(label)}</dt><dd>{escaped(text, 900)}</dd>" for label, text in facts.items())
+    style = (
+        "<style>dl.facts{display:grid;grid-template-columns:minmax(6rem,9rem) 1fr;gap:.15rem .8rem;margin:0;padding:0;"
+        "font-size:.85rem}dl.facts dt{opacity:.65}dl.facts dd{margin:0;overflow-wrap:anywhere}</style>"
+    )
+    return f'{style}<dl class="facts">{rows}</dl>'
+
+
+def download(bar: DeltaGenerator, done: int, total: int) -> None:
+    """Shows how much of a file has come."""
+    share = min(1.0, done / total) if total else 0.0
+    bar.progress(share, f"{done / 2**20:.0f} of {total / 2**20:.0f} MiB")

@@ -61,12 +61,13 @@ def _load() -> None:
         with lean_imports.no_collecting():
             lean_imports.import_timm()
             from explorer.types import ExplorerError
-            from explorer.ui import attention_view, panels, resources, sidebar  # noqa: F401
+            from explorer.ui import attention_view, pair, panels, resources, sidebar  # noqa: F401
 
             try:
                 engine = resources.engine()
                 photos = sidebar.example_photos()
                 for card in engine.cards:
+                    pair.swapped(card)
                     engine.trace([photos[0].image], card.key)
             except ExplorerError:
                 return  # every visitor is told

@@ -70,7 +70,7 @@ class View:
         return resources.engine().compare(self.photo.image, self.pair.baseline.key, self.pair.twicing.key)
 
     def similarity_of_all(self, definition: similarity.Definition) -> list[list[Tensor]]:
-        """The similarity curve of every loaded image, per model; traced in chunks, of which only curves are kept."""
+        """The similarity curve of every loaded image, per model; computed in chunks, each remembered."""
         store = resources.curves()
         keys = {
             (card.key, photo.digest): (card.key, photo.digest, definition)
@@ -83,15 +83,14 @@ class View:
             for card in self.pair.cards
             for chunk in _chunks([p for p in self.photos if (card.key, p.digest) not in found])
         ]
-        progress = st.progress(0.0, "Tracing the images …") if len(missing) > _QUIET_CHUNKS else None
+        progress = st.progress(0.0, "Running the images …") if len(missing) > _QUIET_CHUNKS else None
         for number, (card, chunk) in enumerate(missing):
-            traces = resources.engine().trace([photo.image for photo in chunk], card.key)
-            for photo, trace in zip(chunk, traces, strict=True):
-                curve = similarity.token_similarity(trace, definition).cpu()
+            computed = resources.engine().similarity([photo.image for photo in chunk], card.key, definition)
+            for photo, curve in zip(chunk, computed, strict=True):
                 found[card.key, photo.digest] = curve
                 store.put((card.key, photo.digest, definition), curve)
             if progress:
-                progress.progress((number + 1) / len(missing), "Tracing the images …")
+                progress.progress((number + 1) / len(missing), "Running the images …")
         if progress:
             progress.empty()
         return [[found[card.key, photo.digest] for photo in self.photos] for card in self.pair.cards]

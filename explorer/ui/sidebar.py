@@ -12,8 +12,8 @@ from explorer import examples
 from explorer.figures.maps import Look
 from explorer.figures.style import COLOUR_MAPS
 from explorer.serving import device as devices
-from explorer.types import STANDARD, TWICING, ExplorerError, ModelCard
-from explorer.ui import gallery, resources
+from explorer.types import ExplorerError
+from explorer.ui import gallery, pair, resources
 from explorer.ui.session import Pair, Photo, View, display_name, plain
 
 SCALES = ("map", "shared", "absolute")
@@ -42,10 +42,10 @@ def render() -> View:
             st.caption(plain(photo.title + credit, 120))
             for note in photo.image.notes:
                 st.caption(plain(note, 200))
-        pair = _pair(cards)
+        models = pair.choose(cards)
         look, scale = _look()
-        _footer(pair)
-    return View(photo, photos, pair, look, scale)
+        _footer(models)
+    return View(photo, photos, models, look, scale)
 
 
 def example_photos() -> list[Photo]:
@@ -112,32 +112,6 @@ def _choose_new(uploaded: Sequence[Photo]) -> None:
     st.session_state[_KNOWN] = frozenset(photo.key for photo in uploaded)
 
 
-def _pair(cards: Sequence[ModelCard]) -> Pair:
-    standard = [card for card in cards if card.is_standard]
-    twicing = [card for card in cards if not card.is_standard]
-    choices = [*cards, *(_swapped(card) for card in cards)]
-    by_key = {card.key: card for card in choices}
-    order = {card.key: index for index, card in enumerate(choices)}
-    chosen: list[ModelCard] = []
-    for label, colour, preferred in (("Baseline", "blue", standard), ("Twicing", "orange", twicing)):
-        default = (preferred or list(choices))[0].key
-        key = st.selectbox(
-            f":{colour}[●] **{label}**",
-            list(by_key),
-            index=order[default],
-            format_func=lambda key: display_name(by_key[key]),
-            key=f"model-{label.lower()}",
-            persist_state="session",
-        )
-        chosen.append(by_key[key])
-    return Pair(chosen[0], chosen[1])
-
-
-def _swapped(card: ModelCard) -> ModelCard:
-    a = TWICING if card.is_standard else STANDARD
-    return resources.engine().swapped(card.key, (a,) * len(card.filter))
-
-
 def _look() -> tuple[Look, str]:
     scale = st.segmented_control(
         "Scale",
@@ -163,16 +137,12 @@ def _look() -> tuple[Look, str]:
     return Look(colour_map=colour_map, opacity=opacity), scale
 
 
-def _footer(pair: Pair) -> None:
-    with st.popover("About these models", width="stretch"):
-        for card in pair.cards:
-            reached = "not measured" if card.top1 is None else f"{card.top1:.1f}%"
-            st.markdown(
-                f"**{plain(display_name(card), 90)}**\n\n"
-                f"{len(card.classes)} classes, top-1 {reached} (chance {100 / len(card.classes):.1f}%)"
-                f"{', as trained' if card.is_counterfactual else ''}  \n"
-                f"Input {card.preprocessing.input_size[0]} px  \n"
-                f"Data: {plain(card.data, 300)}  \nRecipe: {plain(card.recipe, 600)}  \n"
-                f"Revision {plain(card.git_revision)}, SHA-256 {card.digest[:12]}"
-            )
+def _footer(models: Pair) -> None:
+    for card in dict.fromkeys(models.cards):
+        trained = ", as trained" if card.is_counterfactual else ""
+        top1 = "top-1 not declared" if card.top1 is None else f"top-1 {card.top1:.1f}%{trained}"
+        known = (
+            f"{len(card.classes)} classes (chance {100 / len(card.classes):.1f}%)" if card.classes else "no classifier"
+        )
+        st.caption(f"{plain(display_name(card), 90)}: {known}, {top1}")
     st.caption(f"Runs on {devices.describe(resources.engine().device)}")

@@ -14,6 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from explorer import images as imaging
+from explorer.measures.similarity import Definition, token_similarity
 from explorer.models import LoadedModel
 from explorer.serving import engine as serving
 from explorer.serving.engine import LocalEngine
@@ -215,6 +216,34 @@ def test_a_model_that_cannot_be_traced_is_not_taken_in(engine: LocalEngine, load
     with pytest.raises(ExplorerError, match="Linear came"):
         engine.add(LoadedModel(replace(loaded[0].card, name="another"), torch.nn.Linear(2, 2)))
     assert len(engine.cards) == 2
+
+
+@pytest.mark.parametrize("definition", [Definition(), Definition(True, True, True)])
+def test_a_similarity_curve_is_that_of_the_trace(
+    engine: LocalEngine, loaded: list[LoadedModel], definition: Definition
+) -> None:
+    images = [photo(seed) for seed in range(11)]  # more than a batch
+    for model in loaded:
+        curves = engine.similarity(images, model.card.key, definition)
+        for image, curve in zip(images, curves, strict=True):
+            expected = token_similarity(direct(model, image), definition)
+            torch.testing.assert_close(curve, expected, rtol=0, atol=1e-5)
+
+
+def test_a_folder_of_curves_leaves_no_trace(make_engine: MakeEngine, loaded: list[LoadedModel]) -> None:
+    engine = make_engine()
+    engine.similarity([photo(seed) for seed in range(20)], loaded[0].card.key, Definition())
+    assert engine._cache.nbytes == 20 * 3 * 4  # a float32 for the embedding and each of two blocks
+
+
+def test_curves_and_traces_of_one_image_do_not_mix(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
+    key = loaded[0].card.key
+    (curve,) = engine.similarity([photo(1)], key, Definition())
+    (other,) = engine.similarity([photo(1)], key, Definition(with_prefix=True))
+    (traced,) = engine.trace([photo(1)], key)
+    assert curve.shape == other.shape == (3,)
+    assert not torch.equal(curve, other)
+    assert_equal(traced, direct(loaded[0], photo(1)))
 
 
 def test_the_size_counts_parameters_and_multiply_adds(engine: LocalEngine, loaded: list[LoadedModel]) -> None:

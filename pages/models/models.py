@@ -1,0 +1,91 @@
+"""What is loaded and from where; loading from the server's folders and from timm's hub, unloading."""
+
+import streamlit as st
+
+from explorer.models import checkpoints, hub, sources
+from explorer.types import ExplorerError
+from explorer.ui import models_view, pair, panels, resources
+from explorer.ui.session import plain
+
+engine = resources.engine()
+panels.opening(
+    "Models",
+    "What each model is and who says so. Twicing adds no parameters, so weights do not show which filter they were "
+    "trained with: look for **Filter**, and for who declares it.",
+)
+locked = models_view.is_locked()
+
+
+def unload(key):
+    try:
+        engine.remove(key)
+    except ExplorerError as error:
+        st.session_state[f"refused-{key}"] = str(error)
+
+
+def welcome(model):
+    card = engine.add(model)
+    pair.want(card)
+    st.toast(f"{plain(card.name)} is loaded and chosen.")
+    st.rerun()
+
+
+for start in range(0, len(engine.cards), 2):
+    for column, card in zip(st.columns(2, gap="medium"), engine.cards[start : start + 2], strict=False):
+        with column.container(border=True):
+            st.markdown(f"**{plain(card.name, 90)}**")
+            st.html(panels.definitions(models_view.facts(card, engine.size(card.key))))
+            if not locked:
+                st.button("Unload", key=f"unload-{card.key}", on_click=unload, args=(card.key,))
+            if refused := st.session_state.pop(f"refused-{card.key}", None):
+                st.error(refused)
+
+st.subheader("Load another", anchor=False)
+if locked:
+    st.caption("Whoever runs this server keeps its models fixed.")
+    st.stop()
+st.caption("Everybody who visits this server sees the same models.")
+from_folder, from_hub = st.tabs(["From the server's folders", "From timm's hub"])
+with from_folder:
+    loaded = {card.source for card in engine.cards}
+    try:
+        files = {label: path for label, path in sources.files().items() if label not in loaded}
+        label = st.selectbox(
+            "File",
+            list(files),
+            index=None,
+            placeholder=f"{len(files)} file{'s' * (len(files) != 1)} not loaded yet",
+            help=f"Weights in checkpoints/ and in the folders that {sources.VARIABLE} names: "
+            ".safetensors, or .pth, .pt, .bin and .ckpt of torch. Nothing in a file is executed.",
+        )
+        if label is not None:
+            found = models_view.inspected(files[label])
+            which = st.segmented_control(
+                "Weights", found.sets, default=found.sets[0], required=True, key=f"set-{label}"
+            )
+            answers = None if found.is_declared else models_view.questions(found, label)
+            if st.button("Load", key="load-file", type="primary"):
+                with st.spinner("Loading …"):
+                    model = checkpoints.load(files[label], engine.device, answers=answers, which=which)
+                welcome(model)
+    except ExplorerError as error:
+        st.error(plain(str(error), 600))
+with from_hub:
+    name = st.selectbox(
+        "Name in timm",
+        hub.names(),
+        index=None,
+        placeholder="deit_tiny_patch16_224.fb_in1k",
+        help="Downloaded once into the cache of the Hugging Face hub. Models there are standard: the second panel then "
+        "shows the same weights with the operator swapped, which is a counterfactual.",
+    )
+    if name is not None and st.button("Load", key="load-hub", type="primary"):
+        bar = st.progress(0.0, "Asking the hub …")
+        try:
+            model = hub.load(name, engine.device, lambda done, total: panels.download(bar, done, total))
+        except ExplorerError as error:
+            st.error(plain(str(error), 600))
+        else:
+            welcome(model)
+        finally:
+            bar.empty()

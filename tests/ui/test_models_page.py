@@ -1,0 +1,186 @@
+"""The Models page under AppTest: what it says, loading with and without a declaration, unloading, refusals."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from explorer.models import hub, registry, sources
+from explorer.types import ExplorerError
+from explorer.ui import models_view, resources
+from explorer.ui.session import plain
+from tests.helpers import randomise
+from tests.ui.conftest import Open
+
+CUT = "deit_tiny_patch8_64"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder the operator named; whatever was loaded from it is unloaded at the end."""
+    before = {card.key for card in resources.engine().cards}
+    monkeypatch.setenv(sources.VARIABLE, str(tmp_path))
+    yield tmp_path
+    for card in resources.engine().cards:
+        if card.key not in before:
+            resources.engine().remove(card.key)
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    return randomise(registry.create(CUT, 7, (1.0,) * 12)).state_dict()
+
+
+@pytest.fixture
+def page(open_app: Open, folder: Path) -> AppTest:
+    app = open_app().switch_page("models/models.py").run()
+    assert_sound(app)
+    return app
+
+
+def assert_sound(app: AppTest) -> None:
+    assert not app.exception, app.exception[0].message
+    assert [error.value for error in app.error] == []
+
+
+def shown(app: AppTest) -> str:
+    return "\n".join([*(one.value for one in app.markdown), *(one.proto.body for one in app.main.get("html"))])
+
+
+def pick(app: AppTest, label: str, value: str) -> AppTest:
+    (box,) = [one for one in app.main.selectbox if one.label == label]
+    return box.set_value(value).run()
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    return app.button(key=key).click().run()
+
+
+def chosen(app: AppTest) -> list[str]:
+    return [app.sidebar.selectbox(key=f"model-{box}").value for box in ("baseline", "twicing")]
+
+
+def test_everything_known_of_the_bundled_models_is_said(page: AppTest) -> None:
+    text = shown(page)
+    for card in resources.engine().cards:
+        for fact in models_view.facts(card, resources.engine().size(card.key)):
+            assert fact in text
+        for fact in (plain(card.name, 90), card.digest[:12], card.git_revision, card.architecture, "64 x 64 px"):
+            assert fact in text
+    assert "2A − A² (a = 2 in all 12 blocks), as declared by the file" in text
+
+
+def test_a_declared_file_loads_and_is_shown(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save({"model": state}, folder / "mine.pth")
+    declared = {"architecture": CUT, "filter": [1.0] * 11 + [2.0], "name": "Mine", "license": "CC0"}
+    (folder / "mine.json").write_text(json.dumps(declared))
+    app = press(pick(page.run(), "File", f"{folder.name}/mine.pth"), "load-file")
+    assert_sound(app)
+    card = resources.engine().cards[-1]
+    assert (card.name, card.license, card.declared_by) == ("Mine", "CC0", "mine.json beside the file")
+    assert "block by block" in shown(app)
+    partner = resources.engine().swapped(card.key, (1.0,) * 12)
+    assert chosen(app) == [partner.key, card.key]  # the standard one of the two is the baseline
+
+
+def test_an_undeclared_file_is_asked_about(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:
+    args = argparse.Namespace(model="deit_sharp_tiny_patch16_224")
+    torch.save({"model": state, "model_ema": state, "args": args}, folder / "paper.pth")
+    app = pick(page.run(), "File", f"{folder.name}/paper.pth")
+    assert_sound(app)
+    (architecture,) = [one for one in app.main.selectbox if one.label == "Architecture"]
+    assert (architecture.value, app.radio[0].value) == (CUT, models_view.EVERYWHERE)  # filled in, to be checked
+    app.radio[0].set_value(models_view.SOME).run()
+    app.slider(key=f"{folder.name}/paper.pth-blocks").set_range(11, 12).run()
+    press(app, "load-file")
+    assert_sound(app)
+    card = resources.engine().cards[-1]
+    assert card.trained_filter == (1.0,) * 10 + (2.0, 2.0)
+    assert card.declared_by == "whoever loaded it"
+
+
+def test_without_a_hint_nothing_is_assumed(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save(state, folder / "bare.pth")
+    app = pick(page.run(), "File", f"{folder.name}/bare.pth")
+    assert app.radio[0].value is None
+    assert ["An architecture and a filter are needed" in error.value for error in app.error] == [True]
+    assert "load-file" not in [button.key for button in app.button]
+
+
+def test_a_hub_model_stands_beside_its_own_counterfactual(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch, state: dict[str, torch.Tensor], folder: Path
+) -> None:
+    """The hub's own loading has tests of its own; here a file stands in for what it returns."""
+    from explorer.models import checkpoints
+
+    torch.save(state, folder / "hub.pth")
+
+    def load(name: str, device: object, progress: hub.Progress) -> checkpoints.LoadedModel:
+        progress(1, 2)
+        return checkpoints.load(folder / "hub.pth", answers={"architecture": CUT, "filter": 1, "name": name})
+
+    monkeypatch.setattr(hub, "load", load)
+    name = hub.names()[0]
+    app = press(pick(page, "Name in timm", name), "load-hub")
+    assert_sound(app)
+    first, second = chosen(app)
+    cards = {card.key: card for card in resources.engine().cards}
+    assert cards[first].name == name
+    assert second == resources.engine().swapped(first, (2.0,) * 12).key
+    app.switch_page("explore/attention.py").run()
+    assert_sound(app)
+    assert any("Operator swapped, not trained" in warning.value for warning in app.warning)
+    assert any("no classifier" in caption.value for caption in app.sidebar.caption)
+
+
+def test_unloading_falls_back_to_what_is_there(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save(state, folder / "mine.pth")
+    (folder / "mine.json").write_text(json.dumps({"architecture": CUT, "filter": 1}))
+    app = press(pick(page.run(), "File", f"{folder.name}/mine.pth"), "load-file")
+    card = resources.engine().cards[-1]
+    app = press(app, f"unload-{card.key}")
+    assert_sound(app)
+    assert card.key not in [one.key for one in resources.engine().cards]
+    assert set(chosen(app)) == {one.key for one in resources.engine().cards}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "not a complete file of weights"), (b"text", "not a complete file of weights")],
+)
+def test_a_bad_file_is_refused_beside_its_box(page: AppTest, folder: Path, content: bytes, said: str) -> None:
+    (folder / "bad.pth").write_bytes(content)
+    app = pick(page.run(), "File", f"{folder.name}/bad.pth")
+    assert not app.exception
+    assert [said in error.value for error in app.error] == [True]
+    assert len(resources.engine().cards) == 2
+
+
+def test_a_hub_out_of_reach_is_one_sentence(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> None:
+        raise ExplorerError("The hub cannot be reached from here.")
+
+    monkeypatch.setattr(hub, "load", load)
+    app = press(pick(page, "Name in timm", hub.names()[0]), "load-hub")
+    assert not app.exception
+    assert [error.value for error in app.error] == [plain("The hub cannot be reached from here.")]
+
+
+def test_a_locked_server_neither_loads_nor_unloads(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(models_view.LOCKED_VARIABLE, "1")
+    page.run()
+    assert_sound(page)
+    assert not [button.key for button in page.main.button]
+    assert [one.label for one in page.main.selectbox] == []
+
+
+def test_a_folder_that_is_gone_is_said_and_the_rest_stays(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(sources.VARIABLE, "/nowhere")
+    page.run()
+    assert not page.exception
+    assert ["to name folders" in error.value for error in page.error] == [True]
+    assert [one.label for one in page.main.selectbox] == ["Name in timm"]
