@@ -66,8 +66,11 @@ def _box(label: str, names: dict[str, str], default: str, key: str) -> str:
 
 
 def _follow() -> None:
-    """A new baseline brings its partner."""
-    st.session_state[_WANTED] = st.session_state[_BASELINE]
+    """A new baseline brings its partner when the second model knows other classes."""
+    known = {card.key: card for one in resources.engine().cards for card in (one, swapped(one))}
+    first, second = (known.get(st.session_state[box]) for box in (_BASELINE, _TWICING))
+    if first and second and first.wnids != second.wnids:
+        st.session_state[_WANTED] = first.key
 
 
 def _names(by_key: dict[str, ModelCard]) -> dict[str, str]:
