@@ -11,6 +11,7 @@ import copy
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -29,6 +30,11 @@ from explorer.types import ExplorerError, Filter, ModelCard, Preprocessing
 UNDECLARED = "not declared"
 ASKED = "whoever loaded it"
 _NAMED_IN_A_SENTENCE = 4
+_FLOATS = (
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
+)
+"""Types whose numbers are weights by themselves; smaller ones come packed, or as scales of others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +198,7 @@ def check_state(name: str, state: State, expected: State) -> None:
         _problem("missing", sorted(expected.keys() - state.keys())),
         _problem("unexpected", sorted(state.keys() - expected.keys())),
         _problem("mis-shaped", shapes),
-        _problem("not floating-point", [key for key in common if not state[key].is_floating_point()]),
+        _problem("not floating-point", [key for key in common if state[key].dtype not in _FLOATS]),
         _problem("not plain numbers in memory", [key for key in common if not _is_plain(state[key])]),
     ]
     if any(problems):
@@ -208,7 +214,12 @@ def _problem(what: str, keys: list[str]) -> str:
     if not keys:
         return ""
     more = f" and {len(keys) - _NAMED_IN_A_SENTENCE} more" if len(keys) > _NAMED_IN_A_SENTENCE else ""
-    return f"{what}: {', '.join(key[:120] for key in keys[:_NAMED_IN_A_SENTENCE])}{more}"
+    return f"{what}: {', '.join(shown(key, 120) for key in keys[:_NAMED_IN_A_SENTENCE])}{more}"
+
+
+def shown(text: str, length: int) -> str:
+    """The start of a text out of a file, fit for one sentence: what breaks lines or ends sentences is replaced."""
+    return re.sub(r"[^ -~]|(?<=\.) ", "?", text[:length])
 
 
 def _card(name: str, state: State, told: Mapping[str, Any], digest: str, by: str, source: str) -> ModelCard:
@@ -233,14 +244,25 @@ def _card(name: str, state: State, told: Mapping[str, Any], digest: str, by: str
             declared_by=by,
             license=str(told.get("license", UNDECLARED)),
         )
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise ExplorerError(f"{name} has incomplete metadata: {str(repr(error))[:200]}.") from error
+    except ExplorerError as error:
+        if str(error).startswith(name):
+            raise
+        raise ExplorerError(f"{name} declares what is not known: {shown(str(error).rstrip('.'), 1000)}.") from error
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, RuntimeError) as error:
+        raise ExplorerError(f"{name} has incomplete metadata: {shown(repr(error), 200)}.") from error
     pre = card.preprocessing
-    if not (0 < pre.crop_pct <= 1 and min(pre.std) > 0 and pre.input_size == row.input_size):
+    # A tiny crop or a huge source would have every picture resized beyond what memory holds.
+    if not (0.5 <= pre.crop_pct <= 1 and min(pre.std) > 0 and pre.input_size == row.input_size):
         raise ExplorerError(
             f"{name} declares crop {pre.crop_pct:g}, std {pre.std} and input {pre.input_size}; "
-            f"a crop in (0, 1], positive std and input {row.input_size} were expected."
+            f"a crop of 0.5 to 1, positive std and input {row.input_size} were expected."
         )
+    if not all(0 < source <= given for source, given in zip(pre.source_size or (1, 1), pre.input_size, strict=True)):
+        raise ExplorerError(
+            f"{name} declares that its images were of size {pre.source_size}; at most {pre.input_size} was expected."
+        )
+    if card.top1 is not None and not 0 <= card.top1 <= 100:
+        raise ExplorerError(f"{name} declares a top-1 accuracy of {card.top1:g}; 0 to 100 percent was expected.")
     if len(card.wnids) != len(card.classes):
         raise ExplorerError(
             f"{name} declares {len(card.wnids)} wnids for {len(card.classes)} classes; one for each was expected."
@@ -253,7 +275,7 @@ def _filter(name: str, told: Any, depth: int) -> Filter:
     filter = tuple(float(a) for a in told) if isinstance(told, list | tuple) else (float(told),) * depth
     if len(filter) != depth or not all(math.isfinite(a) for a in filter):
         raise ExplorerError(
-            f"{name} declares the filter {str(told)[:80]}; one finite coefficient for each of {depth} blocks "
+            f"{name} declares the filter {shown(str(told), 80)}; one finite coefficient for each of {depth} blocks "
             "was expected."
         )
     return filter
