@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import streamlit as st
 from jaxtyping import Float, UInt8
 
 from explorer import images
@@ -18,6 +19,8 @@ from explorer.measures.attention import HeadChoice, Operator
 from explorer.types import Comparison, ExplorerError, ModelCard, Size, Trace
 from explorer.ui.session import View, array, filter_label
 
+QUERY = "query"
+"""Session key of the query."""
 LayerMaps = Float[np.ndarray, "layer height width"]
 
 
@@ -63,6 +66,17 @@ class Query:
     def words(self, grid: Size) -> str:
         patch = self.patch(grid)
         return "CLS" if patch is None else f"patch row {patch[0] + 1}, column {patch[1] + 1}"
+
+
+def pick(key: str, grid: Size) -> None:
+    """Makes the patch selected in the chart `key` the query.
+
+    A callback must live in a module: Streamlit keeps it as long as the session, one for every figure ever drawn, and
+    a function of the page's keeps everything that page had computed, 5 MiB for each image.
+    """
+    points = st.session_state[key].selection.point_indices
+    if points:
+        st.session_state[QUERY] = Query.of_patch(points[0], grid)
 
 
 @dataclass(frozen=True, eq=False)

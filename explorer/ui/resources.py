@@ -25,6 +25,11 @@ from explorer.types import ExplorerError, ImageInput, Trace
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 _THUMBNAIL = 96
+_TRACES, _IMAGES = 128 * 2**20, 48 * 2**20
+"""Bytes kept for all visitors together: 14 traces of DeiT-Tiny or 3 of DeiT-Base, and 10 to 60 photographs.
+
+What is not kept is computed again; 50 visitors with an image each must fit into 250 MiB.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,7 @@ def loaded() -> Loaded:
     if not models:
         raise ExplorerError(" ".join(["The checkpoints folder holds no checkpoint that loads.", *problems]))
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    result = Loaded(LocalEngine(models, device), tuple(problems))
+    result = Loaded(LocalEngine(models, device, cache_bytes=_TRACES), tuple(problems))
     # Streamlit collects garbage after every script run; frozen objects are not walked again.
     gc.collect()
     gc.freeze()
@@ -63,7 +68,7 @@ def engine() -> Engine:
 
 @st.cache_resource(show_spinner=False)
 def _decoded() -> ByteLRU[str, ImageInput]:
-    return ByteLRU(256 * 2**20)
+    return ByteLRU(_IMAGES)
 
 
 @st.cache_resource(show_spinner=False)

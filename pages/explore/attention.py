@@ -1,6 +1,7 @@
 """Attention heatmaps of both models over the photograph."""
 
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
@@ -10,7 +11,6 @@ from explorer.ui import attention_view as av
 from explorer.ui import panels, view
 from explorer.ui.session import palette
 
-QUERY = "query"
 QUIET = {"displayModeBar": False}
 chosen = view()
 colours = palette()
@@ -58,10 +58,10 @@ show = show_column.segmented_control(
     required=True,
     persist_state="session",
 )
-query = st.session_state.get(QUERY, av.Query())
+query = st.session_state.get(av.QUERY, av.Query())
 if reset_column.button("Back to CLS", disabled=query.place is None, width="stretch"):
     query = av.Query()
-st.session_state[QUERY] = query
+st.session_state[av.QUERY] = query
 as_seen = seen_column.toggle(
     "As the model saw it",
     key="as-seen",
@@ -79,12 +79,6 @@ sharp = av.photographs(chosen, as_seen=False)
 pictures = [av.enlarged(seen) for seen in av.photographs(chosen, as_seen=True)] if as_seen else sharp
 
 
-def pick(key, grid):
-    points = st.session_state[key].selection.point_indices
-    if points:
-        st.session_state[QUERY] = av.Query.of_patch(points[0], grid)
-
-
 def large_map(picture, values, span, texts, key):
     grid = values.shape
     drawn = picture if as_seen else figures.draw(picture, values, span, look)
@@ -92,7 +86,7 @@ def large_map(picture, values, span, texts, key):
     st.plotly_chart(
         figure,
         key=key,
-        on_select=lambda: pick(key, grid),
+        on_select=partial(av.pick, key, grid),
         selection_mode="points",
         config=QUIET,
         alt=f"Map of {query.words(grid)} in layer {layer + 1}",

@@ -1,6 +1,7 @@
 """Every page under Streamlit's AppTest, on the bundled checkpoints: nothing here depends on what they predict."""
 
 import base64
+import gc
 import hashlib
 import io
 import json
@@ -108,6 +109,16 @@ def test_every_page_after_the_other_with_another_photograph(app: AppTest) -> Non
         app.switch_page(f"explore/{page}.py").run()
         assert_sound(app)
         assert app.session_state["image"] == item.file
+
+
+def test_what_a_page_computed_is_forgotten_when_it_runs_again(app: AppTest) -> None:
+    """Streamlit keeps the callback of every figure ever drawn; a callback that is the page's own keeps all it holds."""
+    for item in examples.EXAMPLES:
+        app.session_state["image"] = item.file
+        app.run()
+        assert_sound(app)
+    gc.collect()
+    assert sum(isinstance(one, Comparison) for one in gc.get_objects()) <= 2
 
 
 def test_the_gallery_starts_with_the_examples_and_the_first_one_chosen(opened: Open) -> None:

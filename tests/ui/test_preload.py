@@ -1,6 +1,7 @@
 """Loading ahead: the first visitor waits for it, and what fails is said by the page."""
 
 import time
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,9 +14,9 @@ from tests.ui.conftest import FRAME
 def test_the_first_visitor_waits_and_nothing_is_loaded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def slowly(*arguments: object) -> LocalEngine:
+    def slowly(*arguments: Any, **options: Any) -> LocalEngine:
         time.sleep(0.5)
-        made.append(LocalEngine(*arguments))  # type: ignore[arg-type]
+        made.append(LocalEngine(*arguments, **options))
         return made[-1]
 
     monkeypatch.setattr(resources, "LocalEngine", slowly)
