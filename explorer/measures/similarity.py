@@ -54,6 +54,17 @@ def of_tokens(tokens: Float[Tensor, "*lead token dim"], definition: Definition, 
     return mean_cosine(counted, absolute=definition.absolute, with_diagonal=definition.with_diagonal)
 
 
+def of_each(trace: Trace) -> Float[Tensor, "state token"]:
+    """Mean cosine of each token with the patch tokens other than itself."""
+    directions = torch.nn.functional.normalize(trace.tokens, dim=-1)
+    patches = directions[:, trace.prefix :]
+    total = (directions @ patches.sum(dim=1, keepdim=True).mT).squeeze(-1)  # (L+1, N, D) @ (L+1, D, 1) -> (L+1, N)
+    count = torch.full_like(total, patches.shape[1])
+    count[:, trace.prefix :] -= 1
+    total[:, trace.prefix :] -= patches.square().sum(dim=-1)
+    return total / count
+
+
 def mean_cosine(
     tokens: Float[Tensor, "*lead token dim"], *, absolute: bool = False, with_diagonal: bool = False
 ) -> Float[Tensor, "*lead"]:
