@@ -34,7 +34,8 @@ def choose(photos: Sequence[Photo]) -> Photo:
     render(
         key="gallery",
         data={
-            "items": [{"key": p.key, "title": p.title, "thumbnail": p.thumbnail} for p in photos],
+            # A tuple: for a list Streamlit imports pandas, to see whether it is a table.
+            "items": tuple({"key": p.key, "title": p.title, "thumbnail": p.thumbnail} for p in photos),
             "chosen": st.session_state[CHOSEN],
         },
         on_chosen_change=remember,

@@ -55,9 +55,7 @@ def loaded() -> Loaded:
         raise ExplorerError(" ".join(["The checkpoints folder holds no checkpoint that loads.", *problems]))
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     result = Loaded(LocalEngine(models, device, cache_bytes=_TRACES), tuple(problems))
-    # Streamlit collects garbage after every script run; frozen objects are not walked again.
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # Streamlit collects garbage after every script run; what is loaded is not walked again
     return result
 
 

@@ -1,5 +1,7 @@
 """Loading ahead: the first visitor waits for it, and what fails is said by the page."""
 
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -39,3 +41,20 @@ def test_a_failure_ahead_is_logged_and_left_to_the_page(
     preload.start()
     preload.wait()
     assert "Loading ahead failed" in caplog.text
+
+
+def test_the_first_page_imports_no_tables_and_no_charts_for_print() -> None:
+    code = f"""
+import sys
+from explorer.ui import preload
+preload.start()
+preload.wait()
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({str(FRAME)!r}, default_timeout=60).run()
+assert not app.exception and len(app.get("plotly_chart")) == 3
+print([name for name in ("pandas", "pyarrow", "matplotlib", "scipy", "skimage", "captum") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=FRAME.parents[1], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
