@@ -1,7 +1,7 @@
 // The attention viewer: two models under one cursor, every layer at once, nothing asked of a server.
 //
 // It receives A of both models once (see `explorer/viewer.py` for the bytes) and computes the rows of every other
-// operator from `r = A[q]` and `r A`. Values are exact to about 0.5% of a row's largest entry.
+// operator from `r = A[q]` and `r A`. Values are right within 1% of the largest entry of the query's row of A.
 //
 // Three parts: arithmetic (pure functions), the picture of a map, and the viewer itself. It knows nothing of Streamlit
 // but for the adapter on the last lines.
@@ -179,11 +179,15 @@ export function number(value) {
   return text.replace("-", "−");
 }
 
-/** A value to be read: below the accuracy of what was sent it is only bounded. */
-export function reading(value, values) {
-  const finest = 0.01 * largest(values);
-  return Math.abs(value) < finest ? `< ${number(finest)}` : number(value);
+/** What can be told from 0: 1% of the largest entry of the query's row of A, the accuracy of all that is computed. */
+export function finest(model, layer, query, choice) {
+  if (query < 0) return 0.01 * largest(tokenValues(model, layer, query, "A", choice));
+  const scales = headsOf(model, choice).map((head) => model.scales[(layer * model.heads + head) * model.tokens + query]);
+  return 0.01 * (choice === "max" ? Math.max(...scales) : scales.reduce((sum, s) => sum + s, 0) / scales.length);
 }
+
+/** A value to be read: below the accuracy of what was sent it is only bounded. */
+export const reading = (value, bound) => (Math.abs(value) < bound ? `< ${number(bound)}` : number(value));
 
 /** The patch at a place of the picture, both in shares of height and width. */
 export function patchAt(grid, place) {
@@ -550,6 +554,8 @@ export function mount(root, { address = null } = {}) {
       map.label.textContent = isChange ? "second model minus first" : labels[index];
       map.figure.className = `map m${index}${isChange ? " change" : ""}${models()[index].counterfactual ? " swapped" : ""}`;
       if (!isChange && models()[index].counterfactual) map.label.textContent += " · operator swapped, not trained";
+      const bound = (i) => (state.operator === "rollout" ? 0.01 * largest(shown.values[i]) : finest(models()[i], state.layer, tokenAt(models()[i], state.place), state.head));
+      map.bound = isChange ? bound(0) + bound(1) : bound(index);
       map.range = range;
       map.values = values;
       outline(map.query, models()[index].grid, state.place);
@@ -614,7 +620,7 @@ export function mount(root, { address = null } = {}) {
     const { row, column } = patchAt(models()[0].grid, place);
     const values = parts.maps.map((map, i) => {
       const index = state.blink ? state.blink - 1 : i;
-      return `${map.name.textContent} ${reading(map.values[patchAt(models()[index].grid, place).index], map.values)}`;
+      return `${map.name.textContent} ${reading(map.values[patchAt(models()[index].grid, place).index], map.bound)}`;
     });
     parts.live.textContent = `row ${row + 1}, column ${column + 1}: ${values.join(" · ")} — ${shown.toLowerCase()}`;
   }

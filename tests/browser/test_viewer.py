@@ -1,0 +1,481 @@
+"""The viewer's JavaScript in a real Chromium: its arithmetic against the measures, then as a page opened from disk."""
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from explorer import examples, viewer
+from explorer.figures.style import lookup_table
+from explorer.measures import attention, residual, similarity
+from explorer.measures.attention import Heads, Operator
+from explorer.models import load
+from explorer.models.sources import BUNDLED
+from explorer.serving.engine import LocalEngine
+from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
+from tests.helpers import CLASSES, make_trace, normal, stochastic
+
+pytest.importorskip("playwright")
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.running_app import CHROMIUM, FLAGS
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER TEST: no Chromium or Chrome was found"),
+]
+
+SOURCE = (viewer.ASSETS / "viewer.js").read_text(encoding="utf-8")
+CHOICES = ["mean", "max", 0, 1]
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def module(browser: Browser) -> Iterator[Page]:
+    """A page in which the viewer's module is `window.viewer`."""
+    page = browser.new_page()
+    page.evaluate(
+        """async (source) => {
+            window.viewer = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+            window.open64 = (text) => viewer.unpack(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+        }""",
+        SOURCE,
+    )
+    yield page
+    page.close()
+
+
+def card(trace: Trace, classes: tuple[str, ...] = CLASSES) -> ModelCard:
+    height, width = trace.grid
+    return ModelCard(
+        name="Tiny",
+        architecture="none",
+        filter=trace.filter,
+        trained_filter=trace.filter,
+        classes=classes,
+        wnids=classes,
+        preprocessing=Preprocessing((8 * height, 8 * width), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        recipe="none",
+        data="none",
+        top1=None,
+        git_revision="abc",
+        digest="0" * 64,
+    )
+
+
+def photo() -> ImageInput:
+    return ImageInput("image", np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+
+
+def random_trace(prefix: int = 1, grid: tuple[int, int] = (3, 4), sharpness: float = 4.0, seed: int = 0) -> Trace:
+    n = prefix + grid[0] * grid[1]
+    one = make_trace(
+        stochastic(3, 2, n, n, seed=seed, sharpness=sharpness).float(),
+        (1.0, 2.0, 1.5),
+        values=normal(3, 2, n, 4).float(),
+        tokens=normal(4, n, 8).float(),
+        prefix=prefix,
+    )
+    return replace(one, grid=grid, logits=one.logits.float())
+
+
+def packed(*traces: Trace, **options: Any) -> str:
+    sides = [viewer.Side(trace, card(trace), f"Model {i}", "p(A)") for i, trace in enumerate(traces)]
+    return base64.b64encode(viewer.pack(photo(), sides, **options)).decode()
+
+
+@pytest.fixture(scope="module")
+def bundled() -> tuple[ImageInput, list[viewer.Side]]:
+    """A photograph under both bundled models."""
+    models = [load(path) for path in sorted(BUNDLED.glob("*.safetensors"))]
+    engine = LocalEngine(models, torch.device("cpu"))
+    image = examples.load(examples.EXAMPLES[0])
+    sides = [
+        viewer.Side(engine.trace([image], one.key)[0], one, one.name, "A" if one.is_standard else "2A − A²")
+        for one in engine.cards
+    ]
+    engine.close()
+    return image, sides
+
+
+def rows_of(module: Page, payload: str, model: int, query: int, operator: str, choice: str | int) -> np.ndarray:
+    """`tokenValues` of every layer."""
+    values = module.evaluate(
+        """([text, m, query, operator, choice]) => {
+            const model = open64(text).models[m];
+            const layers = [...Array(model.layers).keys()];
+            return layers.map((l) => [...viewer.tokenValues(model, l, query, operator, choice)]);
+        }""",
+        [payload, model, query, operator, choice],
+    )
+    return np.array(values)
+
+
+def assert_within_a_percent(found: np.ndarray, expected: Tensor, of: Tensor | None = None) -> None:
+    """Of the largest entry of each row, or of another's."""
+    largest = (expected if of is None else of).abs().amax(dim=-1, keepdim=True).numpy()
+    assert (np.abs(found - expected.numpy()) / largest).max() < 0.01
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("operator", [o for o in Operator if o is not Operator.ROLLOUT])
+@pytest.mark.parametrize("query", [0, 5])
+def test_rows_of_every_operator(module: Page, operator: Operator, choice: str | int, query: int) -> None:
+    traces = [random_trace(seed=1), random_trace(seed=2, sharpness=12.0)]
+    heads = choice if isinstance(choice, int) else Heads(choice)
+    for index, trace in enumerate(traces):
+        found = rows_of(module, packed(*traces), index, query, operator.value, choice)
+        rows = attention.rows(trace, query, operator)
+        expected = attention.combine_heads(rows, heads)
+        # The accuracy is that of the single heads: of signed heads the mean, or the largest, may be far smaller.
+        largest = rows.abs().amax(dim=(1, 2)).numpy()[:, None]
+        assert (np.abs(found - expected.numpy()) / largest).max() < 0.01
+
+
+@pytest.mark.parametrize("operator", list(Operator))
+def test_the_bundled_pair_is_shown_within_a_percent(
+    module: Page, bundled: tuple[ImageInput, list[viewer.Side]], operator: Operator
+) -> None:
+    image, sides = bundled
+    payload = base64.b64encode(viewer.pack(image, sides)).decode()
+    for index, side in enumerate(sides):
+        for query in (0, 17, 64):
+            found = rows_of(module, payload, index, query, operator.value, "mean")
+            expected = attention.maps(side.trace, query, operator, Heads.MEAN)
+            row = expected if operator is Operator.ROLLOUT else side.trace.attention[:, :, query].mean(dim=1)
+            assert_within_a_percent(found, expected, of=row)
+
+
+@pytest.mark.parametrize("query", [0, 7])
+def test_rollout(module: Page, query: int) -> None:
+    trace = random_trace()
+    found = rows_of(module, packed(trace, trace), 0, query, "rollout", "mean")
+    assert_within_a_percent(found, attention.rollout(trace, query))
+    np.testing.assert_allclose(found.sum(axis=-1), 1.0, atol=0.02)
+
+
+@pytest.mark.parametrize("operator", ["A", "effective", "rollout"])
+def test_without_a_class_token_the_rest_is_the_mean_query(module: Page, operator: str) -> None:
+    trace = random_trace(prefix=0)
+    payload = packed(trace, trace)
+    assert module.evaluate("(text) => viewer.tokenAt(open64(text).models[0], null)", payload) == -1
+    found = rows_of(module, payload, 0, -1, operator, "mean")
+    every = [attention.maps(trace, q, Operator(operator), Heads.MEAN) for q in range(12)]
+    assert_within_a_percent(found, torch.stack(every).mean(dim=0))
+
+
+def test_means_over_heads_stand_in_for_large_models(module: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = random_trace()
+    monkeypatch.setattr(viewer, "MAX_BYTES", 100)
+    payload = packed(trace, trace)
+    assert module.evaluate("(text) => open64(text).models[0].heads", payload) == 1
+    for operator in Operator:
+        found = rows_of(module, payload, 0, 3, operator.value, "mean")
+        assert_within_a_percent(found, attention.maps(trace, 3, operator, Heads.MEAN))
+
+
+@pytest.mark.parametrize("choice", ["mean", 1])
+def test_entropy_and_distance_of_a_query(module: Page, choice: str | int) -> None:
+    trace = random_trace()
+    payload, heads = packed(trace, trace), slice(None) if choice == "mean" else slice(choice, choice + 1)
+    for query in (1, 6, 12):
+        found = module.evaluate(
+            """([text, query, choice]) => {
+                const model = open64(text).models[0];
+                const both = [viewer.entropy, viewer.distance];
+                return [0, 1, 2].map((l) => both.map((measure) => measure(model, l, query, choice)));
+            }""",
+            [payload, query, choice],
+        )
+        entropy = attention.entropy(trace.attention)[:, heads, query].mean(dim=1)
+        distance = attention.distance(trace, (8, 8))[:, heads, query - 1].mean(dim=1)
+        np.testing.assert_allclose(found, torch.stack([entropy, distance], dim=1), rtol=0.01, atol=0.02)
+    assert module.evaluate("(text) => Number.isNaN(viewer.distance(open64(text).models[0], 0, 0, 'mean'))", payload)
+
+
+def test_curves_and_predictions_are_python_s(module: Page) -> None:
+    trace = random_trace()
+    header = module.evaluate(
+        """(text) => {
+            const m = open64(text).models[0];
+            const each = [0, 1, 2, 3].map((state) => [0, 1, 8].map((q) => viewer.own(m, state, q)));
+            return [m.similarity, m.residual, m.top, each];
+        }""",
+        packed(trace, trace),
+    )
+    np.testing.assert_allclose(header[0], similarity.token_similarity(trace), rtol=1e-6)
+    np.testing.assert_allclose(header[1], residual.magnitudes(trace).ratio.mean(dim=1), rtol=1e-6)
+    best = torch.softmax(trace.logits, dim=0).topk(5)
+    assert [name for name, _ in header[2]] == [CLASSES[i] for i in best.indices]
+    np.testing.assert_allclose(header[3], similarity.of_each(trace)[:, [0, 1, 8]], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(14, 14), (3, 5), (1, 7)])
+def test_bilinear_refinement_is_torch_s(module: Page, rows: int, columns: int) -> None:
+    values = normal(rows, columns)
+    found = module.evaluate(
+        "([v, grid]) => [...viewer.refine(Float32Array.from(v), grid, [24, 36])]",
+        [values.flatten().tolist(), [rows, columns]],
+    )
+    expected = F.interpolate(values[None, None], size=(24, 36), mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(np.reshape(found, (24, 36)), expected[0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.5), (-0.5, 0.5)])
+def test_colours_are_those_of_the_table(module: Page, low: float, high: float) -> None:
+    table = lookup_table("diverging" if low < 0 else "cividis")
+    values = np.linspace(-0.7, 0.7, 41)
+    painted = module.evaluate(
+        "([v, low, high, table]) => [...viewer.paint(Float32Array.from(v), { low, high }, table, 0.5)]",
+        [values.tolist(), low, high, table.flatten().tolist()],
+    )
+    unit = np.clip((values - low) / (high - low), 0, 1)
+    rgba = np.reshape(painted, (-1, 4))
+    assert (np.abs(rgba[:, :3] - table[(unit * 255).round().astype(int)]).max(axis=1) <= 6).all()
+    strength = np.abs(2 * unit - 1) if low < 0 else unit
+    np.testing.assert_allclose(rgba[:, 3], 255 * 0.5 * strength**0.6, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "signs", "expected"),
+    [
+        ("map", [False, True], [(0, 0.3), (-0.8, 0.8)]),
+        ("shared", [False, True], [(-0.8, 0.8), (-0.8, 0.8)]),
+        ("shared", [False, False], [(0, 0.8), (0, 0.8)]),
+        ("absolute", [False, False], [(0, 1), (0, 1)]),
+        ("absolute", [True, False], [(-1, 1), (-1, 1)]),
+    ],
+)
+def test_scales(module: Page, scale: str, signs: list[bool], expected: list[tuple[float, float]]) -> None:
+    found = module.evaluate(
+        "([signs, scale]) => viewer.ranges([[0.1, 0.3], [-0.8, 0.2]], signs, scale)", [signs, scale]
+    )
+    assert [(r["low"], r["high"]) for r in found] == expected
+
+
+def test_places_fall_on_patches_behind_the_prefix(module: Page) -> None:
+    found = module.evaluate(
+        """() => [[0, 0], [0.99, 0.99], [0.5, 0.26], [1, -1]].map((p) => [viewer.patchAt([3, 4], p).index,
+            viewer.tokenAt({ grid: [3, 4], prefix: 2, rest: 0 }, p)])"""
+    )
+    assert found == [[0, 2], [11, 13], [5, 7], [8, 10]]
+
+
+def test_small_values_are_only_bounded(module: Page) -> None:
+    found = module.evaluate("() => [0.5, 0.004, -0.2].map((v) => viewer.reading(v, 0.005))")
+    assert found == ["0.500", "< 0.00500", "−0.200"]
+
+
+def test_the_state_survives_an_address(module: Page) -> None:
+    state = {"layer": 4, "head": 1, "place": [0.375, 0.125], "pinned": True, "operator": "rollout", "scale": "map"}
+    back = module.evaluate("(state) => viewer.fromParameters(new URLSearchParams(viewer.toParameters(state)))", state)
+    assert back == state
+
+
+@pytest.mark.parametrize(
+    "address", ["", "layer=0&head=x&operator=evil&scale=<b>&query=2,9", "layer=1e9&query=a", "head=-1"]
+)
+def test_a_foreign_address_is_no_state(module: Page, address: str) -> None:
+    state = module.evaluate("(text) => viewer.fromParameters(new URLSearchParams(text))", address)
+    assert set(state) <= {"layer"}
+
+
+def test_foreign_bytes_are_refused(module: Page) -> None:
+    with pytest.raises(Exception, match="payload of the viewer was expected"):
+        module.evaluate("() => viewer.unpack(new Uint8Array(64))")
+
+
+# --- opened from disk ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(browser: Browser, bundled: tuple[ImageInput, list[viewer.Side]], tmp_path: Path) -> Iterator[Page]:
+    """The viewer as a file; at the end no error, no console message and no request but the file's own may be seen."""
+    image, sides = bundled
+    path = tmp_path / "view.html"
+    path.write_text(viewer.page(viewer.pack(image, sides), "A <cat> & </script> a dog"), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1100, "height": 1400})
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text))
+    page.on(
+        "request", lambda one: None if one.url.startswith(("file:", "blob:", "data:")) else problems.append(one.url)
+    )
+    page.goto(path.as_uri())
+    page.wait_for_selector(".stack canvas")
+    settle(page)
+    yield page
+    page.close()
+    assert not problems
+
+
+def settle(page: Page) -> None:
+    """Waits for the next frames."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def point(page: Page, row: float, column: float, model: int = 0) -> None:
+    box = page.locator(".stack").nth(model).bounding_box()
+    page.mouse.move(box["x"] + column * box["width"], box["y"] + row * box["height"])
+    settle(page)
+
+
+def live(page: Page) -> str:
+    return page.locator(".live").inner_text()
+
+
+def pixels(page: Page, model: int = 0) -> str:
+    return page.locator(".stack canvas").nth(model).evaluate("(canvas) => canvas.toDataURL()")
+
+
+def readings(page: Page) -> list[tuple[bool, float]]:
+    """Numbers of both models under the cursor, and whether each is only a bound."""
+    told = live(page).split(" — ")[0].split(": ", 1)[1].split(" · ")
+    return [("<" in one, float(one.rsplit(" ", 1)[1].replace("−", "-"))) for one in told]
+
+
+def assert_readings(page: Page, sides: list[viewer.Side], query: int, patch: int) -> None:
+    """What is read in the last layer is what Python computes, within 1% of the row's largest entry and rounding."""
+    for side, (is_bound, found) in zip(sides, readings(page), strict=True):
+        value = float(attention.maps(side.trace, query, Operator.EFFECTIVE, Heads.MEAN)[-1, 1 + patch])
+        accuracy = 0.0105 * float(side.trace.attention[-1, :, query].amax(dim=-1).mean())
+        assert abs(value) <= found + accuracy if is_bound else abs(found - value) <= accuracy
+
+
+def test_pointing_asks_both_models_in_all_layers(disk: Page, bundled: tuple[ImageInput, list[viewer.Side]]) -> None:
+    before = [pixels(disk, i) for i in (0, 1)]
+    point(disk, 0.45, 0.3)  # of a grid of 8 x 8: row 4, column 3
+    assert live(disk).startswith("row 4, column 3: ")
+    assert all(pixels(disk, i) != before[i] for i in (0, 1))
+    assert_readings(disk, bundled[1], 1 + 3 * 8 + 2, 3 * 8 + 2)
+    disk.mouse.move(5, 5)
+    settle(disk)
+    assert [pixels(disk, i) for i in (0, 1)] == before
+
+
+def test_a_click_pins_and_escape_lets_go(disk: Page, bundled: tuple[ImageInput, list[viewer.Side]]) -> None:
+    start = pixels(disk)
+    point(disk, 0.45, 0.3)
+    disk.mouse.down()
+    disk.mouse.up()
+    settle(disk)
+    pinned = pixels(disk)
+    point(disk, 0.8, 0.8, model=1)
+    assert pixels(disk) == pinned
+    assert live(disk).startswith("row 7, column 7: ")
+    assert "query row 4, column 3" in live(disk)
+    assert "query=0.4375%2C0.3125" in disk.url
+    assert_readings(disk, bundled[1], 1 + 3 * 8 + 2, 6 * 8 + 6)
+    disk.keyboard.press("Escape")
+    disk.mouse.move(5, 5)
+    settle(disk)
+    assert pixels(disk) == start
+    assert "query=rest" in disk.url
+
+
+def test_keys_step_through_layers_heads_and_operators(disk: Page) -> None:
+    disk.locator(".viewer").focus()
+    for key, told in (
+        ("ArrowLeft", "layer 11, head mean, effective"),
+        ("ArrowDown", "layer 11, head max, effective"),
+        ("ArrowDown", "layer 11, head 1, effective"),
+        ("]", "layer 11, head 1, a,"),
+        ("]", "layer 11, head 1, a − a²"),
+        ("ArrowUp", "layer 11, head max"),
+    ):
+        before = pixels(disk)
+        disk.keyboard.press(key)
+        settle(disk)
+        assert told in live(disk).lower()
+        assert pixels(disk) != before
+    assert "layer=11" in disk.url
+
+
+def test_space_plays_and_stops(disk: Page) -> None:
+    disk.locator(".viewer").focus()
+    disk.keyboard.press(" ")
+    disk.wait_for_function("() => !document.querySelector('.live').textContent.startsWith('Layer 12')")
+    disk.keyboard.press(" ")
+    settle(disk)
+    told = live(disk)
+    disk.wait_for_timeout(700)
+    assert live(disk) == told
+
+
+def test_the_patch_moves_by_keys_alone(disk: Page) -> None:
+    disk.locator(".viewer").focus()
+    disk.keyboard.press("Shift+ArrowRight")
+    settle(disk)
+    assert "query row 5, column 6" in live(disk)
+    assert disk.locator(".outline").first.is_visible()
+    disk.keyboard.press("Escape")
+    settle(disk)
+    assert "query CLS" in live(disk)
+
+
+def test_difference_and_blink(disk: Page, bundled: tuple[ImageInput, list[viewer.Side]]) -> None:
+    disk.locator(".viewer").focus()
+    left, right = pixels(disk, 0), pixels(disk, 1)
+    disk.keyboard.press("2")
+    settle(disk)
+    assert pixels(disk, 0) == pixels(disk, 1) == right
+    disk.keyboard.press("1")
+    settle(disk)
+    assert pixels(disk, 0) == pixels(disk, 1) == left
+    disk.keyboard.press("0")
+    disk.keyboard.press("d")
+    point(disk, 0.45, 0.3, model=1)
+    assert "Difference" in live(disk)
+    token = 1 + 3 * 8 + 2
+    maps = [attention.maps(s.trace, token, Operator.EFFECTIVE, Heads.MEAN)[-1, 1:] for s in bundled[1]]
+    is_bound, value = readings(disk)[1]
+    assert not is_bound
+    assert abs(value - float((maps[1] - maps[0])[token - 1])) < 0.011 * float(sum(m.abs().max() for m in maps))
+
+
+def test_a_curve_chooses_the_layer(disk: Page) -> None:
+    box = disk.locator(".chart svg").first.bounding_box()
+    disk.mouse.move(box["x"] + 0.17 * box["width"], box["y"] + 30)
+    settle(disk)
+    assert "Layer 1," in live(disk)
+
+
+def test_every_layer_and_every_head_has_a_small_map(disk: Page) -> None:
+    assert disk.locator(".cell").count() == 24
+    disk.locator(".viewer").focus()
+    disk.keyboard.press("g")
+    settle(disk)
+    assert disk.locator(".cell").count() == 72
+    disk.locator(".cell").nth(3).click()
+    settle(disk)
+    assert "Layer 4, head 1" in live(disk)
+
+
+def test_strange_titles_stay_text(disk: Page) -> None:
+    assert disk.title() == disk.locator("h1").inner_text() == "A <cat> & </script> a dog"
+
+
+def test_the_page_is_usable_on_a_phone(disk: Page) -> None:
+    disk.set_viewport_size({"width": 390, "height": 800})
+    settle(disk)
+    boxes = [disk.locator(".stack").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[1]["y"] > boxes[0]["y"] + boxes[0]["height"]  # one under the other
+    assert disk.evaluate("() => document.documentElement.scrollWidth") <= 390
+    point(disk, 0.2, 0.2)
+    assert live(disk).startswith("row 2, column 2: ")
