@@ -31,6 +31,9 @@ IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 """A page whose script has ended."""
 MAP = ".js-plotly-plot:has(.scatterlayer .point)"
 """A map of attention: plotly has drawn its markers."""
+FIRST_PICTURE = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(
+    plot => plot.querySelector('.scatterlayer .point') && plot.querySelector('image')).length >= 2"""
+"""True in the browser once both maps are drawn, photograph and markers."""
 PATIENCE = 90_000
 _TAIL = 3000
 

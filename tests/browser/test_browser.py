@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page
+
+from tests.running_app import CHROMIUM, MAP, PATIENCE, running_app, running_browser, settle
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
-MAP = ".js-plotly-plot:has(.scatterlayer .point)"
-PATIENCE = 90_000
+PAGES = {
+    "": "Attention",
+    "similarity": "Token similarity",
+    "residual": "Smoothed residual",
+    "spectrum": "Spectrum",
+    "models": "Models",
+}
+PROBES = ("_stcore/health", "_stcore/host-config")
+"""What Streamlit's frontend asks for beneath a page's own address before it finds where the server's root is."""
 
 if CHROMIUM is None or os.environ.get("EXPLORER_BROWSER") == "skip":
     pytest.skip(
@@ -40,62 +31,58 @@ if CHROMIUM is None or os.environ.get("EXPLORER_BROWSER") == "skip":
         allow_module_level=True,
     )
 
+Visit = Callable[..., Page]
+
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A running server of the app."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        base = f"http://127.0.0.1:{port}"
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{base}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield base
-    finally:
-        server.terminate()
-        server.wait(10)
+    with running_app() as app:
+        yield app.address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The attention page; at the end, no error and no request to another host may have been seen."""
-    page = browser.new_page(viewport={"width": 1440, "height": 1400})
+def visit(browser: Browser, address: str) -> Iterator[Visit]:
+    """Opens a page by its address; at the end, no error and no request to another host may have been seen."""
     problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
-    page.on("request", lambda request: problems.append(request.url) if _leaves(request.url, address) else None)
-    page.goto(address)
-    settle(page)
-    yield page
-    page.close()
+    opened: list[Page] = []
+
+    def open(path: str = "", width: int = 1440, height: int = 1400) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        opened.append(page)
+        page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
+        page.on("console", lambda message: problems.append(message.text) if _is_error(message, address) else None)
+        page.on("request", lambda request: problems.append(request.url) if _leaves(request.url, address) else None)
+        page.goto(f"{address}/{path}")
+        settle(page)
+        return page
+
+    yield open
+    for page in opened:
+        page.close()
     assert not problems
+
+
+@pytest.fixture
+def page(visit: Visit) -> Page:
+    """The attention page."""
+    return visit()
 
 
 def _leaves(url: str, address: str) -> bool:
     return not url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
 
 
-def settle(page: Page) -> None:
-    page.wait_for_selector("h1", timeout=PATIENCE)
-    page.wait_for_timeout(300)
-    page.wait_for_selector(IDLE, timeout=PATIENCE)
+def _is_error(message: ConsoleMessage, address: str) -> bool:
+    asked = message.location.get("url", "")
+    probe = any(asked == f"{address}/{path}/{probe}" for path in PAGES if path for probe in PROBES)
+    return message.type == "error" and not (probe and "404" in message.text)
 
 
 def pictures(page: Page) -> list[str]:
@@ -160,7 +147,28 @@ def test_every_page_opens_from_the_menu_and_keeps_the_layer(page: Page) -> None:
     page.wait_for_selector("svg text:has-text('layer 11')", timeout=PATIENCE)
 
 
-def test_a_phone_needs_no_sideways_scrolling(page: Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(800)
+def test_a_click_and_the_arrow_keys_choose_an_image(page: Page) -> None:
+    images = page.locator(".gallery [role=radio]")
+    before = pictures(page)
+    images.nth(2).click()
+    page.wait_for_selector(".gallery [role=radio]:nth-child(3)[aria-checked=true]", timeout=PATIENCE)
+    settle(page)
+    clicked = pictures(page)
+    images.nth(2).press("ArrowRight")
+    page.wait_for_selector(".gallery [role=radio]:nth-child(4)[aria-checked=true]:focus", timeout=PATIENCE)
+    settle(page)
+    assert len({*before, *clicked, *pictures(page)}) == 6
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_opens_by_its_address_also_on_a_phone(visit: Visit, path: str) -> None:
+    page = visit(path, width=390, height=844)
+    assert page.locator("h1").text_content() == PAGES[path]
+    assert page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0
+    page.wait_for_timeout(500)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+
+
+def test_a_link_carries_the_layer(visit: Visit) -> None:
+    page = visit("?layer=3")
+    page.wait_for_selector("svg text:has-text('layer 3')", timeout=PATIENCE)

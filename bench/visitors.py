@@ -1,0 +1,128 @@
+"""Many visitors and many uploads: nobody sees an error, everybody is answered in time, memory does not grow.
+
+Visitors speak Streamlit's protocol without a browser (`tests.visitor`), from threads of this process on the same
+machine. Memory is the server's resident set, which Linux tells; elsewhere these rows are left out.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.browser import variant
+from bench.common import Row
+from explorer.types import ImageInput
+from tests.running_app import Running, running_app
+from tests.visitor import Answer, VisitError, Visitor
+
+VISITORS = 50
+UPLOADS = 500
+FILL = 100
+"""Uploads after which the caches, which are bounded in bytes, are full: growth is counted from there."""
+
+
+def rows(images: Sequence[ImageInput]) -> list[Row]:
+    """50 visitors at once, each with an image of their own, then 500 uploads one after the other."""
+    with running_app() as app:
+        at_once = _at_once(app, images)
+    with running_app() as app:
+        in_a_row = _in_a_row(app, images)
+    return [*at_once, *in_a_row]
+
+
+def _at_once(app: Running, images: Sequence[ImageInput]) -> list[Row]:
+    with Visitor(app.address) as visitor:
+        visitor.run()
+        visitor.upload(("warm.jpg", variant(images[0], 10_000)))
+    before = resident(app)
+    files = [variant(images[number % len(images)], number) for number in range(VISITORS)]
+    together = threading.Barrier(VISITORS + 1)
+    opened: list[float] = []
+    answered: list[float] = []
+    errors: list[str] = []
+
+    def visit(number: int) -> None:
+        try:
+            started = time.perf_counter()
+            with Visitor(app.address) as visitor:
+                visitor.run()
+                opened.append(time.perf_counter() - started)
+                together.wait(120)
+                started = time.perf_counter()
+                check(visitor.upload((f"{number}.jpg", files[number])))
+                answered.append(time.perf_counter() - started)
+                together.wait(120)  # all stay until the memory has been read
+                together.wait(120)
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}")
+            together.abort()
+
+    with ThreadPoolExecutor(VISITORS) as pool:
+        visits = [pool.submit(visit, number) for number in range(VISITORS)]
+        growth = math.nan
+        try:
+            together.wait(120)
+            together.wait(120)
+            growth = resident(app) - before
+            together.wait(120)
+        except threading.BrokenBarrierError:
+            pass
+        for one in visits:
+            one.result()
+    said = f"; first error: {errors[0][:300]}" if errors else ""
+    note = f"{VISITORS} sessions without a browser, all uploading a JPEG of their own in the same moment{said}"
+    return [
+        Row(f"{VISITORS} visitors at once: errors", len(errors), "", 0, note=note),
+        Row(f"{VISITORS} visitors at once: upload to maps, p99", percentile(answered, 99), "s", 15.0, note=note),
+        Row(f"{VISITORS} visitors at once: first page, p99", percentile(opened, 99), "s", None, note=note),
+        Row(
+            f"{VISITORS} visitors at once: growth of the server",
+            round(growth, 1),
+            "MiB",
+            250,
+            note=f"resident set, all still connected, against one visitor before ({before:.0f} MiB)",
+        ),
+    ]
+
+
+def _in_a_row(app: Running, images: Sequence[ImageInput]) -> list[Row]:
+    with Visitor(app.address) as visitor:
+        visitor.run()
+        start = full = resident(app)
+        for number in range(UPLOADS + FILL):
+            if number == FILL:
+                full = resident(app)
+            check(visitor.upload((f"{number}.jpg", variant(images[number % len(images)], number))))
+        growth = resident(app) - full
+    return [
+        Row(
+            f"{UPLOADS} uploads in a row: growth of the server",
+            round(growth, 1),
+            "MiB",
+            50,
+            note=f"one session that replaces its image each time; counted after {FILL} uploads have filled the caches "
+            f"(which took {full - start:.0f} MiB)",
+        )
+    ]
+
+
+def check(answer: Answer) -> None:
+    """Both models' maps are there."""
+    if len(answer.maps) != 2:
+        raise VisitError(f"Two maps were expected; {len(answer.maps)} came.")
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that `share` percent of the values do not exceed."""
+    return round(sorted(values)[math.ceil(len(values) * share / 100) - 1], 2) if values else math.nan
+
+
+def resident(app: Running) -> float:
+    """MiB of memory the server holds."""
+    status = Path(f"/proc/{app.process.pid}/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    return int(line.split()[1]) / 1024
