@@ -112,6 +112,24 @@ class ModelCard:
         return all(a == STANDARD for a in self.filter)
 
     @property
+    def operator(self) -> str:
+        """The effective operator in symbols."""
+        distinct = set(self.filter)
+        if distinct == {STANDARD}:
+            return "A"
+        if distinct == {TWICING}:
+            return "2A − A²"
+        if distinct == {STANDARD, TWICING}:
+            twiced = [str(block) for block, a in enumerate(self.filter, start=1) if a == TWICING]
+            return f"2A − A² in blocks {', '.join(twiced)}"
+        return "aA + (1 − a)A²"
+
+    @property
+    def title(self) -> str:
+        """The model's name, with a swapped operator said aloud."""
+        return f"{self.name}, operator swapped to {self.operator}" if self.is_counterfactual else self.name
+
+    @property
     def key(self) -> str:
         """Identity of what is computed and of what is said about it: the weights, and everything declared."""
         return f"{self.digest[:16]}:{hashlib.sha256(repr(self).encode()).hexdigest()[:16]}"

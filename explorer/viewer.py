@@ -3,9 +3,10 @@
 The viewer (`assets/viewer.js`) gets `A` once and computes every other operator's rows by itself. An entry of `A` is
 sent as one byte `c` with `a = s (c / 255)^2`, `s` the largest entry of its row: the error is at most `s / 255`, and
 small entries, of which products with `A` have many, are finer. Rows of all operators come out within 1% of the largest
-entry of the row of `A` (0.9% at worst over the bundled pair and four photographs; linear codes reach 3%). Above `MAX_BYTES` (DeiT-Base at 384 px would need 96 MB)
-heads are not sent one by one but as their means of `A` and of `A^2`, from which the effective operator and rollout of
-the mean head follow exactly.
+entry of the row of `A` (0.9% at worst over the bundled pair and four photographs; linear codes reach 3%).
+
+Above `MAX_BYTES` (DeiT-Base at 384 px would need 96 MB) heads are not sent one by one but as their means of `A` and of
+`A^2`, from which the effective operator and rollout of the mean head follow exactly.
 """
 
 from __future__ import annotations
@@ -43,9 +44,6 @@ class Side:
 
     trace: Trace
     card: ModelCard
-    name: str
-    operator: str
-    """How its effective operator is written."""
 
 
 def pack(image: ImageInput, sides: Sequence[Side], link: Mapping[str, str] | None = None, title: str = "") -> bytes:
@@ -124,8 +122,8 @@ def _model(side: Side, image: ImageInput, store: _Sections, means: bool) -> dict
     height, width = card.preprocessing.input_size
     ratio = residual.magnitudes(trace).ratio.mean(dim=1)
     described: dict[str, Any] = {
-        "name": side.name,
-        "label": side.operator,
+        "name": card.title,
+        "label": card.operator,
         "counterfactual": card.is_counterfactual,
         "filter": list(trace.filter),
         "layers": trace.depth,

@@ -17,7 +17,7 @@ from explorer.figures.style import Range
 from explorer.measures import attention
 from explorer.measures.attention import HeadChoice, Operator
 from explorer.types import Comparison, ExplorerError, ModelCard, Size, Trace
-from explorer.ui.session import View, array, filter_label
+from explorer.ui.session import View, array
 
 QUERY = "query"
 """Session key of the query."""
@@ -92,7 +92,7 @@ class ModelMaps:
 def model_maps(trace: Trace, card: ModelCard, query: Query, operator: Operator, heads: HeadChoice) -> ModelMaps:
     """Row of the query over the patches, for every layer."""
     per_token = attention.maps(trace, query.token(trace), operator, heads)
-    label = filter_label(card) if operator is Operator.EFFECTIVE else str(operator.value)
+    label = card.operator if operator is Operator.EFFECTIVE else str(operator.value)
     signed = tuple(attention.is_signed(operator, trace, layer) for layer in range(trace.depth))
     return ModelMaps(array(attention.patch_maps(per_token, trace)), signed, label)
 

@@ -11,7 +11,6 @@ import streamlit as st
 from explorer.models import checkpoints, registry
 from explorer.trace import ModelSize
 from explorer.types import ExplorerError, ModelCard
-from explorer.ui.session import filter_label
 
 LOCKED_VARIABLE = "EXPLORER_MODELS_LOCKED"
 STANDARD, EVERYWHERE, SOME = "standard: A", "twicing: 2A − A² in every block", "twicing in some blocks"
@@ -31,7 +30,7 @@ def facts(card: ModelCard, size: ModelSize) -> dict[str, str]:
     return {
         "Weights": f"{card.source}, SHA-256 {card.digest[:12]}",
         "Architecture": card.architecture,
-        "Filter": f"{filter_label(card)} ({_coefficients(card)}), as declared by {card.declared_by}",
+        "Filter": f"{card.operator} ({_coefficients(card)}), as declared by {card.declared_by}",
         "Parameters": f"{size.parameters / 1e6:.2f} M",
         "Cost": f"{size.multiply_adds / 1e9:.3g} GFLOPs per image (multiply-adds, as papers count)",
         "Input": f"{height} x {width} px{shrunk}, {pre.crop_mode} crop of {pre.crop_pct:g}, {pre.interpolation}; "

@@ -9,7 +9,7 @@ import streamlit as st
 
 from explorer.types import STANDARD, TWICING, ModelCard
 from explorer.ui import resources
-from explorer.ui.session import Pair, display_name
+from explorer.ui.session import Pair
 
 _BASELINE, _TWICING, _WANTED = "model-baseline", "model-twicing", "model-wanted"
 
@@ -75,6 +75,6 @@ def _follow() -> None:
 
 def _names(by_key: dict[str, ModelCard]) -> dict[str, str]:
     """A name for each model; where two are called the same, their weights tell them apart."""
-    shown = {key: display_name(card) for key, card in by_key.items()}
+    shown = {key: card.title for key, card in by_key.items()}
     often = Counter(shown.values())
     return {key: f"{name} ({by_key[key].digest[:6]})" if often[name] > 1 else name for key, name in shown.items()}

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from explorer.figures.maps import Picture, data_uri
 from explorer.types import Comparison
-from explorer.ui.session import View, display_name, escaped, filter_label, palette, plain
+from explorer.ui.session import View, escaped, palette, plain
 
 
 def opening(title: str, sentence: str) -> None:
@@ -26,7 +26,7 @@ def warn_swapped(view: View) -> None:
         if card.is_counterfactual:
             st.warning(
                 f"**Operator swapped, not trained.** {plain(card.name)} was trained with another filter; with "
-                f"{plain(filter_label(card))} it is a counterfactual, not a trained model."
+                f"{plain(card.operator)} it is a counterfactual, not a trained model."
             )
     if view.pair.baseline.key == view.pair.twicing.key:
         st.info("Both panels show the same model.")
@@ -34,7 +34,7 @@ def warn_swapped(view: View) -> None:
 
 def model_heading(view: View, index: int, right: str = "") -> None:
     """The model's name in its colour, with a note at the right edge."""
-    name = escaped(display_name(view.pair.cards[index]), 90)
+    name = escaped(view.pair.cards[index].title, 90)
     colour = palette().models[index]
     st.html(
         '<div style="display:flex;justify-content:space-between;align-items:baseline;gap:1rem">'
@@ -49,9 +49,7 @@ def predictions(view: View, comparison: Comparison) -> None:
     for index, (trace, card) in enumerate(zip(comparison, view.pair.cards, strict=True)):
         colour = palette().models[index]
         if len(card.classes) != len(trace.logits):
-            columns[index].html(
-                f'<strong style="color:{colour}">{escaped(display_name(card), 90)}</strong> names no classes.'
-            )
+            columns[index].html(f'<strong style="color:{colour}">{escaped(card.title, 90)}</strong> names no classes.')
             continue
         best = torch.softmax(trace.logits.float(), dim=0).topk(min(5, len(card.classes)))
         rows = "".join(
@@ -61,7 +59,7 @@ def predictions(view: View, comparison: Comparison) -> None:
             f'<span style="text-align:right">{100 * share:.1f}%</span></div>'
             for share, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         )
-        heading = f'<strong style="color:{colour}">{escaped(display_name(card), 90)} predicts</strong>'
+        heading = f'<strong style="color:{colour}">{escaped(card.title, 90)} predicts</strong>'
         columns[index].html(f"{heading}{rows}")
     _class_note(view)
 
@@ -94,7 +92,7 @@ def layer_strip(view: View, rows: Sequence[Sequence[Picture]], layer: int) -> No
         )
         parts.append(
             f'<div style="color:{colour};font-weight:600;margin:.4rem 0 .3rem">'
-            f"{escaped(display_name(view.pair.cards[index]), 90)}, all layers</div>"
+            f"{escaped(view.pair.cards[index].title, 90)}, all layers</div>"
             f'<div style="display:grid;grid-template-columns:repeat(auto-fit,minmax(52px,1fr));gap:6px;padding:3px">'
             f"{cells}</div>"
         )

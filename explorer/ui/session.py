@@ -63,7 +63,7 @@ class View:
 
     @property
     def names(self) -> tuple[str, str]:
-        return display_name(self.pair.baseline), display_name(self.pair.twicing)
+        return self.pair.baseline.title, self.pair.twicing.title
 
     def comparison(self) -> Comparison:
         """Traces of the chosen image under both models."""
@@ -104,26 +104,6 @@ def palette() -> Palette:
     """The colours of the visitor's theme."""
     theme: Theme = "dark" if st.context.theme.type == "dark" else "light"
     return PALETTES[theme]
-
-
-def filter_label(card: ModelCard) -> str:
-    """The effective operator of a model in symbols."""
-    distinct = set(card.filter)
-    if distinct == {1.0}:
-        return "A"
-    if distinct == {2.0}:
-        return "2A − A²"
-    if distinct == {1.0, 2.0}:
-        twiced = [str(block) for block, a in enumerate(card.filter, start=1) if a == 2.0]
-        return f"2A − A² in blocks {', '.join(twiced)}"
-    return "aA + (1 − a)A²"
-
-
-def display_name(card: ModelCard) -> str:
-    """The model's name, with the swap said aloud."""
-    if card.is_counterfactual:
-        return f"{card.name}, operator swapped to {filter_label(card)}"
-    return card.name
 
 
 def plain(text: str, length: int = 60) -> str:

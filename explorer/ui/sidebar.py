@@ -14,7 +14,7 @@ from explorer.figures.style import COLOUR_MAPS
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
 from explorer.ui import gallery, pair, resources
-from explorer.ui.session import Pair, Photo, View, display_name, plain
+from explorer.ui.session import Pair, Photo, View, plain
 
 SCALES = ("map", "shared", "absolute")
 MAX_UPLOADS = 500
@@ -144,5 +144,5 @@ def _footer(models: Pair) -> None:
         known = (
             f"{len(card.classes)} classes (chance {100 / len(card.classes):.1f}%)" if card.classes else "no classifier"
         )
-        st.caption(f"{plain(display_name(card), 90)}: {known}, {top1}")
+        st.caption(f"{plain(card.title, 90)}: {known}, {top1}")
     st.caption(f"Runs on {devices.describe(resources.engine().device)}")

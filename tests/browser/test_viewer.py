@@ -96,7 +96,7 @@ def random_trace(prefix: int = 1, grid: tuple[int, int] = (3, 4), sharpness: flo
 
 
 def packed(*traces: Trace, **options: Any) -> str:
-    sides = [viewer.Side(trace, card(trace), f"Model {i}", "p(A)") for i, trace in enumerate(traces)]
+    sides = [viewer.Side(trace, card(trace)) for trace in traces]
     return base64.b64encode(viewer.pack(photo(), sides, **options)).decode()
 
 
@@ -106,10 +106,7 @@ def bundled() -> tuple[ImageInput, list[viewer.Side]]:
     models = [load(path) for path in sorted(BUNDLED.glob("*.safetensors"))]
     engine = LocalEngine(models, torch.device("cpu"))
     image = examples.load(examples.EXAMPLES[0])
-    sides = [
-        viewer.Side(engine.trace([image], one.key)[0], one, one.name, "A" if one.is_standard else "2A − A²")
-        for one in engine.cards
-    ]
+    sides = [viewer.Side(engine.trace([image], one.key)[0], one) for one in engine.cards]
     engine.close()
     return image, sides
 

@@ -121,13 +121,13 @@ def test_html_is_cut_before_it_is_escaped() -> None:
     ],
 )
 def test_a_filter_in_symbols(filter: Filter, label: str) -> None:
-    assert session.filter_label(card(filter)) == label
+    assert card(filter).operator == label
 
 
 def test_a_trained_model_has_its_own_name() -> None:
-    assert session.display_name(card((2.0, 2.0))) == "Tiny"
+    assert card((2.0, 2.0)).title == "Tiny"
 
 
 def test_a_swap_is_part_of_the_name() -> None:
-    swapped = session.display_name(card((2.0, 2.0), trained=(1.0, 1.0)))
+    swapped = card((2.0, 2.0), trained=(1.0, 1.0)).title
     assert swapped == "Tiny, operator swapped to 2A − A²"

@@ -1,0 +1,59 @@
+"""`explorer.view`: the viewer in a notebook and as a file."""
+
+import html
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import explorer
+from explorer import examples
+from explorer.types import ExplorerError
+from tests.helpers import assert_one_sentence
+
+
+@pytest.fixture(scope="module")
+def shown() -> explorer.Viewing:
+    return explorer.view(examples.EXAMPLES[0])
+
+
+def test_the_bundled_pair_is_shown_by_default(shown: explorer.Viewing) -> None:
+    assert shown.title == "Tabby cat, face close up: DeiT-Tiny/8 64px and DeiT-Tiny/8 64px-Twicing"
+    assert shown.html.startswith("<!doctype html>")
+
+
+def test_a_notebook_gets_a_frame_of_its_own(shown: explorer.Viewing) -> None:
+    cell = shown._repr_html_()
+    assert cell.startswith("<iframe ")
+    assert 'sandbox="allow-scripts"' in cell
+    assert html.unescape(cell.split('srcdoc="', 1)[1].removesuffix('"></iframe>')) == shown.html
+
+
+def test_a_file_is_written_whole(shown: explorer.Viewing, tmp_path: Path) -> None:
+    assert shown.save(tmp_path / "view.html").read_text(encoding="utf-8") == shown.html
+    assert [path.name for path in tmp_path.iterdir()] == ["view.html"]
+
+
+def test_an_image_may_be_a_file_or_its_bytes(shown: explorer.Viewing, tmp_path: Path) -> None:
+    data = examples.read(examples.EXAMPLES[0])
+    (tmp_path / "cat.png").write_bytes(data)
+    assert explorer.view(tmp_path / "cat.png").title.startswith("cat.png: ")
+    assert len(explorer.view(data).payload) == pytest.approx(len(shown.payload), abs=100)
+
+
+def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    for image in (tmp_path / "absent.png", b"no image"):
+        with pytest.raises(ExplorerError) as caught:
+            explorer.view(image)
+        assert_one_sentence(str(caught.value))
+
+
+def test_importing_the_package_is_cheap() -> None:
+    code = "import explorer, sys; print(any(name in sys.modules for name in ('torch', 'timm', 'numpy')))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_other_names_are_no_attributes() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = explorer.nothing
