@@ -55,11 +55,12 @@ def _open_browser() -> None:
 
 
 def _load() -> None:
-    from explorer import lean_imports
+    from explorer import lean
 
     try:
-        with lean_imports.no_collecting():
-            lean_imports.import_timm()
+        lean.few_arenas()
+        with lean.no_collecting():
+            lean.import_timm()
             from explorer.types import ExplorerError
             from explorer.ui import attention_view, pair, panels, resources, sidebar  # noqa: F401
 

@@ -16,9 +16,9 @@ def run(code: str) -> str:
 def test_the_compiler_is_not_imported() -> None:
     code = """
 import gc, sys
-from explorer import lean_imports
-with lean_imports.no_collecting():
-    lean_imports.import_timm()
+from explorer import lean
+with lean.no_collecting():
+    lean.import_timm()
     assert not gc.isenabled()
 import torch
 assert gc.isenabled() and "partial" not in repr(torch.compiler.disable)
@@ -29,8 +29,8 @@ print([name for name in sys.modules if name.startswith("torch._dynamo")])
 
 def test_what_asked_for_the_compiler_gets_it_when_called() -> None:
     code = """
-from explorer import lean_imports
-lean_imports.import_timm()
+from explorer import lean
+lean.import_timm()
 from timm.layers import disable_compiler
 from torchvision.ops.roi_align import is_compile_supported
 import sys
