@@ -323,6 +323,7 @@ export function mount(root, { address = null } = {}) {
   let frame = 0;
   let pending = null;
   let playing = 0;
+  let writing = 0;
 
   const models = () => header.models;
   const depth = () => Math.min(...models().map((model) => model.layers));
@@ -510,7 +511,7 @@ export function mount(root, { address = null } = {}) {
       const at = x(state.layer + chart.states, depth() + chart.states);
       chart.cursor.setAttribute("x1", at);
       chart.cursor.setAttribute("x2", at);
-      chart.high.textContent = number(Number(high.toPrecision(2)));
+      chart.high.textContent = finite.length ? number(Number(high.toPrecision(2))) : "";
       chart.low.textContent = low < 0 ? number(Number(low.toPrecision(2))) : "0";
       const here = values.map((line) => line[state.layer + chart.states]);
       chart.reading.textContent = finite.length ? `${here.map(number).join(" · ")} ${chart.unit}` : "a patch has one, CLS has none";
@@ -566,7 +567,14 @@ export function mount(root, { address = null } = {}) {
     drawCharts(models().map((model) => tokenAt(model, state.place)));
     cancelStrips();
     drawStrips();
-    if (address) address.write({ ...toParameters(state), ...(header.link ?? {}) });
+    clearTimeout(writing);
+    writing = setTimeout(write, 200);
+    root.dataset.painted = header.id;
+  }
+
+  /** Not at every frame: browsers look at the page anew when its address changes. */
+  function write() {
+    address?.write({ image: null, baseline: null, twicing: null, ...toParameters(state), ...header.link });
   }
 
   function outline(box, grid, place) {
@@ -746,6 +754,7 @@ export function mount(root, { address = null } = {}) {
 
   async function copyLink(event) {
     const button = event.target;
+    write();
     try {
       await navigator.clipboard.writeText(address.link());
       button.textContent = "Copied";
@@ -759,6 +768,7 @@ export function mount(root, { address = null } = {}) {
     stop();
     cancelStrips();
     cancelAnimationFrame(frame);
+    clearTimeout(writing);
     parts?.maps.forEach((map) => URL.revokeObjectURL(map.photo.src));
     header = parts = null;
   }
@@ -771,7 +781,10 @@ export const pageAddress = {
   read: () => new URLSearchParams(location.search),
   write(parameters) {
     const url = new URL(location.href);
-    for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
+    for (const [name, value] of Object.entries(parameters)) {
+      if (value === null) url.searchParams.delete(name);
+      else url.searchParams.set(name, value);
+    }
     if (url.href !== location.href) history.replaceState(history.state, "", url);
   },
   link: () => location.href,

@@ -182,3 +182,13 @@ class Comparison:
 
     def __iter__(self) -> Iterator[Trace]:
         return iter((self.baseline, self.twicing))
+
+    @property
+    def depth(self) -> int:
+        """Layers that both models have."""
+        return min(trace.depth for trace in self)
+
+    @property
+    def heads(self) -> int:
+        """Heads that both models have."""
+        return min(trace.heads for trace in self)

@@ -29,11 +29,12 @@ FLAGS = [
 ]
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 """A page whose script has ended."""
-MAP = ".js-plotly-plot:has(.scatterlayer .point)"
-"""A map of attention: plotly has drawn its markers."""
-FIRST_PICTURE = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(
-    plot => plot.querySelector('.scatterlayer .point') && plot.querySelector('image')).length >= 2"""
-"""True in the browser once both maps are drawn, photograph and markers."""
+PAINTED = ".viewer[data-painted]"
+"""The attention viewer, once it has drawn; its `data-painted` is the identity of what it was sent."""
+FIRST_PICTURE = (
+    "() => [...document.querySelectorAll('*')].some((e) => e.shadowRoot?.querySelector('.viewer[data-painted]'))"
+)
+"""True in the browser once both models' maps are drawn."""
 PATIENCE = 90_000
 _TAIL = 3000
 

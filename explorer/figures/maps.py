@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,11 +29,10 @@ class Look:
 
     colour_map: ColourMap = "cividis"
     opacity: float = 0.8
-    bare: bool = False
     smooth: bool = True
 
 
-def overlay(photograph: Picture, values: Map, range: Range, look: Look) -> Picture:
+def draw(photograph: Picture, values: Map, range: Range, look: Look) -> Picture:
     """The photograph, dim and nearly grey, under a map whose colour and opacity both carry the value.
 
     Opacity grows with the magnitude, so that low values leave the photograph as it is.
@@ -45,27 +45,6 @@ def overlay(photograph: Picture, values: Map, range: Range, look: Look) -> Pictu
     colours = lookup_table(scale_name(look.colour_map, range))[(unit * 255).round().astype(np.uint8)]
     alpha = (look.opacity * strength**0.6)[..., None]
     return (_base(photograph) * (1 - alpha) + colours * alpha).round().astype(np.uint8)
-
-
-def bare(values: Map, range: Range, colour_map: ColourMap, size: tuple[int, int]) -> Picture:
-    """The map alone, one flat cell per patch, `(height, width)` pixels."""
-    cells = lookup_table(scale_name(colour_map, range))[(range.unit(values) * 255).round().astype(np.uint8)]
-    return np.asarray(Image.fromarray(cells).resize(size[::-1], Image.Resampling.NEAREST))
-
-
-def draw(photograph: Picture, values: Map, range: Range, look: Look) -> Picture:
-    """The map as the look asks for it."""
-    if look.bare:
-        return bare(values, range, look.colour_map, photograph.shape[:2])
-    return overlay(photograph, values, range, look)
-
-
-def thumbnail(
-    photograph: Picture, values: Map, range: Range, look: Look, side: int = 96
-) -> UInt8[np.ndarray, "side side 3"]:
-    """A small version, drawn small."""
-    small = np.asarray(Image.fromarray(photograph).resize((side, side), Image.Resampling.BILINEAR))
-    return draw(small, values, range, look)
 
 
 def interactive(
@@ -161,6 +140,16 @@ def colour_bar(range: Range, colour_map: ColourMap, palette: Palette, title: str
         plot_bgcolor="rgba(0,0,0,0)",
     )
     return figure
+
+
+def hover_texts(values: Map, name: str) -> list[str]:
+    """One text per patch: its place and the map's value there."""
+    rows, columns = values.shape
+    return [
+        f"row {y + 1}, column {x + 1}<br>{html.escape(name)}: {number(float(values[y, x]))}"
+        for y in range(rows)
+        for x in range(columns)
+    ]
 
 
 def number(value: float) -> str:

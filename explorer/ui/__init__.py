@@ -21,7 +21,6 @@ def start(page: StreamlitPage) -> None:
     st.html("<style>.stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; }</style>")
     if preload.is_running():
         with st.spinner("Loading the models …"):
-            _fetch_plotly()
             preload.wait()
     from explorer.types import ExplorerError
     from explorer.ui import sidebar
@@ -31,15 +30,6 @@ def start(page: StreamlitPage) -> None:
         page.run()
     except ExplorerError as error:
         st.error(str(error))
-
-
-def _fetch_plotly() -> None:
-    """An empty chart: the browser fetches and reads the code that draws charts while it waits for the first one."""
-    import plotly.graph_objects as go  # type: ignore[import-untyped]
-    import streamlit as st
-
-    layout = {"height": 10, "xaxis": {"visible": False}, "yaxis": {"visible": False}}
-    st.plotly_chart(go.Figure(layout=layout), config={"displayModeBar": False}, key="nothing")
 
 
 def view() -> View:

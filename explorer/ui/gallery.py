@@ -23,7 +23,9 @@ def choose(photos: Sequence[Photo]) -> Photo:
         js=(_ASSETS / "gallery.js").read_text(encoding="utf-8"),
     )
     by_key = {photo.key: photo for photo in photos}
-    if st.session_state.get(CHOSEN) not in by_key:
+    if CHOSEN not in st.session_state:  # a first visit: the address may name the image
+        st.session_state[CHOSEN] = st.query_params.get("image")
+    if st.session_state[CHOSEN] not in by_key:
         st.session_state[CHOSEN] = photos[0].key
 
     def remember() -> None:

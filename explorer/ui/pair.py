@@ -18,9 +18,12 @@ def choose(cards: Sequence[ModelCard]) -> Pair:
     """Two boxes over all models, each as trained and with its operator swapped."""
     by_key = {card.key: card for card in (*cards, *(swapped(card) for card in cards))}
     names = _names(by_key)
-    for box in (_BASELINE, _TWICING):
-        if st.session_state.get(box) not in by_key:  # a first visit, or the model was unloaded
-            st.session_state.pop(box, None)
+    for box, parameter in ((_BASELINE, "baseline"), (_TWICING, "twicing")):
+        if box not in st.session_state:  # a first visit: the address may name the model
+            wanted = st.query_params.get(parameter)
+            st.session_state[box] = next((key for key, card in by_key.items() if short(card) == wanted), None)
+        if st.session_state[box] not in by_key:  # named by nobody, or unloaded
+            del st.session_state[box]
     if (wanted := st.session_state.pop(_WANTED, None)) in by_key:
         st.session_state[_BASELINE], st.session_state[_TWICING] = wanted, partner(by_key[wanted], cards).key
     first = next((card for card in cards if card.is_standard), cards[0])
@@ -33,6 +36,11 @@ def want(card: ModelCard) -> None:
     """Shows a model beside its partner from the next run on, the standard one of the two as the baseline."""
     first = card if card.is_standard else partner(card, resources.engine().cards)
     st.session_state[_WANTED] = first.key
+
+
+def short(card: ModelCard) -> str:
+    """A model's name in an address."""
+    return card.key.rpartition(":")[2][:8]
 
 
 def partner(card: ModelCard, cards: Sequence[ModelCard]) -> ModelCard:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import streamlit as st
-import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from explorer.figures.maps import Picture, data_uri
-from explorer.types import Comparison
+from explorer.figures.maps import Look
+from explorer.figures.style import COLOUR_MAPS
 from explorer.ui.session import View, escaped, palette, plain
 
 
@@ -43,28 +42,8 @@ def model_heading(view: View, index: int, right: str = "") -> None:
     )
 
 
-def predictions(view: View, comparison: Comparison) -> None:
-    """The five most probable classes of both models, with the softmax probability in percent."""
-    columns = st.columns(2, gap="medium")
-    for index, (trace, card) in enumerate(zip(comparison, view.pair.cards, strict=True)):
-        colour = palette().models[index]
-        if len(card.classes) != len(trace.logits):
-            columns[index].html(f'<strong style="color:{colour}">{escaped(card.title, 90)}</strong> names no classes.')
-            continue
-        best = torch.softmax(trace.logits.float(), dim=0).topk(min(5, len(card.classes)))
-        rows = "".join(
-            '<div style="display:grid;grid-template-columns:11rem 1fr 4rem;gap:.6rem;align-items:center">'
-            f"<span>{html.escape(card.classes[label])}</span>"
-            f'<span style="height:.6rem;border-radius:.3rem;background:{colour};width:{100 * share:.1f}%"></span>'
-            f'<span style="text-align:right">{100 * share:.1f}%</span></div>'
-            for share, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        )
-        heading = f'<strong style="color:{colour}">{escaped(card.title, 90)} predicts</strong>'
-        columns[index].html(f"{heading}{rows}")
-    _class_note(view)
-
-
-def _class_note(view: View) -> None:
+def class_note(view: View) -> None:
+    """Whether the bundled photograph shows a class the models know."""
     example = view.photo.example
     if example is None:
         return
@@ -78,25 +57,23 @@ def _class_note(view: View) -> None:
         )
 
 
-def layer_strip(view: View, rows: Sequence[Sequence[Picture]], layer: int) -> None:
-    """A small map of every layer, one row per model, the current layer outlined."""
-    parts = []
-    for index, row in enumerate(rows):
-        colour = palette().models[index]
-        cells = "".join(
-            f'<figure style="margin:0;text-align:center;font-size:.75rem">'
-            f'<img src="{data_uri(picture)}" alt="layer {number + 1}" style="width:100%;display:block;'
-            f'border-radius:6px;outline:{"3px solid currentColor" if number == layer else "none"}">'
-            f"<figcaption>{number + 1}</figcaption></figure>"
-            for number, picture in enumerate(row)
-        )
-        parts.append(
-            f'<div style="color:{colour};font-weight:600;margin:.4rem 0 .3rem">'
-            f"{escaped(view.pair.cards[index].title, 90)}, all layers</div>"
-            f'<div style="display:grid;grid-template-columns:repeat(auto-fit,minmax(52px,1fr));gap:6px;padding:3px">'
-            f"{cells}</div>"
-        )
-    st.html("".join(parts))
+def look() -> tuple[Look, str]:
+    """How maps are drawn, and where their colours end."""
+    scale_column, colours_column, opacity_column = st.columns([3, 3, 3], gap="medium")
+    scale = scale_column.segmented_control(
+        "Scale",
+        ["map", "shared"],
+        default="shared",
+        key="scale",
+        required=True,
+        persist_state="session",
+        help="Where the colours end. **map**: at each map's own largest value. **shared**: at the largest of both.",
+    )
+    colour_map = colours_column.segmented_control(
+        "Colour map", COLOUR_MAPS, default="cividis", key="colour-map", required=True, persist_state="session"
+    )
+    opacity = opacity_column.slider("Opacity", 0.0, 1.0, 0.85, 0.05, key="opacity", persist_state="session")
+    return Look(colour_map=colour_map, opacity=opacity), scale
 
 
 def definitions(facts: Mapping[str, str]) -> str:

@@ -62,7 +62,7 @@ def _load() -> None:
         with lean.no_collecting():
             lean.import_timm()
             from explorer.types import ExplorerError
-            from explorer.ui import attention_view, pair, panels, resources, sidebar  # noqa: F401
+            from explorer.ui import pair, panels, resources, sidebar, viewer_panel  # noqa: F401
 
             try:
                 engine = resources.engine()

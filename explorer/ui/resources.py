@@ -69,6 +69,23 @@ def _decoded() -> ByteLRU[str, ImageInput]:
     return ByteLRU(_IMAGES)
 
 
+@dataclass(frozen=True, eq=False)
+class Payload:
+    """What the viewer is sent for one image and pair."""
+
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.data)
+
+
+@st.cache_resource(show_spinner=False)
+def payloads() -> ByteLRU[tuple[str, ...], Payload]:
+    """What the viewer was sent last, for a few visitors."""
+    return ByteLRU(32 * 2**20)
+
+
 @st.cache_resource(show_spinner=False)
 def curves() -> ByteLRU[tuple[object, ...], Tensor]:
     """Small results per image, so that a folder's curves need not keep its traces."""

@@ -12,7 +12,6 @@ import streamlit as st
 from torch import Tensor
 
 from explorer.examples import Example
-from explorer.figures.maps import Look
 from explorer.figures.style import PALETTES, Palette, Theme
 from explorer.measures import similarity
 from explorer.types import Comparison, ImageInput, ModelCard
@@ -58,8 +57,6 @@ class View:
     photo: Photo
     photos: Sequence[Photo]
     pair: Pair
-    look: Look
-    scale: str
 
     @property
     def names(self) -> tuple[str, str]:

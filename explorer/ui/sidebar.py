@@ -9,14 +9,11 @@ from typing import Any
 import streamlit as st
 
 from explorer import examples
-from explorer.figures.maps import Look
-from explorer.figures.style import COLOUR_MAPS
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
 from explorer.ui import gallery, pair, resources
 from explorer.ui.session import Pair, Photo, View, plain
 
-SCALES = ("map", "shared", "absolute")
 MAX_UPLOADS = 500
 _UPLOADS = "uploads"
 _DIGESTS = "digests"
@@ -43,9 +40,8 @@ def render() -> View:
             for note in photo.image.notes:
                 st.caption(plain(note, 200))
         models = pair.choose(cards)
-        look, scale = _look()
         _footer(models)
-    return View(photo, photos, models, look, scale)
+    return View(photo, photos, models)
 
 
 def example_photos() -> list[Photo]:
@@ -110,31 +106,6 @@ def _choose_new(uploaded: Sequence[Photo]) -> None:
     if new:
         st.session_state[gallery.CHOSEN] = new[0]
     st.session_state[_KNOWN] = frozenset(photo.key for photo in uploaded)
-
-
-def _look() -> tuple[Look, str]:
-    scale = st.segmented_control(
-        "Scale",
-        SCALES,
-        default="shared",
-        key="scale",
-        required=True,
-        persist_state="session",
-        help="Where the colours end. **map**: at each map's own largest value. **shared**: at the largest value "
-        "of both models in that layer, so that their maps compare. **absolute**: at 1, the most a row of attention "
-        "can hold.",
-    )
-    colour_map = st.segmented_control(
-        "Colour map",
-        COLOUR_MAPS,
-        default="cividis",
-        key="colour-map",
-        required=True,
-        persist_state="session",
-        help="Signed data is always drawn in blue, white and red, centred at 0.",
-    )
-    opacity = st.slider("Opacity", 0.0, 1.0, 0.85, 0.05, key="opacity", persist_state="session")
-    return Look(colour_map=colour_map, opacity=opacity), scale
 
 
 def _footer(models: Pair) -> None:

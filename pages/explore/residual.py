@@ -3,11 +3,11 @@
 import numpy as np
 import streamlit as st
 
+from explorer import images
 from explorer.figures import curves
 from explorer.figures import maps as figures
 from explorer.figures.style import Range
 from explorer.measures import attention, residual
-from explorer.ui import attention_view as av
 from explorer.ui import panels, view
 from explorer.ui.session import array, palette
 
@@ -21,7 +21,7 @@ panels.opening(
 )
 panels.warn_swapped(chosen)
 comparison = chosen.comparison()
-depth, heads = av.shared_depth(comparison), av.shared_heads(comparison)
+depth, heads = comparison.depth, comparison.heads
 magnitudes = [residual.magnitudes(trace) for trace in comparison]
 
 quantity_column, layer_column, head_column = st.columns([3, 3, 3], gap="medium")
@@ -44,6 +44,7 @@ head = head_column.segmented_control(
     required=True,
     persist_state="session",
 )
+look, scale = panels.look()
 
 
 def per_token(m: residual.ResidualMagnitudes):
@@ -65,26 +66,23 @@ maps = [
     array(attention.patch_maps(pick_head(per_token(m)), trace)) for m, trace in zip(magnitudes, comparison, strict=True)
 ]
 spans = [Range.of(m[layer], signed=False) for m in maps]
-if chosen.scale != "map":
+if scale == "shared":
     spans = [Range(0.0, max(s.high for s in spans))] * 2
 for index, slot in enumerate(st.columns(2, gap="medium")):
     with slot:
         standard = chosen.pair.cards[index].filter[layer] == 1.0
         panels.model_heading(chosen, index, "would give back" if standard and quantity != "‖AV‖" else "")
-        picture = av.photographs(chosen, as_seen=False)[index]
-        drawn = figures.draw(picture, maps[index][layer], spans[index], chosen.look)
-        texts = av.hover_texts([maps[index][layer]], [quantity])
+        picture = images.sharp_view(chosen.photo.image.rgb, chosen.pair.cards[index].preprocessing)
+        drawn = figures.draw(picture, maps[index][layer], spans[index], look)
+        texts = figures.hover_texts(maps[index][layer], quantity)
         figure = figures.interactive(drawn, texts, maps[index][layer].shape, None, colours)
         st.plotly_chart(
             figure, key=f"residual-map-{index}", config={"displayModeBar": False}, alt=f"{quantity}, layer {layer + 1}"
         )
-        bar = figures.colour_bar(
-            spans[index], chosen.look.colour_map, colours, f"{quantity} per patch, layer {layer + 1}"
-        )
+        bar = figures.colour_bar(spans[index], look.colour_map, colours, f"{quantity} per patch, layer {layer + 1}")
         st.plotly_chart(bar, key=f"residual-bar-{index}", config={"displayModeBar": False})
 st.caption(
-    "In a standard block A(V − AV) is not part of the output: it is what twicing **would** give back, drawn dashed. "
-    "Magnitudes have no absolute end, so the scales “shared” and “absolute” are the same here."
+    "In a standard block A(V − AV) is not part of the output: it is what twicing **would** give back, drawn dashed."
 )
 
 lines = []

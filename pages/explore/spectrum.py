@@ -7,7 +7,6 @@ import streamlit as st
 
 from explorer.figures import spectra
 from explorer.measures import spectrum
-from explorer.ui import attention_view as av
 from explorer.ui import panels, resources, view
 from explorer.ui.session import palette
 
@@ -20,7 +19,7 @@ panels.opening(
 )
 panels.warn_swapped(chosen)
 comparison = chosen.comparison()
-depth, heads = av.shared_depth(comparison), av.shared_heads(comparison)
+depth, heads = comparison.depth, comparison.heads
 layer_column, head_column, plane_column = st.columns([3, 3, 3], gap="medium")
 layer = layer_column.slider("Layer", 1, depth, depth, key="layer", bind="query-params") - 1
 head = head_column.segmented_control(

@@ -377,13 +377,13 @@ def test_a_click_pins_and_escape_lets_go(disk: Page, bundled: tuple[ImageInput, 
     assert pixels(disk) == pinned
     assert live(disk).startswith("row 7, column 7: ")
     assert "query row 4, column 3" in live(disk)
-    assert "query=0.4375%2C0.3125" in disk.url
+    disk.wait_for_url("**query=0.4375%2C0.3125**")
     assert_readings(disk, bundled[1], 1 + 3 * 8 + 2, 6 * 8 + 6)
     disk.keyboard.press("Escape")
     disk.mouse.move(5, 5)
     settle(disk)
     assert pixels(disk) == start
-    assert "query=rest" in disk.url
+    disk.wait_for_url("**query=rest**")
 
 
 def test_keys_step_through_layers_heads_and_operators(disk: Page) -> None:
@@ -401,7 +401,7 @@ def test_keys_step_through_layers_heads_and_operators(disk: Page) -> None:
         settle(disk)
         assert told in live(disk).lower()
         assert pixels(disk) != before
-    assert "layer=11" in disk.url
+    disk.wait_for_url("**layer=11**")
 
 
 def test_space_plays_and_stops(disk: Page) -> None:

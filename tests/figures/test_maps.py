@@ -48,18 +48,18 @@ def looked_up(values: np.ndarray, low: float, high: float, name: str) -> np.ndar
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_zero_leaves_the_dim_photograph(photograph: np.ndarray, look: Look) -> None:
-    shown = maps.overlay(photograph, np.zeros((4, 5)), Range(0.0, 1.0), look)
+    shown = maps.draw(photograph, np.zeros((4, 5)), Range(0.0, 1.0), look)
     assert np.abs(shown - dim(photograph)).max() <= 0.51
 
 
 @pytest.mark.parametrize("smooth", [False, True])
 def test_zero_of_signed_data_leaves_the_dim_photograph(photograph: np.ndarray, smooth: bool) -> None:
-    shown = maps.overlay(photograph, np.zeros((4, 5)), Range(-1.0, 1.0), Look(smooth=smooth))
+    shown = maps.draw(photograph, np.zeros((4, 5)), Range(-1.0, 1.0), Look(smooth=smooth))
     assert np.abs(shown - dim(photograph)).max() <= 0.51
 
 
 def test_no_opacity_leaves_the_dim_photograph(photograph: np.ndarray, values: np.ndarray) -> None:
-    shown = maps.overlay(photograph, values, Range(0.0, 1.0), Look(opacity=0.0))
+    shown = maps.draw(photograph, values, Range(0.0, 1.0), Look(opacity=0.0))
     assert np.abs(shown - dim(photograph)).max() <= 0.51
 
 
@@ -67,18 +67,18 @@ def test_no_opacity_leaves_the_dim_photograph(photograph: np.ndarray, values: np
 def test_equal_values_have_equal_colours(value: float) -> None:
     """Over a photograph of one colour, wherever they are."""
     flat = np.full((40, 40, 3), 90, np.uint8)
-    shown = maps.overlay(flat, np.full((4, 5), value), Range(0.0, 1.0), Look())
+    shown = maps.draw(flat, np.full((4, 5), value), Range(0.0, 1.0), Look())
     assert (shown == shown[0, 0]).all()
 
 
 def test_the_largest_value_covers_the_photograph_at_full_opacity(photograph: np.ndarray) -> None:
-    shown = maps.overlay(photograph, np.ones((4, 5)), Range(0.0, 1.0), Look(opacity=1.0))
+    shown = maps.draw(photograph, np.ones((4, 5)), Range(0.0, 1.0), Look(opacity=1.0))
     assert (shown == looked_up(np.ones(1), 0, 1, "cividis")[0]).all()
 
 
 @pytest.mark.parametrize(("value", "place"), [(1.0, 1.0), (-1.0, -1.0)])
 def test_both_ends_of_signed_data_cover_the_photograph(photograph: np.ndarray, value: float, place: float) -> None:
-    shown = maps.overlay(photograph, np.full((4, 5), value), Range(-1.0, 1.0), Look(opacity=1.0))
+    shown = maps.draw(photograph, np.full((4, 5), value), Range(-1.0, 1.0), Look(opacity=1.0))
     assert (shown == looked_up(np.array([place]), -1, 1, "diverging")[0]).all()
 
 
@@ -86,7 +86,7 @@ def test_an_overlay_lies_on_the_grid_of_the_patches(photograph: np.ndarray) -> N
     """One patch has weight: only its pixels differ from the dim photograph."""
     values = np.zeros((4, 5))
     values[1, 3] = 1.0
-    shown = maps.overlay(photograph, values, Range(0.0, 1.0), Look(smooth=False, opacity=1.0))
+    shown = maps.draw(photograph, values, Range(0.0, 1.0), Look(smooth=False, opacity=1.0))
     changed = np.abs(shown - dim(photograph)).max(axis=-1) > 0.51
     assert changed[10:20, 24:32].mean() > 0.9
     changed[10:20, 24:32] = False
@@ -95,7 +95,7 @@ def test_an_overlay_lies_on_the_grid_of_the_patches(photograph: np.ndarray) -> N
 
 def test_more_weight_hides_more_of_the_photograph(photograph: np.ndarray) -> None:
     left = [
-        maps.overlay(photograph, np.full((4, 5), value), Range(0.0, 1.0), Look()).astype(int).std(axis=(0, 1)).sum()
+        maps.draw(photograph, np.full((4, 5), value), Range(0.0, 1.0), Look()).astype(int).std(axis=(0, 1)).sum()
         for value in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
     assert left == sorted(left, reverse=True)
@@ -103,50 +103,8 @@ def test_more_weight_hides_more_of_the_photograph(photograph: np.ndarray) -> Non
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 7), (14, 14)])
 def test_an_overlay_has_the_size_of_the_photograph(photograph: np.ndarray, shape: tuple[int, int]) -> None:
-    shown = maps.overlay(photograph[:30], np.ones(shape), Range(0.0, 1.0), Look())
+    shown = maps.draw(photograph[:30], np.ones(shape), Range(0.0, 1.0), Look())
     assert (shown.shape, shown.dtype) == ((30, 40, 3), np.uint8)
-
-
-# --- bare maps ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", style.COLOUR_MAPS)
-def test_a_bare_cell_has_the_colour_of_its_value(values: np.ndarray, name: style.ColourMap) -> None:
-    cells = maps.bare(values, Range(0.0, 1.0), name, (40, 50))
-    expected = looked_up(values, 0, 1, name).repeat(10, axis=0).repeat(10, axis=1)
-    np.testing.assert_array_equal(cells, expected)
-
-
-def test_a_bare_signed_cell_has_the_colour_of_its_value(values: np.ndarray) -> None:
-    cells = maps.bare(values - 0.5, Range(-0.6, 0.6), "cividis", (4, 5))
-    np.testing.assert_array_equal(cells, looked_up(values - 0.5, -0.6, 0.6, "diverging"))
-
-
-def test_bare_values_beyond_the_range_have_the_colours_of_its_ends() -> None:
-    cells = maps.bare(np.array([[-1.0, 5.0]]), Range(0.0, 2.0), "viridis", (1, 2))
-    np.testing.assert_array_equal(cells[0], looked_up(np.array([0.0, 2.0]), 0, 2, "viridis"))
-
-
-def test_bare_zero_of_signed_data_is_nearly_white() -> None:
-    assert maps.bare(np.zeros((1, 1)), Range(-1.0, 1.0), "cividis", (1, 1)).min() >= 240
-
-
-def test_the_range_decides_the_colour_and_not_the_map(values: np.ndarray) -> None:
-    """Half the values on half the range look the same; on the whole range they do not."""
-    half = maps.bare(values / 2, Range(0.0, 0.5), "cividis", (4, 5))
-    np.testing.assert_array_equal(half, maps.bare(values, Range(0.0, 1.0), "cividis", (4, 5)))
-    assert (half != maps.bare(values / 2, Range(0.0, 1.0), "cividis", (4, 5))).any()
-
-
-@pytest.mark.parametrize("bare", [False, True])
-def test_draw_does_what_the_look_says(photograph: np.ndarray, values: np.ndarray, bare: bool) -> None:
-    span, look = Range(0.0, 1.0), Look(bare=bare)
-    expected = maps.bare(values, span, "cividis", (40, 40)) if bare else maps.overlay(photograph, values, span, look)
-    np.testing.assert_array_equal(maps.draw(photograph, values, span, look), expected)
-
-
-def test_a_thumbnail_is_small(photograph: np.ndarray, values: np.ndarray) -> None:
-    assert maps.thumbnail(photograph, values, Range(0.0, 1.0), Look(), side=24).shape == (24, 24, 3)
 
 
 # --- the figure with a marker on every patch ----------------------------------------------------------------------

@@ -13,16 +13,14 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from explorer import examples, images
+from explorer import examples
 from explorer.measures import similarity
-from explorer.measures.attention import Operator
 from explorer.measures.similarity import Definition
 from explorer.types import Comparison
 from explorer.ui import resources
-from explorer.ui.attention_view import DEFINITIONS, Query
 from explorer.ui.session import plain
 from tests.helpers import assert_one_sentence
-from tests.ui.conftest import Open, gallery
+from tests.ui.conftest import FRAME, Open, gallery
 
 HEADINGS = {
     "attention": "Attention",
@@ -178,156 +176,87 @@ def test_the_models_are_described(opened: Open) -> None:
 # --- attention ----------------------------------------------------------------------------------------------------
 
 
-def test_both_maps_show_another_picture(opened: Open) -> None:
+def sent(app: AppTest) -> bytes:
+    """What the viewer was sent."""
+    (component,) = [one for one in app.main.get("bidi_component") if one.key == "viewer"]
+    data: bytes = component.proto.bytes
+    return data
+
+
+def header(app: AppTest) -> dict:
+    data = sent(app)
+    return json.loads(data[8 : 8 + int.from_bytes(data[4:8], "little")])
+
+
+def test_the_viewer_is_sent_both_models(opened: Open) -> None:
+    told, cards = header(opened()), resources.engine().cards
+    assert [model["name"] for model in told["models"]] == [card.title for card in cards]
+    assert [model["label"] for model in told["models"]] == ["A", "2A − A²"]
+    assert [model["filter"] for model in told["models"]] == [[1.0] * 12, [2.0] * 12]
+    assert [one["weights"] for one in told["provenance"]["models"]] == [card.digest for card in cards]
+    for model in told["models"]:
+        shares = [share for _, share in model["top"]]
+        assert shares == sorted(shares, reverse=True)
+        assert 0 < sum(shares) <= 1 + 1e-6
+
+
+def test_the_viewer_is_sent_the_traces_attention(opened: Open) -> None:
     app = opened()
-    assert picture(app, "map-0") != picture(app, "map-1")
+    data, told = sent(app), header(app)
+    base = 8 + int.from_bytes(data[4:8], "little")
+    for model, trace in zip(told["models"], comparison(app), strict=True):
+        at, size = model["attention"]["at"], model["attention"]["size"]
+        codes = np.frombuffer(data[base + at : base + at + size], np.uint8).reshape(trace.attention.shape)
+        at, size = model["scales"]["at"], model["scales"]["size"]
+        scales = np.frombuffer(data[base + at : base + at + size], "<f4").reshape(trace.attention.shape[:3])
+        back = scales[..., None] * (codes / 255.0) ** 2
+        assert (np.abs(back - trace.attention.numpy()) <= scales[..., None] / 255 + 1e-6).all()
 
 
-def test_each_map_has_a_marker_and_a_text_per_patch(opened: Open) -> None:
-    app = opened()
-    rows, columns = comparison(app).baseline.grid
-    for key in ("map-0", "map-1"):
-        (markers,) = charts(app)[key]["data"]
-        assert len(numbers(markers["x"])) == len(markers["text"]) == rows * columns
-        assert markers["text"][-1].startswith(f"row {rows}, column {columns}<br>")
+def test_another_photograph_is_another_view(app: AppTest) -> None:
+    before = header(app)
+    app.session_state["image"] = "coffee.png"
+    app.run()
+    after = header(app)
+    assert before["id"] != after["id"]
+    assert (before["link"]["image"], after["link"]["image"]) == ("chelsea.png", "coffee.png")
+    app.run()
+    assert header(app)["id"] == after["id"]
 
 
-def test_a_hover_text_has_the_engines_numbers(opened: Open) -> None:
-    """Row of CLS in the last layer, mean over heads: `A` for the baseline, `2A - A²` for twicing."""
-    app = opened()
-    for trace, key in zip(comparison(app), ("map-0", "map-1"), strict=True):
-        A = trace.attention[-1].double().numpy()
-        a = trace.filter[-1]
-        expected = (a * A + (1 - a) * A @ A).mean(axis=0)[0, trace.prefix :]
-        shown = [text.split("<br>")[int(key[-1]) + 1] for text in charts(app)[key]["data"][0]["text"]]
-        values = [float(text.rpartition(": ")[2].replace("−", "-")) for text in shown]
-        np.testing.assert_allclose(values, expected, rtol=6e-3, atol=1e-9)
-
-
-def test_every_operator_and_head(app: AppTest) -> None:
-    seen = set()
-    for operator in Operator:
-        choose(app, "operator", operator.value)
-        assert any(DEFINITIONS[operator] in caption.value for caption in app.caption)
-        seen.add(picture(app, "map-1"))
-    assert len(seen) >= 4
-    choose(app, "operator", "A")
-    heads = app.segmented_control(key="head").options
-    assert heads[:2] == ["mean", "max"]
-    assert len(heads) == 2 + comparison(app).baseline.heads
-    pictures = [picture(choose(app, "head", head), "map-0") for head in heads]
-    assert len(set(pictures)) == len(heads)
-
-
-def test_rollout_has_no_heads_to_choose(app: AppTest) -> None:
-    assert choose(app, "operator", "rollout").segmented_control(key="head").disabled
-
-
-def test_the_layer_changes_the_maps(app: AppTest) -> None:
-    last = picture(app, "map-0")
-    app.slider(key="layer").set_value(1).run()
-    assert_sound(app)
-    assert picture(app, "map-0") != last
-
-
-def test_a_bare_map_hides_the_photograph(app: AppTest) -> None:
-    overlaid = picture(app, "map-0")
-    app.session_state["image"] = examples.EXAMPLES[0].file
-    assert picture(choose(app, "show", "bare map"), "map-0") != overlaid
-
-
-def test_the_difference_is_one_map_on_its_own_scale(app: AppTest) -> None:
-    choose(app, "show", "difference")
-    shown = charts(app)
-    assert set(shown) == {"map-difference", "bar-difference"}
-    low, _, high = numbers(shown["bar-difference"]["layout"]["xaxis"]["tickvals"])
-    assert low == -high < 0
-    assert any("minus" in one.value for one in app.main.markdown)
-
-
-def test_rollout_of_the_difference(app: AppTest) -> None:
-    choose(app, "show", "difference")
-    assert "map-difference" in charts(choose(app, "operator", "rollout"))
-
-
-@pytest.mark.parametrize("toggle", ["as-seen", "smooth"])
-def test_a_toggle_changes_the_picture(app: AppTest, toggle: str) -> None:
-    before = picture(app, "map-0")
-    app.toggle(key=toggle).set_value(not app.toggle(key=toggle).value).run()
-    assert_sound(app)
-    assert picture(app, "map-0") != before
-
-
-def test_as_the_model_saw_it_is_the_models_own_input(app: AppTest) -> None:
-    app.toggle(key="as-seen").set_value(True).run()
-    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture(app, "map-0").split(",")[1]))))
-    card = resources.engine().cards[0]
-    seen = images.model_view(examples.load(examples.EXAMPLES[0]).rgb, card.preprocessing)
-    factor = shown.shape[0] // seen.shape[0]
-    np.testing.assert_array_equal(shown[::factor, ::factor], seen)
-
-
-@pytest.mark.parametrize("scale", ["map", "shared", "absolute"])
-def test_each_scale_has_its_colour_bars(app: AppTest, scale: str) -> None:
-    bars = {key for key in charts(choose(app, "scale", scale)) if key.startswith("bar")}
-    assert bars == ({"bar-0", "bar-1"} if scale == "map" else {"bar"})
-
-
-@pytest.mark.parametrize("show", ["overlay", "bare map", "difference"])
-def test_every_way_to_show_a_map_on_every_scale(app: AppTest, show: str) -> None:
-    choose(app, "show", show)
-    for scale in ("map", "shared", "absolute"):
-        choose(app, "scale", scale)
-
-
-def test_the_absolute_scale_ends_at_one(app: AppTest) -> None:
-    choose(app, "scale", "absolute")
-    choose(app, "operator", "A")
-    np.testing.assert_array_equal(numbers(charts(app)["bar"]["layout"]["xaxis"]["tickvals"]), [0, 0.5, 1])
-
-
-def test_colour_map_and_opacity_change_the_picture(app: AppTest) -> None:
-    choose(app, "operator", "A")
-    seen = {picture(choose(app, "colour-map", name), "map-0") for name in ("cividis", "viridis", "magma")}
-    app.slider(key="opacity").set_value(0.3).run()
-    assert_sound(app)
-    assert len(seen | {picture(app, "map-0")}) == 4
-
-
-def test_a_query_is_outlined_in_both_maps_until_back_to_cls(app: AppTest) -> None:
-    (back,) = [button for button in app.button if button.label == "Back to CLS"]
-    assert back.disabled
-    cls = picture(app, "map-0")
-    app.session_state["query"] = Query.of_patch(10, comparison(app).baseline.grid)
+def test_the_address_names_image_and_models_on_the_first_visit(open_app: Open) -> None:
+    link = header(open_app())["link"]
+    app = AppTest.from_file(str(FRAME), default_timeout=60)
+    app.query_params["image"] = "rocket.jpg"
+    app.query_params["baseline"] = link["twicing"]
+    app.query_params["twicing"] = link["baseline"]
     app.run()
     assert_sound(app)
-    for key in ("map-0", "map-1"):
-        assert {(s["x0"], s["y0"]) for s in charts(app)[key]["layout"]["shapes"]} == {(1.5, 0.5)}
-    assert picture(app, "map-0") != cls
-    (back,) = [button for button in app.button if button.label == "Back to CLS"]
-    back.click().run()
+    told = header(app)
+    assert (told["link"]["image"], told["link"]["baseline"]) == ("rocket.jpg", link["twicing"])
+    assert [model["label"] for model in told["models"]] == ["2A − A²", "A"]
+    app.session_state["image"] = "coffee.png"  # chosen since: the address is read once
+    app.run()
+    assert header(app)["link"]["image"] == "coffee.png"
+
+
+@pytest.mark.parametrize("strange", ["", "nobody", "<b>", "../../x"])
+def test_a_strange_address_opens_the_first_photograph(strange: str) -> None:
+    app = AppTest.from_file(str(FRAME), default_timeout=60)
+    for name in ("image", "baseline", "twicing"):
+        app.query_params[name] = strange
+    app.run()
     assert_sound(app)
-    assert picture(app, "map-0") == cls
-    assert "shapes" not in charts(app)["map-0"]["layout"]
+    assert header(app)["link"]["image"] == "chelsea.png"
 
 
-def test_each_layer_is_in_the_strip_of_both_models(opened: Open) -> None:
-    app = opened()
-    (strip,) = [one.proto.body for one in app.main.get("html") if "all layers" in one.proto.body]
-    assert strip.count("data:image/png;base64,") == 2 * comparison(app).baseline.depth
-    assert strip.count("3px solid currentColor") == 2
+def test_an_upload_has_no_link(app: AppTest) -> None:
+    assert header(upload(app, ("mine.png", png(3))))["link"] is None
 
 
-def test_both_models_predict_with_percentages(opened: Open) -> None:
-    app = opened()
-    shown = [one.proto.body for one in app.main.get("html") if " predicts" in one.proto.body]
-    assert len(shown) == 2
-    cards = sorted(resources.engine().cards, key=lambda card: not card.is_standard)
-    for body, trace, card in zip(shown, comparison(app), cards, strict=True):
-        assert card.classes[int(trace.logits.argmax())] in body
-        shares = [float(share) for share in re.findall(r">(\d+\.\d)%<", body)]
-        expected = np.sort(np.exp(trace.logits.double().numpy()))[::-1] / np.exp(trace.logits.double().numpy()).sum()
-        np.testing.assert_allclose(shares, 100 * expected[:5], atol=0.051)
+def test_the_view_can_be_saved_as_a_page(opened: Open) -> None:
+    buttons = [one for one in opened().main.get("download_button") if one.proto.label == "Save as HTML"]
+    assert len(buttons) == 1
 
 
 def test_a_photograph_of_no_known_class_says_so(app: AppTest) -> None:

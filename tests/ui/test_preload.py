@@ -51,7 +51,7 @@ preload.start()
 preload.wait()
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file({str(FRAME)!r}, default_timeout=60).run()
-assert not app.exception and len(app.get("plotly_chart")) == 3
+assert not app.exception and not app.error
 print([name for name in ("pandas", "pyarrow", "matplotlib", "scipy", "skimage", "captum") if name in sys.modules])
 """
     done = subprocess.run(
