@@ -57,14 +57,13 @@ function start(model, query) {
 }
 
 /** `r A`: a row vector times the matrix of a layer and head. */
-export function times(model, layer, head, r) {
-  const n = model.tokens;
-  const first = (layer * model.heads + head) * n;
+export function times({ tokens: n, heads, codes, scales }, layer, head, r) {
+  const first = (layer * heads + head) * n;
   const result = new Float32Array(n);
   for (let query = 0; query < n; query++) {
-    const weight = r[query] * model.scales[first + query];
+    const weight = r[query] * scales[first + query];
     if (weight === 0) continue;
-    for (let key = 0, at = (first + query) * n; key < n; key++, at++) result[key] += weight * SQUARES[model.codes[at]];
+    for (let key = 0, at = (first + query) * n; key < n; key++, at++) result[key] += weight * SQUARES[codes[at]];
   }
   return result;
 }
@@ -366,6 +365,7 @@ export function mount(root, { address = null } = {}) {
   }
 
   function build() {
+    forget();
     const one = (index) => {
       const model = models()[index];
       const photo = element("img", { alt: "", draggable: "false", src: URL.createObjectURL(new Blob([model.photo])) });
@@ -497,8 +497,12 @@ export function mount(root, { address = null } = {}) {
   }
 
   function drawCharts(queries) {
+    const key = `${queries} ${state.head}`;
     for (const chart of parts.series) {
-      const values = models().map((model, i) => Array.from({ length: depth() + chart.states }, (_, l) => chart.value(model, queries[i], l)));
+      if (parts.charted !== key) {
+        chart.values = models().map((model, i) => Array.from({ length: depth() + chart.states }, (_, l) => chart.value(model, queries[i], l)));
+      }
+      const { values } = chart;
       const finite = values.flat().filter(Number.isFinite);
       const high = Math.max(...finite, chart.states ? 1 : 1e-9);
       const low = Math.min(0, ...finite);
@@ -516,6 +520,7 @@ export function mount(root, { address = null } = {}) {
       const here = values.map((line) => line[state.layer + chart.states]);
       chart.reading.textContent = finite.length ? `${here.map(number).join(" · ")} ${chart.unit}` : "a patch has one, CLS has none";
     }
+    parts.charted = key;
   }
 
   // Painting
@@ -566,7 +571,7 @@ export function mount(root, { address = null } = {}) {
     describe();
     drawCharts(models().map((model) => tokenAt(model, state.place)));
     cancelStrips();
-    drawStrips();
+    pending = setTimeout(drawStrips, 0);
     clearTimeout(writing);
     writing = setTimeout(write, 200);
     root.dataset.painted = header.id;
@@ -764,12 +769,17 @@ export function mount(root, { address = null } = {}) {
     setTimeout(() => (button.textContent = "Copy link"), 2000);
   }
 
+  /** Pictures stay in memory until they are let go of. */
+  function forget() {
+    parts?.maps.forEach((map) => URL.revokeObjectURL(map.photo.src));
+  }
+
   function destroy() {
     stop();
     cancelStrips();
     cancelAnimationFrame(frame);
     clearTimeout(writing);
-    parts?.maps.forEach((map) => URL.revokeObjectURL(map.photo.src));
+    forget();
     header = parts = null;
   }
 

@@ -1,10 +1,13 @@
 """The server as `streamlit run app.py` starts it: what it refuses, what it tells, and that it stops when asked."""
 
+import hashlib
+import io
 import signal
 import time
 from collections.abc import Iterator
 
 import pytest
+from PIL import Image
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.exceptions import InvalidStatus
 
@@ -18,9 +21,13 @@ def app() -> Iterator[Running]:
         yield running
 
 
-def test_a_visitor_sees_both_maps(app: Running) -> None:
+def test_a_visitor_sees_both_models_on_an_image_of_theirs(app: Running) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (80, 60), (200, 30, 60)).save(out, "JPEG")
     with Visitor(app.address) as visitor:
-        assert len(visitor.run().maps) == 2
+        assert len(visitor.run().viewed["models"]) == 2
+        viewed = visitor.upload(("mine.jpg", out.getvalue())).viewed
+        assert viewed["provenance"]["image"] == hashlib.sha256(out.getvalue()).hexdigest()
 
 
 def test_a_foreign_host_name_is_refused(app: Running) -> None:

@@ -14,6 +14,7 @@ import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 from urllib.parse import urlsplit
 
 from streamlit.proto.Alert_pb2 import Alert
@@ -36,22 +37,23 @@ class Answer:
 
     elements: tuple[Element, ...]
 
-    def of(self, kind: str) -> list[object]:
+    def of(self, kind: str) -> list[Any]:
         """The elements of one type, as `Element`'s field is called."""
         return [getattr(element, kind) for element in self.elements if element.WhichOneof("type") == kind]
 
     @property
     def errors(self) -> list[str]:
         """Exceptions and error boxes."""
-        exceptions = [f"{one.type}: {one.message}" for one in self.of("exception")]  # type: ignore[attr-defined]
-        alerts = [one.body for one in self.of("alert") if one.format == Alert.ERROR]  # type: ignore[attr-defined]
+        exceptions = [f"{one.type}: {one.message}" for one in self.of("exception")]
+        alerts = [one.body for one in self.of("alert") if one.format == Alert.ERROR]
         return exceptions + alerts
 
     @property
-    def maps(self) -> list[str]:
-        """The pictures in plotly charts, as data URIs."""
-        specs = [json.loads(chart.spec) for chart in self.of("plotly_chart")]  # type: ignore[attr-defined]
-        return [image["source"] for spec in specs for image in spec["layout"].get("images", [])]
+    def viewed(self) -> dict[str, Any]:
+        """What the attention viewer was sent, without its arrays: `models` and `provenance` above all."""
+        (data,) = [one.bytes for one in self.of("bidi_component") if one.component_name == "viewer"]
+        header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[4:8], "little")])
+        return header
 
 
 class Visitor:
