@@ -47,8 +47,8 @@ def test_an_upload_needs_a_token_and_has_a_limit(app: Running) -> None:
 
 def test_an_error_of_ours_is_not_told_to_visitors(app: Running) -> None:
     with Visitor(app.address) as visitor:
-        slider = visitor.run().of("slider")[0]
-        visitor.widgets[slider.id] = WidgetState(id=slider.id, json_value="{")
+        box = visitor.run().of("selectbox")[0]
+        visitor.widgets[box.id] = WidgetState(id=box.id, json_value="{")
         with pytest.raises(VisitError) as caught:
             visitor.run()
     assert "redacted" in str(caught.value)

@@ -25,8 +25,8 @@ from explorer.types import ExplorerError, ImageInput, Trace
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 _THUMBNAIL = 96
-_TRACES, _IMAGES = 128 * 2**20, 48 * 2**20
-"""Bytes kept for all visitors together: 14 traces of DeiT-Tiny or 3 of DeiT-Base, and 10 to 60 photographs.
+_TRACES, _IMAGES = 96 * 2**20, 48 * 2**20
+"""Bytes kept for all visitors together: 10 traces of DeiT-Tiny or 2 of DeiT-Base, and 10 to 60 photographs.
 
 What is not kept is computed again; 50 visitors with an image each must fit into 250 MiB.
 """
