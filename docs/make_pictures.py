@@ -15,11 +15,12 @@ from tests.running_app import CHROMIUM, running_app, running_browser, settle  # 
 
 PICTURES = ROOT / "docs" / "pictures"
 SHOTS = {
-    "attention": ("", "light", 1240),
+    "attention": ("?query=0.4375,0.3125&layer=7", "light", 1480),
     "similarity": ("similarity", "light", 760),
     "residual": ("residual", "light", 1180),
     "spectrum": ("spectrum", "light", 1240),
-    "attention-dark": ("", "dark", 1240),
+    "attention-dark": ("?image=coffee.png&layer=4&operator=rollout", "dark", 1480),
+    "models": ("models", "light", 1120),
 }
 
 

@@ -6,10 +6,16 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 
+import numpy as np
 import torch
 from jaxtyping import Complex, Float
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from explorer import operators
@@ -53,8 +59,24 @@ def on_curve(eigenvalues: Complex[Tensor, "..."]) -> Tensor:
 
 
 def spectrum(trace: Trace, layer: int) -> Spectrum:
-    """Decomposes `A` of every head of a layer in float64."""
-    matrices = trace.attention[layer].cpu().double()
-    eigenvalues: Tensor = torch.linalg.eigvals(matrices)
-    order = eigenvalues.abs().argsort(dim=-1, descending=True, stable=True)
-    return Spectrum(eigenvalues.gather(-1, order), torch.linalg.svdvals(matrices), layer)
+    """Decomposes `A` of every head of a layer in float64.
+
+    One matrix of 200 x 200 is too small for two threads of LAPACK, so matrices go to a few Python threads with one
+    thread of LAPACK each: half the time. NumPy's library it is, because torch's number of threads is for all of torch.
+    """
+    matrices = list(trace.attention[layer].cpu().double().numpy())
+    with threadpool_limits(1, user_api="blas"):
+        found = list(_threads().map(lambda task: task[0](task[1]), product((np.linalg.eigvals, _singular), matrices)))
+    eigenvalues, singular = (np.stack(one) for one in (found[: len(matrices)], found[len(matrices) :]))
+    order = np.argsort(-np.abs(eigenvalues), axis=-1, kind="stable")
+    ordered = np.take_along_axis(eigenvalues, order, axis=-1).astype(np.complex128)
+    return Spectrum(torch.from_numpy(ordered), torch.from_numpy(singular), layer)
+
+
+def _singular(matrix: np.ndarray) -> np.ndarray:
+    return np.linalg.svd(matrix, compute_uv=False)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="explorer-spectrum")
