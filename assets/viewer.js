@@ -313,8 +313,8 @@ export function fromParameters(parameters) {
   return state;
 }
 
-/** Builds the viewer inside `root`. `address` reads and writes the place where the state can be shared. */
-export function mount(root, { address = null } = {}) {
+/** Builds the viewer inside `root`. `address` reads and writes where the state can be shared, `save` takes it. */
+export function mount(root, { address = null, save = null } = {}) {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let header = null;
   let state = { ...DEFAULTS, ...LOOKS };
@@ -333,7 +333,8 @@ export function mount(root, { address = null } = {}) {
     const next = unpack(bytes);
     if (header && header.id === next.id) return repaint();
     header = next;
-    if (!parts && address) Object.assign(state, remembered ?? {}, fromParameters(address.read()));
+    if (header.state) Object.assign(state, { place: null, pinned: false }, fromParameters(new URLSearchParams(header.state)));
+    else if (!parts && address) Object.assign(state, remembered ?? {}, fromParameters(address.read()));
     state.layer = Math.min(state.layer ?? depth() - 1, depth() - 1);
     if (typeof state.head === "number" && state.head >= heads()) state.head = "mean";
     if (!state.pinned) state.place = null;
@@ -402,6 +403,7 @@ export function mount(root, { address = null } = {}) {
     const rest = element("button", { type: "button", class: "toggle rest", onclick: toRest, title: "Esc. Pressed: the pointer reads values instead of choosing a patch" });
     const buttons = [rest, toggle("Difference", "difference", "D: second model minus first, on the right"), toggle("All heads", "allHeads", "G: layers by heads below")];
     if (header.link) buttons.push(element("button", { type: "button", class: "toggle", onclick: copyLink }, "Copy link"));
+    else if (save) buttons.push(element("button", { type: "button", class: "toggle", onclick: () => save(toParameters(state)) }, "Save the view"));
     const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
     const ticks = element("div", { class: "ticks" }, element("span"), element("span"), element("span"));
     const live = element("p", { class: "live", role: "status", "aria-live": "polite" });
@@ -803,9 +805,10 @@ export const pageAddress = {
 // --- adapter for Streamlit components v2 -----------------------------------------------------------------------------
 
 const mounted = new WeakMap();
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".viewer");
-  if (!mounted.has(root)) mounted.set(root, mount(root, { address: pageAddress }));
+  const save = (parameters) => setTriggerValue("saved", parameters);
+  if (!mounted.has(root)) mounted.set(root, mount(root, { address: pageAddress, save }));
   const viewer = mounted.get(root);
   if (data) viewer.load(data instanceof Uint8Array ? data : new Uint8Array(data));
   return () => {

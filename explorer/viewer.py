@@ -46,16 +46,24 @@ class Side:
     card: ModelCard
 
 
-def pack(image: ImageInput, sides: Sequence[Side], link: Mapping[str, str] | None = None, title: str = "") -> bytes:
+def pack(
+    image: ImageInput,
+    sides: Sequence[Side],
+    link: Mapping[str, str] | None = None,
+    title: str = "",
+    state: Mapping[str, str] | None = None,
+) -> bytes:
     """The bytes the viewer reads: `TWX1`, length of the header, header in JSON, sections.
 
     `link` is what an address needs besides the viewer's own state to show the same again; `None` for uploads.
+    `state` is what the viewer shows at first, in the words of its address.
     """
     store = _Sections()
     means = sum(side.trace.attention.numel() for side in sides) > MAX_BYTES
     header = {
         "models": [_model(side, image, store, means) for side in sides],
         "link": None if link is None else dict(link),
+        "state": None if state is None else dict(state),
         "title": title,
         "palettes": {theme: list(palette.models) for theme, palette in PALETTES.items()},
         "colours": {

@@ -41,3 +41,17 @@ assert add(1, b=2) == 3 and is_compile_supported("cpu") in (True, False)
 print("torch._dynamo" in sys.modules)
 """
     assert run(code) == "True"
+
+
+def test_loading_the_bundled_models_imports_no_compiler() -> None:
+    code = """
+import sys
+from explorer import lean
+lean.import_timm()
+from explorer.models import load
+from explorer.models.sources import BUNDLED
+for path in BUNDLED.glob("*.safetensors"):
+    load(path)
+print([name for name in sys.modules if name.startswith("torch._dynamo")])
+"""
+    assert run(code) == "[]"

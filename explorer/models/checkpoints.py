@@ -114,8 +114,8 @@ def build(
     """The model that a declaration describes, with these weights; `name` is what errors call them."""
     card = _card(name, state, told, digest, by, source)
     outputs = len(card.classes) or _outputs(state)
-    with torch.device("meta"):  # shapes only, so that a file that lies about its size costs nothing
-        module = registry.create(card.architecture, outputs, card.filter)
+    # Shapes first, so that a file that lies about its size costs nothing.
+    module = registry.skeleton(card.architecture, outputs, card.filter)
     check_state(name, state, module.state_dict())
     copied = {key: value.to(torch.float32, copy=True) for key, value in state.items()}
     if infinite := [key for key, value in copied.items() if not bool(value.isfinite().all())]:

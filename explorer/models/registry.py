@@ -63,8 +63,7 @@ def _from_timm(name: str) -> Architecture:
         raise ExplorerError(
             f"Expected {', '.join(ARCHITECTURES)} or the name of a vision transformer of timm; {name[:80]!r} came."
         )
-    with torch.device("meta"):  # shapes only: no memory, no random numbers
-        model: Any = timm.create_model(name)
+    model = _skeleton(name)
     try:
         make_filtered(model)
     except ExplorerError as error:
@@ -77,8 +76,7 @@ def _from_timm(name: str) -> Architecture:
 def shapes(name: str, outputs: int) -> Mapping[str, tuple[int, ...]]:
     """Shapes of an architecture's parameters by their names."""
     row = architecture(name)
-    with torch.device("meta"):
-        model = timm.create_model(row.timm_name, num_classes=outputs, **row.options)
+    model = _skeleton(row.timm_name, num_classes=outputs, **row.options)
     return {key: tuple(value.shape) for key, value in model.state_dict().items()}
 
 
@@ -149,3 +147,21 @@ def create(name: str, num_classes: int, filter: Filter, **options: Any) -> Any:
     make_filtered(model)
     set_filter(model, filter)
     return model
+
+
+def skeleton(name: str, num_classes: int, filter: Filter) -> Any:
+    """The model of `create` without memory: shapes only, to be compared and filled."""
+    row = architecture(name)
+    model = _skeleton(row.timm_name, num_classes=num_classes, **row.options)
+    make_filtered(model)
+    set_filter(model, filter)
+    return model
+
+
+def _skeleton(timm_name: str, **options: Any) -> Any:
+    """On the meta device. Random numbers are left out where timm lets us: there they would import a compiler."""
+    with torch.device("meta"):
+        try:
+            return timm.create_model(timm_name, weight_init="skip", **options)
+        except TypeError:  # EVA's entry points do not know the option
+            return timm.create_model(timm_name, **options)

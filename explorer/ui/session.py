@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,8 @@ class Photo:
     thumbnail: str
     read: Callable[[], bytes]
     example: Example | None = None
+    state: Mapping[str, str] | None = None
+    """How the viewer showed it, where it comes from a saved view."""
 
     @property
     def image(self) -> ImageInput:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from explorer import examples
+from explorer import bundle, examples
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
 from explorer.ui import gallery, pair, resources
@@ -18,6 +19,7 @@ MAX_UPLOADS = 500
 _UPLOADS = "uploads"
 _DIGESTS = "digests"
 _REFUSED = "refused"
+_VIEWS = "uploaded-views"
 _GENERATION = "upload-generation"
 _KNOWN = "known-uploads"
 
@@ -59,7 +61,7 @@ def _uploads() -> list[Photo]:
         "Upload images",
         accept_multiple_files=True,
         key=f"{_UPLOADS}-images-{generation}",
-        help="JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, at most 20 MB each.",
+        help="JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, at most 20 MB each; or a view saved as ZIP.",
     )
     with st.expander("Upload a folder"):
         folder: Any = st.file_uploader(
@@ -75,21 +77,38 @@ def _uploads() -> list[Photo]:
     photos: dict[str, Photo] = {}
     refused: dict[str, str] = st.session_state.setdefault(_REFUSED, {})
     digests: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
+    views: dict[str, bundle.Bundle] = st.session_state.setdefault(_VIEWS, {})
     for file in everything[:MAX_UPLOADS]:
         if file.file_id not in digests and file.file_id not in refused:
             try:
-                digests[file.file_id] = resources.decode(file.getvalue()).digest
+                digests[file.file_id] = resources.decode(_image(file)).digest
+                if _is_view(file):
+                    views[file.file_id] = bundle.unpack(file.getvalue())
             except ExplorerError as error:
                 refused[file.file_id] = str(error)
         if file.file_id in refused:
             st.error(f"{plain(file.name)}: {plain(refused[file.file_id], 300)}")
         else:
             digest = digests[file.file_id]
-            photos.setdefault(digest, _photo(digest, file.name, digest, file.getvalue))  # the same bytes are one image
+            view = views.get(file.file_id)
+            photo = _photo(digest, view.name if view else file.name, digest, partial(_image, file))
+            photos.setdefault(
+                digest, replace(photo, state=view.state if view else None)
+            )  # the same bytes are one image
     if everything and st.button("Clear all uploads", key="clear-uploads", width="stretch"):
         st.session_state[_GENERATION] += 1
         st.rerun()
     return list(photos.values())
+
+
+def _is_view(file: Any) -> bool:
+    return bool(file.name.lower().endswith(".zip"))
+
+
+def _image(file: Any) -> bytes:
+    """The image of an upload, which may be a saved view."""
+    data: bytes = file.getvalue()
+    return bundle.unpack(data).image if _is_view(file) else data
 
 
 def _photo(

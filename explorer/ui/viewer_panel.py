@@ -6,11 +6,12 @@ import re
 
 import streamlit as st
 
-from explorer import viewer
+from explorer import bundle, viewer
 from explorer.ui import pair, resources
 from explorer.ui.session import View
 
 _KEY = "viewer"
+_SAVED = "saved-view"
 
 
 def show(view: View) -> None:
@@ -21,9 +22,10 @@ def show(view: View) -> None:
         css=(viewer.ASSETS / "viewer.css").read_text(encoding="utf-8"),
         js=(viewer.ASSETS / "viewer.js").read_text(encoding="utf-8"),
     )
-    render(key=_KEY, data=payload(view))
+    render(key=_KEY, data=payload(view), on_saved_change=_remember)
     stem = re.sub(r"\W+", "-", view.photo.title).strip("-")[:60] or "attention"
-    st.download_button(
+    page_column, view_column, _ = st.columns([2, 2, 6])
+    page_column.download_button(
         "Save as HTML",
         data=lambda: viewer.page(payload(view), view.photo.title),
         file_name=f"{stem}.html",
@@ -31,17 +33,34 @@ def show(view: View) -> None:
         on_click="ignore",
         help="This viewer with this image in one file: opens from disk, without a server or a network.",
     )
+    state = st.session_state.get(_SAVED)
+    if state and view.photo.example is None:
+        view_column.download_button(
+            "Download the view",
+            data=lambda: bundle.pack(bundle.Bundle(view.photo.title, view.photo.read(), state)),
+            file_name=f"{stem}.zip",
+            mime="application/zip",
+            on_click="ignore",
+            help="The image and what the viewer shows of it. Upload the ZIP to see the same again.",
+        )
+
+
+def _remember() -> None:
+    """What the viewer shows, when somebody asked to save it."""
+    saved = st.session_state[_KEY].saved
+    if isinstance(saved, dict):
+        st.session_state[_SAVED] = {str(key)[:40]: str(value)[:100] for key, value in saved.items()}
 
 
 def payload(view: View) -> bytes:
     """What the viewer is sent; remembered, because every rerun asks for it again."""
     cards = view.pair.cards
-    key = (view.photo.digest, *(card.key for card in cards))
+    key = (view.photo.digest, *(card.key for card in cards), repr(view.photo.state))
     kept = resources.payloads().get(key)
     if kept is None:
         sides = [viewer.Side(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
         baseline, twicing = (pair.short(card) for card in cards)
         link = {"image": view.photo.key, "baseline": baseline, "twicing": twicing} if view.photo.example else None
-        kept = resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.title))
+        kept = resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.title, view.photo.state))
         resources.payloads().put(key, kept)
     return kept.data

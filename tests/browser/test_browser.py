@@ -181,6 +181,30 @@ def test_a_view_is_saved_as_a_page(page: Page, tmp_path: Path) -> None:
     assert download.value.suggested_filename == "Tabby-cat-face-close-up.html"
 
 
+def test_a_view_of_an_upload_is_saved_and_opened_again(page: Page, photograph: Path, tmp_path: Path) -> None:
+    first = another(page, None)
+    page.set_input_files("[data-testid=stFileUploader] input[type=file] >> nth=0", photograph)
+    second = another(page, first)
+    page.locator(".viewer").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.wait_for_timeout(300)
+    expected, maps = told(page), pictures(page)
+    assert expected.startswith("Layer 11, head mean, effective, query row 5, column 4")
+    page.get_by_role("button", name="Save the view").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the view").click()
+    saved = tmp_path / "view.zip"
+    download.value.save_as(saved)
+    page.goto(page.url.partition("?")[0])  # another visit, which knows nothing of this one
+    another(page, second)
+    page.set_input_files("[data-testid=stFileUploader] input[type=file] >> nth=0", saved)
+    page.wait_for_selector("button[title='mine.jpg'][aria-checked=true]", timeout=PATIENCE)
+    page.locator(".live", has_text="Layer 11").wait_for(timeout=PATIENCE)
+    assert told(page) == expected
+    assert pictures(page) == maps
+
+
 def test_a_click_and_the_arrow_keys_choose_an_image(page: Page) -> None:
     images = page.locator(".gallery [role=radio]")
     first, before = another(page, None), pictures(page)

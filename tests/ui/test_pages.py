@@ -254,6 +254,21 @@ def test_an_upload_has_no_link(app: AppTest) -> None:
     assert header(upload(app, ("mine.png", png(3))))["link"] is None
 
 
+def test_a_saved_view_opens_as_it_was(app: AppTest) -> None:
+    saved = bundle.pack(bundle.Bundle("mine.png", png(3), {"layer": "4", "query": "0.5,0.5"}))
+    upload(app, ("view.zip", saved))
+    assert_sound(app)
+    told = header(app)
+    assert (told["title"], told["state"]) == ("mine.png", {"layer": "4", "query": "0.5,0.5"})
+    assert app.session_state["image"] == hashlib.sha256(png(3)).hexdigest()
+
+
+def test_a_foreign_archive_is_refused_beside_the_uploader(app: AppTest) -> None:
+    upload(app, ("other.zip", b"PK\x03\x04"))
+    assert not app.exception
+    assert ["A ZIP that the explorer saved" in error.value for error in app.error] == [True]
+
+
 def test_the_view_can_be_saved_as_a_page(opened: Open) -> None:
     buttons = [one for one in opened().main.get("download_button") if one.proto.label == "Save as HTML"]
     assert len(buttons) == 1

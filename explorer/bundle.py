@@ -1,0 +1,62 @@
+"""A view of an upload as a ZIP: the image as it came and the viewer's state, to be opened again by the explorer."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from explorer.types import ExplorerError
+
+STATE = "view.json"
+_MAX_BYTES = 20 * 2**20
+_MAX_STATE_BYTES = 10_000
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An image file and the state of the viewer, in the words of its address."""
+
+    name: str
+    image: bytes
+    state: Mapping[str, str]
+
+
+def pack(bundle: Bundle) -> bytes:
+    """The same bundle gives the same bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        state = json.dumps(dict(bundle.state), indent=2, sort_keys=True)
+        archive.writestr(zipfile.ZipInfo(STATE, _EPOCH), state)
+        archive.writestr(zipfile.ZipInfo(PurePosixPath(bundle.name).name or "image", _EPOCH), bundle.image)
+    return stream.getvalue()
+
+
+def unpack(data: bytes) -> Bundle:
+    """Reads what `pack` wrote. Raises `ExplorerError` for any other ZIP, and for contents of more than 20 MB."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            (name,) = entries.keys() - {STATE}
+            if entries[name].file_size > _MAX_BYTES or entries[STATE].file_size > _MAX_STATE_BYTES:
+                raise ValueError("too large")
+            state = json.loads(_bounded(archive, entries[STATE], _MAX_STATE_BYTES))
+            if not isinstance(state, dict) or not all(isinstance(value, str) for value in state.values()):
+                raise ValueError("not a state")
+            return Bundle(PurePosixPath(name).name, _bounded(archive, entries[name], _MAX_BYTES), state)
+    except Exception as error:  # the archive's reader raises nearly every kind
+        raise ExplorerError(
+            "A ZIP that the explorer saved, with one image and its view, was expected; another one came."
+        ) from error
+
+
+def _bounded(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    with archive.open(entry) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError("too large")
+    return data
