@@ -56,7 +56,7 @@ def rows(inputs: Sequence[Tensor], size: str) -> list[Row]:
         "plain": plain,
         "capture": capture,
         "capture and all measures but spectra": analyse,
-        "spectra of one layer": lambda _: [spectrum.spectrum(one, 5) for one in traces],
+        "spectra of one layer": lambda _: spectrum.spectra([(one, 5) for one in traces]),
     }
     seconds = medians(tasks, inputs, ROUNDS[size])
     base = seconds.pop("plain")
@@ -94,9 +94,7 @@ def measures(one: Trace) -> list[object]:
 
 def _all_layers(traces: Sequence[Trace], base: float) -> Row:
     started = time.perf_counter()
-    for one in traces:
-        for layer in range(one.depth):
-            spectrum.spectrum(one, layer)
+    spectrum.spectra([(one, layer) for one in traces for layer in range(one.depth)])
     taken = time.perf_counter() - started
     return Row(
         "spectra of all layers, both DeiT-Tiny models, one image",

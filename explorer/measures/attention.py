@@ -113,11 +113,13 @@ def _mean_effective(
 def entropy(attention: Float[Tensor, "*lead query key"]) -> Float[Tensor, "*lead query"]:
     """Entropy of each row of `A` in nats; `A` only, because effective rows need not be distributions.
 
-    `0 log 0` is 0: the smallest positive number stands in for 0 under the logarithm.
+    `0 log 0` is 0: the smallest positive number stands in for 0 under the logarithm. Layer by layer, so that what is
+    computed on the way stays in the processor's cache.
     """
     tiny = torch.finfo(attention.dtype).tiny
-    negative: Tensor = torch.linalg.vecdot(attention, attention.clamp(min=tiny).log_())
-    return -negative
+    if attention.ndim > 3:
+        return torch.stack([entropy(layer) for layer in attention])
+    return (attention.clamp(min=tiny).log_().mul_(attention)).sum(dim=-1).neg_()
 
 
 def patch_centres(grid: Size, patch_size: Size) -> Float[Tensor, "patch 2"]:

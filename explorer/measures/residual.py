@@ -34,10 +34,7 @@ def magnitudes(trace: Trace) -> ResidualMagnitudes:
     For a standard block `A (V - A V)` is what twicing would give back; it is not part of that block's output.
     """
     smoothed, correction = operators.smoothing_steps(trace.attention, trace.values)  # (L, H, N, d) each
-    patches = slice(trace.prefix, None)
-    return ResidualMagnitudes(
-        smoothed=smoothed.norm(dim=-1),
-        smoothed_residual=correction.norm(dim=-1),
-        ratio=correction[:, :, patches].norm(dim=(-2, -1)) / smoothed[:, :, patches].norm(dim=(-2, -1)),
-        prefix=trace.prefix,
-    )
+    lengths = smoothed.norm(dim=-1), correction.norm(dim=-1)
+    # The Frobenius norm over the patches is the norm of their lengths.
+    below, above = (length[:, :, trace.prefix :].norm(dim=-1) for length in lengths)
+    return ResidualMagnitudes(*lengths, ratio=above / below, prefix=trace.prefix)

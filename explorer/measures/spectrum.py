@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
+from itertools import chain, islice, product
 
 import numpy as np
 import torch
@@ -59,18 +60,36 @@ def on_curve(eigenvalues: Complex[Tensor, "..."]) -> Tensor:
 
 
 def spectrum(trace: Trace, layer: int) -> Spectrum:
-    """Decomposes `A` of every head of a layer in float64.
+    """Decomposes `A` of every head of a layer in float64."""
+    return spectra([(trace, layer)])[0]
+
+
+def spectra(layers: Sequence[tuple[Trace, int]]) -> list[Spectrum]:
+    """Decomposes several layers at once.
 
     One matrix of 200 x 200 is too small for two threads of LAPACK, so matrices go to a few Python threads with one
     thread of LAPACK each: half the time. NumPy's library it is, because torch's number of threads is for all of torch.
     """
-    matrices = list(trace.attention[layer].cpu().double().numpy())
+    heads = [list(trace.attention[layer].cpu().double().numpy()) for trace, layer in layers]
+    tasks = product((np.linalg.eigvals, _singular), chain.from_iterable(heads))
     with threadpool_limits(1, user_api="blas"):
-        found = list(_threads().map(lambda task: task[0](task[1]), product((np.linalg.eigvals, _singular), matrices)))
-    eigenvalues, singular = (np.stack(one) for one in (found[: len(matrices)], found[len(matrices) :]))
-    order = np.argsort(-np.abs(eigenvalues), axis=-1, kind="stable")
-    ordered = np.take_along_axis(eigenvalues, order, axis=-1).astype(np.complex128)
-    return Spectrum(torch.from_numpy(ordered), torch.from_numpy(singular), layer)
+        found = list(_threads().map(lambda task: task[0](task[1]), tasks))
+    eigenvalues, singular = iter(found[: len(found) // 2]), iter(found[len(found) // 2 :])
+    return [
+        Spectrum(
+            _sorted(list(islice(eigenvalues, len(one)))),
+            torch.from_numpy(np.stack(list(islice(singular, len(one))))),
+            layer,
+        )
+        for one, (_, layer) in zip(heads, layers, strict=True)
+    ]
+
+
+def _sorted(eigenvalues: list[np.ndarray]) -> Tensor:
+    """Largest modulus first."""
+    stacked = np.stack(eigenvalues).astype(np.complex128)
+    order = np.argsort(-np.abs(stacked), axis=-1, kind="stable")
+    return torch.from_numpy(np.take_along_axis(stacked, order, axis=-1))
 
 
 def _singular(matrix: np.ndarray) -> np.ndarray:

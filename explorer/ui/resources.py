@@ -21,7 +21,7 @@ from explorer.models import load
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU
 from explorer.serving.engine import Engine, LocalEngine
-from explorer.types import ExplorerError, ImageInput, Trace
+from explorer.types import Comparison, ExplorerError, ImageInput
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 _THUMBNAIL = 96
@@ -117,6 +117,6 @@ def thumbnail(digest: str, _read: Callable[[], bytes]) -> str:
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
-def spectrum_of(digest: str, model: str, layer: int, _trace: Trace) -> spectrum.Spectrum:
-    """The spectrum of one layer, computed when first asked for; a few kilobytes each."""
-    return spectrum.spectrum(_trace, layer)
+def spectra_of(digest: str, models: tuple[str, str], layer: int, _comparison: Comparison) -> list[spectrum.Spectrum]:
+    """Both models' spectra of one layer, computed when first asked for; a few kilobytes each."""
+    return spectrum.spectra([(trace, layer) for trace in _comparison])

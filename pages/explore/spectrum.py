@@ -35,10 +35,8 @@ plane = plane_column.segmented_control(
 )
 which = slice(None) if head == "all" else slice(int(head) - 1, int(head))
 with st.spinner("Decomposing …"):
-    results = [
-        resources.spectrum_of(chosen.photo.image.digest, card.key, layer, trace)
-        for card, trace in zip(chosen.pair.cards, comparison, strict=True)
-    ]
+    keys = chosen.pair.baseline.key, chosen.pair.twicing.key
+    results = resources.spectra_of(chosen.photo.image.digest, keys, layer, comparison)
 points = [
     spectra.Points(
         html.escape(name),
