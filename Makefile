@@ -22,7 +22,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench $(ARGS)
 
 pictures: $(VENV)/dev.stamp
@@ -43,3 +43,8 @@ $(VENV)/run.stamp: requirements.txt | $(BIN)/python
 $(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	touch $@ $(VENV)/run.stamp
+
+# Without what they ask for: torch and NumPy are here, and a display is not needed.
+$(VENV)/bench.stamp: bench/requirements.txt $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --no-deps --requirement bench/requirements.txt
+	touch $@
