@@ -63,6 +63,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", required=True, help="first part of the checkpoints' file names")
     parser.add_argument("--title", required=True, help="name of the standard model on the screen")
     parser.add_argument("--data-note", required=True, help="what the data is and under which terms")
+    parser.add_argument("--license", default="not declared", help="terms of the weights")
     _add_data(parser)
 
 
@@ -116,7 +117,7 @@ def _train(options: argparse.Namespace) -> int:
         print("  ".join(f"{key} {value}" for key, value in outcome.row().items()), flush=True)
     names = {"standard": options.title, "twicing": f"{options.title}-Twicing"}
     for path in run.export_pair(
-        pair, options.out, options.prefix, names, options.data_note, _describe(recipe), _revision()
+        pair, options.out, options.prefix, names, options.data_note, _describe(recipe), _revision(), options.license
     ):
         print(path)
     return 0

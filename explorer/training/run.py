@@ -277,7 +277,14 @@ class PairRun:
 
 
 def export_pair(
-    run: PairRun, folder: Path, prefix: str, names: dict[str, str], data: str, recipe: str, git_revision: str
+    run: PairRun,
+    folder: Path,
+    prefix: str,
+    names: dict[str, str],
+    data: str,
+    recipe: str,
+    git_revision: str,
+    license: str = checkpoints.UNDECLARED,
 ) -> list[Path]:
     """Writes both variants' moving averages with complete metadata, and the log of curves beside them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -296,6 +303,7 @@ def export_pair(
             data=data,
             top1=round(100 * reached.top1, 2),
             git_revision=git_revision,
+            license=license,
         )
         path = folder / f"{prefix}-{variant}.safetensors"
         checkpoints.save(path, run.export(variant), declared)

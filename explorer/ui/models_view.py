@@ -11,6 +11,7 @@ import streamlit as st
 from explorer.models import checkpoints, registry
 from explorer.trace import ModelSize
 from explorer.types import ExplorerError, ModelCard
+from explorer.ui import resources
 
 LOCKED_VARIABLE = "EXPLORER_MODELS_LOCKED"
 STANDARD, EVERYWHERE, SOME = "standard: A", "twicing: 2A − A² in every block", "twicing in some blocks"
@@ -52,6 +53,20 @@ def _coefficients(card: ModelCard) -> str:
 
 def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.3g}" for value in values)
+
+
+def unload(key: str) -> None:
+    """For a button: unloads a model, and keeps why not for `refusal`."""
+    try:
+        resources.engine().remove(key)
+    except ExplorerError as error:
+        st.session_state[f"refused-{key}"] = str(error)
+
+
+def refusal(key: str) -> str | None:
+    """Why a model was not unloaded in this run."""
+    reason: str | None = st.session_state.pop(f"refused-{key}", None)
+    return reason
 
 
 @st.cache_resource(show_spinner="Looking into the file …", max_entries=64)

@@ -16,13 +16,6 @@ panels.opening(
 locked = models_view.is_locked()
 
 
-def unload(key):
-    try:
-        engine.remove(key)
-    except ExplorerError as error:
-        st.session_state[f"refused-{key}"] = str(error)
-
-
 def welcome(model):
     card = engine.add(model)
     pair.want(card)
@@ -36,8 +29,8 @@ for start in range(0, len(engine.cards), 2):
             st.markdown(f"**{plain(card.name, 90)}**")
             st.html(panels.definitions(models_view.facts(card, engine.size(card.key))))
             if not locked:
-                st.button("Unload", key=f"unload-{card.key}", on_click=unload, args=(card.key,))
-            if refused := st.session_state.pop(f"refused-{card.key}", None):
+                st.button("Unload", key=f"unload-{card.key}", on_click=models_view.unload, args=(card.key,))
+            if refused := models_view.refusal(card.key):
                 st.error(refused)
 
 st.subheader("Load another", anchor=False)

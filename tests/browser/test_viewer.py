@@ -464,6 +464,21 @@ def test_every_layer_and_every_head_has_a_small_map(disk: Page) -> None:
     assert "Layer 4, head 1" in live(disk)
 
 
+def test_a_tap_pins_a_patch(browser: Browser, bundled: tuple[ImageInput, list[viewer.Side]], tmp_path: Path) -> None:
+    path = tmp_path / "view.html"
+    path.write_text(viewer.page(viewer.pack(*bundled), "phone"), encoding="utf-8")
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector(".viewer[data-painted]")
+    box = page.locator(".stack").first.bounding_box()
+    page.touchscreen.tap(box["x"] + 0.3 * box["width"], box["y"] + 0.45 * box["height"])
+    page.wait_for_timeout(200)
+    assert "query row 4, column 3" in live(page)
+    page.wait_for_url("**query=0.4375%2C0.3125**")
+    context.close()
+
+
 def test_strange_titles_stay_text(disk: Page) -> None:
     assert disk.title() == disk.locator("h1").inner_text() == "A <cat> & </script> a dog"
 

@@ -204,7 +204,7 @@ def test_batches_of_one_image_are_refused_in_words(start: Start, count: int, bat
 
 def export(pair: PairRun, folder: Path) -> list[Path]:
     names = {"standard": "Tiny", "twicing": "Tiny-Twicing"}
-    return run.export_pair(pair, folder, "tiny", names, "noise", "in words", "abc123")
+    return run.export_pair(pair, folder, "tiny", names, "noise", "in words", "abc123", "CC0")
 
 
 def test_export_writes_two_checkpoints_and_the_log(start: Start, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_exported_checkpoints_load_with_complete_metadata(start: Start, tmp_path
     for variant, loaded in zip(VARIANTS, (standard, twicing), strict=True):
         card = loaded.card
         assert (card.classes, card.wnids) == (("name 0", "name 1"), ("n0", "n1"))
-        assert (card.recipe, card.data, card.git_revision) == ("in words", "noise", "abc123")
+        assert (card.recipe, card.data, card.git_revision, card.license) == ("in words", "noise", "abc123", "CC0")
         assert card.preprocessing == pair.preprocessing
         assert card.top1 == pair.rows[-1][f"{variant}_top1"]
         for key, value in pair.export(variant).items():
