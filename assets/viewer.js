@@ -72,7 +72,9 @@ const combine = (c, r, rA) => r.map((value, i) => c * value + (1 - c) * rA[i]);
 
 /** `r A²`'s counterpart of a row: by a product, or sent where only means over heads were. */
 const squared = (model, layer, head, query, r) =>
-  model.squareCodes ? row(model, layer, head, query, model.squareCodes, model.squareScales) : times(model, layer, head, r);
+  model.squareCodes
+    ? row(model, layer, head, query, model.squareCodes, model.squareScales)
+    : times(model, layer, head, r);
 
 /** Row `query` of an operator other than rollout, in one head. */
 export function operatorRow(model, layer, head, query, operator) {
@@ -131,7 +133,9 @@ const headsOf = (model, choice) =>
 /** Entropy of the query's row of A in nats, the mean over the chosen heads. */
 export function entropy(model, layer, query, choice) {
   const heads = headsOf(model, choice);
-  const each = heads.map((head) => row(model, layer, head, query).reduce((h, a) => (a > 0 ? h - a * Math.log(a) : h), 0));
+  const each = heads.map((head) =>
+    row(model, layer, head, query).reduce((h, a) => (a > 0 ? h - a * Math.log(a) : h), 0),
+  );
   return each.reduce((sum, h) => sum + h, 0) / heads.length;
 }
 
@@ -157,7 +161,8 @@ export function distance(model, layer, query, choice) {
 }
 
 /** Mean cosine of a token with the other patches after `state` blocks, sent for every token. */
-export const own = (model, state, query) => (query < 0 ? model.similarity[state] : model.each[state * model.tokens + query]);
+export const own = (model, state, query) =>
+  query < 0 ? model.similarity[state] : model.each[state * model.tokens + query];
 
 /** Largest magnitude. */
 export const largest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1e-12;
@@ -181,7 +186,9 @@ export function number(value) {
 /** What can be told from 0: 1% of the largest entry of the query's row of A, the accuracy of all that is computed. */
 export function finest(model, layer, query, choice) {
   if (query < 0) return 0.01 * largest(tokenValues(model, layer, query, "A", choice));
-  const scales = headsOf(model, choice).map((head) => model.scales[(layer * model.heads + head) * model.tokens + query]);
+  const scales = headsOf(model, choice).map(
+    (head) => model.scales[(layer * model.heads + head) * model.tokens + query],
+  );
   return 0.01 * (choice === "max" ? Math.max(...scales) : scales.reduce((sum, s) => sum + s, 0) / scales.length);
 }
 
@@ -309,7 +316,8 @@ export function fromParameters(parameters) {
   if (OPERATORS.includes(parameters.get("operator"))) state.operator = parameters.get("operator");
   if (SCALES.includes(parameters.get("scale"))) state.scale = parameters.get("scale");
   const place = (parameters.get("query") ?? "").split(",").map(Number);
-  if (place.length === 2 && place.every((share) => share >= 0 && share < 1)) Object.assign(state, { place, pinned: true });
+  if (place.length === 2 && place.every((share) => share >= 0 && share < 1))
+    Object.assign(state, { place, pinned: true });
   return state;
 }
 
@@ -333,7 +341,8 @@ export function mount(root, { address = null, save = null } = {}) {
     const next = unpack(bytes);
     if (header && header.id === next.id) return repaint();
     header = next;
-    if (header.state) Object.assign(state, { place: null, pinned: false }, fromParameters(new URLSearchParams(header.state)));
+    if (header.state)
+      Object.assign(state, { place: null, pinned: false }, fromParameters(new URLSearchParams(header.state)));
     else if (!parts && address) Object.assign(state, remembered ?? {}, fromParameters(address.read()));
     state.layer = Math.min(state.layer ?? depth() - 1, depth() - 1);
     if (typeof state.head === "number" && state.head >= heads()) state.head = "mean";
@@ -348,8 +357,12 @@ export function mount(root, { address = null, save = null } = {}) {
   }
 
   const isDark = () => {
-    const probe = getComputedStyle(root).backgroundColor.match(/[\d.]+/g)?.map(Number) ?? [255, 255, 255];
-    return probe.length < 4 || probe[3] > 0 ? probe[0] + probe[1] + probe[2] < 384 : matchMedia("(prefers-color-scheme: dark)").matches;
+    const probe = getComputedStyle(root)
+      .backgroundColor.match(/[\d.]+/g)
+      ?.map(Number) ?? [255, 255, 255];
+    return probe.length < 4 || probe[3] > 0
+      ? probe[0] + probe[1] + probe[2] < 384
+      : matchMedia("(prefers-color-scheme: dark)").matches;
   };
 
   // Controls
@@ -362,7 +375,7 @@ export function mount(root, { address = null, save = null } = {}) {
     group.show = () => {
       buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(options[i] === state[key])));
     };
-    return element("label", { class: "control" }, element("span", {}, label), group);
+    return element("div", { class: "control" }, element("span", {}, label), group);
   }
 
   function build() {
@@ -383,27 +396,80 @@ export function mount(root, { address = null, save = null } = {}) {
     };
     const maps = [one(0), one(1)];
     const slider = element("input", {
-      type: "range", min: 1, max: depth(), "aria-label": "Layer", oninput: (e) => set({ layer: Number(e.target.value) - 1 }),
+      type: "range",
+      min: 1,
+      max: depth(),
+      "aria-label": "Layer",
+      oninput: (e) => set({ layer: Number(e.target.value) - 1 }),
     });
     const layer = element("output");
-    const play = element("button", { type: "button", class: "plain", onclick: togglePlay, title: "Play through the layers (Space)" }, "▶");
+    const play = element(
+      "button",
+      { type: "button", class: "plain", onclick: togglePlay, title: "Play through the layers (Space)" },
+      "▶",
+    );
     const opacity = element("input", {
-      type: "range", min: 0, max: 1, step: 0.05, "aria-label": "Opacity", oninput: (e) => set({ opacity: Number(e.target.value) }),
+      type: "range",
+      min: 0,
+      max: 1,
+      step: 0.05,
+      "aria-label": "Opacity",
+      oninput: (e) => set({ opacity: Number(e.target.value) }),
     });
     const averaged = models().some((model) => model.squareCodes);
     const headOptions = averaged ? ["mean"] : ["mean", "max", ...Array.from({ length: heads() }, (_, h) => h)];
     const groups = [
-      choice("Head", headOptions, "head", averaged ? "This model is large: only means over its heads are sent." : "max: patch by patch, the head of largest magnitude", (h) => (typeof h === "number" ? String(h + 1) : h)),
-      choice("Operator", OPERATORS, "operator", "effective: what a block applies to V, A in a standard block, 2A − A² in a twicing one"),
+      choice(
+        "Head",
+        headOptions,
+        "head",
+        averaged
+          ? "This model is large: only means over its heads are sent."
+          : "max: patch by patch, the head of largest magnitude",
+        (h) => (typeof h === "number" ? String(h + 1) : h),
+      ),
+      choice(
+        "Operator",
+        OPERATORS,
+        "operator",
+        "effective: what a block applies to V, A in a standard block, 2A − A² in a twicing one",
+      ),
       choice("Scale", SCALES, "scale", "map: each map's own largest value; shared: the largest of both; absolute: 1"),
       choice("Colours", MAPS, "colours", "Signed data is always blue, white and red, centred at 0"),
-      choice("Draw", DRAWINGS, "drawing", "smooth: bilinear between patches; cells: one flat cell a patch; contours: lines at eighths"),
+      choice(
+        "Draw",
+        DRAWINGS,
+        "drawing",
+        "smooth: bilinear between patches; cells: one flat cell a patch; contours: lines at eighths",
+      ),
     ];
-    const toggle = (text, key, title) => element("button", { type: "button", class: "toggle", "data-key": key, title, onclick: () => set({ [key]: !state[key] }) }, text);
-    const rest = element("button", { type: "button", class: "toggle rest", onclick: toRest, title: "Esc. Pressed: the pointer reads values instead of choosing a patch" });
-    const buttons = [rest, toggle("Difference", "difference", "D: second model minus first, on the right"), toggle("All heads", "allHeads", "G: layers by heads below")];
-    if (header.link) buttons.push(element("button", { type: "button", class: "toggle", onclick: copyLink }, "Copy link"));
-    else if (save) buttons.push(element("button", { type: "button", class: "toggle", onclick: () => save(toParameters(state)) }, "Save the view"));
+    const toggle = (text, key, title) =>
+      element(
+        "button",
+        { type: "button", class: "toggle", "data-key": key, title, onclick: () => set({ [key]: !state[key] }) },
+        text,
+      );
+    const rest = element("button", {
+      type: "button",
+      class: "toggle rest",
+      onclick: toRest,
+      title: "Esc. Pressed: the pointer reads values instead of choosing a patch",
+    });
+    const buttons = [
+      rest,
+      toggle("Difference", "difference", "D: second model minus first, on the right"),
+      toggle("All heads", "allHeads", "G: layers by heads below"),
+    ];
+    if (header.link)
+      buttons.push(element("button", { type: "button", class: "toggle", onclick: copyLink }, "Copy link"));
+    else if (save)
+      buttons.push(
+        element(
+          "button",
+          { type: "button", class: "toggle", onclick: () => save(toParameters(state)) },
+          "Save the view",
+        ),
+      );
     const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
     const ticks = element("div", { class: "ticks" }, element("span"), element("span"), element("span"));
     const live = element("p", { class: "live", role: "status", "aria-live": "polite" });
@@ -411,20 +477,47 @@ export function mount(root, { address = null, save = null } = {}) {
     const charts = element("div", { class: "charts" });
     const predictions = element("div", { class: "predictions" });
     root.replaceChildren(
-      element("div", { class: "tools" },
-        element("label", { class: "control layer" }, element("span", {}, "Layer ", layer), element("div", { class: "line" }, slider, play)),
-        ...groups, element("label", { class: "control" }, element("span", {}, "Opacity"), opacity)),
+      element(
+        "div",
+        { class: "tools" },
+        element(
+          "label",
+          { class: "control layer" },
+          element("span", {}, "Layer ", layer),
+          element("div", { class: "line" }, slider, play),
+        ),
+        ...groups,
+        element("label", { class: "control" }, element("span", {}, "Opacity"), opacity),
+      ),
       element("div", { class: "tools" }, ...buttons),
       element("div", { class: "pair" }, ...maps.map((map) => map.figure)),
       element("div", { class: "scale" }, bar, ticks),
-      live, ...strips, charts, predictions,
+      live,
+      ...strips,
+      charts,
+      predictions,
       element("p", { class: "quiet keys" }, KEYS),
     );
     root.tabIndex = 0;
     root.setAttribute("role", "application");
     root.setAttribute("aria-label", "Attention of both models. " + KEYS);
     root.onkeydown = onKey;
-    parts = { maps, slider, layer, play, opacity, groups, rest, bar, ticks, live, strips, charts, predictions, cells: [] };
+    parts = {
+      maps,
+      slider,
+      layer,
+      play,
+      opacity,
+      groups,
+      rest,
+      bar,
+      ticks,
+      live,
+      strips,
+      charts,
+      predictions,
+      cells: [],
+    };
     buildStrips();
     parts.series = buildCharts();
     predictions.replaceChildren(...models().map(prediction));
@@ -439,15 +532,28 @@ export function mount(root, { address = null, save = null } = {}) {
         const line = Array.from({ length: model.layers }, (_, layer) => {
           const canvas = element("canvas", { width: 1, height: 1 });
           const photo = element("img", { alt: "", src: parts.maps[index].photo.src, draggable: "false" });
-          const button = element("button", { type: "button", class: "cell", tabindex: -1, onclick: () => set(head === null ? { layer } : { layer, head }) },
-            photo, canvas, element("span", {}, head === null ? String(layer + 1) : ""));
+          const button = element(
+            "button",
+            {
+              type: "button",
+              class: "cell",
+              tabindex: -1,
+              onclick: () => set(head === null ? { layer } : { layer, head }),
+            },
+            photo,
+            canvas,
+            element("span", {}, head === null ? String(layer + 1) : ""),
+          );
           button.title = head === null ? `layer ${layer + 1}` : `layer ${layer + 1}, head ${head + 1}`;
           cells.push({ button, canvas, layer, head });
           return button;
         });
         return element("div", { class: "cells" }, ...line);
       });
-      parts.strips[index].replaceChildren(element("strong", {}, `${model.name}, all layers${state.allHeads ? " and heads" : ""}`), ...lines);
+      parts.strips[index].replaceChildren(
+        element("strong", {}, `${model.name}, all layers${state.allHeads ? " and heads" : ""}`),
+        ...lines,
+      );
       return cells;
     });
   }
@@ -456,7 +562,13 @@ export function mount(root, { address = null, save = null } = {}) {
     const box = element("div", { class: `prediction m${index}` }, element("strong", {}, `${model.name} predicts`));
     if (!model.top.length) box.append(element("p", { class: "quiet" }, "It names no classes."));
     for (const [name, share] of model.top) {
-      const line = element("div", { class: "share" }, element("span", {}, name), element("i"), element("b", {}, `${(100 * share).toFixed(1)}%`));
+      const line = element(
+        "div",
+        { class: "share" },
+        element("span", {}, name),
+        element("i"),
+        element("b", {}, `${(100 * share).toFixed(1)}%`),
+      );
       line.children[1].style.width = `${100 * share}%`;
       box.append(line);
     }
@@ -482,17 +594,30 @@ export function mount(root, { address = null, save = null } = {}) {
       const cursor = svg("line", { class: "mark", y1: 4, y2: HEIGHT - 16 });
       const high = svg("text", { x: 2, y: 12 });
       const low = svg("text", { x: 2, y: HEIGHT - 18 });
-      const ends = [svg("text", { x: 34, y: HEIGHT - 3 }, String(1 - states)), svg("text", { x: WIDTH - 6, y: HEIGHT - 3, "text-anchor": "end" }, String(depth()))];
-      const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title} by layer` }, cursor, ...lines, high, low, ...ends);
+      const ends = [
+        svg("text", { x: 34, y: HEIGHT - 3 }, String(1 - states)),
+        svg("text", { x: WIDTH - 6, y: HEIGHT - 3, "text-anchor": "end" }, String(depth())),
+      ];
+      const drawing = svg(
+        "svg",
+        { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title} by layer` },
+        cursor,
+        ...lines,
+        high,
+        low,
+        ...ends,
+      );
       const reading = element("span", { class: "quiet" });
       drawing.onpointermove = (event) => {
         const box = drawing.getBoundingClientRect();
-        const share = ((event.clientX - box.left) / box.width * WIDTH - 34) / (WIDTH - 44);
+        const share = (((event.clientX - box.left) / box.width) * WIDTH - 34) / (WIDTH - 44);
         const at = Math.round(share * (depth() - 1 + states)) - states;
         const layer = Math.max(0, Math.min(depth() - 1, at));
         if (layer !== state.layer) set({ layer });
       };
-      parts.charts.append(element("figure", { class: "chart" }, element("figcaption", {}, title, " ", reading), drawing));
+      parts.charts.append(
+        element("figure", { class: "chart" }, element("figcaption", {}, title, " ", reading), drawing),
+      );
       return { lines, cursor, high, low, reading, unit, value, states };
     });
     return series;
@@ -502,7 +627,9 @@ export function mount(root, { address = null, save = null } = {}) {
     const key = `${queries} ${state.head}`;
     for (const chart of parts.series) {
       if (parts.charted !== key) {
-        chart.values = models().map((model, i) => Array.from({ length: depth() + chart.states }, (_, l) => chart.value(model, queries[i], l)));
+        chart.values = models().map((model, i) =>
+          Array.from({ length: depth() + chart.states }, (_, l) => chart.value(model, queries[i], l)),
+        );
       }
       const { values } = chart;
       const finite = values.flat().filter(Number.isFinite);
@@ -511,7 +638,9 @@ export function mount(root, { address = null, save = null } = {}) {
       const x = (i, count) => 34 + ((WIDTH - 44) * i) / Math.max(1, count - 1);
       const y = (value) => 6 + (HEIGHT - 26) * (1 - (value - low) / (high - low));
       values.forEach((line, m) => {
-        const points = line.map((value, i) => (Number.isFinite(value) ? `${x(i, line.length).toFixed(1)},${y(value).toFixed(1)}` : ""));
+        const points = line.map((value, i) =>
+          Number.isFinite(value) ? `${x(i, line.length).toFixed(1)},${y(value).toFixed(1)}` : "",
+        );
         chart.lines[m].setAttribute("points", points.join(" "));
       });
       const at = x(state.layer + chart.states, depth() + chart.states);
@@ -520,7 +649,9 @@ export function mount(root, { address = null, save = null } = {}) {
       chart.high.textContent = finite.length ? number(Number(high.toPrecision(2))) : "";
       chart.low.textContent = low < 0 ? number(Number(low.toPrecision(2))) : "0";
       const here = values.map((line) => line[state.layer + chart.states]);
-      chart.reading.textContent = finite.length ? `${here.map(number).join(" · ")} ${chart.unit}` : "a patch has one, CLS has none";
+      chart.reading.textContent = finite.length
+        ? `${here.map(number).join(" · ")} ${chart.unit}`
+        : "a patch has one, CLS has none";
     }
     parts.charted = key;
   }
@@ -533,7 +664,9 @@ export function mount(root, { address = null, save = null } = {}) {
 
   function compute(layer, choice = state.head) {
     const queries = models().map((model) => tokenAt(model, state.place));
-    const values = models().map((model, i) => patchValues(model, Math.min(layer, model.layers - 1), queries[i], state.operator, choice));
+    const values = models().map((model, i) =>
+      patchValues(model, Math.min(layer, model.layers - 1), queries[i], state.operator, choice),
+    );
     const signs = models().map((model) => isSigned(model, Math.min(layer, model.layers - 1), state.operator));
     return { values, signs, spans: ranges(values, signs, state.scale) };
   }
@@ -556,13 +689,21 @@ export function mount(root, { address = null, save = null } = {}) {
       const index = state.blink ? state.blink - 1 : place;
       const isChange = difference && place === 1;
       const values = isChange ? change : shown.values[index];
-      const range = isChange ? { low: -(state.scale === "absolute" ? 1 : largest(change)), high: state.scale === "absolute" ? 1 : largest(change) } : shown.spans[index];
+      const range = isChange
+        ? {
+            low: -(state.scale === "absolute" ? 1 : largest(change)),
+            high: state.scale === "absolute" ? 1 : largest(change),
+          }
+        : shown.spans[index];
       drawMap(map.canvas, values, models()[index].grid, range, table(range), state.opacity, state.drawing, SIDE);
       map.name.textContent = isChange ? "Difference" : models()[index].name;
       map.label.textContent = isChange ? "second model minus first" : labels[index];
       map.figure.className = `map m${index}${isChange ? " change" : ""}${models()[index].counterfactual ? " swapped" : ""}`;
       if (!isChange && models()[index].counterfactual) map.label.textContent += " · operator swapped, not trained";
-      const bound = (i) => (state.operator === "rollout" ? 0.01 * largest(shown.values[i]) : finest(models()[i], state.layer, tokenAt(models()[i], state.place), state.head));
+      const bound = (i) =>
+        state.operator === "rollout"
+          ? 0.01 * largest(shown.values[i])
+          : finest(models()[i], state.layer, tokenAt(models()[i], state.place), state.head);
       map.bound = isChange ? bound(0) + bound(1) : bound(index);
       map.range = range;
       map.values = values;
@@ -589,7 +730,10 @@ export function mount(root, { address = null, save = null } = {}) {
     if (!place) return;
     const { row, column } = patchAt(grid, place);
     Object.assign(box.style, {
-      top: `${(100 * row) / grid[0]}%`, left: `${(100 * column) / grid[1]}%`, height: `${100 / grid[0]}%`, width: `${100 / grid[1]}%`,
+      top: `${(100 * row) / grid[0]}%`,
+      left: `${(100 * column) / grid[1]}%`,
+      height: `${100 / grid[0]}%`,
+      width: `${100 / grid[1]}%`,
     });
   }
 
@@ -623,7 +767,9 @@ export function mount(root, { address = null, save = null } = {}) {
     parts.play.textContent = playing ? "❚❚" : "▶";
     parts.rest.textContent = `Query: ${queryName()}${state.pinned ? " (pinned)" : ""}`;
     parts.rest.setAttribute("aria-pressed", String(state.pinned));
-    root.querySelectorAll("[data-key]").forEach((button) => button.setAttribute("aria-pressed", String(Boolean(state[button.dataset.key]))));
+    root
+      .querySelectorAll("[data-key]")
+      .forEach((button) => button.setAttribute("aria-pressed", String(Boolean(state[button.dataset.key]))));
   }
 
   /** The line under the maps: what lies under the cursor, or what is shown. */
@@ -649,12 +795,22 @@ export function mount(root, { address = null, save = null } = {}) {
         parts.cells.forEach((cells, m) => {
           for (const cell of cells) {
             if (cell.layer !== layer || cell.head !== head) continue;
-            drawMap(cell.canvas, values[m], models()[m].grid, spans[m], table(spans[m]), state.opacity, state.drawing === "cells" ? "cells" : "smooth", 42);
+            drawMap(
+              cell.canvas,
+              values[m],
+              models()[m].grid,
+              spans[m],
+              table(spans[m]),
+              state.opacity,
+              state.drawing === "cells" ? "cells" : "smooth",
+              42,
+            );
             cell.button.classList.toggle("chosen", layer === state.layer && (head === null || head === state.head));
           }
         });
       }
-      if (performance.now() > until && layer + 1 < depth()) return void (pending = setTimeout(() => drawStrips(layer + 1), 0));
+      if (performance.now() > until && layer + 1 < depth())
+        return void (pending = setTimeout(() => drawStrips(layer + 1), 0));
     }
     pending = null;
     root.dispatchEvent(new CustomEvent("painted"));
@@ -722,7 +878,9 @@ export function mount(root, { address = null, save = null } = {}) {
 
   function movePatch(down, right) {
     const [rows, columns] = models()[0].grid;
-    const { row, column } = state.place ? patchAt(models()[0].grid, state.place) : { row: Math.floor(rows / 2), column: Math.floor(columns / 2) };
+    const { row, column } = state.place
+      ? patchAt(models()[0].grid, state.place)
+      : { row: Math.floor(rows / 2), column: Math.floor(columns / 2) };
     const clamp = (value, count) => Math.max(0, Math.min(count - 1, value));
     const place = [(clamp(row + down, rows) + 0.5) / rows, (clamp(column + right, columns) + 0.5) / columns];
     set({ place, pinned: true });
@@ -749,7 +907,12 @@ export function mount(root, { address = null, save = null } = {}) {
     let handled = true;
     if (arrows && event.shiftKey) movePatch(...arrows);
     else if (arrows && arrows[1]) set({ layer: Math.max(0, Math.min(depth() - 1, state.layer + arrows[1])) });
-    else if (arrows) step("head", options.filter((h) => !models().some((m) => m.squareCodes) || h === "mean"), arrows[0] < 0 ? -1 : 1);
+    else if (arrows)
+      step(
+        "head",
+        options.filter((h) => !models().some((m) => m.squareCodes) || h === "mean"),
+        arrows[0] < 0 ? -1 : 1,
+      );
     else if (actions[event.key.length === 1 ? event.key.toLowerCase() : event.key]) {
       handled = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key]() !== false;
     } else handled = false;
@@ -785,7 +948,17 @@ export function mount(root, { address = null, save = null } = {}) {
     header = parts = null;
   }
 
-  return { load, set, destroy, get state() { return state; }, get header() { return header; } };
+  return {
+    load,
+    set,
+    destroy,
+    get state() {
+      return state;
+    },
+    get header() {
+      return header;
+    },
+  };
 }
 
 /** The state in the page's own address, beside what others keep there. */
