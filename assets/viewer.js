@@ -61,9 +61,9 @@ export function times({ tokens: n, heads, codes, scales }, layer, head, r) {
   const first = (layer * heads + head) * n;
   const result = new Float32Array(n);
   for (let query = 0; query < n; query++) {
-    const weight = r[query] * scales[first + query];
+    const weight = (r[query] * scales[first + query]) / 255 ** 2; // quicker than a look-up in SQUARES
     if (weight === 0) continue;
-    for (let key = 0, at = (first + query) * n; key < n; key++, at++) result[key] += weight * SQUARES[codes[at]];
+    for (let key = 0, at = (first + query) * n; key < n; key++, at++) result[key] += weight * (codes[at] * codes[at]);
   }
   return result;
 }
