@@ -1,7 +1,8 @@
 // The attention viewer: two models under one cursor, every layer at once, nothing asked of a server.
 //
 // It receives A of both models once (see `explorer/viewer.py` for the bytes) and computes the rows of every other
-// operator from `r = A[q]` and `r A`. Values are right within 1% of the largest entry of the query's row of A.
+// operator from `r = A[q]` and `r A`. Values are right within 1% of the largest entry of the query's row of A (of the
+// rollout's own), for filters between standard and twicing.
 //
 // Three parts: arithmetic (pure functions), the picture of a map, and the viewer itself. It knows nothing of Streamlit
 // but for the adapter on the last lines.
@@ -335,7 +336,12 @@ export function mount(root, { address = null, save = null } = {}) {
   const models = () => header.models;
   const depth = () => Math.min(...models().map((model) => model.layers));
   const heads = () => Math.min(...models().map((model) => model.heads));
-  const sameGrid = () => String(models()[0].grid) === String(models()[1].grid);
+  /** Large pairs are sent as means over their heads. */
+  const isAveraged = () => models().some((model) => model.squareCodes);
+  /** Whether a patch is the same region of the photograph in both models. */
+  const sameView = () => ["grid", "crop"].every((key) => String(models()[0][key]) === String(models()[1][key]));
+  /** Which model a place shows. */
+  const indexAt = (place) => (state.blink ? state.blink - 1 : place);
 
   function load(bytes) {
     const next = unpack(bytes);
@@ -345,7 +351,8 @@ export function mount(root, { address = null, save = null } = {}) {
       Object.assign(state, { place: null, pinned: false }, fromParameters(new URLSearchParams(header.state)));
     else if (!parts && address) Object.assign(state, remembered ?? {}, fromParameters(address.read()));
     state.layer = Math.min(state.layer ?? depth() - 1, depth() - 1);
-    if (typeof state.head === "number" && state.head >= heads()) state.head = "mean";
+    if (isAveraged()) Object.assign(state, { head: "mean", allHeads: false });
+    else if (typeof state.head === "number" && state.head >= heads()) state.head = "mean";
     if (!state.pinned) state.place = null;
     build();
     repaint();
@@ -387,7 +394,6 @@ export function mount(root, { address = null, save = null } = {}) {
       const query = element("div", { class: "outline" });
       const cursor = element("div", { class: "outline cursor" });
       const stack = element("div", { class: "stack" }, photo, canvas, query, cursor);
-      stack.style.aspectRatio = `${model.input[1]} / ${model.input[0]}`;
       const name = element("strong");
       const label = element("span", { class: "quiet" });
       const figure = element("figure", { class: `map m${index}` }, element("figcaption", {}, name, label), stack);
@@ -416,7 +422,7 @@ export function mount(root, { address = null, save = null } = {}) {
       "aria-label": "Opacity",
       oninput: (e) => set({ opacity: Number(e.target.value) }),
     });
-    const averaged = models().some((model) => model.squareCodes);
+    const averaged = isAveraged();
     const headOptions = averaged ? ["mean"] : ["mean", "max", ...Array.from({ length: heads() }, (_, h) => h)];
     const groups = [
       choice(
@@ -504,6 +510,7 @@ export function mount(root, { address = null, save = null } = {}) {
     root.onkeydown = onKey;
     parts = {
       maps,
+      photos: maps.map((map) => map.photo.src),
       slider,
       layer,
       play,
@@ -527,11 +534,11 @@ export function mount(root, { address = null, save = null } = {}) {
     parts.stripHeads = state.allHeads ? heads() : 0;
     parts.cells = models().map((model, index) => {
       const cells = [];
-      const rows = state.allHeads ? Array.from({ length: model.heads }, (_, h) => h) : [null];
+      const rows = state.allHeads ? Array.from({ length: heads() }, (_, h) => h) : [null];
       const lines = rows.map((head) => {
-        const line = Array.from({ length: model.layers }, (_, layer) => {
+        const line = Array.from({ length: depth() }, (_, layer) => {
           const canvas = element("canvas", { width: 1, height: 1 });
-          const photo = element("img", { alt: "", src: parts.maps[index].photo.src, draggable: "false" });
+          const photo = element("img", { alt: "", src: parts.photos[index], draggable: "false" });
           const button = element(
             "button",
             {
@@ -651,7 +658,7 @@ export function mount(root, { address = null, save = null } = {}) {
       const here = values.map((line) => line[state.layer + chart.states]);
       chart.reading.textContent = finite.length
         ? `${here.map(number).join(" · ")} ${chart.unit}`
-        : "a patch has one, CLS has none";
+        : `a patch has one, ${queryName()} has none`;
     }
     parts.charted = key;
   }
@@ -682,11 +689,11 @@ export function mount(root, { address = null, save = null } = {}) {
     root.style.setProperty("--two", palette[1]);
     if (parts.stripHeads !== (state.allHeads ? heads() : 0)) buildStrips();
     const shown = compute(state.layer);
-    const difference = state.difference && sameGrid();
+    const difference = state.difference && sameView();
     const labels = models().map((model) => (state.operator === "effective" ? model.label : state.operator));
     const change = difference ? shown.values[1].map((value, i) => value - shown.values[0][i]) : null;
     parts.maps.forEach((map, place) => {
-      const index = state.blink ? state.blink - 1 : place;
+      const index = indexAt(place);
       const isChange = difference && place === 1;
       const values = isChange ? change : shown.values[index];
       const range = isChange
@@ -707,6 +714,8 @@ export function mount(root, { address = null, save = null } = {}) {
       map.bound = isChange ? bound(0) + bound(1) : bound(index);
       map.range = range;
       map.values = values;
+      if (map.photo.src !== parts.photos[index]) map.photo.src = parts.photos[index];
+      map.stack.style.aspectRatio = `${models()[index].input[1]} / ${models()[index].input[0]}`;
       outline(map.query, models()[index].grid, state.place);
     });
     drawBar();
@@ -749,12 +758,12 @@ export function mount(root, { address = null, save = null } = {}) {
     const [low, middle, high] = parts.ticks.children;
     low.textContent = number(range.low);
     high.textContent = number(range.high);
-    const what = state.difference && sameGrid() ? "difference" : "weight of each patch";
+    const what = state.difference && sameView() ? "difference" : "weight of each patch";
     middle.textContent = `${what} for ${queryName()}${same ? "" : ` (right; left ends at ${number(left.high)})`}`;
   }
 
   const queryName = () => {
-    if (!state.place) return models()[0].restName;
+    if (!state.place) return [...new Set(models().map((model) => model.restName))].join(" / ");
     const { row, column } = patchAt(models()[0].grid, state.place);
     return `row ${row + 1}, column ${column + 1}`;
   };
@@ -775,21 +784,21 @@ export function mount(root, { address = null, save = null } = {}) {
   /** The line under the maps: what lies under the cursor, or what is shown. */
   function describe() {
     const place = state.cursor;
-    parts.maps.forEach((map, i) => outline(map.cursor, models()[i].grid, place));
+    parts.maps.forEach((map, i) => outline(map.cursor, models()[indexAt(i)].grid, place));
     const shown = `Layer ${state.layer + 1}, head ${typeof state.head === "number" ? state.head + 1 : state.head}, ${state.operator}, query ${queryName()}`;
     if (!place) return void (parts.live.textContent = shown);
     const { row, column } = patchAt(models()[0].grid, place);
     const values = parts.maps.map((map, i) => {
-      const index = state.blink ? state.blink - 1 : i;
+      const index = indexAt(i);
       return `${map.name.textContent} ${reading(map.values[patchAt(models()[index].grid, place).index], map.bound)}`;
     });
-    parts.live.textContent = `row ${row + 1}, column ${column + 1}: ${values.join(" · ")} — ${shown.toLowerCase()}`;
+    parts.live.textContent = `row ${row + 1}, column ${column + 1}: ${values.join(" · ")} — ${shown[0].toLowerCase()}${shown.slice(1)}`;
   }
 
   /** The strips follow in slices of a few milliseconds, so that the large maps never wait for them. */
   function drawStrips(layer = 0) {
     const until = performance.now() + 8;
-    for (; layer < Math.max(...models().map((model) => model.layers)); layer++) {
+    for (; layer < depth(); layer++) {
       for (const head of state.allHeads ? Array.from({ length: heads() }, (_, h) => h) : [null]) {
         const { values, spans } = compute(layer, head ?? state.head);
         parts.cells.forEach((cells, m) => {
@@ -827,8 +836,9 @@ export function mount(root, { address = null, save = null } = {}) {
     const placeOf = (event) => {
       const box = stack.getBoundingClientRect();
       const shares = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
-      const { row, column } = patchAt(models()[index].grid, shares);
-      const [rows, columns] = models()[index].grid;
+      const { grid } = models()[indexAt(index)];
+      const { row, column } = patchAt(grid, shares);
+      const [rows, columns] = grid;
       return [(row + 0.5) / rows, (column + 0.5) / columns];
     };
     const move = (event) => {
@@ -900,7 +910,7 @@ export function mount(root, { address = null, save = null } = {}) {
       1: () => set({ blink: state.blink === 1 ? 0 : 1 }),
       2: () => set({ blink: state.blink === 2 ? 0 : 2 }),
       d: () => set({ difference: !state.difference }),
-      g: () => set({ allHeads: !state.allHeads }),
+      g: () => isAveraged() || set({ allHeads: !state.allHeads }),
       "[": () => step("operator", OPERATORS, -1),
       "]": () => step("operator", OPERATORS, 1),
     };
@@ -910,7 +920,7 @@ export function mount(root, { address = null, save = null } = {}) {
     else if (arrows)
       step(
         "head",
-        options.filter((h) => !models().some((m) => m.squareCodes) || h === "mean"),
+        options.filter((h) => !isAveraged() || h === "mean"),
         arrows[0] < 0 ? -1 : 1,
       );
     else if (actions[event.key.length === 1 ? event.key.toLowerCase() : event.key]) {
@@ -936,7 +946,7 @@ export function mount(root, { address = null, save = null } = {}) {
 
   /** Pictures stay in memory until they are let go of. */
   function forget() {
-    parts?.maps.forEach((map) => URL.revokeObjectURL(map.photo.src));
+    parts?.photos.forEach((url) => URL.revokeObjectURL(url));
   }
 
   function destroy() {

@@ -31,9 +31,9 @@ MAX_STREAMED_PIXELS = 80_000_000
 MAX_SCANS = 30
 """A progressive JPEG goes through the whole picture in every scan (50 ms at 40 MP); tools write about ten."""
 MAX_SHORT_SIDE = 1024
-_INTERPOLATION = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 """Pixels are kept with their shorter side at most this long: no view of them needs more."""
 
+_INTERPOLATION = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _EXPECTED = "An image file (JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF) was expected"
 _OURS = (
     (b"\xff\xd8\xff", "JPEG"),

@@ -58,7 +58,7 @@ def view(
         (one,) = trace(model.module, pixels.to(next(model.module.parameters()).device))
         sides.append(viewer.Side(one, model.card))
     names = " and ".join(side.card.title for side in sides)
-    return Viewing(viewer.pack(decoded, sides, title=title), f"{title}: {names}")
+    return Viewing(viewer.pack(decoded, sides), f"{title}: {names}")
 
 
 def _bytes(image: str | Path | bytes | Example) -> bytes:

@@ -42,6 +42,7 @@ class Geometry:
     grid: Size
     prefix: int
     filter: Filter
+    has_class_token: bool
 
     @property
     def nbytes(self) -> int:
@@ -109,6 +110,7 @@ def geometry(model: Any) -> Geometry:
         grid=(height, width),
         prefix=model.num_prefix_tokens,
         filter=get_filter(model),
+        has_class_token=model.cls_token is not None,
     )
 
 
@@ -201,7 +203,7 @@ def _empty(sizes: Geometry, like: Tensor) -> Trace:
     attention, values, tokens, logits = (
         part.view(shape) for part, shape in zip(block.split(lengths), shapes, strict=True)
     )
-    return Trace(attention, values, tokens, logits, sizes.grid, sizes.prefix, sizes.filter)
+    return Trace(attention, values, tokens, logits, sizes.grid, sizes.prefix, sizes.filter, sizes.has_class_token)
 
 
 def _keep(traces: list[Trace], what: str, layer: int, batch: Tensor) -> None:

@@ -158,6 +158,8 @@ class Trace:
     prefix: int
     """Number of prefix tokens (CLS, distillation, registers), which come before the patches."""
     filter: Filter
+    has_class_token: bool = True
+    """Whether the first prefix token is CLS."""
 
     @property
     def depth(self) -> int:

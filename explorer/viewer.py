@@ -18,7 +18,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,13 @@ from torch import Tensor
 from explorer import images
 from explorer.figures.style import COLOUR_MAPS, PALETTES, lookup_table
 from explorer.measures import residual, similarity
-from explorer.types import ImageInput, ModelCard, Trace
+from explorer.types import ExplorerError, ImageInput, ModelCard, Trace
 
 ASSETS = Path(__file__).parents[1] / "assets"
 MAX_BYTES = 12_000_000
+"""Beyond this, heads are sent as means."""
+MOST_BYTES = 48_000_000
+"""Beyond this, nothing is sent: 1,000 patches and 12 layers, both models."""
 _TOP = 5
 
 
@@ -50,7 +53,6 @@ def pack(
     image: ImageInput,
     sides: Sequence[Side],
     link: Mapping[str, str] | None = None,
-    title: str = "",
     state: Mapping[str, str] | None = None,
 ) -> bytes:
     """The bytes the viewer reads: `TWX1`, length of the header, header in JSON, sections.
@@ -60,11 +62,10 @@ def pack(
     """
     store = _Sections()
     means = sum(side.trace.attention.numel() for side in sides) > MAX_BYTES
-    header = {
+    header: dict[str, Any] = {
         "models": [_model(side, image, store, means) for side in sides],
         "link": None if link is None else dict(link),
         "state": None if state is None else dict(state),
-        "title": title,
         "palettes": {theme: list(palette.models) for theme, palette in PALETTES.items()},
         "colours": {
             name: base64.b64encode(lookup_table(name).tobytes()).decode() for name in (*COLOUR_MAPS, "diverging")
@@ -77,8 +78,13 @@ def pack(
         },
     }
     body = b"".join(store.parts)
-    header["id"] = hashlib.sha256(body + json.dumps(header).encode()).hexdigest()[:16]
-    text = json.dumps(header, separators=(",", ":"))
+    if len(body) > MOST_BYTES:
+        raise ExplorerError(
+            f"The viewer shows up to {MOST_BYTES / 1e6:.0f} MB of attention; {len(body) / 1e6:.0f} MB came, "
+            "as models with many patches have."
+        )
+    header["id"] = hashlib.sha256(body + json.dumps(header, allow_nan=False).encode()).hexdigest()[:16]
+    text = json.dumps(header, separators=(",", ":"), allow_nan=False)
     text += " " * (-len(text.encode()) % 4)
     return b"TWX1" + len(text.encode()).to_bytes(4, "little") + text.encode() + body
 
@@ -141,8 +147,9 @@ def _model(side: Side, image: ImageInput, store: _Sections, means: bool) -> dict
         "grid": list(trace.grid),
         "input": [height, width],
         "patch": [height / trace.grid[0], width / trace.grid[1]],
-        "rest": 0 if trace.prefix else -1,
-        "restName": "CLS" if trace.prefix else "the mean patch",
+        "rest": 0 if trace.has_class_token else -1,
+        "restName": "CLS" if trace.has_class_token else "the mean patch",
+        "crop": repr(replace(card.preprocessing, input_size=(0, 0), mean=(0, 0, 0), std=(1, 1, 1))),
         "attention": store.add(codes.tobytes()),
         "scales": store.add(scales.tobytes()),
         "each": store.add(_floats(similarity.of_each(trace)).tobytes()),

@@ -138,6 +138,22 @@ def test_every_accepted_family_is_reproduced(make_model: MakeModel, images: Tens
     torch.testing.assert_close(traced, expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("family", "prefix", "has_class_token"),
+    [
+        ("class token", 1, True),
+        ("registers", 4, True),
+        ("registers without class", 2, False),
+        ("no class token", 0, False),
+    ],
+)
+def test_a_trace_knows_whether_its_first_token_is_cls(
+    make_model: MakeModel, images: Tensor, family: str, prefix: int, has_class_token: bool
+) -> None:
+    one = trace(make_model(**FAMILIES[family]), images[:1])[0]
+    assert (one.prefix, one.has_class_token) == (prefix, has_class_token)
+
+
 def test_gated_attention_is_reproduced(make_model: MakeModel, images: Tensor) -> None:
     model = make_model((1.0, 2.0))
     for block in model.blocks:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from explorer import examples, viewer
-from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
+from explorer.types import ExplorerError, ImageInput, ModelCard, Preprocessing, Trace
 from tests.helpers import make_trace, normal, stochastic
 
 
@@ -72,6 +72,25 @@ def test_a_large_model_is_sent_as_means(photo: ImageInput, monkeypatch: pytest.M
     (model, _) = header_of(viewer.pack(photo, [one, one]))["models"]
     assert model["heads"] == 1
     assert model["squares"]["size"] == model["attention"]["size"] == 12 * 37 * 37
+
+
+def test_what_is_too_much_for_a_browser_is_refused(photo: ImageInput, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer, "MOST_BYTES", 10_000)
+    one = side(big_trace(3, grid=6))
+    with pytest.raises(ExplorerError, match="with many patches"):
+        viewer.pack(photo, [one, one])
+
+
+def test_a_head_without_values_sends_numbers(photo: ImageInput) -> None:
+    one = big_trace(1, grid=4)
+    told = header_of(viewer.pack(photo, [side(replace(one, values=torch.zeros_like(one.values)))] * 2))
+    assert told["models"][0]["residual"] == [0.0] * 12
+
+
+def test_registers_alone_are_no_class_token(photo: ImageInput) -> None:
+    one = side(replace(big_trace(1, grid=4), has_class_token=False))
+    (model, _) = header_of(viewer.pack(photo, [one, one]))["models"]
+    assert (model["rest"], model["restName"]) == (-1, "the mean patch")
 
 
 def test_codes_are_within_their_stated_error() -> None:

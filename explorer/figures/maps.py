@@ -1,4 +1,4 @@
-"""Maps over the patch grid: overlaid on the photograph, or bare with a colour bar."""
+"""Maps over the patch grid, overlaid on the photograph, and their colour bar."""
 
 from __future__ import annotations
 
@@ -51,15 +51,11 @@ def interactive(
     picture: Picture,
     hover: Sequence[str],
     grid: tuple[int, int],
-    query: tuple[int, int] | None,
     palette: Palette,
     *,
     height: int = 460,
 ) -> go.Figure:
-    """A picture with one selectable marker per patch, in row order; `query` outlines a patch.
-
-    Selecting a marker returns its patch number as the point's index.
-    """
+    """A picture with one text per patch, in row order, for the pointer."""
     rows, columns = grid
     y, x = np.divmod(np.arange(rows * columns), columns)
     figure = go.Figure()
@@ -79,23 +75,10 @@ def interactive(
         y=y,
         mode="markers",
         marker={"symbol": "square", "size": 18, "opacity": 0.0, "color": palette.text},
-        selected={"marker": {"opacity": 0.0}},
-        unselected={"marker": {"opacity": 0.0}},
         text=list(hover),
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )
-    if query is not None:
-        top, left = query
-        for colour, width in (("black", 5), ("white", 2)):
-            figure.add_shape(
-                type="rect",
-                x0=left - 0.5,
-                x1=left + 0.5,
-                y0=top - 0.5,
-                y1=top + 0.5,
-                line={"color": colour, "width": width},
-            )
     plain_axis = {"visible": False, "fixedrange": True, "constrain": "domain"}
     figure.update_xaxes(range=[-0.5, columns - 0.5], **plain_axis)
     figure.update_yaxes(range=[rows - 0.5, -0.5], scaleanchor="x", constraintoward="top", **plain_axis)
@@ -105,7 +88,6 @@ def interactive(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         dragmode=False,
-        clickmode="event+select",
         hoverdistance=-1,  # the nearest patch answers wherever the pointer is
         hoverlabel={"align": "left"},
     )

@@ -1,4 +1,7 @@
-"""Measures of attention: rows for a query under each operator, rollout, entropy, distance."""
+"""Measures of attention: rows for a query under each operator, rollout, entropy, distance.
+
+The viewer computes the same in the browser, where it is held against these; scripts and figures use them directly.
+"""
 
 from __future__ import annotations
 

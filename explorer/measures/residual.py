@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,4 +38,6 @@ def magnitudes(trace: Trace) -> ResidualMagnitudes:
     lengths = smoothed.norm(dim=-1), correction.norm(dim=-1)
     # The Frobenius norm over the patches is the norm of their lengths.
     below, above = (length[:, :, trace.prefix :].norm(dim=-1) for length in lengths)
-    return ResidualMagnitudes(*lengths, ratio=above / below, prefix=trace.prefix)
+    return ResidualMagnitudes(
+        *lengths, ratio=above / below.clamp(min=torch.finfo(below.dtype).tiny), prefix=trace.prefix
+    )

@@ -109,15 +109,17 @@ class LocalEngine:
     @property
     def cards(self) -> Sequence[ModelCard]:
         """The models as they were trained, in the order they were given."""
-        return [self._models[key].card for key in self._trained]
+        with self._waiting:
+            return [self._models[key].card for key in self._trained]
 
     def swapped(self, key: str, filter: Filter) -> ModelCard:
         """The same weights under another filter; shares their memory."""
-        model = self._model(key)
-        card = model.card.with_filter(filter)
-        if card.key not in self._models:
-            self._models.setdefault(card.key, with_filter(model, filter))
-        return self._models[card.key].card
+        with self._waiting:
+            model = self._model(key)
+            card = model.card.with_filter(filter)
+            if card.key not in self._models:
+                self._models[card.key] = with_filter(model, filter)
+            return self._models[card.key].card
 
     def size(self, key: str) -> ModelSize:
         """Parameters and multiply-adds of a model, counted once."""

@@ -1,4 +1,4 @@
-"""What one visitor has loaded and chosen: images, the pair of models, how maps are drawn."""
+"""What one visitor has loaded and chosen: images and the pair of models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sidebar every page shares: images, the pair of models, how maps are drawn."""
+"""The sidebar every page shares: images and the pair of models."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _uploads() -> list[Photo]:
             try:
                 digests[file.file_id] = resources.decode(_image(file)).digest
                 if _is_view(file):
-                    views[file.file_id] = bundle.unpack(file.getvalue())
+                    views[file.file_id] = replace(bundle.unpack(file.getvalue()), image=b"")  # the file holds it
             except ExplorerError as error:
                 refused[file.file_id] = str(error)
         if file.file_id in refused:

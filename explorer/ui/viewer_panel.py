@@ -8,6 +8,7 @@ import streamlit as st
 
 from explorer import bundle, viewer
 from explorer.ui import pair, resources
+from explorer.ui import view as shown
 from explorer.ui.session import View
 
 _KEY = "viewer"
@@ -33,8 +34,8 @@ def show(view: View) -> None:
         on_click="ignore",
         help="This viewer with this image in one file: opens from disk, without a server or a network.",
     )
-    state = st.session_state.get(_SAVED)
-    if state and view.photo.example is None:
+    key, state = st.session_state.get(_SAVED, (None, {}))
+    if key == view.photo.key and view.photo.example is None:
         view_column.download_button(
             "Download the view",
             data=lambda: bundle.pack(bundle.Bundle(view.photo.title, view.photo.read(), state)),
@@ -49,18 +50,19 @@ def _remember() -> None:
     """What the viewer shows, when somebody asked to save it."""
     saved = st.session_state[_KEY].saved
     if isinstance(saved, dict):
-        st.session_state[_SAVED] = {str(key)[:40]: str(value)[:100] for key, value in saved.items()}
+        state = {str(key)[:40]: str(value)[:100] for key, value in saved.items()}
+        st.session_state[_SAVED] = shown().photo.key, state
 
 
 def payload(view: View) -> bytes:
     """What the viewer is sent; remembered, because every rerun asks for it again."""
     cards = view.pair.cards
-    key = (view.photo.digest, *(card.key for card in cards), repr(view.photo.state))
+    key = (view.photo.digest, view.photo.key, *(card.key for card in cards), repr(view.photo.state))
     kept = resources.payloads().get(key)
     if kept is None:
         sides = [viewer.Side(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
         baseline, twicing = (pair.short(card) for card in cards)
         link = {"image": view.photo.key, "baseline": baseline, "twicing": twicing} if view.photo.example else None
-        kept = resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.title, view.photo.state))
+        kept = resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.state))
         resources.payloads().put(key, kept)
     return kept.data

@@ -75,7 +75,7 @@ for index, slot in enumerate(st.columns(2, gap="medium")):
         picture = images.sharp_view(chosen.photo.image.rgb, chosen.pair.cards[index].preprocessing)
         drawn = figures.draw(picture, maps[index][layer], spans[index], look)
         texts = figures.hover_texts(maps[index][layer], quantity)
-        figure = figures.interactive(drawn, texts, maps[index][layer].shape, None, colours)
+        figure = figures.interactive(drawn, texts, maps[index][layer].shape, colours)
         st.plotly_chart(
             figure, key=f"residual-map-{index}", config={"displayModeBar": False}, alt=f"{quantity}, layer {layer + 1}"
         )

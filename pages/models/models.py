@@ -40,14 +40,13 @@ if locked:
 st.caption("Everybody who visits this server sees the same models.")
 from_folder, from_hub = st.tabs(["From the server's folders", "From timm's hub"])
 with from_folder:
-    loaded = {card.source for card in engine.cards}
     try:
-        files = {label: path for label, path in sources.files().items() if label not in loaded}
+        files = sources.files()
         label = st.selectbox(
             "File",
             list(files),
             index=None,
-            placeholder=f"{len(files)} file{'s' * (len(files) != 1)} not loaded yet",
+            placeholder=f"{len(files)} file{'s' * (len(files) != 1)} there",
             help=f"Weights in checkpoints/ and in the folders that {sources.VARIABLE} names: "
             ".safetensors, or .pth, .pt, .bin and .ckpt of torch. Nothing in a file is executed.",
         )

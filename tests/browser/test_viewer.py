@@ -18,6 +18,7 @@ from explorer.measures import attention, residual, similarity
 from explorer.measures.attention import Heads, Operator
 from explorer.models import load
 from explorer.models.sources import BUNDLED
+from explorer.notebook import Viewing
 from explorer.serving.engine import LocalEngine
 from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
 from tests.helpers import CLASSES, make_trace, normal, stochastic
@@ -169,7 +170,7 @@ def test_rollout(module: Page, query: int) -> None:
 
 @pytest.mark.parametrize("operator", ["A", "effective", "rollout"])
 def test_without_a_class_token_the_rest_is_the_mean_query(module: Page, operator: str) -> None:
-    trace = random_trace(prefix=0)
+    trace = replace(random_trace(prefix=0), has_class_token=False)
     payload = packed(trace, trace)
     assert module.evaluate("(text) => viewer.tokenAt(open64(text).models[0], null)", payload) == -1
     found = rows_of(module, payload, 0, -1, operator, "mean")
@@ -264,6 +265,17 @@ def test_scales(module: Page, scale: str, signs: list[bool], expected: list[tupl
         "([signs, scale]) => viewer.ranges([[0.1, 0.3], [-0.8, 0.2]], signs, scale)", [signs, scale]
     )
     assert [(r["low"], r["high"]) for r in found] == expected
+
+
+@pytest.mark.parametrize("filter", [(1.0, 1.0, 1.0), (1.0, 2.0, 1.0), (0.5, 1.0, 3.0)])
+def test_what_is_signed(module: Page, filter: tuple[float, ...]) -> None:
+    trace = replace(random_trace(), filter=filter)
+    for operator in Operator:
+        found = module.evaluate(
+            "([model, operator]) => [0, 1, 2].map((layer) => viewer.isSigned(model, layer, operator))",
+            [{"filter": filter}, operator.value],
+        )
+        assert found == [attention.is_signed(operator, trace, layer) for layer in range(3)]
 
 
 def test_places_fall_on_patches_behind_the_prefix(module: Page) -> None:
@@ -462,6 +474,67 @@ def test_every_layer_and_every_head_has_a_small_map(disk: Page) -> None:
     disk.locator(".cell").nth(3).click()
     settle(disk)
     assert "Layer 4, head 1" in live(disk)
+
+
+def test_models_of_other_depths_heads_and_grids_stand_side_by_side(
+    browser: Browser, bundled: tuple[ImageInput, list[viewer.Side]], tmp_path: Path
+) -> None:
+    image, (first, _) = bundled
+    other = random_trace(grid=(3, 3))
+    path = tmp_path / "view.html"
+    path.write_text(viewer.page(viewer.pack(image, [first, viewer.Side(other, card(other))]), "two"), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1100, "height": 1400})
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".viewer[data-painted]")
+    assert page.locator(".cell").count() == 2 * 3
+    page.locator(".cell").nth(2).click()
+    page.locator(".viewer").focus()
+    for key in (
+        "g",
+        "2",
+        "d",
+        "0",
+        "ArrowLeft",
+        "ArrowDown",
+        "ArrowDown",
+        "ArrowDown",
+        "ArrowDown",
+        "]",
+        "]",
+        "]",
+        "]",
+    ):
+        page.keyboard.press(key)
+        settle(page)
+    point(page, 0.9, 0.9, model=1)
+    assert "layer 2, head 2, rollout" in live(page)
+    assert page.locator(".map strong").nth(1).inner_text() == "Tiny"  # no difference of different grids
+    page.close()
+    assert not problems
+
+
+def test_blinking_brings_the_photograph_along(disk: Page) -> None:
+    disk.locator(".viewer").focus()
+    photos = [disk.locator(".stack img").nth(i).get_attribute("src") for i in (0, 1)]
+    disk.keyboard.press("2")
+    settle(disk)
+    assert [disk.locator(".stack img").nth(i).get_attribute("src") for i in (0, 1)] == [photos[1], photos[1]]
+
+
+def test_a_frame_of_a_notebook_works(browser: Browser, bundled: tuple[ImageInput, list[viewer.Side]]) -> None:
+    page = browser.new_page(viewport={"width": 1100, "height": 1700})
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.set_content(Viewing(viewer.pack(*bundled), "in a cell")._repr_html_())
+    frame = page.frame_locator("iframe")
+    frame.locator(".viewer[data-painted]").wait_for()
+    frame.locator(".viewer").press("ArrowLeft")
+    frame.locator(".live", has_text="Layer 11").wait_for()
+    page.wait_for_timeout(400)
+    page.close()
+    assert not problems
 
 
 def test_a_tap_pins_a_patch(browser: Browser, bundled: tuple[ImageInput, list[viewer.Side]], tmp_path: Path) -> None:

@@ -116,32 +116,21 @@ def texts() -> list[str]:
 
 
 def test_one_marker_per_patch_in_row_order(photograph: np.ndarray, texts: list[str]) -> None:
-    (markers,) = maps.interactive(photograph, texts, (2, 3), None, PALETTE).data
+    (markers,) = maps.interactive(photograph, texts, (2, 3), PALETTE).data
     assert list(zip(markers.y, markers.x, strict=True)) == [(y, x) for y in range(2) for x in range(3)]
 
 
 def test_each_marker_has_its_hover_text(photograph: np.ndarray, texts: list[str]) -> None:
-    (markers,) = maps.interactive(photograph, texts, (2, 3), None, PALETTE).data
+    (markers,) = maps.interactive(photograph, texts, (2, 3), PALETTE).data
     assert list(markers.text) == texts
     assert markers.hovertemplate.startswith("%{text}")
 
 
 def test_the_picture_fills_the_grid(photograph: np.ndarray, texts: list[str]) -> None:
-    figure = maps.interactive(photograph, texts, (2, 3), None, PALETTE)
+    figure = maps.interactive(photograph, texts, (2, 3), PALETTE)
     (image,) = figure.layout.images
     assert (image.x, image.y, image.sizex, image.sizey, image.sizing) == (-0.5, -0.5, 3, 2, "stretch")
     assert (figure.layout.xaxis.range, figure.layout.yaxis.range) == ((-0.5, 2.5), (1.5, -0.5))
-
-
-def test_the_query_is_outlined(photograph: np.ndarray, texts: list[str]) -> None:
-    figure = maps.interactive(photograph, texts, (2, 3), (1, 2), PALETTE)
-    assert len(figure.layout.shapes) > 0
-    for shape in figure.layout.shapes:
-        assert (shape.x0, shape.x1, shape.y0, shape.y1) == (1.5, 2.5, 0.5, 1.5)
-
-
-def test_without_a_query_nothing_is_outlined(photograph: np.ndarray, texts: list[str]) -> None:
-    assert not maps.interactive(photograph, texts, (2, 3), None, PALETTE).layout.shapes
 
 
 def test_the_colour_bar_has_the_ranges_numbers_and_the_maps_colours() -> None:
