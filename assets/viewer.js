@@ -530,6 +530,12 @@ export function mount(root, { address = null, save = null } = {}) {
     predictions.replaceChildren(...models().map(prediction));
   }
 
+  /** Under a small map: its layer; of many heads, the head once a line and the layer under the last line. */
+  function caption(layer, head) {
+    if (head === null || (head === heads() - 1 && layer > 0)) return String(layer + 1);
+    return layer === 0 ? `head ${head + 1}` : "";
+  }
+
   function buildStrips() {
     parts.stripHeads = state.allHeads ? heads() : 0;
     parts.cells = models().map((model, index) => {
@@ -549,7 +555,7 @@ export function mount(root, { address = null, save = null } = {}) {
             },
             photo,
             canvas,
-            element("span", {}, head === null ? String(layer + 1) : ""),
+            element("span", {}, caption(layer, head)),
           );
           button.title = head === null ? `layer ${layer + 1}` : `layer ${layer + 1}, head ${head + 1}`;
           cells.push({ button, canvas, layer, head });
