@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, islice, product
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -70,26 +70,25 @@ def spectra(layers: Sequence[tuple[Trace, int]]) -> list[Spectrum]:
     One matrix of 200 x 200 is too small for two threads of LAPACK, so matrices go to a few Python threads with one
     thread of LAPACK each: half the time. NumPy's library it is, because torch's number of threads is for all of torch.
     """
-    heads = [list(trace.attention[layer].cpu().double().numpy()) for trace, layer in layers]
-    tasks = product((np.linalg.eigvals, _singular), chain.from_iterable(heads))
     with threadpool_limits(1, user_api="blas"):
-        found = list(_threads().map(lambda task: task[0](task[1]), tasks))
-    eigenvalues, singular = iter(found[: len(found) // 2]), iter(found[len(found) // 2 :])
+        decomposed = [
+            [
+                list(map(_threads().submit, repeat(function), trace.attention[layer].cpu().double().numpy()))
+                for function in (np.linalg.eigvals, _singular)
+            ]
+            for trace, layer in layers
+        ]
+        stacked = [[np.stack([one.result() for one in heads]) for heads in both] for both in decomposed]
     return [
-        Spectrum(
-            _sorted(list(islice(eigenvalues, len(one)))),
-            torch.from_numpy(np.stack(list(islice(singular, len(one))))),
-            layer,
-        )
-        for one, (_, layer) in zip(heads, layers, strict=True)
+        Spectrum(_sorted(eigenvalues), torch.from_numpy(singular), layer)
+        for (eigenvalues, singular), (_, layer) in zip(stacked, layers, strict=True)
     ]
 
 
-def _sorted(eigenvalues: list[np.ndarray]) -> Tensor:
+def _sorted(eigenvalues: np.ndarray) -> Tensor:
     """Largest modulus first."""
-    stacked = np.stack(eigenvalues).astype(np.complex128)
-    order = np.argsort(-np.abs(stacked), axis=-1, kind="stable")
-    return torch.from_numpy(np.take_along_axis(stacked, order, axis=-1))
+    order = np.argsort(-np.abs(eigenvalues), axis=-1, kind="stable")
+    return torch.from_numpy(np.take_along_axis(eigenvalues.astype(np.complex128), order, axis=-1))
 
 
 def _singular(matrix: np.ndarray) -> np.ndarray:

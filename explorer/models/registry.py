@@ -58,7 +58,10 @@ def architecture(name: str) -> Architecture:
 
 @lru_cache(maxsize=256)
 def _from_timm(name: str) -> Architecture:
-    cfg = get_pretrained_cfg(name, allow_unregistered=False) if is_model(name) else None
+    try:
+        cfg = get_pretrained_cfg(name, allow_unregistered=False) if is_model(name) else None
+    except RuntimeError:  # a model of timm with a tag it does not have
+        cfg = None
     if cfg is None:
         raise ExplorerError(
             f"Expected {', '.join(ARCHITECTURES)} or the name of a vision transformer of timm; {name[:80]!r} came."

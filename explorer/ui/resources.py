@@ -6,7 +6,6 @@ import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -18,12 +17,12 @@ from explorer import images
 from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
 from explorer.models import load
+from explorer.models.sources import BUNDLED
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU
 from explorer.serving.engine import Engine, LocalEngine
 from explorer.types import Comparison, ExplorerError, ImageInput
 
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 _THUMBNAIL = 96
 _TRACES, _IMAGES = 96 * 2**20, 48 * 2**20
 """Bytes kept for all visitors together: 10 traces of DeiT-Tiny or 2 of DeiT-Base, and 10 to 60 photographs.
@@ -46,7 +45,7 @@ def loaded() -> Loaded:
     torch.set_num_threads(1)  # to load: small tensors, and beside them a browser that starts
     device = devices.choose()
     models, problems = [], []
-    for path in sorted(CHECKPOINTS.glob("*.safetensors")):
+    for path in sorted(BUNDLED.glob("*.safetensors")):
         try:
             models.append(load(path, device))
         except ExplorerError as error:

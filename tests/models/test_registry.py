@@ -31,10 +31,11 @@ def test_uniform_filter() -> None:
     assert registry.uniform_filter(3, 1.5) == (1.5, 1.5, 1.5)
 
 
-def test_an_unknown_architecture_names_the_known_ones() -> None:
+@pytest.mark.parametrize("unknown", ["deit_enormous", "vit_base_patch16_224.nobody"])
+def test_an_unknown_architecture_names_the_known_ones(unknown: str) -> None:
     with pytest.raises(ExplorerError) as caught:
-        registry.architecture("deit_enormous")
-    assert all(name in str(caught.value) for name in [*registry.ARCHITECTURES, "deit_enormous"])
+        registry.architecture(unknown)
+    assert all(name in str(caught.value) for name in [*registry.ARCHITECTURES, unknown])
 
 
 def test_any_vision_transformer_of_timm_has_a_row() -> None:
