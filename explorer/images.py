@@ -116,18 +116,22 @@ def sharp_view(
     Never passes through the source size; the region is exact to a fraction of a pixel of the photograph, so that a
     map drawn on the model's grid lines up with it.
     """
+    top, left, bottom, right = crop_box((rgb.shape[0], rgb.shape[1]), preprocessing)
+    shape = max(1, round(side * preprocessing.input_size[1] / preprocessing.input_size[0])), side
+    return _pixels(Image.fromarray(rgb).resize(shape, Image.Resampling.BICUBIC, box=(left, top, right, bottom)))
+
+
+def crop_box(size: Size, preprocessing: Preprocessing) -> tuple[float, float, float, float]:
+    """`(top, left, bottom, right)` of the region a model sees, in pixels of a photograph of this size."""
     target = preprocessing.source_size or preprocessing.input_size
-    size = rgb.shape[0], rgb.shape[1]
     (height, width), (top, left) = _placement(size, target, preprocessing)
     down, across = size[0] / height, size[1] / width  # pixels of the photograph per pixel of the resized one
-    box = (
-        max(left * across, 0.0),
+    return (
         max(top * down, 0.0),
-        min((left + target[1]) * across, size[1]),
+        max(left * across, 0.0),
         min((top + target[0]) * down, size[0]),
+        min((left + target[1]) * across, size[1]),
     )
-    shape = max(1, round(side * preprocessing.input_size[1] / preprocessing.input_size[0])), side
-    return _pixels(Image.fromarray(rgb).resize(shape, Image.Resampling.BICUBIC, box=box))
 
 
 def batch(

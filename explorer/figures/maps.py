@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from explorer.figures.style import ColourMap, Palette, Range, colour_scale, lookup_table, scale_name
+from explorer.types import Size
 
 Map = Float[np.ndarray, "height width"]
 Picture = UInt8[np.ndarray, "rows columns 3"]
@@ -37,14 +38,21 @@ def draw(photograph: Picture, values: Map, range: Range, look: Look) -> Picture:
 
     Opacity grows with the magnitude, so that low values leave the photograph as it is.
     """
-    size = (photograph.shape[1], photograph.shape[0])
+    rgba = coloured(values, range, look, (photograph.shape[0], photograph.shape[1]))
+    alpha = rgba[..., 3:]
+    return (_base(photograph) * (1 - alpha) + rgba[..., :3] * alpha).round().astype(np.uint8)
+
+
+def coloured(values: Map, range: Range, look: Look, size: Size) -> Float[np.ndarray, "rows columns 4"]:
+    """The map alone, `size` pixels: red, green and blue in 0..255, and opacity in 0..1."""
     resampling = Image.Resampling.BICUBIC if look.smooth else Image.Resampling.NEAREST
-    fine = np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, resampling))
+    fine = np.asarray(Image.fromarray(values.astype(np.float32)).resize(size[::-1], resampling))
     unit = range.unit(fine)
     strength = np.abs(2 * unit - 1) if range.signed else unit
     colours = lookup_table(scale_name(look.colour_map, range))[(unit * 255).round().astype(np.uint8)]
-    alpha = (look.opacity * strength**0.6)[..., None]
-    return (_base(photograph) * (1 - alpha) + colours * alpha).round().astype(np.uint8)
+    # Small signed values are nearly white: what they get of opacity would lie on the photograph like haze.
+    alpha = look.opacity * strength ** (1.0 if range.signed else 0.6)
+    return np.concatenate([colours, alpha[..., None]], axis=-1, dtype=np.float32)
 
 
 def interactive(
@@ -151,8 +159,20 @@ def data_uri(picture: Picture) -> str:
     return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
 
 
+def dim_grey(photograph: Picture) -> UInt8[np.ndarray, "rows columns"]:
+    """The photograph without its colours and dim, as on paper: grey takes a third of the bytes."""
+    return (_grey(photograph) * _DIM).round().astype(np.uint8)
+
+
+def _grey(photograph: Picture) -> Float[np.ndarray, "rows columns"]:
+    luma: Float[np.ndarray, "rows columns"] = photograph.astype(np.float32) @ np.array(
+        [0.299, 0.587, 0.114], dtype=np.float32
+    )
+    return luma
+
+
 def _base(photograph: Picture) -> Float[np.ndarray, "rows columns 3"]:
-    pixels = photograph.astype(np.float32)
-    grey = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    dimmed: Float[np.ndarray, "rows columns 3"] = (grey[..., None] * _GREY + pixels * (1 - _GREY)) * _DIM
+    dimmed: Float[np.ndarray, "rows columns 3"] = (
+        _grey(photograph)[..., None] * _GREY + photograph.astype(np.float32) * (1 - _GREY)
+    ) * _DIM
     return dimmed

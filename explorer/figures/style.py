@@ -22,7 +22,7 @@ _SCALES = {
     "cividis": plotly.colors.sequential.Cividis,
     "viridis": plotly.colors.sequential.Viridis,
     "magma": plotly.colors.sequential.Magma,
-    "diverging": plotly.colors.diverging.RdBu_r,
+    "diverging": plotly.colors.diverging.RdBu_r[1:-1],  # its ends are too dark to be seen over a dim photograph
 }
 
 

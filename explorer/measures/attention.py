@@ -51,9 +51,16 @@ def is_signed(operator: Operator, trace: Trace, layer: int) -> bool:
     return any(not 0.0 <= a <= 1.0 for a in involved)
 
 
-def rows(trace: Trace, query: int, operator: Operator) -> LayerRows:
+Query = int | None
+"""A token, or the mean over the patches: what stands in for CLS in models without one."""
+
+
+def rows(trace: Trace, query: Query, operator: Operator) -> LayerRows:
     """Row `query` of the operator, in every layer and head, without forming `A^2`."""
-    row = trace.attention[:, :, query, None]  # (L, H, 1, N)
+    if query is None:
+        row = trace.attention[:, :, trace.prefix :].mean(dim=2, keepdim=True)  # (L, H, 1, N)
+    else:
+        row = trace.attention[:, :, query, None]
     if operator is Operator.ATTENTION:
         return row.squeeze(2)
     if operator is Operator.EFFECTIVE:
@@ -78,7 +85,7 @@ def combine_heads(per_head: LayerRows, heads: HeadChoice) -> LayerMaps:
     return per_head[:, int(heads)]
 
 
-def maps(trace: Trace, query: int, operator: Operator, heads: HeadChoice) -> LayerMaps:
+def maps(trace: Trace, query: Query, operator: Operator, heads: HeadChoice) -> LayerMaps:
     """Row `query` of the operator in every layer, over all tokens; rollout has its own mean over heads."""
     if operator is Operator.ROLLOUT:
         return rollout(trace, query)
@@ -91,7 +98,7 @@ def patch_maps(per_token: Float[Tensor, "*lead token"], trace: Trace) -> Float[T
     return patches.reshape(*patches.shape[:-1], *trace.grid)
 
 
-def rollout(trace: Trace, query: int) -> LayerMaps:
+def rollout(trace: Trace, query: Query) -> LayerMaps:
     """Row `query` of the rollout up to each layer: the product over layers of `(E_l + I) / 2`, `E_l = mean_h p_a(A_h)`.
 
     The effective matrix per head first, then the mean over heads. Rows sum to 1; nothing is normalised or clamped,
@@ -99,7 +106,10 @@ def rollout(trace: Trace, query: int) -> LayerMaps:
     """
     # Row `l` meets block `l` first: e_q (E_l + I)/2 ... (E_1 + I)/2. All rows that a block meets go through it at once.
     rows = torch.zeros_like(trace.attention[:, 0, 0])  # (L, N)
-    rows[:, query] = 1.0
+    if query is None:
+        rows[:, trace.prefix :] = 1.0 / (rows.shape[1] - trace.prefix)
+    else:
+        rows[:, query] = 1.0
     for layer in range(trace.depth - 1, -1, -1):
         meeting = rows[layer:]  # (l, N)
         meeting.add_(_mean_effective(meeting, trace.attention[layer], trace.filter[layer])).div_(2)

@@ -1,0 +1,234 @@
+"""Charts for print: curves by layer with their bands, filters iterated `n` times, spectra over `2λ − λ²`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Complex, Float
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from explorer import theory
+from explorer.figures.publication.page import QUIET, Page, plot_area, settings, sheet
+from explorer.figures.publication.text import inches
+from explorer.figures.style import PALETTES, lookup_table
+
+_THEORY = PALETTES["light"].theory
+_ASPECT = 0.62
+"""Height per width of a chart that may choose."""
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A curve by layer; `spread` is the half width of its band."""
+
+    name: str
+    values: Float[np.ndarray, " layer"]
+    colour: str
+    spread: Float[np.ndarray, " layer"] | None = None
+    dashed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Curves over the layers, of which the first is 0 where the embedding comes first."""
+
+    lines: tuple[Line, ...]
+    y: str
+    first_layer: int
+    letters: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Dynamics:
+    """`p^n` beside `p_hat^n`; `moduli` are eigenvalues of models, as ticks beneath, by name and colour."""
+
+    iterations: tuple[int, ...]
+    moduli: tuple[tuple[str, str, Float[np.ndarray, " token"]], ...] = ()
+    letters: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Eigenvalues of one model in one layer and what the map makes of them."""
+
+    name: str
+    colour: str
+    marker: str
+    eigenvalues: Complex[np.ndarray, " token"]
+    mapped: Complex[np.ndarray, " token"]
+    on_curve: Bool[np.ndarray, " token"]
+    outside: int
+    """How many leave the unit disc under the map."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectra:
+    """One panel for each layer, on the same axes."""
+
+    panels: tuple[tuple[str, tuple[Points, ...]], ...]
+    letters: bool = False
+
+
+def draw_curves(chart: Curves, page: Page) -> Figure:
+    """One chart, the legend above it."""
+    with settings(page):
+        line, inner = page.line, page.width - 5.2 * page.line
+        height = min(inner * _ASPECT, page.height - 5 * line)
+        figure = sheet(page, height + 5 * line)
+        axes = plot_area(figure, 4.6 * line, 1.8 * line, inner, height)
+        curves(axes, chart)
+        figure.legend(
+            handles=axes.get_legend_handles_labels()[0], loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.0)
+        )
+        return figure
+
+
+def curves(axes: Axes, chart: Curves) -> None:
+    """Draws the curves into axes."""
+    for one in chart.lines:
+        layers = np.arange(chart.first_layer, chart.first_layer + len(one.values))
+        if one.spread is not None:
+            # A colour of its own instead of a transparent one: every printer can do that.
+            axes.fill_between(
+                layers, one.values - one.spread, one.values + one.spread, color=one.colour, alpha=0.18, linewidth=0
+            )
+        style = "--" if one.dashed else "-"
+        axes.plot(layers, one.values, style, marker="o", color=one.colour, label=_literal(one.name), zorder=3)
+    axes.set_xlabel("Layer")
+    axes.set_ylabel(chart.y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=13))
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color="0.9", linewidth=0.6 * axes.spines["left"].get_linewidth())
+
+
+def draw_dynamics(chart: Dynamics, page: Page) -> Figure:
+    """Two panels that share their axes."""
+    with settings(page):
+        line, gap = page.line, 2.0 * page.line
+        named = max((inches(name, page.font_size) for name, _, _ in chart.moduli), default=0.0)
+        start = max(3.0 * line, named + line)
+        inner = (page.width - start - line - gap) / 2
+        ticks = (0.3 + 0.8 * len(chart.moduli)) * line if chart.moduli else 0.0
+        height = min(inner * 0.8, page.height - 4.6 * line - ticks)
+        figure = sheet(page, height + 4.6 * line + ticks)
+        palette = PALETTES["light"]
+        sides = (
+            (r"$p^n(x) = x^n$", palette.baseline, theory.standard_power),
+            (r"$\hat{p}^{\,n}(x) = (2x - x^2)^n$", palette.twicing, theory.twicing_power),
+        )
+        x = np.linspace(0, 1, 401)
+        for index, (title, colour, power) in enumerate(sides):
+            left = start + index * (inner + gap)
+            axes = plot_area(figure, left, 1.5 * line, inner, height)
+            for shade, n in zip(_shades(colour, len(chart.iterations)), chart.iterations, strict=True):
+                axes.plot(x, power(x, n), color=shade, label=f"$n = {n}$")
+            axes.set(xlim=(0, 1), ylim=(0, 1.02))
+            axes.set_title(_lettered(title, index, chart.letters))
+            axes.legend(loc="upper left", handlelength=1.3)
+            axes.tick_params(labelleft=index == 0)
+            if not chart.moduli:
+                axes.set_xlabel("$x$")
+            else:
+                axes.tick_params(labelbottom=False)
+                _moduli(plot_area(figure, left, 1.5 * line + height + 0.2 * line, inner, ticks), chart, index == 0)
+        return figure
+
+
+def _moduli(axes: Axes, chart: Dynamics, named: bool) -> None:
+    """Eigenvalues' moduli as thin ticks, a row for each model."""
+    axes.set(xlim=(0, 1), ylim=(len(chart.moduli), 0), yticks=np.arange(len(chart.moduli)) + 0.5)
+    axes.set_yticklabels([_literal(name) if named else "" for name, _, _ in chart.moduli])
+    for row, (_, colour, moduli) in enumerate(chart.moduli):
+        axes.vlines(moduli[moduli <= 1], row + 0.15, row + 0.85, color=colour, alpha=0.35, linewidth=0.5)
+    axes.tick_params(left=False)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(r"$x$, and $|\lambda|$ of the models")
+
+
+def draw_spectra(chart: Spectra, page: Page) -> Figure:
+    """A panel for each layer over the curve: real eigenvalues filled, the others rings coloured by their angle."""
+    with settings(page):
+        line, gap, count = page.line, 1.2 * page.line, len(chart.panels)
+        inner = (page.width - 9.0 * line - gap * (count - 1)) / count
+        height = min(max(inner, 8 * line), page.height - 8.2 * line)
+        figure = sheet(page, height + 8.2 * line)
+        everything = [points for _, panel in chart.panels for points in panel]
+        right = 1.04 * max(1.0, *(float(np.abs(p.eigenvalues).max()) for p in everything))
+        upper = 1.04 * max(1.0, *(float(np.abs(p.mapped).max()) for p in everything))
+        for index, (title, panel) in enumerate(chart.panels):
+            axes = plot_area(figure, 3.8 * line + index * (inner + gap), 2.9 * line, inner, height)
+            _overlay(axes, panel, right)
+            axes.set(xlim=(0, right), ylim=(0, upper))
+            axes.set_title(_lettered(title, index, chart.letters))
+            axes.set_xlabel(r"$|\lambda|$")
+            axes.tick_params(labelleft=index == 0)
+            if index == 0:
+                axes.set_ylabel(r"$|2\lambda - \lambda^2|$")
+            left = ", ".join(f"{p.outside} of {len(p.eigenvalues)}" for p in panel)
+            axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+            axes.text(0.5, -2.9 * line / height, f"leave the unit disc:\n{left}", transform=axes.transAxes, ha="center", va="top")
+        _angles(figure, 3.8 * line + count * (inner + gap) - 0.4 * line, 2.9 * line, 0.6 * line, height)
+        figure.legend(handles=_key(chart.panels[0][1]), loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.0))
+        return figure
+
+
+def _overlay(axes: Axes, panel: tuple[Points, ...], right: float) -> None:
+    x = np.linspace(0, right, 200)
+    axes.plot(x, 2 * x - x**2, "--", color=_THEORY, linewidth=0.8)
+    axes.plot(x, x, ":", color=_THEORY, linewidth=0.8)
+    axes.axhline(1, color="0.85", linewidth=0.6, zorder=0)
+    colours = lookup_table("magma")
+    for points in panel:
+        modulus, image = np.abs(points.eigenvalues), np.abs(points.mapped)
+        on = points.on_curve
+        angle = np.abs(np.angle(points.eigenvalues[~on])) / np.pi
+        rings = colours[(angle * 220).round().astype(np.uint8)] / 255
+        size = 0.35 * float(axes.xaxis.label.get_size()) ** 2 / 2
+        axes.scatter(modulus[~on], image[~on], size, marker=points.marker, facecolors="none", edgecolors=rings, lw=0.5)
+        axes.scatter(modulus[on], image[on], size, marker=points.marker, color=points.colour, lw=0, zorder=3)
+
+
+def _angles(figure: Figure, left: float, top: float, width: float, height: float) -> None:
+    """The bar of the rings' colours."""
+    axes = plot_area(figure, left, top, width, height)
+    ramp = lookup_table("magma")[(np.linspace(1, 0, 256) * 220).round().astype(np.uint8)][:, None]
+    axes.imshow(ramp, extent=(0, 1, 0, np.pi), aspect="auto", interpolation="none")
+    axes.set(xticks=[], yticks=[0, np.pi / 2, np.pi], ylim=(0, np.pi))
+    axes.set_yticklabels(["0", r"$\pi/2$", r"$\pi$"])
+    axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("right")
+    axes.set_ylabel(r"$|\arg \lambda|$")
+
+
+def _key(panel: tuple[Points, ...]) -> list[Line2D]:
+    size = 0.5 * float(Line2D([], []).get_markersize()) + 2
+    real = [
+        Line2D([], [], ls="", marker=p.marker, color=p.colour, ms=size, label=_literal(f"{p.name}, real"))
+        for p in panel
+    ]
+    rings = [
+        Line2D([], [], ls="", marker=p.marker, mfc="none", mec=QUIET, ms=size, label=_literal(f"{p.name}, others"))
+        for p in panel
+    ]
+    return [one for both in zip(real, rings, strict=True) for one in both]
+
+
+def _shades(colour: str, count: int) -> list[tuple[float, float, float]]:
+    """From light to the colour itself."""
+    rgb = np.array(to_rgba(colour)[:3])
+    shares = np.linspace(0.4, 1.0, count) if count > 1 else np.ones(1)
+    return [(float(r), float(g), float(b)) for r, g, b in (1 - share * (1 - rgb) for share in shares)]
+
+
+def _lettered(title: str, index: int, letters: bool) -> str:
+    return f"({chr(ord('a') + index % 26)}) {title}" if letters else title
+
+
+def _literal(text: str) -> str:
+    """Text that is not ours, for matplotlib to take literally."""
+    return text.replace("$", r"\$")

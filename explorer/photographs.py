@@ -1,0 +1,62 @@
+"""Naming an image: a file, its bytes, or one of the bundled examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from explorer import examples, images
+from explorer.examples import EXAMPLES, Example
+from explorer.types import ExplorerError, ImageInput
+
+EXAMPLE = "example:"
+"""`example:chelsea.png` names a bundled photograph wherever a file can be named."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """An image by its name; its bytes are read when asked for, so that a long list costs nothing."""
+
+    name: str
+    """What a person would type to name it, without folders."""
+    title: str
+    read: Callable[[], bytes]
+
+    def open(self) -> ImageInput:
+        """The decoded image. Raises `ExplorerError` naming it when it cannot be read or is no image."""
+        try:
+            return images.decode(self.read())
+        except ExplorerError as error:
+            message = str(error)
+            raise ExplorerError(message if self.name in message else f"{self.name}: {message}") from error
+
+
+def photograph(source: str | Path | bytes | Example | Photograph) -> Photograph:
+    """The image that `source` names: a file, its bytes, an example or `example:` and its file's name."""
+    if isinstance(source, Photograph):
+        return source
+    if isinstance(source, bytes):
+        return Photograph("image", "An image", lambda: source)
+    if isinstance(source, Example):
+        return Photograph(EXAMPLE + source.file, source.name, partial(examples.read, source))
+    if str(source).startswith(EXAMPLE):
+        return photograph(_example(str(source).removeprefix(EXAMPLE)))
+    path = Path(source)
+    return Photograph(path.name, path.name, partial(_read, path))
+
+
+def _example(file: str) -> Example:
+    for example in EXAMPLES:
+        if example.file == file:
+            return example
+    known = ", ".join(EXAMPLE + example.file for example in EXAMPLES)
+    raise ExplorerError(f"One of {known} was expected; {EXAMPLE}{file[:60]} came.")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ExplorerError(f"{path} cannot be read: {error.strerror}.") from error

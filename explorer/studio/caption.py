@@ -1,0 +1,168 @@
+r"""A caption in LaTeX that says what is seen, by which definition, of which images and weights, and whom to cite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from explorer.figures.maps import number
+from explorer.measures.attention import Operator
+from explorer.studio.content import Content
+from explorer.studio.record import Record
+from explorer.studio.spec import GRIDS, OPERATORS, Spec, Template
+from explorer.types import ModelCard
+from explorer.version import VERSION
+
+BIBTEX = f"""@inproceedings{{abdullaev2025twicing,
+  title     = {{Transformer Meets Twicing: Harnessing Unattended Residual Information}},
+  author    = {{Abdullaev, Laziz U. and Nguyen, Tan M.}},
+  booktitle = {{International Conference on Learning Representations}},
+  year      = {{2025}},
+  note      = {{arXiv:2503.00687}},
+}}
+
+@software{{twicingexplorer,
+  title   = {{Twicing Explorer}},
+  author  = {{{{The Twicing Explorer authors}}}},
+  version = {{{VERSION}}},
+}}
+"""
+
+_ROWS = {
+    Operator.EFFECTIVE: "row of the effective attention $p_a(A) = aA + (1-a)A^2$ of each block, which is applied to "
+    "the values ($A$ for $a = 1$, $2A - A^2$ for $a = 2$)",
+    Operator.ATTENTION: r"row of $A = \mathrm{softmax}(QK^\top/\sqrt d)$",
+    Operator.CORRECTION: "row of $A - A^2$, what twicing adds or would add to $A$",
+    Operator.TWICING: "row of $2A - A^2$",
+    Operator.ROLLOUT: r"row of the attention rollout $\prod_l (E_l + I)/2$, $E_l$ the mean over heads of the effective "
+    "attention, neither normalised nor clamped",
+}
+_NORMS = {
+    "smoothed-residual": r"$\|A(V - AV)\|_2$ over the channels of a head, the smoothed residual, before the output "
+    "projection",
+    "smoothed": r"$\|AV\|_2$ over the channels of a head, before the output projection",
+    "ratio": r"$\|A(V - AV)\|_2 / \|AV\|_2$ over the channels of a head; in the curve, ratio of Frobenius norms over "
+    "the patch tokens",
+}
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "²": "$^2$",
+    "−": "$-$",
+    "λ": r"$\lambda$",
+}
+_MOST_RANGES = 12
+
+
+def caption(content: Content, record: Record, cards: Sequence[ModelCard], names: Sequence[str]) -> str:
+    """The caption. What it says of heads, layers and scale is what was drawn."""
+    spec = record.spec
+    sentences = [*_seen(spec, content, record), *_models(cards, names)]
+    if spec.template in GRIDS and spec.template is not Template.RESIDUAL:
+        sentences.append("A heatmap is not an attribution.")
+    sentences.append(
+        rf"Twicing Attention: \citet{{abdullaev2025twicing}}; made with Twicing Explorer {VERSION} "
+        r"\citep{twicingexplorer}."
+    )
+    return "\\caption{%\n  " + "\n  ".join(sentences) + "\n}\n"
+
+
+def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
+    count = len(record.images)
+    of_images = f"{count} image{'s' * (count != 1)}"
+    if spec.template is Template.SIMILARITY:
+        band = "; band: one standard deviation between images" if count > 1 else ""
+        return [f"Token similarity over {of_images}{band}.", escape(spec.definition.sentence())]
+    if spec.template is Template.DYNAMICS:
+        steps = ", ".join(map(str, spec.iterations))
+        rug = (
+            [f"Ticks: moduli of the eigenvalues of $A$ in layer {_list(content.layers)}, all heads, {of_images}."]
+            if count
+            else []
+        )
+        return [
+            rf"Filters applied $n$ times: $p^n(x) = x^n$ (standard) and $\hat p^n(x) = (2x - x^2)^n$ (twicing), "
+            f"$n = {steps}$.",
+            *rug,
+        ]
+    if spec.template is Template.SPECTRUM:
+        return _seen_spectrum(content, of_images)
+    where = "" if spec.template is Template.EVOLUTION else f", layer{'s' * (len(content.layers) > 1)} "
+    layers = f"{where}{_list(content.layers)}" if where else f", layers {_list(content.layers)}"
+    if spec.template is Template.RESIDUAL:
+        what = f"Magnitude of each patch: {_NORMS[spec.quantity]}"
+        extra = [
+            f"Below: mean over patches, heads and {of_images} by layer"
+            + ("; band: one standard deviation between images." if count > 1 else "."),
+            "In a standard block nothing is given back: there it is what twicing would give back.",
+        ]
+    else:
+        row = "rows of $A$, $A - A^2$ and $2A - A^2$" if spec.template is Template.OPERATORS else _ROWS[
+            OPERATORS[spec.operator]
+        ]
+        query = "the CLS token (the mean patch in models without one)" if spec.place is None else "the outlined patch"
+        what, extra = f"{row[0].upper()}{row[1:]}, query: {query}", []
+    fixed = ", the same for all rows" if count > 1 else ""
+    return [f"{what}{layers}, {_heads(content.heads)}{fixed}; {of_images}.", *extra, _scale(spec, content), _picture(spec)]
+
+
+def _seen_spectrum(content: Content, of_images: str) -> list[str]:
+    return [
+        rf"Eigenvalues $\lambda$ of $A$ against what twicing makes of them, $2\lambda - \lambda^2$, by their moduli; "
+        f"layers {_list(content.layers)}, {_heads(content.heads)}, {of_images}.",
+        r"Real $\lambda \ge 0$ (filled) lie on the dashed curve; complex and negative ones (rings) are coloured by "
+        r"$|\arg \lambda|$; dotted: the standard filter.",
+        "Leaving the unit disc under the map, panel by panel and model by model: " + ", ".join(content.outside) + ".",
+    ]
+
+
+def _heads(heads: Sequence[str]) -> str:
+    if len(heads) > 1:
+        return f"all {len(heads)} heads"
+    if heads[0] == "mean":
+        return "mean over heads"
+    return "head of largest magnitude" if heads[0] == "max" else f"head {heads[0]}"
+
+
+def _scale(spec: Spec, content: Content) -> str:
+    shared = {
+        "map": "Each map has its own scale",
+        "shared": "Both models share one scale in each layer and image",
+        "figure": "All maps share one scale",
+    }[spec.scale]
+    if len(content.ranges) > _MOST_RANGES:
+        return f"{shared}."
+    ends = ", ".join(number(end).replace("e−0", r"\cdot 10^{-").replace("−", "-") for end in content.ranges)
+    ends = re.sub(r"(10\^\{-\d+)", r"\1}", ends)
+    return f"{shared}; colours end at ${ends}$."
+
+
+def _picture(spec: Spec) -> str:
+    return {
+        "sharp": "The photograph is cropped as the models saw it, at its own resolution.",
+        "model": "The photograph is shown as the model saw it.",
+        "original": "The photograph is shown whole; the models saw the part under the map.",
+    }[spec.picture]
+
+
+def _models(cards: Sequence[ModelCard], names: Sequence[str]) -> list[str]:
+    sentences = []
+    for card, name in zip(cards, names, strict=True):
+        sentences.append(f"{escape(name)}: {escape(card.title)} ({escape(card.source)}, SHA-256 {card.digest[:12]}).")
+        if card.is_counterfactual:
+            sentences.append(
+                f"{escape(name)} is a counterfactual: its weights were trained with another operator than "
+                f"{escape(card.operator)}."
+            )
+    return sentences
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def escape(text: str) -> str:
+    """Text that is not ours, taken literally by LaTeX."""
+    return "".join(_ESCAPES.get(c, c) for c in text if c.isprintable())

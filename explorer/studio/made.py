@@ -1,0 +1,171 @@
+"""A figure that was made: its files, numbers, caption and the command that makes it again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from explorer import files
+from explorer.figures.publication import charts, grids, page
+from explorer.photographs import Photograph, photograph
+from explorer.serving.pair import ModelPair
+from explorer.studio import caption as captions
+from explorer.studio import record as records
+from explorer.studio.content import Content, Progress, collect, names
+from explorer.studio.record import Record
+from explorer.studio.spec import Spec
+from explorer.types import ExplorerError, ModelCard
+from explorer.version import VERSION
+
+SUFFIXES = (".pdf", ".svg", ".png", ".zip")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_PREVIEW_PIXELS = 1400
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A figure and everything that goes with it; shows itself in a notebook."""
+
+    content: Content
+    record: Record
+    cards: tuple[ModelCard, ModelCard]
+    names: tuple[str, str]
+
+    @property
+    def spec(self) -> Spec:
+        return self.record.spec
+
+    @property
+    def caption(self) -> str:
+        """In LaTeX."""
+        return captions.caption(self.content, self.record, self.cards, self.names)
+
+    @property
+    def command(self) -> str:
+        """Makes the figure again, run where the images lie."""
+        return self.record.command(f"{self.spec.template.value}.pdf")
+
+    @property
+    def numbers(self) -> dict[str, np.ndarray]:
+        """What is drawn, by name; the table's columns among them."""
+        table = self.content.table
+        columns = {} if table is None else {
+            name: np.array(column) for name, column in zip(table.header, zip(*table.rows, strict=True), strict=True)
+        }
+        return {**self.content.arrays, **columns}
+
+    def figure(self, *, vector: bool = False, dpi: int | None = None) -> Figure:
+        """matplotlib's figure, to be changed further; `vector` for PDF and SVG."""
+        return self._draw(replace(self.spec.page, dpi=dpi or self.spec.dpi), vector)
+
+    def bytes(self, suffix: str) -> bytes:
+        """The file with this suffix: `.pdf`, `.svg`, `.png`, or `.zip` with all of them and what goes with them."""
+        if suffix == ".zip":
+            return self._bundle()
+        return self._render(suffix.removeprefix("."), self.spec.page)  # type: ignore[arg-type]
+
+    def preview(self) -> bytes:
+        """A PNG for the screen, about 1,400 pixels wide."""
+        sheet = self.spec.page
+        return self._render("png", replace(sheet, dpi=max(36, min(sheet.dpi, round(_PREVIEW_PIXELS / sheet.width)))))
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the file that its suffix names; it appears whole or not at all."""
+        path = Path(path)
+        check_suffix(path)
+        files.write_atomically(path, self.bytes(path.suffix.lower()))
+        return path
+
+    def _repr_png_(self) -> bytes:
+        return self.preview()
+
+    def _draw(self, sheet: page.Page, vector: bool) -> Figure:
+        shown = self.content.shown
+        if isinstance(shown, grids.Grid):
+            return grids.draw(shown, sheet, vector=vector, below=self.content.below)
+        if isinstance(shown, charts.Curves):
+            return charts.draw_curves(shown, sheet)
+        return charts.draw_dynamics(shown, sheet) if isinstance(shown, charts.Dynamics) else charts.draw_spectra(
+            shown, sheet
+        )
+
+    def _render(self, format: page.Format, sheet: page.Page) -> bytes:
+        told = {
+            "Title": f"{self.spec.template.value}: {self.names[0]} and {self.names[1]}",
+            "Creator": f"Twicing Explorer {VERSION}",
+            records.KEYWORD: self.record.json(),
+        }
+        return page.render(self._draw(sheet, format != "png"), sheet, format, told)
+
+    def _bundle(self) -> bytes:
+        stem = self.spec.template.value
+        arrays = io.BytesIO()
+        np.savez(arrays, **self.numbers)  # type: ignore[arg-type]  # its signature takes no dict of arrays
+        entries: dict[str, Any] = {f"{stem}{suffix}": self.bytes(suffix) for suffix in (".pdf", ".svg", ".png")}
+        entries |= {
+            f"{stem}.npz": arrays.getvalue(),
+            f"{stem}.json": self.record.json(),
+            "caption.tex": self.caption,
+            "references.bib": captions.BIBTEX,
+            "command.txt": self.command + "\n",
+        }
+        if self.content.table is not None:
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows([self.content.table.header, *self.content.table.rows])
+            entries[f"{stem}.csv"] = text.getvalue()
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in entries.items():
+                info = zipfile.ZipInfo(name, _EPOCH)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(info, data)
+        return stream.getvalue()
+
+
+def make(
+    spec: Spec,
+    images: Sequence[Photograph | str | Path | bytes],
+    pair: ModelPair,
+    progress: Progress | None = None,
+) -> Made:
+    """Runs the images through both models and lays out the figure.
+
+    Raises `ExplorerError` for an image that cannot be read and for settings that do not fit the models or the page.
+    """
+    photographs = [photograph(image) for image in images]
+    content = collect(spec, photographs, pair, progress)
+    shown = [(one.name, digest) for one, digest in zip(photographs, content.digests, strict=True)]
+    record = records.of(spec, shown, pair.cards, pair.engine.device)
+    return Made(content, record, pair.cards, names(spec, pair))
+
+
+def again(record: Record, images: Sequence[Photograph | str | Path], pair: ModelPair) -> Made:
+    """The figure that a record describes. Raises `ExplorerError` when images or weights are not those of the record."""
+    for known, card in zip(record.models, pair.cards, strict=True):
+        if (known["sha256"], list(known["filter"])) != (card.digest, list(card.filter)):
+            raise ExplorerError(
+                f"{known['name']} with SHA-256 {known['sha256'][:12]} and its filter was expected as {known['role']}; "
+                f"{card.title} with {card.digest[:12]} came."
+            )
+    made = make(record.spec, images, pair)
+    digests = [digest for _, digest in record.images]
+    if list(made.content.digests) != digests:
+        raise ExplorerError(
+            f"The images with SHA-256 {', '.join(d[:12] for d in digests)} were expected; "
+            f"{', '.join(d[:12] for d in made.content.digests)} came."
+        )
+    return made
+
+
+def check_suffix(path: Path) -> None:
+    """Raises `ExplorerError` for a file that is none of those a figure is written to."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ExplorerError(f"A file that ends in {', '.join(SUFFIXES)} was expected; {path.name} came.")

@@ -1,0 +1,209 @@
+"""Every setting of a figure in one record, which is what the page, the shell, Python and the provenance share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from explorer.figures.maps import Look
+from explorer.figures.publication.page import Page, check_font
+from explorer.figures.style import COLOUR_MAPS
+from explorer.measures.attention import Operator
+from explorer.measures.similarity import Definition
+from explorer.types import ExplorerError
+
+
+class Template(StrEnum):
+    """What is drawn, and the figures of the paper it is like."""
+
+    HEATMAPS = "heatmaps"
+    """Image, baseline, twicing; a row for each image (paper Fig. 1 and 11)."""
+    EVOLUTION = "evolution"
+    """Layers early to late, a row for each model (Fig. 10)."""
+    SIMILARITY = "similarity"
+    """Token similarity over many images with its band (Fig. 2 and 8)."""
+    DYNAMICS = "dynamics"
+    """`p^n` and `p_hat^n` (Fig. 3), with the models' eigenvalues where images are given."""
+    SPECTRUM = "spectrum"
+    """Eigenvalues before and after `2λ − λ²`, layer by layer."""
+    RESIDUAL = "residual"
+    """Magnitudes of the smoothed residual as maps, and by layer."""
+    OPERATORS = "operators"
+    """`A`, `A − A²` and `2A − A²` for one query."""
+
+
+GRIDS = frozenset({Template.HEATMAPS, Template.EVOLUTION, Template.RESIDUAL, Template.OPERATORS})
+"""The templates that show photographs."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Where a figure goes: inches it may take, points of its type."""
+
+    title: str
+    width: float
+    height: float
+    font_size: float
+    font: str
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "iclr": Preset("ICLR, text width", 5.5, 9.0, 8, "serif"),
+        "neurips": Preset("NeurIPS, text width", 5.5, 9.0, 8, "serif"),
+        "cvpr-column": Preset("CVPR, one column", 3.25, 8.875, 8, "serif"),
+        "cvpr-page": Preset("CVPR, both columns", 6.875, 8.875, 8, "serif"),
+        "poster": Preset("A0 poster, half its width", 15.6, 30.0, 24, "sans"),
+        "slide": Preset("16:9 slide", 12.3, 6.6, 16, "sans"),
+    }
+)
+
+SCALES = ("map", "shared", "figure")
+PICTURES = ("sharp", "model", "original")
+QUANTITIES = ("smoothed-residual", "smoothed", "ratio")
+_OPERATORS = {"effective": Operator.EFFECTIVE, "a": Operator.ATTENTION, "a-a2": Operator.CORRECTION}
+OPERATORS = MappingProxyType({**_OPERATORS, "2a-a2": Operator.TWICING, "rollout": Operator.ROLLOUT})
+
+
+def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The settings of one figure. Raises `ExplorerError` for a value out of its range."""
+
+    template: Template
+    layers: tuple[int, ...] = _setting((), "layers from 1, such as 1,6,12 or 10-12; the template's own by default")
+    heads: str = _setting("mean", "mean, max, all, or a head from 1; the same for all rows")
+    query: str = _setting("cls", "cls, or a place Y,X in shares of the picture, such as 0.5,0.25")
+    operator: str = _setting("effective", "the matrix whose row is shown", tuple(OPERATORS))
+    quantity: str = _setting("smoothed-residual", "what the residual's maps show", QUANTITIES)
+    with_cls: bool = _setting(False, "token similarity counts prefix tokens too")
+    absolute: bool = _setting(False, "token similarity takes absolute cosines")
+    with_diagonal: bool = _setting(False, "token similarity counts each token with itself")
+    iterations: tuple[int, ...] = _setting((1, 2, 6, 12), "n of the filter dynamics, such as 1,2,6,12")
+    scale: str = _setting("shared", "where colours end: per map, shared by both models, one for the figure", SCALES)
+    colour_map: str = _setting("cividis", "colours of unsigned maps; signed ones are blue, white, red", COLOUR_MAPS)
+    opacity: float = _setting(0.85, "opacity of the largest values over the photograph, 0 to 1")
+    smooth: bool = _setting(True, "maps are interpolated between patches")
+    bare: bool = _setting(False, "maps without the photograph beneath")
+    picture: str = _setting("sharp", "the photograph: the crop, sharp or as the model saw it, or all of it", PICTURES)
+    preset: str = _setting("iclr", "where the figure goes: width, height, font and its size", tuple(PRESETS))
+    width: float | None = _setting(None, "inches, instead of the preset's")
+    height: float | None = _setting(None, "the most inches it may be high, instead of the preset's")
+    dpi: int = _setting(300, "pixels per inch of PNG, and at most of photographs")
+    font: str | None = _setting(None, "serif, sans or an installed font, instead of the preset's")
+    font_size: float | None = _setting(None, "points, instead of the preset's")
+    row_labels: bool = _setting(False, "names of the images beside their rows")
+    labels: tuple[str, ...] = _setting((), "names for the images, in their order")
+    names: tuple[str, ...] = _setting((), "names for the two models")
+    column_labels: bool = _setting(True, "headings above the columns")
+    letters: bool = _setting(False, "(a), (b), … on rows and panels")
+    colour_bar: bool = _setting(True, "a colour bar below the maps")
+
+    def __post_init__(self) -> None:
+        for one in fields(self)[1:]:
+            choices, value = one.metadata["choices"], getattr(self, one.name)
+            if choices and value not in choices:
+                raise ExplorerError(f"{one.name}: one of {', '.join(choices)} was expected; {str(value)[:60]!r} came.")
+        self._check_numbers()
+        if self.heads not in ("mean", "max", "all") and not (self.heads.isdecimal() and int(self.heads) > 0):
+            raise ExplorerError(f"heads: mean, max, all or a number from 1 was expected; {self.heads[:60]!r} came.")
+        if len(self.names) not in (0, 2):
+            raise ExplorerError(f"names: two names, for the two models, were expected; {len(self.names)} came.")
+        _ = self.place
+        check_font(self.page.font)
+
+    def _check_numbers(self) -> None:
+        page = self.page
+        limits = {
+            "width": (page.width, 1.0, 50.0),
+            "height": (page.height, 1.0, 60.0),
+            "dpi": (self.dpi, 36, 1200),
+            "font_size": (page.font_size, 4, 72),
+            "opacity": (self.opacity, 0.0, 1.0),
+            **{"iterations": (n, 1, 1000) for n in self.iterations},
+            **{"layers": (n, 1, 1000) for n in self.layers},
+        }
+        for name, (value, low, high) in limits.items():
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ExplorerError(f"{name}: {low:g} to {high:g} was expected; {value:g} came.")
+        if page.width * page.height * self.dpi**2 > 2e8:
+            raise ExplorerError(
+                f"At most 200 megapixels were expected; {page.width:g} x {page.height:g} in at {self.dpi} dpi came."
+            )
+
+    @property
+    def place(self) -> tuple[float, float] | None:
+        """The query's place as shares of the picture, downwards and across; `None` is CLS."""
+        if self.query == "cls":
+            return None
+        try:
+            y, x = (float(part) for part in self.query.split(","))
+        except ValueError:
+            y = x = math.nan
+        if not (0 <= y <= 1 and 0 <= x <= 1):
+            raise ExplorerError(f"query: cls or Y,X between 0 and 1 was expected; {self.query[:60]!r} came.")
+        return y, x
+
+    @property
+    def page(self) -> Page:
+        preset = PRESETS[self.preset]
+        return Page(
+            width=self.width or preset.width,
+            height=self.height or preset.height,
+            dpi=self.dpi,
+            font=self.font or preset.font,
+            font_size=self.font_size or preset.font_size,
+        )
+
+    @property
+    def look(self) -> Look:
+        return Look(self.colour_map, self.opacity, self.smooth)  # type: ignore[arg-type]  # checked above
+
+    @property
+    def definition(self) -> Definition:
+        return Definition(self.with_cls, self.absolute, self.with_diagonal)
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that are not the defaults."""
+        return {one.name: getattr(self, one.name) for one in SETTINGS if getattr(self, one.name) != one.default}
+
+    def told(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {**asdict(self), "template": self.template.value}
+
+
+SETTINGS = fields(Spec)[1:]
+"""All settings but the template, with their help and choices."""
+
+
+def from_told(told: Any) -> Spec:
+    """The settings that `Spec.told` told. Raises `ExplorerError` for anything else."""
+    known = {one.name: one for one in fields(Spec)}
+    if not isinstance(told, Mapping) or not told.keys() <= known.keys() or "template" not in told:
+        raise ExplorerError("The settings of a figure, as the explorer writes them, were expected; others came.")
+    values: dict[str, Any] = {}
+    for name, value in told.items():
+        default = known[name].default
+        values[name] = tuple(value) if isinstance(value, list) else value
+        wrong = not isinstance(values[name], type(default) if isinstance(default, bool | tuple | str) else object)
+        if wrong:
+            raise ExplorerError(f"{name}: {type(default).__name__} was expected; {str(value)[:60]!r} came.")
+    try:
+        return Spec(**{**values, "template": template(str(told["template"]))})
+    except TypeError as error:
+        raise ExplorerError(f"Settings of the right types were expected ({error}).") from error
+
+
+def template(name: str) -> Template:
+    """The template of this name. Raises `ExplorerError` for a name there is none of."""
+    try:
+        return Template(name)
+    except ValueError:
+        raise ExplorerError(f"One of {', '.join(Template)} was expected; {name[:60]!r} came.") from None
