@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer import examples, images, viewer
+from explorer import examples, files, images, viewer
 from explorer.examples import Example
 from explorer.models import LoadedModel, load
 from explorer.models.sources import BUNDLED
@@ -30,9 +30,7 @@ class Viewing:
 
     def save(self, path: str | Path) -> Path:
         """Writes the page to a file that opens from disk; the file appears whole or not at all."""
-        from explorer.models.checkpoints import write_atomically
-
-        write_atomically(Path(path), self.html.encode())
+        files.write_atomically(Path(path), self.html.encode())
         return Path(path)
 
     def _repr_html_(self) -> str:

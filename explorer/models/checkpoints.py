@@ -10,9 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
+from explorer import files
 from explorer.models import registry, weights
 from explorer.models.twicing import set_filter
 from explorer.models.weights import METADATA_KEY, State
@@ -138,22 +137,7 @@ def with_filter(model: LoadedModel, filter: Filter) -> LoadedModel:
 def save(path: Path, state: Mapping[str, Tensor], declared: Mapping[str, Any]) -> None:
     """Writes weights in fp16 with their metadata; the file appears whole or not at all."""
     halves = {key: value.detach().to("cpu", torch.float16).contiguous() for key, value in state.items()}
-    write_atomically(path, safetensors_bytes(halves, {METADATA_KEY: json.dumps(dict(declared), sort_keys=True)}))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes to a temporary name in the same folder, then renames."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    files.write_atomically(path, safetensors_bytes(halves, {METADATA_KEY: json.dumps(dict(declared), sort_keys=True)}))
 
 
 def declare(

@@ -29,6 +29,7 @@ from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from explorer import files
 from explorer.models import checkpoints, registry
 from explorer.training.augment import Augmentation, augment
 from explorer.training.data import Dataset
@@ -258,8 +259,8 @@ class PairRun:
             "learners": {variant: learner.state() for variant, learner in self.learners.items()},
         }
         torch.save(state, buffer)
-        checkpoints.write_atomically(self._state_file, buffer.getvalue())
-        checkpoints.write_atomically(self.folder / "log.csv", self.log())
+        files.write_atomically(self._state_file, buffer.getvalue())
+        files.write_atomically(self.folder / "log.csv", self.log())
 
     def _resume(self) -> None:
         try:
@@ -309,5 +310,5 @@ def export_pair(
         checkpoints.save(path, run.export(variant), declared)
         written.append(path)
     log = folder / f"{prefix}-log.csv"
-    checkpoints.write_atomically(log, run.log())
+    files.write_atomically(log, run.log())
     return [*written, log]

@@ -1,5 +1,6 @@
 """A checkpoint loads strictly or not at all, and says in one sentence why not."""
 
+import errno
 import hashlib
 import json
 import os
@@ -264,10 +265,10 @@ def test_a_failing_write_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_model: MakeModel, declared: Declared
 ) -> None:
     def fail(*_: object) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(ExplorerError, match="No space left"):
         checkpoints.save(tmp_path / "x.safetensors", make_model().state_dict(), declared)
     assert list(tmp_path.iterdir()) == []
 
@@ -278,10 +279,10 @@ def test_a_failing_write_keeps_the_old_file(
     before = checkpoint.read_bytes()
 
     def fail(*_: object) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(ExplorerError, match="No space left"):
         checkpoints.save(checkpoint, make_model(seed=5).state_dict(), declared)
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
     assert checkpoint.read_bytes() == before

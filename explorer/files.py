@@ -1,0 +1,55 @@
+"""Files that appear whole or not at all, whatever stops the writing: a full disk included."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from explorer.types import ExplorerError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes to a temporary name in the same folder, then renames.
+
+    Raises `ExplorerError` when that fails; the file is then as it was before.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """An empty file beside `path` to write to, which takes its place when the block ends well and else disappears.
+
+    Raises `ExplorerError` for an `OSError` of the block, which should do nothing but write this file.
+    """
+    temporary = None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        os.close(handle)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # some file systems notice only now that the disk is full
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ExplorerError(f"{path.name} could not be written: {why(error, path)}.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def why(error: OSError, path: Path) -> str:
+    """What kept `path` from being written, as the end of a sentence."""
+    if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+        return f"there is no folder {path.parent.name}"
+    return reason(error)
+
+
+def reason(error: OSError) -> str:
+    """What the system says of an error; libraries wrap it in sentences of their own, with whole paths in them."""
+    return (os.strerror(error.errno) if error.errno else str(error)).rstrip(".")
