@@ -1,4 +1,4 @@
-"""The command line: `python -m explorer train` and `python -m explorer evaluate`."""
+"""The command line: `python -m explorer train`, `evaluate` and `similarity`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from explorer.folder_cli import add_similarity
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a standard and a twicing model on the same batches"))
     _add_evaluate(commands.add_parser("evaluate", help="top-1 and top-5 accuracy of checkpoints"))
+    add_similarity(commands.add_parser("similarity", help="token-similarity curves of a folder of images"))
     return parser
 
 

@@ -23,6 +23,10 @@ from torch import Tensor
 from explorer.types import ExplorerError, ImageInput, Preprocessing, Size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".avifs")
+)
+"""How names of files of these formats end, in lower case."""
 MAX_ASPECT = 20
 MAX_PIXELS = 40_000_000
 """Limit on what is decoded in full; a JPEG that decodes row by row counts with its reduced size."""

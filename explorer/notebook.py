@@ -8,8 +8,7 @@ from pathlib import Path
 
 from explorer import examples, files, images, viewer
 from explorer.examples import Example
-from explorer.models import LoadedModel, load
-from explorer.models.sources import BUNDLED
+from explorer.models import LoadedModel, load, sources
 from explorer.trace import trace
 from explorer.types import ExplorerError
 
@@ -73,9 +72,4 @@ def _bytes(image: str | Path | bytes | Example) -> bytes:
 def _model(given: LoadedModel | str | Path | None, bundled: str) -> LoadedModel:
     if isinstance(given, LoadedModel):
         return given
-    if given is not None:
-        return load(Path(given))
-    found = sorted(BUNDLED.glob(f"*-{bundled}.safetensors"))
-    if not found:
-        raise ExplorerError(f"A bundled {bundled} model was expected in {BUNDLED.name}/; none is there.")
-    return load(found[0])
+    return load(sources.bundled(bundled) if given is None else Path(given))

@@ -15,6 +15,14 @@ BUNDLED = Path(__file__).parents[2] / "checkpoints"
 VARIABLE = "EXPLORER_CHECKPOINTS"
 
 
+def bundled(variant: str) -> Path:
+    """The bundled `standard` or `twicing` model. Raises `ExplorerError` when the folder has none."""
+    found = sorted(BUNDLED.glob(f"*-{variant}.safetensors"))
+    if not found:
+        raise ExplorerError(f"A bundled {variant} model was expected in {BUNDLED.name}/; none is there.")
+    return found[0]
+
+
 def folders() -> list[Path]:
     """The bundled folder, then those in the environment's `EXPLORER_CHECKPOINTS`, separated as in `PATH`.
 

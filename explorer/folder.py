@@ -1,0 +1,320 @@
+"""Token-similarity curves of every image in a folder, however many there are, under two models.
+
+Memory does not grow with the number of images but for the names in one sub-folder. What was measured stays in a hidden
+partial file beside the result, so that a run that was killed goes on; images are measured in chunks of consecutive
+files of the sorted list, so that no number depends on where a run was stopped.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import stat
+import tomllib
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+
+from explorer import files, images
+from explorer.measures import similarity
+from explorer.measures.similarity import Definition
+from explorer.models import LoadedModel
+from explorer.rows import WRITERS, Partial, Row, write_table
+from explorer.trace import geometry, states
+from explorer.types import ExplorerError, ModelCard, Preprocessing
+
+Pair = tuple[LoadedModel, LoadedModel]
+"""The baseline and the twicing model."""
+
+CHUNK = 8
+"""Images of a pass."""
+SIDES = ("baseline", "twicing")
+MADE_BY = "python -m explorer similarity"
+_THREADS = 2
+_CHUNKS_AHEAD = 2
+_MAX_BYTES = 2**29
+"""Of a file: more than any image of `images.MAX_PIXELS` takes, and little enough to be read into memory."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come; `done` counts the images of earlier runs and the `failed` ones."""
+
+    done: int
+    total: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file or a sub-folder of the walk: its path below the folder with `/`, and why it is not to be opened."""
+
+    image: str
+    path: Path
+    error: str = ""
+
+    def stamp(self) -> tuple[str, int, int]:
+        """Size and time of change of what is there now; -1 for what is not."""
+        try:
+            info = self.path.stat()
+        except OSError:
+            return self.image, -1, -1
+        return self.image, info.st_size, info.st_mtime_ns
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A row without its numbers, and what the models see of the image."""
+
+    row: Row
+    views: Mapping[Preprocessing, UInt8[np.ndarray, "height width 3"]] = field(default_factory=dict)
+
+
+def measure(
+    folder: Path, pair: Pair, out: Path, definition: Definition = Definition()
+) -> Generator[Progress, None, None]:
+    """Writes the curves of both models for each image below `folder` to `out`, CSV or Parquet by its suffix.
+
+    Columns: `image` (path below the folder), `sha256`, `error`, `baseline_0..L` and `twicing_0..L` (see
+    `similarity.token_similarity`; 0 is the embedding). Hidden files and files without an image's suffix are skipped;
+    an image or a sub-folder that cannot be read is a row with its error. Beside `out` a JSON holds the settings.
+
+    Runs as the result is iterated. Started again, it goes on after the last chunk whose files have the names, sizes
+    and times of change they had: what follows is measured anew, so that the table is always that of one folder.
+
+    Raises `ExplorerError` for a folder without images, another suffix, or a file that cannot be written.
+    """
+    if out.suffix.lower() not in WRITERS:
+        raise ExplorerError(f"A name ending in .csv or .parquet was expected for the result; {out.name} came.")
+    if out.is_dir():
+        raise ExplorerError(f"A file was expected for the result; {out.name} is a folder.")
+    if not folder.is_dir():
+        raise ExplorerError(f"A folder of images was expected; {folder} is {'none' if folder.exists() else 'missing'}.")
+    _check_settings(_settings_file(out))
+    identity = json.dumps([str(folder.resolve()), CHUNK, settings(pair, definition), *(m.card.key for m in pair)])
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    total = sum(1 for _ in walk(folder))
+    if not total:
+        suffixes = ", ".join(sorted(images.SUFFIXES))
+        raise ExplorerError(f"A folder with images ({suffixes}) was expected; {folder} holds none.")
+    return _run(folder, pair, out, definition, out.with_name(f".{out.name}.{digest}.partial"), total)
+
+
+def walk(folder: Path) -> Iterator[Found]:
+    """The files with an image's suffix, sorted by their paths below `folder`; links to folders are not followed.
+
+    Raises `ExplorerError` when the folder itself cannot be listed; a sub-folder that cannot is given with its error.
+    """
+    try:
+        yield from _below(folder, "")
+    except OSError as error:
+        raise ExplorerError(f"{folder} cannot be listed: {files.reason(error)}.") from error
+
+
+def columns(pair: Pair) -> list[str]:
+    """Names of the columns of numbers, one for each state of each model."""
+    depths = [geometry(model.module).depth for model in pair]
+    return [f"{side}_{state}" for side, depth in zip(SIDES, depths, strict=True) for state in range(depth + 1)]
+
+
+def settings(pair: Pair, definition: Definition) -> dict[str, Any]:
+    """What fixes the numbers, beyond the images: the definition, the models, the kind of device and the versions."""
+    return {
+        "made_by": MADE_BY,
+        "definition": definition.sentence(),
+        **asdict(definition),
+        "models": {side: _declared(model.card) for side, model in zip(SIDES, pair, strict=True)},
+        "device": _device(pair[0]).type,
+        "versions": {"explorer": _our_version()}
+        | {name: version(name) for name in ("torch", "timm", "pillow", "numpy")},
+    }
+
+
+def _run(
+    folder: Path, pair: Pair, out: Path, definition: Definition, unfinished: Path, total: int
+) -> Generator[Progress, None, None]:
+    names = columns(pair)
+    read = functools.partial(_read, wanted=tuple({model.card.preprocessing for model in pair}))
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="explorer-folder")
+    with Partial(unfinished, out) as rows:
+        try:
+            chunks = _chunks(walk(folder))
+            done, failed, changed = _kept(rows, chunks, len(names))
+            yield Progress(done, max(total, done), failed)
+            for chunk in _ahead(pool, chain(changed, chunks), read):
+                measured = _measured(chunk, pair, definition)
+                with _keeping(out, done):
+                    rows.append(measured)
+                done += len(measured)
+                failed += sum(bool(row.error) for row in measured)
+                yield Progress(done, max(total, done), failed)
+            with _keeping(out, done):
+                said = settings(pair, definition) | {"images": done, "errors": failed}
+                files.write_atomically(_settings_file(out), (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode())
+                write_table((row for row, _ in rows.rows()), names, out)
+            rows.remove()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _below(folder: Path, prefix: str) -> Iterator[Found]:
+    """A folder's name sorts as if it ended in `/`, which is the order of the paths below it."""
+    with os.scandir(folder) as entries:
+        visible = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if entry.name[0] != "."]
+    chosen = [
+        name + "/" * is_folder
+        for name, is_folder in visible
+        if is_folder or os.path.splitext(name)[1].lower() in images.SUFFIXES
+    ]
+    for name in sorted(chosen):
+        shown = os.fsencode(prefix + name).decode("utf-8", "backslashreplace")
+        if not name.endswith("/"):
+            yield Found(shown, folder / name)
+            continue
+        below = _below(folder / name, prefix + name)
+        try:
+            yield from below
+        except OSError as error:
+            yield Found(shown, folder / name, f"This folder cannot be listed: {files.reason(error)}.")
+
+
+def _chunks(found: Iterator[Found]) -> Iterator[list[Found]]:
+    while chunk := list(islice(found, CHUNK)):
+        yield chunk
+
+
+def _kept(rows: Partial, chunks: Iterator[list[Found]], count: int) -> tuple[int, int, list[list[Found]]]:
+    """Keeps the leading chunks that were measured and whose files have not changed.
+
+    Returns how many rows and errors these are, and the chunk that was taken and is to be measured, if there is one.
+    """
+    done = failed = end = 0
+    measured = rows.rows()
+    changed: list[list[Found]] = []
+    for chunk in chunks:
+        kept = list(islice(measured, CHUNK))
+        whole = all(len(row.numbers) == (0 if row.error else count) for row, _ in kept)
+        if not whole or [row.stamp for row, _ in kept] != [found.stamp() for found in chunk]:
+            changed = [chunk]
+            break
+        done, end = done + len(kept), kept[-1][1]
+        failed += sum(bool(row.error) for row, _ in kept)
+    rows.cut(end)
+    return done, failed, changed
+
+
+def _ahead(pool: ThreadPoolExecutor, chunks: Iterable[list[Found]], read: Any) -> Iterator[list[_Read]]:
+    """The files of the chunks, read in their order; a few chunks are read while one is measured."""
+    waiting: deque[list[Future[_Read]]] = deque()
+    for chunk in chunks:
+        waiting.append([pool.submit(read, found) for found in chunk])
+        if len(waiting) > _CHUNKS_AHEAD:
+            yield [future.result() for future in waiting.popleft()]
+    while waiting:
+        yield [future.result() for future in waiting.popleft()]
+
+
+def _read(found: Found, wanted: Sequence[Preprocessing]) -> _Read:
+    """Decodes a file; whatever is wrong with it is said in the row."""
+    stamp = found.stamp()  # before its bytes: a file that changes meanwhile is measured anew when a run goes on
+    if found.error:
+        return _Read(Row(*stamp, "", found.error))
+    try:
+        info = found.path.stat()
+        if not stat.S_ISREG(info.st_mode):
+            return _Read(Row(*stamp, "", "A file was expected; a device, pipe or folder came."))
+        if info.st_size > _MAX_BYTES:
+            size = f"{_MAX_BYTES // 2**20} MiB was expected; {info.st_size // 2**20} MiB came"
+            return _Read(Row(*stamp, "", f"An image file of at most {size}."))
+        data = found.path.read_bytes()
+    except OSError as error:
+        return _Read(Row(*stamp, "", f"This file cannot be read: {files.reason(error)}."))
+    try:
+        decoded = images.decode(data)
+    except images.ImageError as error:
+        return _Read(Row(*stamp, hashlib.sha256(data).hexdigest(), str(error)))
+    views = {preprocessing: images.model_view(decoded.rgb, preprocessing) for preprocessing in wanted}
+    return _Read(Row(*stamp, decoded.digest, ""), views)
+
+
+def _measured(chunk: list[_Read], pair: Pair, definition: Definition) -> list[Row]:
+    """The rows of a chunk, with the numbers of what could be decoded."""
+    good = [read for read in chunk if read.views]
+    if not good:
+        return [read.row for read in chunk]
+    batches = {pre: images.batch([read.views[pre] for read in good], pre) for pre in good[0].views}
+    sides = [_curves(model, batches[model.card.preprocessing], definition) for model in pair]
+    numbers = iter(np.concatenate(sides, axis=1))  # (image, state of either model)
+    return [
+        Row(*read.row.stamp, read.row.sha256, "", tuple(map(str, next(numbers)))) if read.views else read.row
+        for read in chunk
+    ]
+
+
+@torch.inference_mode()
+def _curves(
+    model: LoadedModel, pixels: Float32[torch.Tensor, "image 3 height width"], definition: Definition
+) -> Float32[np.ndarray, "image state"]:
+    prefix = model.module.num_prefix_tokens
+    try:
+        passed = states(model.module, pixels.to(_device(model)))
+        curves = [similarity.of_tokens(tokens, definition, prefix) for tokens in passed]
+        return torch.stack(curves, dim=1).float().cpu().numpy()
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise ExplorerError(f"The device has no room for {len(pixels)} images in {model.card.name}.") from error
+
+
+def _device(model: LoadedModel) -> torch.device:
+    return torch.device(next(model.module.parameters()).device)
+
+
+def _declared(card: ModelCard) -> dict[str, Any]:
+    return {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
+
+
+def _our_version() -> str:
+    """The package is run from its repository, not installed."""
+    try:
+        text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+        return str(tomllib.loads(text)["project"]["version"])
+    except (OSError, ValueError, KeyError):
+        return "unknown"
+
+
+def _settings_file(out: Path) -> Path:
+    return out.with_suffix(".json")
+
+
+def _check_settings(path: Path) -> None:
+    """A JSON that something else has written is not replaced."""
+    try:
+        ours = not path.exists() or json.loads(path.read_bytes()).get("made_by") == MADE_BY
+    except (OSError, ValueError, AttributeError):
+        ours = False
+    if not ours:
+        raise ExplorerError(f"The settings would replace {path.name}, which is none of ours; choose another name.")
+
+
+@contextmanager
+def _keeping(out: Path, done: int) -> Iterator[None]:
+    """Says of what stops the writing that the rest is kept."""
+    try:
+        yield
+    except (OSError, ExplorerError) as error:
+        what = f"{out.name} could not be written: {files.why(error, out)}" if isinstance(error, OSError) else str(error)
+        kept = f"what was measured of {done} images is kept, and the same command goes on from there"
+        raise ExplorerError(f"{what.rstrip('.')}; {kept}.") from error

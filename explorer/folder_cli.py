@@ -1,0 +1,84 @@
+"""`python -m explorer similarity`: curves of a folder of images as CSV or Parquet."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from explorer.folder import Pair, Progress
+
+INTERRUPTED = 130
+_ABOUT = """\
+Measures the token similarity of every image in a folder and its sub-folders after each block of two models, and writes
+one row per image: image, sha256, error, baseline_0 to baseline_L and twicing_0 to twicing_L, where 0 is the embedding.
+
+An image that cannot be read is a row with its error. A run that was stopped goes on when the same command is given
+again; changed files are measured anew. Beside the result a JSON of the same name holds definition, models, versions."""
+_CODES = "exit code: 0 all images were measured, 1 some could not be read, 2 something is wrong, 130 interrupted"
+
+
+def add_similarity(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of `similarity` and what runs it."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = _ABOUT, _CODES
+    parser.set_defaults(run=run)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of images; hidden files are skipped")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .csv or .parquet")
+    for side, bundled in (("baseline", "standard"), ("twicing", "twicing")):
+        parser.add_argument(
+            f"--{side}", type=Path, metavar="FILE", help=f"checkpoint; the bundled {bundled} one by default"
+        )
+    parser.add_argument("--with-cls", action="store_true", help="count CLS and other prefix tokens too")
+    parser.add_argument("--absolute", action="store_true", help="mean of |cos| instead of the signed cosine")
+    parser.add_argument(
+        "--with-diagonal", action="store_true", help="count each token's cosine with itself, which is 1"
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `similarity`; the bar is drawn on a terminal only, the last line always."""
+    try:
+        last = _measure(options)
+    except KeyboardInterrupt:
+        print(
+            "explorer: Interrupted; what was measured is kept, and the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    unreadable = f", of which {last.failed:,} could not be read" if last.failed else ""
+    print(f"{options.out}: {last.done:,} images{unreadable}", file=sys.stderr)
+    return 1 if last.failed else 0
+
+
+def _measure(options: argparse.Namespace) -> Progress:
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    from explorer import folder
+    from explorer.measures.similarity import Definition
+
+    definition = Definition(options.with_cls, options.absolute, options.with_diagonal)
+    steps = folder.measure(options.folder, _pair(options), options.out, definition)
+    with closing(steps):
+        last = next(steps)
+        with tqdm(total=last.total, initial=last.done, unit=" images", disable=not sys.stderr.isatty()) as bar:
+            for last in steps:
+                bar.update(last.done - bar.n)
+                if last.failed:
+                    bar.set_postfix_str(f"{last.failed:,} unreadable", refresh=False)
+    return last
+
+
+def _pair(options: argparse.Namespace) -> Pair:
+    from explorer.models import load, sources
+    from explorer.serving import device as devices
+
+    device = devices.choose(options.device)
+    return (
+        load(options.baseline or sources.bundled("standard"), device),
+        load(options.twicing or sources.bundled("twicing"), device),
+    )

@@ -1,0 +1,172 @@
+"""Rows of a long run: a partial file that outlives the process that writes it, and the table made of it at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from explorer import files
+from explorer.types import ExplorerError
+
+Stamp = tuple[str, int, int]
+"""A file's name, size in bytes and time of change in nanoseconds: another stamp, another file."""
+
+_LONGEST = 2**20
+_GROUP = 2048
+"""Rows of a row group of Parquet: the most that are in memory at once."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image: which file it was, and what came of it."""
+
+    image: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    """Empty for a file that could not be read."""
+    error: str
+    """One sentence, or empty."""
+    numbers: tuple[str, ...] = ()
+    """float32 in the fewest digits that tell it from every other; none beside an error."""
+
+    @property
+    def stamp(self) -> Stamp:
+        return self.image, self.size, self.mtime_ns
+
+
+class Partial:
+    """Rows on disk, one line of JSON each, while a run lasts; one run at a time holds the file.
+
+    What a kill or a full disk cut short is a tail that `rows` does not give and `cut` removes.
+    """
+
+    def __init__(self, path: Path, out: Path) -> None:
+        """Opens or creates `path`. Raises `ExplorerError`, naming `out`, when it cannot or another run has it."""
+        self._path, self._out = path, out
+        try:
+            self._file: BinaryIO = open(  # noqa: SIM115 - closed by __exit__
+                os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0
+            )
+        except OSError as error:
+            raise ExplorerError(f"{out.name} could not be begun: {files.why(error, path)}.") from error
+        _lock(self._file, out)
+
+    def __enter__(self) -> Partial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        is_empty = not os.fstat(self._file.fileno()).st_size
+        self._file.close()
+        if is_empty:
+            self.remove()
+
+    def rows(self) -> Iterator[tuple[Row, int]]:
+        """The rows from the first, each with the offset of its end, up to the first line that is none."""
+        end = 0
+        with open(self._file.fileno(), "rb", closefd=False) as file:
+            file.seek(0)
+            while (line := file.readline(_LONGEST)).endswith(b"\n"):
+                try:
+                    row = _row(json.loads(line))
+                except ValueError:
+                    return
+                end += len(line)
+                yield row, end
+
+    def cut(self, end: int) -> None:
+        """Drops what comes after the offset `end`; rows are appended there."""
+        self._file.truncate(end)
+        self._file.seek(end)
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Hands the rows to the system, which keeps them when this process is killed. Raises `OSError`."""
+        lines = (json.dumps([*astuple(row)[:-1], *row.numbers], separators=(",", ":")) + "\n" for row in rows)
+        data = "".join(lines).encode("ascii")
+        while data:
+            data = data[self._file.write(data) :]
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def write_table(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+    """Writes `image`, `sha256`, `error` and the named columns as CSV or Parquet, by the suffix; at constant memory.
+
+    CSV is UTF-8 with a header, fields quoted where needed, missing ones empty; in Parquet they are null.
+    Raises `ExplorerError`, leaving the old file as it was.
+    """
+    with files.replacing(path) as temporary:
+        WRITERS[path.suffix.lower()](rows, ("image", "sha256", "error", *columns), temporary)
+
+
+def _csv(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(",".join(columns) + "\n")
+        for row in rows:
+            numbers = row.numbers or [""] * (len(columns) - 3)
+            file.write(",".join((_quoted(row.image), row.sha256, _quoted(row.error), *numbers)) + "\n")
+
+
+def _parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    fields = [(name, pa.string() if number < 3 else pa.float32()) for number, name in enumerate(columns)]
+    schema = pa.schema(fields)
+    iterator = iter(rows)
+    with pq.ParquetWriter(path, schema) as writer:
+        while group := list(islice(iterator, _GROUP)):
+            missing = np.array([not row.numbers for row in group])
+            nothing = ("0",) * (len(columns) - 3)
+            numbers = np.array([row.numbers or nothing for row in group]).astype(np.float32)
+            texts = [[getattr(row, name) or None for row in group] for name in columns[:3]]
+            arrays = [
+                *(pa.array(text, pa.string()) for text in texts),
+                *(pa.array(column, pa.float32(), mask=missing) for column in numbers.T),
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+WRITERS: dict[str, Callable[[Iterable[Row], Sequence[str], Path], None]] = {".csv": _csv, ".parquet": _parquet}
+
+
+def _quoted(text: str) -> str:
+    """Like Python's csv, which leaves a lone carriage return bare, for readers to take as the end of the row."""
+    return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
+
+
+def _row(told: Any) -> Row:
+    """Raises `ValueError` for anything but what `append` writes."""
+    kinds = (str, int, int, str, str)
+    if not isinstance(told, list) or len(told) < len(kinds):
+        raise ValueError("not a row")
+    if not all(map(isinstance, told, kinds)) or not all(isinstance(number, str) for number in told[5:]):
+        raise ValueError("not a row")
+    image, size, mtime_ns, sha256, error, *numbers = told
+    return Row(image, size, mtime_ns, sha256, error, tuple(numbers))
+
+
+def _lock(file: BinaryIO, out: Path) -> None:
+    """The system lets go of the lock when the process ends, however it ends; nothing is locked on Windows."""
+    if sys.platform != "win32":
+        import fcntl
+
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                raise ExplorerError(
+                    f"Another run is measuring into {out.name}; it was expected to end first."
+                ) from None
