@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from explorer.notebook import Viewing, view
+from explorer import version
 
-__all__ = ["Viewing", "view"]
+if TYPE_CHECKING:
+    from explorer.notebook import Viewing, figure, view
+    from explorer.photographs import photograph
+    from explorer.serving.pair import ModelPair, load_pair
+
+__version__ = version.VERSION
+__all__ = ["ModelPair", "Viewing", "__version__", "figure", "load_pair", "photograph", "view"]
+
+_HOMES = {
+    "ModelPair": "serving.pair",
+    "Viewing": "notebook",
+    "figure": "notebook",
+    "load_pair": "serving.pair",
+    "photograph": "photographs",
+    "view": "notebook",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Imports on use, so that `import explorer` is cheap."""
-    if name in __all__:
-        from explorer import notebook
-
-        return getattr(notebook, name)
+    if name in _HOMES:
+        return getattr(import_module(f"explorer.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -162,7 +162,9 @@ def _run(
                 yield Progress(done, max(total, done), failed)
             with _keeping(out, done):
                 said = settings(pair, definition) | {"images": done, "errors": failed}
-                files.write_atomically(_settings_file(out), (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode())
+                files.write_atomically(
+                    _settings_file(out), (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
+                )
                 write_table((row for row, _ in rows.rows()), names, out)
             rows.remove()
         finally:

@@ -1,16 +1,20 @@
-"""The viewer in a notebook, or as a file: the same two models under one cursor, without a server."""
+"""For Python: the viewer in a notebook or as a file, and figures, without a server."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from explorer import examples, files, images, viewer
+from explorer import files, viewer
 from explorer.examples import Example
-from explorer.models import LoadedModel, load, sources
-from explorer.trace import trace
-from explorer.types import ExplorerError
+from explorer.photographs import Photograph, photograph
+from explorer.serving.pair import ModelPair, ModelSource, load_pair
+
+if TYPE_CHECKING:
+    from explorer.studio import Made
 
 _HEIGHT = 1500
 
@@ -38,38 +42,34 @@ class Viewing:
 
 
 def view(
-    image: str | Path | bytes | Example,
-    baseline: LoadedModel | str | Path | None = None,
-    twicing: LoadedModel | str | Path | None = None,
+    image: str | Path | bytes | Example | Photograph,
+    baseline: ModelSource | ModelPair = None,
+    twicing: ModelSource = None,
 ) -> Viewing:
     """Both models' attention over an image, by default the bundled pair's.
 
-    `image` is a file, its bytes or one of `explorer.examples.EXAMPLES`; a model is one that was loaded, or its file.
-    Raises `ExplorerError` for an image or a checkpoint that cannot be read.
+    `image` is a file, its bytes or an example; a model one that was loaded, its file or its name on the hub; instead of
+    the two models a pair may be given. Raises `ExplorerError` for an image or a checkpoint that cannot be read.
     """
-    title = image.name if isinstance(image, Example) else "An image" if isinstance(image, bytes) else Path(image).name
-    decoded = images.decode(_bytes(image))
-    sides = []
-    for model in (_model(baseline, "standard"), _model(twicing, "twicing")):
-        pixels = images.batch([images.model_view(decoded.rgb, model.card.preprocessing)], model.card.preprocessing)
-        (one,) = trace(model.module, pixels.to(next(model.module.parameters()).device))
-        sides.append(viewer.Side(one, model.card))
-    names = " and ".join(side.card.title for side in sides)
-    return Viewing(viewer.pack(decoded, sides), f"{title}: {names}")
+    pair = baseline if isinstance(baseline, ModelPair) else load_pair(baseline, twicing)
+    shown = photograph(image)
+    decoded = shown.open()
+    sides = [viewer.Side(one, card) for one, card in zip(pair.compare(decoded), pair.cards, strict=True)]
+    names = " and ".join(card.title for card in pair.cards)
+    return Viewing(viewer.pack(decoded, sides), f"{shown.title}: {names}")
 
 
-def _bytes(image: str | Path | bytes | Example) -> bytes:
-    if isinstance(image, Example):
-        return examples.read(image)
-    if isinstance(image, bytes):
-        return image
-    try:
-        return Path(image).read_bytes()
-    except OSError as error:
-        raise ExplorerError(f"{image} cannot be read: {error.strerror}.") from error
+def figure(
+    template: str,
+    images: Sequence[str | Path | bytes | Photograph] = (),
+    pair: ModelPair | None = None,
+    **settings: Any,
+) -> Made:
+    """A figure for a paper: `heatmaps`, `evolution`, `similarity`, `dynamics`, `spectrum`, `residual` or `operators`.
 
+    Settings are those of `explorer.studio.Spec`. Raises `ExplorerError` for what does not fit.
+    """
+    from explorer import studio
 
-def _model(given: LoadedModel | str | Path | None, bundled: str) -> LoadedModel:
-    if isinstance(given, LoadedModel):
-        return given
-    return load(sources.bundled(bundled) if given is None else Path(given))
+    spec = studio.Spec(studio.spec.template(template), **settings)
+    return studio.make(spec, images, pair or load_pair())

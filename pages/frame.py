@@ -19,6 +19,7 @@ page = st.navigation(
             st.Page(PAGES / "explore" / "residual.py", title="Smoothed residual"),
             st.Page(PAGES / "explore" / "spectrum.py", title="Spectrum"),
         ],
+        "Publish": [st.Page(PAGES / "publish" / "studio.py", title="Figure studio")],
         "Set up": [st.Page(PAGES / "models" / "models.py", title="Models")],
     }
 )

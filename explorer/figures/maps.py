@@ -40,7 +40,8 @@ def draw(photograph: Picture, values: Map, range: Range, look: Look) -> Picture:
     """
     rgba = coloured(values, range, look, (photograph.shape[0], photograph.shape[1]))
     alpha = rgba[..., 3:]
-    return (_base(photograph) * (1 - alpha) + rgba[..., :3] * alpha).round().astype(np.uint8)
+    blended: Picture = (_base(photograph) * (1 - alpha) + rgba[..., :3] * alpha).round().astype(np.uint8)
+    return blended
 
 
 def coloured(values: Map, range: Range, look: Look, size: Size) -> Float[np.ndarray, "rows columns 4"]:

@@ -49,6 +49,8 @@ class Engine(Protocol):
 
     def size(self, key: str) -> ModelSize: ...
 
+    def heads(self, key: str) -> int: ...
+
     def add(self, model: LoadedModel) -> ModelCard: ...
 
     def remove(self, key: str) -> None: ...
@@ -126,6 +128,10 @@ class LocalEngine:
         if key not in self._sizes:
             self._sizes[key] = count(self._model(key).module)
         return self._sizes[key]
+
+    def heads(self, key: str) -> int:
+        """Attention heads of every block."""
+        return geometry(self._model(key).module).heads
 
     def add(self, model: LoadedModel) -> ModelCard:
         """Takes a model in, for everybody. Raises `ExplorerError` when it cannot be traced or the engine is full."""

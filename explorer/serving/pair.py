@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.models import LoadedModel, hub, load, uniform_filter
-from explorer.models.sources import BUNDLED
+from explorer.models import LoadedModel, hub, load, sources, uniform_filter
 from explorer.photographs import Photograph, photograph
 from explorer.serving import device as devices
 from explorer.serving.engine import Engine, LocalEngine
-from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard
+from explorer.types import Comparison, Filter, ImageInput, ModelCard
 
 HUB = "hub:"
 """`hub:deit_tiny_patch16_224.fb_in1k` names a model of timm's hub wherever a file can be named."""
@@ -65,10 +64,7 @@ def _load(source: ModelSource, bundled: str, device: object) -> LoadedModel:
     if isinstance(source, LoadedModel):
         return source
     if source is None:
-        found = sorted(BUNDLED.glob(f"*-{bundled}.safetensors"))
-        if not found:
-            raise ExplorerError(f"A bundled {bundled} model was expected in {BUNDLED.name}/; none is there.")
-        source = found[0]
+        source = sources.bundled(bundled)
     if str(source).startswith(HUB):
         return hub.load(str(source).removeprefix(HUB), str(device))
     return load(Path(source), str(device))

@@ -52,6 +52,7 @@ _ESCAPES = {
     "²": "$^2$",
     "−": "$-$",
     "λ": r"$\lambda$",
+    "≠": r"$\neq$",
 }
 _MOST_RANGES = 12
 
@@ -94,18 +95,25 @@ def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
     if spec.template is Template.RESIDUAL:
         what = f"Magnitude of each patch: {_NORMS[spec.quantity]}"
         extra = [
-            f"Below: mean over patches, heads and {of_images} by layer"
+            f"Below: mean over patches and {of_images} by layer, {_heads(content.heads)}"
             + ("; band: one standard deviation between images." if count > 1 else "."),
             "In a standard block nothing is given back: there it is what twicing would give back.",
         ]
     else:
-        row = "rows of $A$, $A - A^2$ and $2A - A^2$" if spec.template is Template.OPERATORS else _ROWS[
-            OPERATORS[spec.operator]
-        ]
+        row = (
+            "rows of $A$, $A - A^2$ and $2A - A^2$"
+            if spec.template is Template.OPERATORS
+            else _ROWS[OPERATORS[spec.operator]]
+        )
         query = "the CLS token (the mean patch in models without one)" if spec.place is None else "the outlined patch"
         what, extra = f"{row[0].upper()}{row[1:]}, query: {query}", []
     fixed = ", the same for all rows" if count > 1 else ""
-    return [f"{what}{layers}, {_heads(content.heads)}{fixed}; {of_images}.", *extra, _scale(spec, content), _picture(spec)]
+    return [
+        f"{what}{layers}, {_heads(content.heads)}{fixed}; {of_images}.",
+        *extra,
+        _scale(spec, content),
+        _picture(spec),
+    ]
 
 
 def _seen_spectrum(content: Content, of_images: str) -> list[str]:
@@ -160,7 +168,14 @@ def _models(cards: Sequence[ModelCard], names: Sequence[str]) -> list[str]:
 
 
 def _list(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
+    """`1, 6, 10 to 12`: runs of three and more are shortened."""
+    parts: list[list[int]] = []
+    for one in numbers:
+        if parts and one == parts[-1][-1] + 1:
+            parts[-1].append(one)
+        else:
+            parts.append([one])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in parts)
 
 
 def escape(text: str) -> str:

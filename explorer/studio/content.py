@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,9 @@ class Content:
     """How many eigenvalues leave the unit disc, panel by panel."""
 
 
-def collect(spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, progress: Progress | None = None) -> Content:
+def collect(
+    spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, progress: Progress | None = None
+) -> Content:
     """Runs the images one at a time through both models and keeps what the figure needs.
 
     One at a time, so that a result never depends on what else was asked. Raises `ExplorerError` for no image where one
@@ -205,7 +208,7 @@ def _grid(spec: Spec, run: _Run, layers: tuple[int, ...]) -> Content:
         if spec.template is Template.RESIDUAL:
             for curve, trace in zip(by_layer, comparison, strict=True):
                 curve.append(_residual_curve(spec, residual.magnitudes(trace), chosen))
-        title = spec.labels[number] if spec.labels else photograph.title
+        title = spec.labels[number] if spec.labels else Path(photograph.title).stem
         marks = [_patch(spec, trace) for trace in comparison]
         columns.append(grids.Photo(title, image, sides, marks))
     named = names(spec, run.pair)
@@ -290,7 +293,9 @@ def _similarity(spec: Spec, run: _Run, layers: tuple[int, ...]) -> Content:
     return Content(shown, None, arrays, _table(lines, 0), tuple(run.digests), (), ())
 
 
-def _decomposed(spec: Spec, run: _Run, layers: tuple[int, ...]) -> tuple[list[list[list[spectrum.Spectrum]]], tuple[str, ...]]:
+def _decomposed(
+    spec: Spec, run: _Run, layers: tuple[int, ...]
+) -> tuple[list[list[list[spectrum.Spectrum]]], tuple[str, ...]]:
     """Spectra by model, layer and image; the heads shown."""
     found: list[list[list[spectrum.Spectrum]]] = [[[] for _ in layers] for _ in range(2)]
     chosen: tuple[str, ...] = ()
@@ -302,7 +307,9 @@ def _decomposed(spec: Spec, run: _Run, layers: tuple[int, ...]) -> tuple[list[li
     return found, chosen
 
 
-def _of_heads(spectra: Sequence[spectrum.Spectrum], chosen: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _of_heads(
+    spectra: Sequence[spectrum.Spectrum], chosen: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eigenvalues, what the map makes of them and which lie on the curve, of these heads of all images."""
     picked = [int(head) - 1 for head in chosen]
     values = [one.eigenvalues[picked].flatten() for one in spectra]

@@ -57,16 +57,20 @@ class Made:
     def numbers(self) -> dict[str, np.ndarray]:
         """What is drawn, by name; the table's columns among them."""
         table = self.content.table
-        columns = {} if table is None else {
-            name: np.array(column) for name, column in zip(table.header, zip(*table.rows, strict=True), strict=True)
-        }
+        columns = (
+            {}
+            if table is None
+            else {
+                name: np.array(column) for name, column in zip(table.header, zip(*table.rows, strict=True), strict=True)
+            }
+        )
         return {**self.content.arrays, **columns}
 
     def figure(self, *, vector: bool = False, dpi: int | None = None) -> Figure:
         """matplotlib's figure, to be changed further; `vector` for PDF and SVG."""
         return self._draw(replace(self.spec.page, dpi=dpi or self.spec.dpi), vector)
 
-    def bytes(self, suffix: str) -> bytes:
+    def file(self, suffix: str) -> bytes:
         """The file with this suffix: `.pdf`, `.svg`, `.png`, or `.zip` with all of them and what goes with them."""
         if suffix == ".zip":
             return self._bundle()
@@ -81,7 +85,7 @@ class Made:
         """Writes the file that its suffix names; it appears whole or not at all."""
         path = Path(path)
         check_suffix(path)
-        files.write_atomically(path, self.bytes(path.suffix.lower()))
+        files.write_atomically(path, self.file(path.suffix.lower()))
         return path
 
     def _repr_png_(self) -> bytes:
@@ -93,8 +97,10 @@ class Made:
             return grids.draw(shown, sheet, vector=vector, below=self.content.below)
         if isinstance(shown, charts.Curves):
             return charts.draw_curves(shown, sheet)
-        return charts.draw_dynamics(shown, sheet) if isinstance(shown, charts.Dynamics) else charts.draw_spectra(
-            shown, sheet
+        return (
+            charts.draw_dynamics(shown, sheet)
+            if isinstance(shown, charts.Dynamics)
+            else charts.draw_spectra(shown, sheet)
         )
 
     def _render(self, format: page.Format, sheet: page.Page) -> bytes:
@@ -109,7 +115,7 @@ class Made:
         stem = self.spec.template.value
         arrays = io.BytesIO()
         np.savez(arrays, **self.numbers)  # type: ignore[arg-type]  # its signature takes no dict of arrays
-        entries: dict[str, Any] = {f"{stem}{suffix}": self.bytes(suffix) for suffix in (".pdf", ".svg", ".png")}
+        entries: dict[str, Any] = {f"{stem}{suffix}": self.file(suffix) for suffix in (".pdf", ".svg", ".png")}
         entries |= {
             f"{stem}.npz": arrays.getvalue(),
             f"{stem}.json": self.record.json(),

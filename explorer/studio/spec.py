@@ -53,12 +53,12 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "iclr": Preset("ICLR, text width", 5.5, 9.0, 8, "serif"),
-        "neurips": Preset("NeurIPS, text width", 5.5, 9.0, 8, "serif"),
-        "cvpr-column": Preset("CVPR, one column", 3.25, 8.875, 8, "serif"),
-        "cvpr-page": Preset("CVPR, both columns", 6.875, 8.875, 8, "serif"),
-        "poster": Preset("A0 poster, half its width", 15.6, 30.0, 24, "sans"),
-        "slide": Preset("16:9 slide", 12.3, 6.6, 16, "sans"),
+        "iclr": Preset("ICLR, text width", 5.5, 9.0, 8.0, "serif"),
+        "neurips": Preset("NeurIPS, text width", 5.5, 9.0, 8.0, "serif"),
+        "cvpr-column": Preset("CVPR, one column", 3.25, 8.875, 8.0, "serif"),
+        "cvpr-page": Preset("CVPR, both columns", 6.875, 8.875, 8.0, "serif"),
+        "poster": Preset("A0 poster, half its width", 15.6, 30.0, 24.0, "sans"),
+        "slide": Preset("16:9 slide", 12.3, 6.6, 16.0, "sans"),
     }
 )
 
@@ -121,16 +121,16 @@ class Spec:
 
     def _check_numbers(self) -> None:
         page = self.page
-        limits = {
-            "width": (page.width, 1.0, 50.0),
-            "height": (page.height, 1.0, 60.0),
-            "dpi": (self.dpi, 36, 1200),
-            "font_size": (page.font_size, 4, 72),
-            "opacity": (self.opacity, 0.0, 1.0),
-            **{"iterations": (n, 1, 1000) for n in self.iterations},
-            **{"layers": (n, 1, 1000) for n in self.layers},
-        }
-        for name, (value, low, high) in limits.items():
+        limits = [
+            ("width", page.width, 1.0, 50.0),
+            ("height", page.height, 1.0, 60.0),
+            ("dpi", self.dpi, 36, 1200),
+            ("font_size", page.font_size, 4, 72),
+            ("opacity", self.opacity, 0.0, 1.0),
+            *(("iterations", n, 1, 1000) for n in self.iterations or (0,)),
+            *(("layers", n, 1, 1000) for n in self.layers),
+        ]
+        for name, value, low, high in limits:
             if not (math.isfinite(value) and low <= value <= high):
                 raise ExplorerError(f"{name}: {low:g} to {high:g} was expected; {value:g} came.")
         if page.width * page.height * self.dpi**2 > 2e8:

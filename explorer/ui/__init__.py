@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from explorer.ui.session import View
 
 VIEW = "view"
+_STYLE = (
+    ".stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; } "
+    # Streamlit writes white on the theme's colour, which is nearly white in the dark.
+    "[data-tag] { background: rgba(128, 136, 150, 0.28) !important; color: inherit !important; }"
+)
 
 
 def start(page: StreamlitPage) -> None:
@@ -18,7 +23,7 @@ def start(page: StreamlitPage) -> None:
 
     from explorer.ui import preload
 
-    st.html("<style>.stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; }</style>")
+    st.html(f"<style>{_STYLE}</style>")
     if preload.is_running():
         with st.spinner("Loading the models …"):
             preload.wait()

@@ -171,7 +171,14 @@ def draw_spectra(chart: Spectra, page: Page) -> Figure:
                 axes.set_ylabel(r"$|2\lambda - \lambda^2|$")
             left = ", ".join(f"{p.outside} of {len(p.eigenvalues)}" for p in panel)
             axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-            axes.text(0.5, -2.9 * line / height, f"leave the unit disc:\n{left}", transform=axes.transAxes, ha="center", va="top")
+            axes.text(
+                0.5,
+                -2.9 * line / height,
+                f"leave the unit disc:\n{left}",
+                transform=axes.transAxes,
+                ha="center",
+                va="top",
+            )
         _angles(figure, 3.8 * line + count * (inner + gap) - 0.4 * line, 2.9 * line, 0.6 * line, height)
         figure.legend(handles=_key(chart.panels[0][1]), loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.0))
         return figure
@@ -188,7 +195,7 @@ def _overlay(axes: Axes, panel: tuple[Points, ...], right: float) -> None:
         on = points.on_curve
         angle = np.abs(np.angle(points.eigenvalues[~on])) / np.pi
         rings = colours[(angle * 220).round().astype(np.uint8)] / 255
-        size = 0.35 * float(axes.xaxis.label.get_size()) ** 2 / 2
+        size = 0.35 * float(axes.xaxis.label.get_fontsize()) ** 2 / 2
         axes.scatter(modulus[~on], image[~on], size, marker=points.marker, facecolors="none", edgecolors=rings, lw=0.5)
         axes.scatter(modulus[on], image[on], size, marker=points.marker, color=points.colour, lw=0, zorder=3)
 

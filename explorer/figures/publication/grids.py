@@ -15,7 +15,7 @@ from PIL import Image
 from explorer.figures.maps import Look, Map, Picture, coloured, dim_grey, number
 from explorer.figures.publication.charts import Curves, curves
 from explorer.figures.publication.page import INK, POINTS, Page, canvas, place, plot_area, settings, sheet
-from explorer.figures.publication.text import write, write_fitting
+from explorer.figures.publication.text import fitting_size, write, write_fitting
 from explorer.figures.style import Range
 from explorer.types import ExplorerError, Size
 
@@ -49,7 +49,7 @@ class Cell:
     @property
     def aspect(self) -> float:
         """Height per width."""
-        return self.picture.shape[0] / self.picture.shape[1]
+        return float(self.picture.shape[0] / self.picture.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ def _layout(grid: Grid, page: Page) -> _Layout:
     gap = 0.35 * page.font_size / POINTS
     count = sum(len(c.names) for c in grid.columns)
     lead = float(min(2, max(len(b.rows) for b in grid.blocks)))
-    block_label = 1.3 * page.line if any(b.label for b in grid.blocks) else 0.0
+    block_label = 2.1 * page.line if any(b.label for b in grid.blocks) else 0.0
     row_label = 2.1 * page.line if any(r.label for b in grid.blocks for r in b.rows) else 0.0
     named = any(any(c.names) for c in grid.columns)
     lines = _headed(grid) + (named or bool(grid.lead_heading and not _headed(grid)))
@@ -224,8 +224,9 @@ def _block(painter: _Painter, block: Block, layout: _Layout, top: float, letter:
     painter.cell(block.lead, layout.left, top, lead_width, lead_height)
     upright = {"rotation": 90, "ha": "center", "va": "center", "rotation_mode": "anchor"}
     if block.label:
-        x = layout.left - 0.75 * page.line
-        write_fitting(axes, x, (top + bottom) / 2, block.label, bottom - top, page, **upright)
+        x = layout.left - 1.1 * page.line
+        size = fitting_size([b.label for b in painter.grid.blocks], bottom - top, page)
+        write_fitting(axes, x, (top + bottom) / 2, block.label, bottom - top, page, size=size, **upright)
     if letter:
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.15 * page.font_size}
         inset = 0.4 * page.line
@@ -235,7 +236,8 @@ def _block(painter: _Painter, block: Block, layout: _Layout, top: float, letter:
         if row.label:
             x = layout.first - layout.label / 2 - layout.gap / 2
             colour = {"color": row.colour, "weight": "bold" if row.colour != INK else "normal"}
-            write_fitting(axes, x, y + height / 2, row.label, height, page, **upright, **colour)
+            size = fitting_size([r.label for r in block.rows], height, page, "bold")
+            write_fitting(axes, x, y + height / 2, row.label, height, page, size=size, **upright, **colour)
         for column, cell in enumerate(row.cells):
             painter.cell(cell, layout.x(painter.grid, column), y, layout.panel, height)
     return bottom + 2 * layout.gap
@@ -263,8 +265,8 @@ class _Painter:
         corner = left + mark.left * width, top + mark.top * height
         size = mark.width * width, mark.height * height
         for colour, points in (("black", 0.2), ("white", 0.1)):
-            line = {"fill": False, "edgecolor": colour, "linewidth": points * self.page.font_size}
-            self.axes.add_patch(Rectangle(corner, *size, **line))
+            width = points * self.page.font_size
+            self.axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=width))
 
     def _fitted(self, picture: Picture, width: float, dim: bool) -> UInt8[np.ndarray, "rows columns 3"]:
         """A photograph of exactly the page's dpi; for PDF and SVG never more than its own pixels."""
@@ -313,7 +315,8 @@ def _bar(axes: Axes, grid: Grid, bar: Bar, layout: _Layout, page: Page, top: flo
 def _over_grey(ramp: Float[np.ndarray, "1 256"], range: Range, grid: Grid) -> UInt8[np.ndarray, "1 256 3"]:
     rgba = coloured(ramp, range, Look(grid.look.colour_map, grid.look.opacity, smooth=False), (1, 256))
     alpha = np.ones_like(rgba[..., 3:]) if grid.bare else rgba[..., 3:]
-    return (rgba[..., :3] * alpha + 255 * 0.36 * (1 - alpha)).round().astype(np.uint8)
+    shown: UInt8[np.ndarray, "1 256 3"] = (rgba[..., :3] * alpha + 255 * 0.36 * (1 - alpha)).round().astype(np.uint8)
+    return shown
 
 
 def cells_of(grid: Grid) -> Sequence[Cell]:

@@ -62,7 +62,9 @@ def settings(page: Page) -> Iterator[None]:
     """matplotlib's settings while a figure is drawn or written; one figure at a time."""
     family = _FAMILIES.get(page.font, (page.font,))[0]
     size = page.font_size
-    rc = {
+    rc: Any = {
+        **mpl.rcParamsDefault,
+        "backend": mpl.rcParams["backend"],
         "font.family": [family, "DejaVu Sans"],
         "font.size": size,
         "axes.labelsize": size,
@@ -93,7 +95,7 @@ def settings(page: Page) -> Iterator[None]:
         "svg.hashsalt": _SALT,
         "path.simplify": True,
     }
-    with _LOCK, mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"], **rc}):
+    with _LOCK, mpl.rc_context(rc):
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,21 +24,30 @@ def write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
 
 
 def write_fitting(axes: Axes, x: float, y: float, text: str, width: float, page: Page, **style: Any) -> None:
-    """Text in at most two lines, as small as it must be to take no more than so many inches; cut at the smallest."""
+    """Text in at most two lines that takes no more than so many inches; cut where it cannot be small enough.
+
+    `size` is the most it may have, the page's own by default.
+    """
     weight = style.get("weight", "normal")
-    size = page.font_size
-    lines = [text]
-    if inches(text, size, weight) > width:
-        lines = _halves(text, size, weight)
-        widest = max(inches(line, size, weight) for line in lines)
-        size = max(_SMALLEST, min(size, size * width / widest))
-        lines = [_cut(line, size, weight, width) for line in lines]
+    size = min(style.pop("size", page.font_size), fitting_size([text], width, page, weight))
+    lines = [_cut(line, size, weight, width) for line in _lines(text, width, page, weight)]
     write(axes, x, y, "\n".join(lines), size=size, linespacing=1.0, **style)
+
+
+def fitting_size(texts: Sequence[str], width: float, page: Page, weight: str = "normal") -> float:
+    """The points at which every one of these texts fits in so many inches, so that neighbours look alike."""
+    lines = [line for text in texts for line in _lines(text, width, page, weight)]
+    widest = max((inches(line, page.font_size, weight) for line in lines), default=0.0)
+    return max(_SMALLEST, min(1.0, width / widest) * page.font_size) if widest else page.font_size
+
+
+def _lines(text: str, width: float, page: Page, weight: str) -> list[str]:
+    return [text] if inches(text, page.font_size, weight) <= width else _halves(text, page.font_size, weight)
 
 
 def _halves(text: str, size: float, weight: str) -> list[str]:
     """Two lines of nearly the same width, broken behind a space, hyphen, comma or slash."""
-    breaks = [match.end() for match in re.finditer(r"[\s\-/,]+(?=\S)", text)]
+    breaks = [match.end() for match in re.finditer(r"[\s\-/,_]+(?=\S)", text)]
     if not breaks:
         return [text]
     return list(

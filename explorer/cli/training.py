@@ -1,39 +1,13 @@
-"""The command line: `python -m explorer train`, `evaluate` and `similarity`."""
+"""`python -m explorer train` and `evaluate`."""
 
 from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-
-from explorer.folder_cli import add_similarity
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; errors a person can act on are one sentence on stderr and exit code 2."""
-    options = _parser().parse_args(arguments)
-    from explorer.types import ExplorerError  # after parsing, so that --help need not wait for torch
-
-    try:
-        command: int = options.run(options)
-        return command
-    except ExplorerError as error:
-        print(f"explorer: {error}", file=sys.stderr)
-        return 2
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m explorer", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands.add_parser("train", help="train a standard and a twicing model on the same batches"))
-    _add_evaluate(commands.add_parser("evaluate", help="top-1 and top-5 accuracy of checkpoints"))
-    add_similarity(commands.add_parser("similarity", help="token-similarity curves of a folder of images"))
-    return parser
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +15,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
-def _add_train(parser: argparse.ArgumentParser) -> None:
+def add_train(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_train)
     parser.add_argument(
         "--train", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder"
@@ -70,7 +44,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
 
 
-def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_evaluate)
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
@@ -168,7 +142,7 @@ def _describe(recipe: object) -> str:
 
 def _revision() -> str:
     """The git revision of the code, with a + when the working tree differs from it."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()

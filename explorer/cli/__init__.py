@@ -1,0 +1,51 @@
+"""The command line: figures, comparisons and curves of a folder without a screen; training and evaluation."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+_COMMANDS = {
+    "figure": ("figures", "a figure for a paper, from images and two models"),
+    "again": ("figures", "the figure that a JSON or PNG of the explorer describes"),
+    "compare": ("figures", "maps, curves and an interactive page for each image"),
+    "similarity": ("folder", "token-similarity curves of a folder of images"),
+    "train": ("training", "train a standard and a twicing model on the same batches"),
+    "evaluate": ("training", "top-1 and top-5 accuracy of checkpoints"),
+}
+_CODES = "exit codes: 0 done, 1 done but for some images, 2 something is wrong and said, 130 interrupted"
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; errors a person can act on are one sentence on stderr and exit code 2."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(given[0] if given else "").parse_args(given)
+    from explorer import lean  # after parsing, so that --help need not wait for torch
+
+    with lean.no_collecting():
+        lean.import_timm()
+    from explorer.types import ExplorerError
+
+    try:
+        command: int = options.run(options)
+        return command
+    except ExplorerError as error:
+        print(f"explorer: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("explorer: Interrupted; what was written is whole.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    """Only the command that was asked for is imported: others may bring torch with them."""
+    parser = argparse.ArgumentParser(prog="python -m explorer", description=__doc__, epilog=_CODES)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, (module, help) in _COMMANDS.items():
+        one = commands.add_parser(name, help=help)
+        if name == command:
+            getattr(import_module(f"explorer.cli.{module}"), f"add_{name}")(one)
+    return parser

@@ -1,0 +1,258 @@
+"""`python -m explorer figure`, `again` and `compare`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.studio.spec import PRESETS, SETTINGS, Spec, Template, template
+from explorer.types import ExplorerError, Filter
+
+if TYPE_CHECKING:
+    from explorer.photographs import Photograph
+    from explorer.serving.pair import ModelPair
+    from explorer.studio import Made
+
+_TEMPLATES = """\
+templates, and the figures of the paper they are like:
+  heatmaps    image, baseline, twicing; a row for each image (Fig. 1, 11)
+  evolution   layers early to late, a row for each model (Fig. 10)
+  similarity  token similarity over the images with its band (Fig. 2, 8)
+  dynamics    p^n and p_hat^n; with images, the models' eigenvalues beneath (Fig. 3)
+  spectrum    eigenvalues before and after 2λ - λ², layer by layer
+  residual    magnitudes of the smoothed residual as maps and by layer
+  operators   A, A - A², 2A - A² for one query
+"""
+_SIZES = "presets (width x height in inches, type in points):\n" + "\n".join(
+    f"  {name:12}{one.title}: {one.width:g} x {one.height:g}, {one.font_size:g} {one.font}"
+    for name, one in PRESETS.items()
+)
+_IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea.png"
+
+
+def add_figure(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of `figure`: one for each setting of a `Spec`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _TEMPLATES + "\n" + _SIZES
+    parser.set_defaults(run=_figure)
+    parser.add_argument("template", metavar="TEMPLATE", help=", ".join(Template))
+    parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=_IMAGE)
+    _add_out(parser)
+    _add_models(parser)
+    for one in SETTINGS:
+        flag = f"--{one.name.replace('_', '-')}"
+        help = one.metadata["help"]
+        if isinstance(one.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=one.default, help=help)
+        elif one.name in ("labels", "names"):
+            parser.add_argument(flag, nargs="+", default=(), metavar="TEXT", help=help)
+        else:
+            shown = ", ".join(one.metadata["choices"])
+            parser.add_argument(flag, metavar=one.name.upper(), help=f"{help} ({shown})" if shown else help)
+
+
+def add_again(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of `again`."""
+    parser.set_defaults(run=_again)
+    parser.add_argument("record", type=Path, metavar="FILE", help="the JSON or the PNG of a figure")
+    parser.add_argument("--images", nargs="+", metavar="IMG", help="by default the files of the record, beside it")
+    _add_out(parser)
+    _add_models(parser)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of `compare`."""
+    parser.description = (
+        "Writes a folder for each image: maps.pdf (all layers), similarity.pdf, residual.pdf, viewer.html (the "
+        "interactive viewer in one file), numbers.npz. An image that cannot be read is said and left out."
+    )
+    parser.set_defaults(run=_compare)
+    parser.add_argument("images", nargs="+", metavar="IMG", help=_IMAGE)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; it is made if it is not there")
+    _add_models(parser)
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, nargs="+", required=True, metavar="FILE", help="figure, ending in .pdf, .svg, .png or .zip"
+    )
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    for role in ("baseline", "twicing"):
+        parser.add_argument(
+            f"--{role}", metavar="FILE", help=f"checkpoint, or hub:NAME of timm; the bundled {role} model by default"
+        )
+        parser.add_argument(
+            f"--{role}-filter",
+            metavar="A[,A...]",
+            help="another filter than the trained one: 1 standard, 2 twicing, for all blocks or one for each",
+        )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+
+
+def _figure(options: argparse.Namespace) -> int:
+    """Settings first: what is wrong with them is said before a model is loaded."""
+    from explorer.studio import make
+    from explorer.studio.made import check_suffix
+
+    for path in options.out:
+        check_suffix(path)
+    spec = Spec(template(options.template), **_settings(options))
+    _save(make(spec, options.images, _pair(options)), options.out)
+    return 0
+
+
+def _again(options: argparse.Namespace) -> int:
+    from explorer.photographs import EXAMPLE
+    from explorer.studio import again, record
+    from explorer.studio.made import check_suffix
+
+    for path in options.out:
+        check_suffix(path)
+    try:
+        found = record.read(options.record.read_bytes())
+    except OSError as error:
+        raise ExplorerError(f"{options.record} cannot be read: {error.strerror}.") from error
+    beside = [
+        name if name.startswith(EXAMPLE) else str(options.record.parent / Path(name).name) for name, _ in found.images
+    ]
+    for model in found.models:  # a filter that is not said is the record's
+        name = f"{model['role']}_filter"
+        if getattr(options, name) is None and model["filter"] != model.get("trained_filter"):
+            setattr(options, name, ",".join(f"{a:g}" for a in model["filter"]))
+    _save(again(found, options.images or beside, _pair(options)), options.out)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from explorer.photographs import EXAMPLE, photograph
+
+    pair = _pair(options)
+    failed = 0
+    taken: set[str] = set()
+    for source in options.images:
+        try:
+            one = photograph(source)
+            folder = options.out / _free(Path(one.name.removeprefix(EXAMPLE)).stem, taken)
+            _write_comparison(one, pair, folder)
+        except ExplorerError as error:
+            print(f"explorer: {error}", file=sys.stderr)
+            failed += 1
+        else:
+            print(folder)
+    return 1 if failed else 0
+
+
+def _write_comparison(one: Photograph, pair: ModelPair, folder: Path) -> None:
+    from explorer import notebook
+    from explorer.studio import make
+
+    page = notebook.view(one, pair)  # reads the image, so that a bad one leaves no folder behind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExplorerError(f"{folder} cannot be made: {error.strerror}.") from error
+    page.save(folder / "viewer.html")
+    drawn = {
+        "maps": make(Spec(Template.EVOLUTION, preset="cvpr-page"), [one], pair),
+        "similarity": make(Spec(Template.SIMILARITY), [one], pair),
+        "residual": make(Spec(Template.RESIDUAL), [one], pair),
+    }
+    for name, made in drawn.items():
+        made.save(folder / f"{name}.pdf")
+    _save_numbers(drawn, folder / "numbers.npz")
+
+
+def _save_numbers(drawn: dict[str, Made], path: Path) -> None:
+    import io
+
+    import numpy as np
+
+    from explorer import files
+
+    stream = io.BytesIO()
+    np.savez(stream, **{f"{name}, {key}": array for name, made in drawn.items() for key, array in made.numbers.items()})  # type: ignore[arg-type]
+    files.write_atomically(path, stream.getvalue())
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A folder's name that no other image of the run has."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")[:60] or "image"
+    free = next(
+        candidate
+        for candidate in (stem, *(f"{stem}-{n}" for n in range(2, len(taken) + 3)))
+        if candidate.lower() not in taken
+    )
+    taken.add(free.lower())
+    return free
+
+
+def _save(made: Made, paths: Sequence[Path]) -> None:
+    for path in paths:
+        made.save(path)
+        print(path)
+
+
+def _pair(options: argparse.Namespace) -> ModelPair:
+    from explorer.serving.pair import load_pair
+
+    return load_pair(
+        options.baseline,
+        options.twicing,
+        baseline_filter=_filter(options.baseline_filter),
+        twicing_filter=_filter(options.twicing_filter),
+        device=options.device,
+    )
+
+
+def _filter(text: str | None) -> Filter | float | None:
+    if text is None:
+        return None
+    values = _each(text, float, "a filter")
+    return values[0] if len(values) == 1 else values
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What was given on the command line, as a `Spec` takes it."""
+    given: dict[str, Any] = {}
+    for one in SETTINGS:
+        value = getattr(options, one.name)
+        if value is None or isinstance(value, bool | list | tuple):
+            given |= {} if value is None else {one.name: tuple(value) if isinstance(value, list) else value}
+        elif isinstance(one.default, tuple):
+            given[one.name] = _numbers(value, one.name)
+        elif one.name in ("width", "height", "font_size", "opacity"):
+            given[one.name] = _each(value, float, one.name, 1)[0]
+        else:
+            given[one.name] = _each(value, int, one.name, 1)[0] if one.name == "dpi" else value
+    return given
+
+
+def _numbers(text: str, name: str) -> tuple[int, ...]:
+    """`1,6,10-12` as numbers."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        start, end = _each(f"{first},{last if dash else first}", int, name, 2)
+        if end - start > 1000:
+            raise ExplorerError(f"{name}: at most 1,000 numbers were expected; {text[:40]!r} came.")
+        found += range(start, end + 1)
+    if not found:
+        raise ExplorerError(f"{name}: numbers such as 1,6,10-12 were expected; {text[:40]!r} came.")
+    return tuple(found)
+
+
+def _each(text: str, kind: Any, name: str, count: int | None = None) -> tuple[Any, ...]:
+    try:
+        values = tuple(kind(part) for part in text.split(","))
+        if count is not None and len(values) != count:
+            raise ValueError
+    except ValueError:
+        raise ExplorerError(
+            f"{name}: {'numbers' if kind is float else 'whole numbers'} were expected; {text[:40]!r} came."
+        ) from None
+    return values

@@ -1,0 +1,244 @@
+"""The figure studio's controls, and what it keeps of a figure between two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from explorer.photographs import EXAMPLE, Photograph
+from explorer.serving.cache import ByteLRU
+from explorer.serving.pair import ModelPair
+from explorer.studio import PRESETS, Made, Spec, Template, make
+from explorer.studio.spec import GRIDS, OPERATORS, PICTURES, QUANTITIES, SCALES, SETTINGS
+from explorer.ui import resources
+from explorer.ui.session import Photo, View
+
+MAX_ROWS = 24
+"""Photographs in one figure; curves take any number."""
+TITLES = {
+    Template.HEATMAPS: "Heatmaps (paper Fig. 1, 11)",
+    Template.EVOLUTION: "Evolution over layers (Fig. 10)",
+    Template.SIMILARITY: "Token similarity (Fig. 2, 8)",
+    Template.DYNAMICS: "Filter dynamics (Fig. 3)",
+    Template.SPECTRUM: "Spectrum overlay",
+    Template.RESIDUAL: "Smoothed residual",
+    Template.OPERATORS: "Operators of one query",
+}
+_LAYERED = frozenset(Template) - {Template.SIMILARITY, Template.DYNAMICS}
+_ATTENTION = GRIDS - {Template.RESIDUAL}
+_NORMS = {"smoothed-residual": "‖A(V − AV)‖", "smoothed": "‖AV‖", "ratio": "ratio"}
+_DEFAULTS = {one.name: one.default for one in SETTINGS}
+_HELP = {one.name: one.metadata["help"] for one in SETTINGS}
+_START = 3
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows of a figure: small, where the figure itself holds photographs."""
+
+    preview: bytes
+    caption: str
+    command: str
+    size: tuple[float, float]
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.preview)
+
+
+def choose_template() -> Template:
+    """What to draw."""
+    chosen: Template = st.selectbox(
+        "Figure", list(TITLES), format_func=TITLES.__getitem__, key="studio-template", persist_state="session"
+    )
+    return chosen
+
+
+def choose_photos(view: View, template: Template) -> list[Photo]:
+    """Which of the loaded images; the one on screen and the next by default."""
+    if template not in GRIDS and st.toggle(f"All {len(view.photos)} images", key="studio-all", persist_state="session"):
+        return list(view.photos)
+    by_key = {photo.key: photo for photo in view.photos}
+    wanted = [view.photo.key, *(key for key in by_key if key != view.photo.key)]
+    chosen = [key for key in st.session_state.get("studio-images", wanted[:_START]) if key in by_key]
+    st.session_state["studio-images"] = chosen
+    keys = st.multiselect(
+        "Images",
+        list(by_key),
+        format_func=lambda key: by_key[key].title,
+        key="studio-images",
+        max_selections=MAX_ROWS,
+        persist_state="session",
+    )
+    return [by_key[key] for key in keys]
+
+
+def choose(template: Template, depth: int, heads: int) -> Spec:
+    """The settings that matter to the template. Raises `ExplorerError` for values that do not fit."""
+    values: dict[str, Any] = {}
+    with st.container(border=True):
+        st.markdown("**What is shown**")
+        values |= _content(template, depth, heads)
+    if template in GRIDS:
+        with st.expander("Look"):
+            values |= _look(template)
+    with st.expander("Page"):
+        values |= _page(template)
+    return Spec(template, **values)
+
+
+def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if template in _LAYERED:
+        picked = st.pills(
+            "Layers",
+            range(1, depth + 1),
+            selection_mode="multi",
+            key="studio-layers",
+            persist_state="session",
+            help="The same for all images. None: the last, for an evolution all, for spectra first, middle and last.",
+        )
+        values["layers"] = tuple(sorted(picked))
+        values["heads"] = _segments("heads", ["mean", "max", "all", *(str(h) for h in range(1, heads + 1))])
+    if template in (Template.HEATMAPS, Template.EVOLUTION):
+        values["operator"] = _segments("operator", list(OPERATORS), words=lambda one: OPERATORS[one].value)
+    if template in _ATTENTION:
+        values["query"] = _query()
+    if template is Template.RESIDUAL:
+        values["quantity"] = _segments("quantity", list(QUANTITIES), words=_NORMS.__getitem__)
+    if template is Template.SIMILARITY:
+        for name, label in (("with_cls", "With CLS"), ("absolute", "Absolute cosine"), ("with_diagonal", "i = j too")):
+            values[name] = _toggle(name, label)
+    if template is Template.DYNAMICS:
+        steps = st.multiselect(
+            "n", range(1, 49), default=(1, 2, 6, 12), key="studio-iterations", persist_state="session"
+        )
+        values["iterations"] = tuple(sorted(steps)) or (1,)
+    return values
+
+
+def _query() -> str:
+    if _segments("query", ["CLS", "a patch"], help="Whose row is shown: CLS, or the patch at a place.") == "CLS":
+        return "cls"
+    down, across = (
+        st.slider(label, 0.0, 1.0, 0.5, 0.01, key=f"studio-{label}", persist_state="session")
+        for label in ("Down", "Across")
+    )
+    return f"{down:g},{across:g}"
+
+
+def _look(template: Template) -> dict[str, Any]:
+    return {
+        "scale": _segments("scale", list(SCALES)),
+        "picture": _segments("picture", list(PICTURES)),
+        "colour_map": _segments("colour_map", ["cividis", "viridis", "magma"]),
+        "opacity": st.slider("Opacity", 0.0, 1.0, 0.85, 0.05, key="studio-opacity", persist_state="session"),
+        "smooth": _toggle("smooth", "Smooth between patches"),
+        "bare": _toggle("bare", "Maps without the photograph"),
+    }
+
+
+def _page(template: Template) -> dict[str, Any]:
+    preset = st.selectbox(
+        "For", list(PRESETS), format_func=lambda key: PRESETS[key].title, key="studio-preset", persist_state="session"
+    )
+    base = PRESETS[preset]
+    number = partial(st.number_input, persist_state="session")
+    values: dict[str, Any] = {
+        "preset": preset,
+        "width": number("Width, inches", 1.0, 50.0, base.width, 0.25, key=f"studio-width-{preset}"),
+        "height": number("At most so high, inches", 1.0, 60.0, base.height, 0.25, key=f"studio-height-{preset}"),
+        "dpi": number("Pixels per inch", 36, 1200, 300, 50, key="studio-dpi", help=_HELP["dpi"]),
+        "font": st.selectbox(
+            "Font",
+            ["serif", "sans"],
+            index=("serif", "sans").index(base.font),
+            accept_new_options=True,
+            key=f"studio-font-{preset}",
+            help="Serif is STIX, like Times; sans DejaVu. Another name must be installed on the server.",
+            persist_state="session",
+        ),
+        "font_size": number("Type, points", 4.0, 72.0, base.font_size, 0.5, key=f"studio-type-{preset}"),
+        "letters": _toggle("letters", "Panel letters"),
+    }
+    same = {"width": base.width, "height": base.height, "font": base.font, "font_size": base.font_size}
+    values = {name: None if same.get(name) == value else value for name, value in values.items()}
+    if template in GRIDS:
+        values |= {
+            "row_labels": _toggle("row_labels", "Names of the images"),
+            "column_labels": _toggle("column_labels", "Column headings"),
+            "colour_bar": _toggle("colour_bar", "Colour bar"),
+        }
+    first, second = (
+        st.text_input(f"Name of the {role}", key=f"studio-name-{role}", persist_state="session", max_chars=60).strip()
+        for role in ("baseline", "twicing model")
+    )
+    if bool(first) != bool(second):
+        st.caption("Names are used when both are given.")
+    return values | ({"names": (first, second)} if first and second else {})
+
+
+def _segments(name: str, options: list[str], help: str | None = None, words: Callable[[str], str] | None = None) -> str:
+    chosen: str = st.segmented_control(
+        name.replace("_", " ").capitalize(),
+        options,
+        default=_DEFAULTS[name] if _DEFAULTS[name] in options else options[0],
+        format_func=words or str,
+        key=f"studio-{name}",
+        required=True,
+        persist_state="session",
+        help=help or _HELP[name].capitalize(),
+    )
+    return chosen
+
+
+def _toggle(name: str, label: str) -> bool:
+    return bool(st.toggle(label, bool(_DEFAULTS[name]), key=f"studio-{name}", persist_state="session"))
+
+
+def photographs(photos: Sequence[Photo]) -> list[Photograph]:
+    """The visitor's images as the studio takes them."""
+    return [Photograph(_name(photo), photo.title, photo.read) for photo in photos]
+
+
+def _name(photo: Photo) -> str:
+    return EXAMPLE + photo.example.file if photo.example else photo.title
+
+
+def build(view: View, spec: Spec, photos: Sequence[Photo], progress: Callable[[int, int], None] | None = None) -> Made:
+    """Makes the figure with the server's engine."""
+    return make(spec, photographs(photos), ModelPair(resources.engine(), *view.pair.cards), progress)
+
+
+@st.cache_resource(show_spinner=False)
+def _kept() -> ByteLRU[tuple[object, ...], Shown]:
+    return ByteLRU(8 * 2**20)
+
+
+def shown(view: View, spec: Spec, photos: Sequence[Photo]) -> Shown:
+    """The preview and the words of a figure, made when it is not the last one again."""
+    key = (spec, tuple((photo.digest, photo.title) for photo in photos), *(card.key for card in view.pair.cards))
+    kept = _kept().get(key)
+    if kept is None:
+        bar = st.progress(0.0, "Running the images …") if len(photos) > _START else None
+
+        def progress(done: int, total: int) -> None:
+            if bar:
+                bar.progress(done / total, f"Running the images: {done} of {total} …")
+
+        made = build(view, spec, photos, progress)
+        width, height = made.figure(dpi=36).get_size_inches()
+        kept = Shown(made.preview(), made.caption, made.command, (float(width), float(height)))
+        if bar:
+            bar.empty()
+        _kept().put(key, kept)
+    return kept
+
+
+def file(view: View, spec: Spec, photos: Sequence[Photo], suffix: str) -> Callable[[], bytes]:
+    """For a download button: makes the file when it is asked for."""
+    return lambda: build(view, spec, photos).file(suffix)
