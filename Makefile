@@ -2,12 +2,13 @@
 # make test   sets everything up and runs the checks and the tests
 # make bench  measures speed and memory into bench/results.json
 # make pictures  makes the README's pictures with an installed Chromium
+# make gallery   makes the README's figures, each with the command shown beside it
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench pictures clean
+.PHONY: run test check bench pictures gallery clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -28,6 +29,10 @@ bench: $(VENV)/bench.stamp
 pictures: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_pictures.py
 
+gallery: $(VENV)/run.stamp
+	mkdir -p docs/figures
+	$(BIN)/python docs/make_gallery.py
+
 clean:
 	rm -rf $(VENV)
 
@@ -38,10 +43,12 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@ $(VENV)/run.stamp
 
 # Without what they ask for: torch and NumPy are here, and a display is not needed.

@@ -136,7 +136,7 @@ def draw(grid: Grid, page: Page, *, vector: bool, below: Curves | None = None) -
     Raises `ExplorerError` when panels would be smaller than an eighth of an inch.
     """
     with settings(page):
-        chart_height = min(0.4 * page.width, 0.35 * page.height) if below else 0.0
+        chart_height = min(0.42 * page.width + 2 * page.line, 0.35 * page.height) if below else 0.0
         layout = _layout(grid, replace(page, height=page.height - chart_height))
         figure = sheet(page, layout.height + chart_height)
         axes = canvas(figure)
@@ -149,10 +149,10 @@ def draw(grid: Grid, page: Page, *, vector: bool, below: Curves | None = None) -
             _bar(axes, grid, bar, layout, page, top, index)
         if below:
             line, width = page.line, page.width
-            chart = plot_area(figure, 4.6 * line, layout.height + line, width - 5.2 * line, chart_height - 4.2 * line)
+            chart = plot_area(figure, 4.6 * line, layout.height + 2 * line, width - 5.2 * line, chart_height - 5 * line)
             curves(chart, below)
             chart.set_ylim(bottom=0)
-            chart.legend(loc="best", ncols=2)
+            chart.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         return figure
 
 

@@ -1,0 +1,19 @@
+"""What the documents show works: the notebook runs from top to bottom."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.filterwarnings("ignore::Warning")  # of the kernel's client, none of ours
+def test_the_notebook_runs_from_top_to_bottom() -> None:
+    notebook = nbformat.read(ROOT / "docs" / "explorer.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not kept: they would grow old"
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    shown = [data for cell in notebook.cells for output in cell.get("outputs", []) if (data := output.get("data"))]
+    assert sum("image/png" in data for data in shown) == 2
+    assert any("<iframe" in data.get("text/html", "") for data in shown)
