@@ -1,6 +1,6 @@
 """Runs every benchmark and writes bench/results.json; `--images DIR` uses a folder instead of the bundled examples.
 
-`--only speed,others,browser,visitors` runs some of them and keeps the other rows of results.json.
+`--only speed,folder,others,browser,visitors` runs some of them and keeps the other rows of results.json.
 """
 
 from __future__ import annotations
@@ -47,6 +47,12 @@ def _speed(decoded: list[ImageInput]) -> Iterator[Row]:
         yield from speed.rows(_inputs(decoded), size)
 
 
+def _folder(decoded: list[ImageInput]) -> Iterator[Row]:
+    from bench import folder
+
+    yield from folder.rows(decoded)
+
+
 def _others(decoded: list[ImageInput]) -> Iterator[Row]:
     from bench import others
 
@@ -68,6 +74,7 @@ def _visitors(decoded: list[ImageInput]) -> Iterator[Row]:
 
 GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
     "speed": _speed,
+    "folder": _folder,
     "others": _others,
     "browser": _browser,
     "visitors": _visitors,

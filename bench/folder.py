@@ -1,0 +1,131 @@
+"""Curves of a folder beside a plain loop over the same files, and whether memory grows with their number.
+
+The plain loop decodes a file after the other, as the folder command does, and runs two stock timm models with fused
+attention on batches of the same eight images. Rounds are interleaved; each measures the whole folder.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import timm
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.common import Row, medians
+from explorer import folder, images
+from explorer.models import LoadedModel, create, load, registry, sources, uniform_filter
+from explorer.types import ImageInput, ModelCard, Preprocessing
+
+FILES = 48
+ROUNDS = 7
+FEW, MANY = 100, 10_000
+PREPROCESSING = Preprocessing((224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), crop_pct=0.9)
+
+
+def rows(decoded: Sequence[ImageInput]) -> Iterator[Row]:
+    """Time per image of the bundled pair and of DeiT-Tiny, then the growth of memory."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "images"
+        root.mkdir()
+        for number in range(FILES):
+            picture = Image.fromarray(decoded[number % len(decoded)].rgb)
+            picture.save(root / f"{number:03}.jpg", quality=80 + number % 16)
+        for title, pair in (("bundled pair", bundled()), ("DeiT-Tiny", random_pair())):
+            yield from _time(title, root, pair)
+    yield _memory(decoded)
+
+
+def bundled() -> folder.Pair:
+    return load(sources.bundled("standard")), load(sources.bundled("twicing"))
+
+
+def random_pair() -> folder.Pair:
+    """DeiT-Tiny at 224 px; speed does not depend on the weights."""
+    name = "deit_tiny_patch16_224"
+    pair = []
+    for a in (1.0, 2.0):
+        filter = uniform_filter(12, a)
+        card = ModelCard(name, name, filter, filter, (), (), PREPROCESSING, "none", "none", None, "none", f"random {a}")
+        pair.append(LoadedModel(card, create(name, 1000, filter).eval().requires_grad_(False)))
+    return pair[0], pair[1]
+
+
+def _time(title: str, root: Path, pair: folder.Pair) -> Iterator[Row]:
+    card = pair[0].card
+    row = registry.architecture(card.architecture)
+    stock = [timm.create_model(row.timm_name, **row.options).eval() for _ in range(2)]
+    pre = card.preprocessing
+    paths = sorted(root.iterdir())
+    chunks = [paths[start : start + folder.CHUNK] for start in range(0, len(paths), folder.CHUNK)]
+    ready = [_batch(chunk, pre) for chunk in chunks]
+
+    @torch.inference_mode()
+    def forwards(batches: Iterator[Tensor]) -> list[Tensor]:
+        return [model(batch) for batch in batches for model in stock]
+
+    tasks: dict[str, Callable[[int], object]] = {
+        "forwards": lambda _: forwards(iter(ready)),
+        "loop": lambda _: forwards(_batch(chunk, pre) for chunk in chunks),
+        "folder": lambda _: list(folder.measure(root, pair, root.parent / "curves.csv")),
+    }
+    seconds = medians(tasks, [0], ROUNDS)
+    per_image = {task: 1e3 * taken / len(paths) for task, taken in seconds.items()}
+    note = (
+        f"{torch.get_num_threads()} CPU threads, median of {ROUNDS} interleaved rounds over {len(paths)} photographs; per "
+        f"image {per_image['folder']:.1f} ms, loop {per_image['loop']:.1f} ms, forwards {per_image['forwards']:.1f} ms"
+    )
+    for against, what, goal in (
+        ("loop", "x decoding and two plain forwards", 1.05),
+        ("forwards", "x two plain forwards", None),
+    ):
+        ratio = round(seconds["folder"] / seconds[against], 3)
+        yield Row(f"folder command, {title}, to {what[2:]}", ratio, what, goal, note=note)
+
+
+def _batch(paths: Sequence[Path], pre: Preprocessing) -> Tensor:
+    return images.batch([images.model_view(images.decode(path.read_bytes()).rgb, pre) for path in paths], pre)
+
+
+_PEAK = """
+import resource, sys
+from pathlib import Path
+from bench.folder import bundled
+from explorer import folder
+for _ in folder.measure(Path(sys.argv[1]), bundled(), Path(sys.argv[2])):
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def _memory(decoded: Sequence[ImageInput]) -> Row:
+    """Small photographs under many names, so that the number of images is all that differs."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as name:
+        for count in (FEW, MANY):
+            root = Path(name) / str(count)
+            root.mkdir()
+            for number in range(count):
+                source = root / f"{number % FEW:05}.jpg"
+                if number < FEW:
+                    Image.fromarray(decoded[number % len(decoded)].rgb).resize((96 + number % 32, 96)).save(source)
+                else:
+                    os.link(source, root / f"{number:05}.jpg")
+            command = [sys.executable, "-c", _PEAK, str(root), str(Path(name) / f"{count}.csv")]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(done.stderr)
+            peaks[count] = float(done.stdout)
+    return Row(
+        f"folder command, peak memory of {MANY:,} images beyond that of {FEW}",
+        round(peaks[MANY] - peaks[FEW], 1),
+        "MiB",
+        10,
+        note=f"bundled pair, fresh processes of {peaks[FEW]:.0f} and {peaks[MANY]:.0f} MiB",
+    )
