@@ -78,7 +78,7 @@ def _time(title: str, root: Path, pair: folder.Pair) -> Iterator[Row]:
     seconds = medians(tasks, [0], ROUNDS)
     per_image = {task: 1e3 * taken / len(paths) for task, taken in seconds.items()}
     note = (
-        f"{torch.get_num_threads()} CPU threads, median of {ROUNDS} interleaved rounds over {len(paths)} photographs; per "
+        f"{torch.get_num_threads()} CPU threads, median of {ROUNDS} interleaved rounds over {len(paths)} images; per "
         f"image {per_image['folder']:.1f} ms, loop {per_image['loop']:.1f} ms, forwards {per_image['forwards']:.1f} ms"
     )
     for against, what, goal in (

@@ -7,16 +7,16 @@ files of the sorted list, so that no number depends on where a run was stopped.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
 import stat
+import threading
 import tomllib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain, islice
@@ -38,12 +38,12 @@ from explorer.types import ExplorerError, ModelCard, Preprocessing
 Pair = tuple[LoadedModel, LoadedModel]
 """The baseline and the twicing model."""
 
+Measure = Callable[[list["Found"]], list[Row]]
+
 CHUNK = 8
 """Images of a pass."""
 SIDES = ("baseline", "twicing")
 MADE_BY = "python -m explorer similarity"
-_THREADS = 2
-_CHUNKS_AHEAD = 2
 _MAX_BYTES = 2**29
 """Of a file: more than any image of `images.MAX_PIXELS` takes, and little enough to be read into memory."""
 
@@ -146,29 +146,23 @@ def _run(
     folder: Path, pair: Pair, out: Path, definition: Definition, unfinished: Path, total: int
 ) -> Generator[Progress, None, None]:
     names = columns(pair)
-    read = functools.partial(_read, wanted=tuple({model.card.preprocessing for model in pair}))
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="explorer-folder")
     with Partial(unfinished, out) as rows:
-        try:
-            chunks = _chunks(walk(folder))
-            done, failed, changed = _kept(rows, chunks, len(names))
-            yield Progress(done, max(total, done), failed)
-            for chunk in _ahead(pool, chain(changed, chunks), read):
-                measured = _measured(chunk, pair, definition)
+        chunks = _chunks(walk(folder))
+        done, failed, changed = _kept(rows, chunks, len(names))
+        yield Progress(done, max(total, done), failed)
+        with closing(_in_order(chain(changed, chunks), _measuring(pair, definition))) as measured:
+            for chunk in measured:
                 with _keeping(out, done):
-                    rows.append(measured)
-                done += len(measured)
-                failed += sum(bool(row.error) for row in measured)
+                    rows.append(chunk)
+                done += len(chunk)
+                failed += sum(bool(row.error) for row in chunk)
                 yield Progress(done, max(total, done), failed)
-            with _keeping(out, done):
-                said = settings(pair, definition) | {"images": done, "errors": failed}
-                files.write_atomically(
-                    _settings_file(out), (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
-                )
-                write_table((row for row, _ in rows.rows()), names, out)
-            rows.remove()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with _keeping(out, done):
+            said = settings(pair, definition) | {"images": done, "errors": failed}
+            text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+            files.write_atomically(_settings_file(out), text.encode())
+            write_table((row for row, _ in rows.rows()), names, out)
+        rows.remove()
 
 
 def _below(folder: Path, prefix: str) -> Iterator[Found]:
@@ -217,15 +211,38 @@ def _kept(rows: Partial, chunks: Iterator[list[Found]], count: int) -> tuple[int
     return done, failed, changed
 
 
-def _ahead(pool: ThreadPoolExecutor, chunks: Iterable[list[Found]], read: Any) -> Iterator[list[_Read]]:
-    """The files of the chunks, read in their order; a few chunks are read while one is measured."""
-    waiting: deque[list[Future[_Read]]] = deque()
-    for chunk in chunks:
-        waiting.append([pool.submit(read, found) for found in chunk])
-        if len(waiting) > _CHUNKS_AHEAD:
-            yield [future.result() for future in waiting.popleft()]
-    while waiting:
-        yield [future.result() for future in waiting.popleft()]
+def _in_order(chunks: Iterable[list[Found]], measure: Measure) -> Generator[list[Row], None, None]:
+    """The rows of the chunks, each measured by one of as many threads as torch has, none of which uses more than one.
+
+    On a CPU that keeps the cores busier than threads within a pass, which wait for one another whenever a file is
+    decoded meanwhile, and makes the numbers independent of how many there are. Few chunks wait, so memory is bounded.
+    """
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, "explorer-folder", torch.set_num_threads, (1,))
+    waiting: deque[Future[list[Row]]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(measure, chunk))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # what a thread sets is what later threads start with
+
+
+def _measuring(pair: Pair, definition: Definition) -> Measure:
+    """What measures a chunk; passes on anything but a CPU take turns, for its memory and because some need it."""
+    turns = nullcontext() if _device(pair[0]).type == "cpu" else threading.Lock()
+    wanted = tuple({model.card.preprocessing for model in pair})
+
+    def measure(chunk: list[Found]) -> list[Row]:
+        files_read = [_read(found, wanted) for found in chunk]
+        with turns:
+            return _measured(files_read, pair, definition)
+
+    return measure
 
 
 def _read(found: Found, wanted: Sequence[Preprocessing]) -> _Read:

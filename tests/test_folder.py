@@ -467,22 +467,22 @@ def test_an_interrupted_command_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
     whole: bytes,
 ) -> None:
-    measured, calls = folder._measured, []
+    append, calls = rows.Partial.append, []
 
-    def interrupted(*arguments: object) -> object:
-        calls.append(1)
+    def interrupted(partial: rows.Partial, chunk: list[rows.Row]) -> None:
+        calls.append(len(chunk))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return measured(*arguments)
+        append(partial, chunk)
 
-    monkeypatch.setattr(folder, "_measured", interrupted)
+    monkeypatch.setattr(rows.Partial, "append", interrupted)
     assert command(many, tmp_path / "x.csv", files) == 130
     said = capsys.readouterr().err
     assert_one_sentence(said)
     assert "the same command goes on" in said
     assert not (tmp_path / "x.csv").exists()
     assert command(many, tmp_path / "x.csv", files) == 1
-    assert len(calls) == 4
+    assert calls == [8, 8, 4, 4]
     assert (tmp_path / "x.csv").read_bytes() == whole
 
 
