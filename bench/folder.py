@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import timm
@@ -46,14 +47,16 @@ def bundled() -> folder.Pair:
     return load(sources.bundled("standard")), load(sources.bundled("twicing"))
 
 
-def random_pair() -> folder.Pair:
-    """DeiT-Tiny at 224 px; speed does not depend on the weights."""
+def random_pair(side: int = 224, depth: int = 12, **options: int) -> folder.Pair:
+    """DeiT-Tiny, or less of it; neither speed nor memory depends on the weights."""
     name = "deit_tiny_patch16_224"
+    pre = replace(PREPROCESSING, input_size=(side, side))
     pair = []
     for a in (1.0, 2.0):
-        filter = uniform_filter(12, a)
-        card = ModelCard(name, name, filter, filter, (), (), PREPROCESSING, "none", "none", None, "none", f"random {a}")
-        pair.append(LoadedModel(card, create(name, 1000, filter).eval().requires_grad_(False)))
+        filter = uniform_filter(depth, a)
+        card = ModelCard(name, name, filter, filter, (), (), pre, "none", "none", None, "none", f"random {a}")
+        module = create(name, 1000, filter, img_size=side, depth=depth, **options).eval()
+        pair.append(LoadedModel(card, module.requires_grad_(False)))
     return pair[0], pair[1]
 
 
@@ -96,9 +99,9 @@ def _batch(paths: Sequence[Path], pre: Preprocessing) -> Tensor:
 _PEAK = """
 import resource, sys
 from pathlib import Path
-from bench.folder import bundled
+from bench.folder import random_pair
 from explorer import folder
-for _ in folder.measure(Path(sys.argv[1]), bundled(), Path(sys.argv[2])):
+for _ in folder.measure(Path(sys.argv[1]), random_pair(32, 2, embed_dim=48), Path(sys.argv[2])):
     pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
@@ -127,5 +130,5 @@ def _memory(decoded: Sequence[ImageInput]) -> Row:
         round(peaks[MANY] - peaks[FEW], 1),
         "MiB",
         10,
-        note=f"bundled pair, fresh processes of {peaks[FEW]:.0f} and {peaks[MANY]:.0f} MiB",
+        note=f"a pair of 2 blocks at 32 px, fresh processes of {peaks[FEW]:.0f} and {peaks[MANY]:.0f} MiB",
     )
