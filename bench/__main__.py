@@ -1,6 +1,6 @@
 """Runs every benchmark and writes bench/results.json; `--images DIR` uses a folder instead of the bundled examples.
 
-`--only speed,folder,others,browser,visitors` runs some of them and keeps the other rows of results.json.
+`--only speed,folder,figures,others,browser,visitors` runs some of them and keeps the other rows of results.json.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ def _folder(decoded: list[ImageInput]) -> Iterator[Row]:
     yield from folder.rows(decoded)
 
 
+def _figures(decoded: list[ImageInput]) -> Iterator[Row]:
+    from bench import figures
+
+    yield from figures.rows(decoded)
+
+
 def _others(decoded: list[ImageInput]) -> Iterator[Row]:
     from bench import others
 
@@ -75,6 +81,7 @@ def _visitors(decoded: list[ImageInput]) -> Iterator[Row]:
 GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
     "speed": _speed,
     "folder": _folder,
+    "figures": _figures,
     "others": _others,
     "browser": _browser,
     "visitors": _visitors,

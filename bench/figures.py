@@ -99,4 +99,3 @@ def _files(decoded: Sequence[ImageInput], folder: Path, count: int) -> list[Path
         paths.append(folder / f"{number}.jpg")
         Image.fromarray(np.ascontiguousarray(turned)).save(paths[-1], quality=92)
     return paths
-

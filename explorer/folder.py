@@ -12,7 +12,6 @@ import json
 import os
 import stat
 import threading
-import tomllib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +33,7 @@ from explorer.models import LoadedModel
 from explorer.rows import WRITERS, Partial, Row, write_table
 from explorer.trace import geometry, states
 from explorer.types import ExplorerError, ModelCard, Preprocessing
+from explorer.version import VERSION
 
 Pair = tuple[LoadedModel, LoadedModel]
 """The baseline and the twicing model."""
@@ -137,8 +137,7 @@ def settings(pair: Pair, definition: Definition) -> dict[str, Any]:
         **asdict(definition),
         "models": {side: _declared(model.card) for side, model in zip(SIDES, pair, strict=True)},
         "device": _device(pair[0]).type,
-        "versions": {"explorer": _our_version()}
-        | {name: version(name) for name in ("torch", "timm", "pillow", "numpy")},
+        "versions": {"explorer": VERSION} | {name: version(name) for name in ("torch", "timm", "pillow", "numpy")},
     }
 
 
@@ -303,15 +302,6 @@ def _device(model: LoadedModel) -> torch.device:
 
 def _declared(card: ModelCard) -> dict[str, Any]:
     return {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
-
-
-def _our_version() -> str:
-    """The package is run from its repository, not installed."""
-    try:
-        text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-        return str(tomllib.loads(text)["project"]["version"])
-    except (OSError, ValueError, KeyError):
-        return "unknown"
 
 
 def _settings_file(out: Path) -> Path:

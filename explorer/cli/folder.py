@@ -58,9 +58,6 @@ def run(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> Progress:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer import lean
-
-    lean.import_timm()
     from explorer import folder
     from explorer.measures.similarity import Definition
 

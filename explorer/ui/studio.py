@@ -183,7 +183,7 @@ def _page(template: Template) -> dict[str, Any]:
 
 
 def _segments(name: str, options: list[str], help: str | None = None, words: Callable[[str], str] | None = None) -> str:
-    chosen: str = st.segmented_control(
+    chosen: Any = st.segmented_control(
         name.replace("_", " ").capitalize(),
         options,
         default=_DEFAULTS[name] if _DEFAULTS[name] in options else options[0],
@@ -193,7 +193,7 @@ def _segments(name: str, options: list[str], help: str | None = None, words: Cal
         persist_state="session",
         help=help or _HELP[name].capitalize(),
     )
-    return chosen
+    return str(chosen)
 
 
 def _toggle(name: str, label: str) -> bool:
