@@ -88,7 +88,8 @@ class Dense:
 
     def apply(self, picture: Picture) -> Picture:
         columns = picture.reshape(len(self.matrix), -1)  # (H W, C)
-        return np.asarray((self.matrix @ columns).reshape(picture.shape))
+        smoothed: Picture = (self.matrix @ columns).reshape(picture.shape)
+        return smoothed
 
     def row(self, y: int, x: int) -> Float[np.ndarray, "height width"]:
         """The weights that make up one pixel, as a map; they sum to 1."""
@@ -109,7 +110,7 @@ class Windowed:
 
     @cached_property
     def degrees(self) -> Float[np.ndarray, "height width"]:
-        return self._sums(np.ones((1, *self.size), dtype=np.float32))[0]
+        return np.asarray(self._sums(np.ones((1, *self.size), dtype=np.float32))[0])
 
     def apply(self, picture: Picture) -> Picture:
         channels = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32)

@@ -64,16 +64,16 @@ class Smoother:
         return len(self.degrees)
 
     @cached_property
-    def symmetric(self) -> Float[np.ndarray, "query key"]:
-        """`S = D^1/2 A D^-1/2 = D^-1/2 K D^-1/2`, which has the eigenvalues of `A`."""
+    def decomposition(self) -> tuple[Curve, Float[np.ndarray, "query eigenvector"]]:
+        """Eigenvalues, smallest first, and eigenvectors of `D^1/2 A D^-1/2 = D^-1/2 K D^-1/2`, which is symmetric."""
         root = np.sqrt(self.degrees)
-        S = self.matrix * root[:, None] / root
-        return np.asarray((S + S.T) / 2)
+        eigenvalues, vectors = np.linalg.eigh(self.matrix * root[:, None] / root)
+        return eigenvalues, vectors
 
-    @cached_property
+    @property
     def eigenvalues(self) -> Curve:
         """Eigenvalues of `A`, real, largest first; the largest is 1."""
-        return np.linalg.eigvalsh(self.symmetric)[::-1]
+        return self.decomposition[0][::-1]
 
     @property
     def negative(self) -> Curve:

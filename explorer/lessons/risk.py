@@ -154,7 +154,7 @@ def fold_risk(smoother: Smoother, truth: Truth, noise: float, folds: Sequence[in
     if not folds or min(folds) < 1:
         raise ExplorerError(f"Numbers of folds from 1 on were expected; {list(folds)} came.")
     f, inside = truth.value(design(smoother.points)), interior(smoother.points, margin)
-    eigenvalues, Q = np.linalg.eigh(smoother.symmetric)
+    eigenvalues, Q = smoother.decomposition
     root = np.sqrt(smoother.degrees)[:, None]
     left, right = (Q / root)[inside], Q * root  # rows of D^-1/2 Q, and D^1/2 Q
     lost = (1 - eigenvalues) ** np.array(folds)[:, None]  # (setting, point)
