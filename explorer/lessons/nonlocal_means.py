@@ -18,7 +18,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -55,12 +54,6 @@ class Settings:
                 raise ExplorerError(f"An odd number of pixels was expected as the side of the {name}; {side} came.")
         if not (math.isfinite(self.bandwidth) and self.bandwidth > 0):
             raise ExplorerError(f"A bandwidth above 0 was expected; {self.bandwidth} came.")
-
-
-class Filter(Protocol):
-    """A matrix `A` with rows that sum to 1, applied to a picture channel by channel."""
-
-    def apply(self, picture: Picture) -> Picture: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +124,10 @@ class Windowed:
         return sums
 
 
+Weights = Dense | Windowed
+"""A matrix `A` with rows that sum to 1, to `apply` to a picture channel by channel."""
+
+
 @dataclass(frozen=True, eq=False)
 class Denoised:
     """A picture through one filter: the steps of twicing, and both filters again and again with the same weights."""
@@ -162,7 +159,7 @@ def working_view(rgb: UInt8[np.ndarray, "_ _ 3"], longest: int = LONGEST) -> Flo
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
-def crop(picture: Picture, top: int, left: int, side: int = LARGEST_CROP) -> Picture:
+def crop(picture: Picture, top: int, left: int, side: int = LARGEST_CROP) -> Float[np.ndarray, "{side} {side} channel"]:
     """A square of the picture. Raises `ExplorerError` where it would leave the picture."""
     if min(top, left) < 0 or top + side > picture.shape[0] or left + side > picture.shape[1] or side < 1:
         came = f"{side} px from row {top} and column {left}"
@@ -195,7 +192,7 @@ def dense(guide: Picture, settings: Settings) -> Dense:
     squares = (P**2).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares - 2 * P @ P.T, 0.0)
     np.fill_diagonal(distances, 0.0)
-    return Dense((height, width), np.exp(-distances / settings.bandwidth**2))
+    return Dense((height, width), _affinity(distances / settings.bandwidth**2))
 
 
 def windowed(guide: Picture, settings: Settings) -> Iterator[Progress[Windowed | None]]:
@@ -213,7 +210,7 @@ def windowed(guide: Picture, settings: Settings) -> Iterator[Progress[Windowed |
         if dy > 0 or dx > 0
     ]
     weights = np.zeros((len(offsets), height, width), dtype=np.float32)
-    scale = np.float32(-1 / (channels * settings.bandwidth**2))
+    scale = np.float32(1 / (channels * settings.bandwidth**2))
     chunk = max(1, math.ceil(len(offsets) / _CHUNKS))
     for index, offset in enumerate(offsets):
         if index % chunk == 0:
@@ -223,11 +220,11 @@ def windowed(guide: Picture, settings: Settings) -> Iterator[Progress[Windowed |
         for axis in (0, 1):
             squares = correlate1d(squares, taps, axis=axis)
         inside = squares[radius : squares.shape[0] - radius, radius : squares.shape[1] - radius]
-        weights[index][_overlap((height, width), offset)[0]] = np.exp(inside * scale)
+        weights[index][_overlap((height, width), offset)[0]] = _affinity(inside * scale)
     yield Progress(_CHUNKS, _CHUNKS, "comparing patches", Windowed((height, width), tuple(offsets), weights))
 
 
-def denoise(noisy: Picture, filter: Filter, times: Sequence[int] = TIMES) -> Iterator[Progress[Denoised | None]]:
+def denoise(noisy: Picture, weights: Weights, times: Sequence[int] = TIMES) -> Iterator[Progress[Denoised | None]]:
     """Both filters applied up to the largest of `times`; a report after each application of `A`.
 
     The first report that has a result comes after two applications and holds `n = 1`; then it grows.
@@ -239,11 +236,11 @@ def denoise(noisy: Picture, filter: Filter, times: Sequence[int] = TIMES) -> Ite
     kept: tuple[dict[int, Picture], dict[int, Picture]] = {}, {}
     result: Denoised | None = None
     for n in range(1, most + 1):
-        smoothed = filter.apply(twicing)
+        smoothed = weights.apply(twicing)
         # Both start from the same picture: the first smoothing is shared.
-        standard = smoothed if n == 1 else filter.apply(standard)
+        standard = smoothed if n == 1 else weights.apply(standard)
         yield Progress(3 * n - 2, 3 * most, f"smoothing, {n} of {most}", result)
-        twicing = smoothed + filter.apply(twicing - smoothed)
+        twicing = smoothed + weights.apply(twicing - smoothed)
         for one, pictures in zip((standard, twicing), kept, strict=True):
             if n in times:
                 pictures[n] = one
@@ -259,6 +256,10 @@ def patch_taps(side: int) -> Float[np.ndarray, " tap"]:
         return np.ones(1)
     taps = np.exp(-((np.arange(side) - side // 2) ** 2) / (2 * ((side - 1) / 4) ** 2))
     return np.asarray(taps / taps.sum())
+
+
+def _affinity(distances: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "_ _"]:
+    return np.asarray(np.exp(-distances))
 
 
 def _reflected(channels: Float[np.ndarray, "channel _ _"], radius: int) -> Float[np.ndarray, "channel _ _"]:

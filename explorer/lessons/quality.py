@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from skimage.metrics import structural_similarity
 
-from explorer.lessons.nonlocal_means import Filter, Picture
+from explorer.lessons.nonlocal_means import Picture, Weights
 from explorer.types import ExplorerError
 
 _WINDOW = 11
@@ -41,12 +40,10 @@ class Lost:
 
 
 def quality(estimate: Picture, clean: Picture) -> Quality:
-    """Holds an estimate against the clean picture; neither is clipped."""
-    if estimate.shape != clean.shape or min(clean.shape[:2]) < _WINDOW:
-        raise ExplorerError(
-            f"Two pictures of one size, at least {_WINDOW} px a side, were expected; "
-            f"{_size(estimate)} and {_size(clean)} came."
-        )
+    """Holds an estimate against the clean picture; neither is clipped. Raises `ExplorerError` below 11 px a side."""
+    height, width = clean.shape[:2]
+    if min(height, width) < _WINDOW:
+        raise ExplorerError(f"Pictures of at least {_WINDOW} px a side were expected; {height} × {width} px came.")
     estimate, clean = estimate.astype(np.float64), clean.astype(np.float64)
     error = float(np.mean((estimate - clean) ** 2))
     ssim = structural_similarity(  # type: ignore[no-untyped-call]
@@ -61,12 +58,8 @@ def quality(estimate: Picture, clean: Picture) -> Quality:
     return Quality(-10 * math.log10(error) if error else math.inf, float(ssim))
 
 
-def lost(filter: Filter, clean: Picture, noisy: Picture) -> tuple[Lost, Lost]:
+def lost(weights: Weights, clean: Picture, noisy: Picture) -> tuple[Lost, Lost]:
     """What `A` and what `2A - A^2` take away, structure and noise apart; `I - (2A - A^2) = (I - A)^2`."""
-    once = [part - filter.apply(part) for part in (clean, noisy - clean)]
-    twice = [part - filter.apply(part) for part in once]
+    once = [part - weights.apply(part) for part in (clean, noisy - clean)]
+    twice = [part - weights.apply(part) for part in once]
     return Lost(*once), Lost(*twice)
-
-
-def _size(picture: Float[np.ndarray, "..."]) -> str:
-    return f"{picture.shape[0]} × {picture.shape[1]} px"
