@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from explorer.figures.maps import data_uri
 from explorer.figures.style import ColourMap, Palette, Range, chart, colour_scale, lookup_table, scale_name
 from explorer.lessons.nonlocal_means import Picture
 from explorer.lessons.quality import Quality
+from explorer.types import ExplorerError
 
 Pixels = UInt8[np.ndarray, "height width 3"]
 _DASHES = ("solid", "dash", "dashdot", "dot")
@@ -41,13 +43,20 @@ def weight_matrix(
     palette: Palette,
     *,
     colour_map: ColourMap = "cividis",
+    log: bool = False,
     height: int = 460,
 ) -> go.Figure:
     """A weight matrix as a picture, one dot an entry, with its colour bar; a signed range gets diverging colours.
 
-    1024 pixels make a million entries: a picture of them is 30 times smaller than a chart of numbers.
+    `log` colours by the logarithm, for a range that starts above 0: the few weights of a pixel's twins otherwise leave
+    all others at the bottom of the scale. A picture, because 1024 pixels make a million entries.
     """
-    name = scale_name(colour_map, range)
+    if log:
+        if range.low <= 0:
+            raise ExplorerError(f"A range that starts above 0 was expected for a logarithm; {range.low:g} came.")
+        matrix = np.log10(np.maximum(matrix, range.low))
+        range = Range(math.log10(range.low), math.log10(range.high))
+    name = scale_name(colour_map, Range(0.0, 1.0) if log else range)
     count = len(matrix)
     figure = chart(palette, height=height, x="pixel j", y="pixel i")
     figure.add_layout_image(
@@ -61,7 +70,10 @@ def weight_matrix(
         sizing="stretch",
         layer="below",
     )
-    bar = {"thickness": 10, "title": {"text": "weight"}}
+    bar: dict[str, object] = {"thickness": 10, "title": {"text": "weight"}}
+    if log:
+        powers = np.arange(math.ceil(range.low), math.floor(range.high) + 1)
+        bar |= {"tickvals": powers, "ticktext": [f"10<sup>{power}</sup>" for power in powers]}
     marker = {"color": [range.low], "cmin": range.low, "cmax": range.high, "colorscale": colour_scale(name)}
     figure.add_scatter(
         x=[0],
@@ -85,8 +97,8 @@ def spectrum(
     for index, n in enumerate(times):
         dash = _DASHES[index % len(_DASHES)]
         for values, name, colour in (
-            (theory.standard_power(eigenvalues, n), f"λ^{n}", palette.baseline),
-            (theory.twicing_power(eigenvalues, n), f"(2λ − λ²)^{n}", palette.twicing),
+            (theory.standard_power(eigenvalues, n), f"λ<sup>{n}</sup>", palette.baseline),
+            (theory.twicing_power(eigenvalues, n), f"(2λ − λ²)<sup>{n}</sup>", palette.twicing),
         ):
             figure.add_scatter(
                 x=rank,
@@ -114,8 +126,8 @@ def quality_by_times(
     label = {"psnr": "PSNR, dB", "ssim": "SSIM"}[measure]
     figure = chart(palette, height=height, x="n, times the filter is applied", y=label)
     for qualities, name, colour, symbol in (
-        (standard, "A^n V", palette.baseline, "circle"),
-        (twicing, "(2A − A²)^n V", palette.twicing, "diamond"),
+        (standard, "A<sup>n</sup>V", palette.baseline, "circle"),
+        (twicing, "(2A − A²)<sup>n</sup>V", palette.twicing, "diamond"),
     ):
         times = sorted(qualities)
         figure.add_scatter(

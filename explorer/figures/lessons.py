@@ -5,6 +5,7 @@ Smoothed once is blue and twiced vermillion, as the models are elsewhere; theory
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -84,7 +85,7 @@ def fold_risk(
         _line(figure, list(folds), values, name, palette.twicing, dash=dash, mode="lines+markers")
     if fold is not None:
         figure.add_vline(x=fold, line={"color": palette.theory, "dash": "dot", "width": 1})
-    return _log(figure)
+    return _log(figure, folds)
 
 
 def risk(sweep: Sweep, exact: Sweep | None, palette: Palette, *, height: int = 400) -> go.Figure:
@@ -109,25 +110,26 @@ def risk(sweep: Sweep, exact: Sweep | None, palette: Palette, *, height: int = 4
             showlegend=False,
             hovertemplate="least error %{y:.3g} at h = %{x:.3g}<extra>" + name + "</extra>",
         )
-    return _log(figure)
+    return _log(figure, sweep.bandwidths)
 
 
 def bias_order(order: BiasOrder, palette: Palette, *, height: int = 400) -> go.Figure:
     """Bias against bandwidth on log axes, with fitted exponents in the legend and Prop. 2's leading terms dashed."""
     figure = chart(palette, height=height, x="bandwidth h", y="bias, root mean square")
-    for leading, name in ((order.standard_theory, "h² μ₂ |f″| / 2"), (order.twicing_theory, "h⁴ μ₂² |f⁗| / 4")):
-        if leading is not None and leading.min() > 0:
-            _theory(figure, order.bandwidths, leading, name, palette)
     for values, law, name, colour, symbol in (
         (order.standard, order.standard_law, "K", palette.baseline, "circle"),
         (order.twicing, order.twicing_law, "2K − K∗K", palette.twicing, "diamond"),
     ):
         if law is None:  # nothing but rounding, which has no place on a log axis
             continue
-        label = f"{name}: h^{law.exponent:.2f}"
+        label = f"{name}: h<sup>{law.exponent:.2f}</sup>"
         marker = {"symbol": symbol, "size": 8}
         _line(figure, order.bandwidths, values, label, colour, mode="lines+markers", marker=marker)
-    return _log(figure)
+    # On top, because they nearly coincide.
+    for leading, name in ((order.standard_theory, "h² μ₂ |f″| / 2"), (order.twicing_theory, "h⁴ μ₂² |f⁗| / 4")):
+        if leading is not None and leading.min() > 0:
+            _theory(figure, order.bandwidths, leading, name, palette)
+    return _log(figure, order.bandwidths)
 
 
 def kernels(kernel: Kernel, palette: Palette, *, height: int = 320) -> go.Figure:
@@ -150,9 +152,11 @@ def powers(times: Sequence[int], palette: Palette, *, a: float | None = None, he
     for index, n in enumerate(times):
         dash = _TIMES_DASHES[index % len(_TIMES_DASHES)]
         if a is not None:
-            _theory(figure, _UNIT, theory.family_power(_UNIT, a, n), f"p_a, a = {a:g}, n = {n}", palette, dash=dash)
-        _line(figure, _UNIT, theory.standard_power(_UNIT, n), f"λ^{n}", palette.baseline, dash=dash)
-        _line(figure, _UNIT, theory.twicing_power(_UNIT, n), f"(2λ − λ²)^{n}", palette.twicing, dash=dash)
+            _theory(
+                figure, _UNIT, theory.family_power(_UNIT, a, n), f"p<sub>{a:g}</sub><sup>{n}</sup>", palette, dash=dash
+            )
+        _line(figure, _UNIT, theory.standard_power(_UNIT, n), f"λ<sup>{n}</sup>", palette.baseline, dash=dash)
+        _line(figure, _UNIT, theory.twicing_power(_UNIT, n), f"(2λ − λ²)<sup>{n}</sup>", palette.twicing, dash=dash)
     return figure
 
 
@@ -176,8 +180,8 @@ def eigencapacity(steps: int, palette: Palette, *, n: int | None = None, height:
         (1.0, theory.eigencapacity_standard, "1 / (n + 1)", "1/n", palette.baseline, "circle"),
         (2.0, theory.eigencapacity_twicing, "4ⁿ (n!)² / (2n + 1)!", "√π / (2√n)", palette.twicing, "diamond"),
     ):
-        _theory(figure, every, [theory.eigencapacity_rate(a, int(i)) for i in every], rate, palette)
         _line(figure, every, [exact(int(i)) for i in every], name, colour)
+        _theory(figure, every, [theory.eigencapacity_rate(a, int(i)) for i in every], rate, palette)
         figure.add_scatter(
             x=some,
             y=[theory.eigencapacity(a, int(i)) for i in some],
@@ -189,12 +193,12 @@ def eigencapacity(steps: int, palette: Palette, *, n: int | None = None, height:
         )
     if n is not None:
         figure.add_vline(x=n, line={"color": palette.theory, "dash": "dot", "width": 1})
-    return _log(figure)
+    return _log(figure, every)
 
 
 def family(a: float, palette: Palette, *, height: int = 380) -> go.Figure:
     """`p_a(λ) = aλ + (1 - a)λ²` between the two that bound `1 ≤ a ≤ 2`, shaded, with its maximum marked beyond 2."""
-    figure = chart(palette, height=height, x="eigenvalue λ", y="p_a(λ)")
+    figure = chart(palette, height=height, x="eigenvalue λ", y="p<sub>a</sub>(λ)")
     member = theory.family_member(a)
     figure.add_scatter(
         x=np.concatenate([_UNIT, _UNIT[::-1]]),
@@ -282,7 +286,11 @@ def _parts(risk: Risk) -> tuple[tuple[np.ndarray, str, str], ...]:
     return (risk.mse, "MSE", "solid"), (risk.bias_squared, "bias²", "dashdot"), (risk.variance, "variance", "dot")
 
 
-def _log(figure: go.Figure) -> go.Figure:
-    figure.update_xaxes(type="log", exponentformat="power")
+def _log(figure: go.Figure, x: Sequence[float] | np.ndarray) -> go.Figure:
+    """Log axes, with ticks at 1, 2 and 5 times the powers of ten between the ends of `x`."""
+    low, high = min(x), max(x)
+    decades = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [float(tick) for tick in np.outer(decades, (1, 2, 5)).ravel() if low * 0.99 <= tick <= high * 1.01]
+    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     figure.update_yaxes(type="log", exponentformat="power")
     return figure

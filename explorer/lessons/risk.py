@@ -117,8 +117,8 @@ def monte_carlo(
 ) -> Iterator[Progress[Sweep]]:
     """The same by drawing noise, a few runs at a time; every report has the curves so far.
 
-    All bandwidths and both kernels see the same noise. The squared bias is that of the mean of the runs, which adds
-    the share `variance / runs`; bias² and variance add up to the mean squared error without remainder.
+    All bandwidths and both kernels see the same noise. Both parts are unbiased estimates that add up to the squared
+    error that was measured; a squared bias far below `variance / runs` may therefore come out negative.
     """
     if runs < 2:
         raise ExplorerError(f"At least 2 runs were expected; {runs} came.")
@@ -138,10 +138,10 @@ def monte_carlo(
                 total[k, i] += errors.sum(axis=1)
                 squares[k, i] += (errors**2).sum(axis=1)
         done += count
-        bias = total / done
-        standard, twicing = (
-            Risk((bias[k] ** 2).mean(axis=-1), (squares[k] / done - bias[k] ** 2).mean(axis=-1)) for k in (0, 1)
-        )
+        mean_squared = ((total / done) ** 2).mean(axis=-1)  # (kernel, bandwidth)
+        variance = (squares.mean(axis=-1) / done - mean_squared) * done / (done - 1)
+        # The mean of the runs still has its share of the variance.
+        standard, twicing = map(Risk, mean_squared - variance / done, variance)
         yield Progress(done, runs, "drawing noise", Sweep(bandwidths, standard, twicing, done))
 
 

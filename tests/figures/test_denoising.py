@@ -10,6 +10,7 @@ from PIL import Image
 from explorer.figures import denoising
 from explorer.figures.style import PALETTES, Range, lookup_table
 from explorer.lessons.quality import Quality
+from explorer.types import ExplorerError
 
 PALETTE = PALETTES["light"]
 
@@ -46,15 +47,27 @@ def test_the_matrix_is_one_dot_an_entry(signed: bool) -> None:
     assert figure.layout.yaxis.range == (19.5, -0.5)
 
 
+def test_small_weights_are_told_apart_on_a_log_scale() -> None:
+    matrix = np.array([[1.0, 0.01], [1e-9, 0.1]])
+    figure = denoising.weight_matrix(matrix, Range(1e-4, 1.0), PALETTE, log=True)
+    (image,) = figure.layout.images
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))))
+    places = np.array([[255, 128], [0, 191]])
+    np.testing.assert_array_equal(pixels, lookup_table("cividis")[places])
+    assert list(figure.data[0].marker.colorbar.tickvals) == [-4, -3, -2, -1, 0]
+    with pytest.raises(ExplorerError, match="above 0"):
+        denoising.weight_matrix(matrix, Range(0.0, 1.0), PALETTE, log=True)
+
+
 def test_the_spectrum_shows_what_both_filters_leave() -> None:
     eigenvalues = np.array([1.0, 0.5, 0.1, 0.0])
     figure = denoising.spectrum(eigenvalues, (1, 6), PALETTE)
     by_name = {line.name: line for line in figure.data}
-    assert set(by_name) == {"λ^1", "(2λ − λ²)^1", "λ^6", "(2λ − λ²)^6"}
-    np.testing.assert_allclose(by_name["λ^6"].y, eigenvalues**6)
-    np.testing.assert_allclose(by_name["(2λ − λ²)^6"].y, (2 * eigenvalues - eigenvalues**2) ** 6)
-    assert by_name["λ^1"].line.color == PALETTE.baseline
-    assert by_name["(2λ − λ²)^6"].line.color == PALETTE.twicing
+    assert set(by_name) == {"λ<sup>1</sup>", "(2λ − λ²)<sup>1</sup>", "λ<sup>6</sup>", "(2λ − λ²)<sup>6</sup>"}
+    np.testing.assert_allclose(by_name["λ<sup>6</sup>"].y, eigenvalues**6)
+    np.testing.assert_allclose(by_name["(2λ − λ²)<sup>6</sup>"].y, (2 * eigenvalues - eigenvalues**2) ** 6)
+    assert by_name["λ<sup>1</sup>"].line.color == PALETTE.baseline
+    assert by_name["(2λ − λ²)<sup>6</sup>"].line.color == PALETTE.twicing
 
 
 @pytest.mark.parametrize("measure", ["psnr", "ssim"])

@@ -80,6 +80,7 @@ def test_the_risk_of_folds_is_drawn_on_log_axes() -> None:
     np.testing.assert_array_equal(named(figure, "MSE").y, one.mse)
     np.testing.assert_array_equal(named(figure, "variance").y, one.variance)
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    assert figure.layout.xaxis.ticktext == ("1", "2", "5")
     assert [shape.x0 for shape in figure.layout.shapes] == [2]
 
 
@@ -101,9 +102,9 @@ def test_the_bias_order_says_its_exponents() -> None:
     order = risk.bias_order(TRUTHS["waves"], KERNELS["triangular"], points=600)
     figure = lessons.bias_order(order, PALETTE)
     assert order.standard_law is not None
-    line = named(figure, f"K: h^{order.standard_law.exponent:.2f}")
+    line = named(figure, f"K: h<sup>{order.standard_law.exponent:.2f}</sup>")
     np.testing.assert_array_equal(line.y, order.standard)
-    assert [one.line.dash for one in figure.data][:2] == ["dash", "dash"]
+    assert [one.line.dash for one in figure.data] == ["solid", "solid", "dash", "dash"]
 
 
 def test_a_bias_of_zero_is_not_drawn_on_a_log_axis() -> None:
@@ -123,10 +124,10 @@ def test_kernels_are_drawn_with_their_convolution() -> None:
 def test_powers_are_the_papers_figure() -> None:
     figure = lessons.powers((1, 2, 6, 12), PALETTE)
     assert len(figure.data) == 8
-    line = named(figure, "(2λ − λ²)^6")
+    line = named(figure, "(2λ − λ²)<sup>6</sup>")
     np.testing.assert_array_equal(line.y, theory.twicing_power(np.asarray(line.x), 6))
     assert line.line.color == PALETTE.twicing
-    np.testing.assert_array_equal(named(figure, "λ^12").y, theory.standard_power(np.asarray(line.x), 12))
+    np.testing.assert_array_equal(named(figure, "λ<sup>12</sup>").y, theory.standard_power(np.asarray(line.x), 12))
     assert len(lessons.powers((3,), PALETTE, a=1.5).data) == 3
 
 
