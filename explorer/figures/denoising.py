@@ -1,0 +1,152 @@
+"""Figures of nonlocal means: the weight matrix of a crop, its spectrum, and what iterating leaves of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+from jaxtyping import Float, UInt8
+
+from explorer import theory
+from explorer.figures.maps import data_uri
+from explorer.figures.style import ColourMap, Palette, Range, chart, colour_scale, lookup_table, scale_name
+from explorer.lessons.nonlocal_means import Picture
+from explorer.lessons.quality import Quality
+from explorer.types import ExplorerError
+
+Pixels = UInt8[np.ndarray, "height width 3"]
+_DASHES = ("solid", "dash", "dashdot", "dot")
+
+
+def shown(picture: Picture) -> Pixels:
+    """Intensities as pixels, clipped to [0, 1] only here; one channel becomes grey."""
+    pixels = (np.clip(picture, 0.0, 1.0) * 255).round().astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+def residual_range(*residuals: Picture) -> Range:
+    """A shared range around 0 for residuals that stand side by side."""
+    return Range.of(*(_mean(residual) for residual in residuals), signed=True)
+
+
+def residual(values: Picture, range: Range) -> Pixels:
+    """The mean over the channels of a residual in diverging colours centred at 0."""
+    table = lookup_table("diverging")
+    return table[(range.unit(_mean(values)) * 255).round().astype(np.uint8)]
+
+
+def weight_matrix(
+    matrix: Float[np.ndarray, "query key"],
+    range: Range,
+    palette: Palette,
+    *,
+    colour_map: ColourMap = "cividis",
+    log: bool = False,
+    height: int = 460,
+) -> go.Figure:
+    """A weight matrix as a picture, one dot an entry, with its colour bar; a signed range gets diverging colours.
+
+    `log` colours by the logarithm, for a range that starts above 0: the few weights of a pixel's twins otherwise leave
+    all others at the bottom of the scale. A picture, because 1024 pixels make a million entries.
+    """
+    if log:
+        if range.low <= 0:
+            raise ExplorerError(f"A range that starts above 0 was expected for a logarithm; {range.low:g} came.")
+        matrix = np.log10(np.maximum(matrix, range.low))
+        range = Range(math.log10(range.low), math.log10(range.high))
+    name = scale_name(colour_map, Range(0.0, 1.0) if log else range)
+    count = len(matrix)
+    figure = chart(palette, height=height, x="pixel j", y="pixel i")
+    figure.add_layout_image(
+        source=data_uri(lookup_table(name)[(range.unit(matrix) * 255).round().astype(np.uint8)]),
+        x=-0.5,
+        y=-0.5,
+        sizex=count,
+        sizey=count,
+        xref="x",
+        yref="y",
+        sizing="stretch",
+        layer="below",
+    )
+    bar: dict[str, object] = {"thickness": 10, "title": {"text": "weight"}}
+    if log:
+        powers = np.arange(math.ceil(range.low), math.floor(range.high) + 1)
+        bar |= {"tickvals": powers, "ticktext": [f"10<sup>{power}</sup>" for power in powers]}
+    marker = {"color": [range.low], "cmin": range.low, "cmax": range.high, "colorscale": colour_scale(name)}
+    figure.add_scatter(
+        x=[0],
+        y=[0],
+        mode="markers",
+        marker={**marker, "opacity": 0, "showscale": True, "colorbar": bar},
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    figure.update_xaxes(range=[-0.5, count - 0.5], constrain="domain", showgrid=False, zeroline=False)
+    figure.update_yaxes(range=[count - 0.5, -0.5], scaleanchor="x", constrain="domain", showgrid=False, zeroline=False)
+    return figure
+
+
+def spectrum(
+    eigenvalues: Float[np.ndarray, " query"], times: Sequence[int], palette: Palette, *, height: int = 380
+) -> go.Figure:
+    """What `λ^n` and `(2λ - λ²)^n` leave of every eigenvalue, by rank on a log axis."""
+    figure = chart(palette, height=height, x="rank", y="what is left of it")
+    rank = np.arange(1, len(eigenvalues) + 1)
+    for index, n in enumerate(times):
+        dash = _DASHES[index % len(_DASHES)]
+        for values, name, colour in (
+            (theory.standard_power(eigenvalues, n), f"λ<sup>{n}</sup>", palette.baseline),
+            (theory.twicing_power(eigenvalues, n), f"(2λ − λ²)<sup>{n}</sup>", palette.twicing),
+        ):
+            figure.add_scatter(
+                x=rank,
+                y=values,
+                mode="lines",
+                name=name,
+                line={"color": colour, "dash": dash, "width": 2.2},
+                hovertemplate="rank %{x}: %{y:.4g}<extra>" + name + "</extra>",
+            )
+    figure.update_xaxes(type="log", showgrid=False, tickvals=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000])
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def quality_by_times(
+    standard: Mapping[int, Quality],
+    twicing: Mapping[int, Quality],
+    noisy: Quality,
+    palette: Palette,
+    *,
+    measure: str = "psnr",
+    height: int = 300,
+) -> go.Figure:
+    """PSNR (`psnr`, dB) or SSIM (`ssim`) of both filters against how often they were applied; noisy dashed."""
+    label = {"psnr": "PSNR, dB", "ssim": "SSIM"}[measure]
+    figure = chart(palette, height=height, x="n, times the filter is applied", y=label)
+    for qualities, name, colour, symbol in (
+        (standard, "A<sup>n</sup>V", palette.baseline, "circle"),
+        (twicing, "(2A − A²)<sup>n</sup>V", palette.twicing, "diamond"),
+    ):
+        times = sorted(qualities)
+        figure.add_scatter(
+            x=times,
+            y=[getattr(qualities[n], measure) for n in times],
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "width": 2.5},
+            marker={"symbol": symbol, "size": 8},
+            hovertemplate="n = %{x}: %{y:.3g}<extra>" + name + "</extra>",
+        )
+    figure.add_hline(
+        y=getattr(noisy, measure),
+        line={"color": palette.theory, "dash": "dash", "width": 1.5},
+        annotation={"text": "noisy", "font": {"color": palette.theory}},
+    )
+    figure.update_xaxes(tickvals=sorted({*standard, *twicing}), showgrid=False)
+    return figure
+
+
+def _mean(picture: Picture) -> Float[np.ndarray, "height width"]:
+    return np.asarray(picture.mean(axis=-1))

@@ -1,0 +1,81 @@
+"""Figures of nonlocal means: pixels, diverging residuals, a matrix as a picture."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer.figures import denoising
+from explorer.figures.style import PALETTES, Range, lookup_table
+from explorer.lessons.quality import Quality
+from explorer.types import ExplorerError
+
+PALETTE = PALETTES["light"]
+
+
+def test_intensities_are_clipped_to_pixels() -> None:
+    picture = np.array([[[-0.2], [0.5], [1.3]]], dtype=np.float32)
+    np.testing.assert_array_equal(denoising.shown(picture), [[[0] * 3, [128] * 3, [255] * 3]])
+
+
+def test_a_residual_of_zero_is_the_middle_of_the_diverging_map() -> None:
+    residual = np.zeros((2, 3, 3))
+    residual[0, 0] = -0.3
+    residual[1, 2] = 0.1
+    shared = denoising.residual_range(residual, residual / 2)
+    assert (shared.low, shared.high) == pytest.approx((-0.3, 0.3))
+    pixels = denoising.residual(residual, shared)
+    table = lookup_table("diverging")
+    np.testing.assert_array_equal(pixels[0, 0], table[0])
+    np.testing.assert_array_equal(pixels[0, 1], table[128])
+    assert pixels[1, 2, 0] > pixels[1, 2, 2]  # red is positive
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_matrix_is_one_dot_an_entry(signed: bool) -> None:
+    matrix = np.random.default_rng(0).random((20, 20)) - (0.5 if signed else 0.0)
+    span = Range.of(matrix, signed=signed)
+    figure = denoising.weight_matrix(matrix, span, PALETTE)
+    (image,) = figure.layout.images
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))))
+    table = lookup_table("diverging" if signed else "cividis")
+    np.testing.assert_array_equal(pixels, table[(span.unit(matrix) * 255).round().astype(int)])
+    marker = figure.data[0].marker
+    assert (marker.cmin, marker.cmax) == (span.low, span.high)
+    assert figure.layout.yaxis.range == (19.5, -0.5)
+
+
+def test_small_weights_are_told_apart_on_a_log_scale() -> None:
+    matrix = np.array([[1.0, 0.01], [1e-9, 0.1]])
+    figure = denoising.weight_matrix(matrix, Range(1e-4, 1.0), PALETTE, log=True)
+    (image,) = figure.layout.images
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))))
+    places = np.array([[255, 128], [0, 191]])
+    np.testing.assert_array_equal(pixels, lookup_table("cividis")[places])
+    assert list(figure.data[0].marker.colorbar.tickvals) == [-4, -3, -2, -1, 0]
+    with pytest.raises(ExplorerError, match="above 0"):
+        denoising.weight_matrix(matrix, Range(0.0, 1.0), PALETTE, log=True)
+
+
+def test_the_spectrum_shows_what_both_filters_leave() -> None:
+    eigenvalues = np.array([1.0, 0.5, 0.1, 0.0])
+    figure = denoising.spectrum(eigenvalues, (1, 6), PALETTE)
+    by_name = {line.name: line for line in figure.data}
+    assert set(by_name) == {"λ<sup>1</sup>", "(2λ − λ²)<sup>1</sup>", "λ<sup>6</sup>", "(2λ − λ²)<sup>6</sup>"}
+    np.testing.assert_allclose(by_name["λ<sup>6</sup>"].y, eigenvalues**6)
+    np.testing.assert_allclose(by_name["(2λ − λ²)<sup>6</sup>"].y, (2 * eigenvalues - eigenvalues**2) ** 6)
+    assert by_name["λ<sup>1</sup>"].line.color == PALETTE.baseline
+    assert by_name["(2λ − λ²)<sup>6</sup>"].line.color == PALETTE.twicing
+
+
+@pytest.mark.parametrize("measure", ["psnr", "ssim"])
+def test_quality_is_drawn_by_number_of_applications(measure: str) -> None:
+    standard = {2: Quality(20.0, 0.5), 1: Quality(25.0, 0.7)}
+    twicing = {1: Quality(24.0, 0.6), 2: Quality(26.0, 0.8)}
+    figure = denoising.quality_by_times(standard, twicing, Quality(18.0, 0.3), PALETTE, measure=measure)
+    assert list(figure.data[0].x) == [1, 2]
+    assert list(figure.data[0].y) == [getattr(standard[n], measure) for n in (1, 2)]
+    assert list(figure.data[1].y) == [getattr(twicing[n], measure) for n in (1, 2)]
+    assert figure.layout.shapes[0].y0 == (18.0 if measure == "psnr" else 0.3)
