@@ -110,7 +110,16 @@ def attribute(
     raw = None if found.raw is None else found.raw.detach().float().cpu()
     size = model.card.preprocessing.input_size
     return Attribution(
-        values, on, method, chosen, settings, model.card.key, size, grid, raw if on is Grid.PIXELS else None, found.delta
+        values,
+        on,
+        method,
+        chosen,
+        settings,
+        model.card.key,
+        size,
+        grid,
+        raw if on is Grid.PIXELS else None,
+        found.delta,
     )
 
 
