@@ -43,7 +43,7 @@ class Counted:
     def __post_init__(self) -> None:
         self.tell()
 
-    def __call__(self, pixels: Batch) -> Float[Tensor, "image class"]:
+    def __call__(self, pixels: Batch) -> Float[Tensor, "image *answer"]:
         logits = self.model(pixels)
         self.done += pixels.shape[0]
         self.tell()
@@ -105,9 +105,9 @@ def attribute(
         task = Task(behind, Counted(behind, 0), pixels, chosen, settings, grid)
         task = replace(task, forward=Counted(behind, passes(method, task), progress))
         found = METHODS[method](task)
+        values = reduced(found, method).detach().float().cpu()
+        raw = None if found.raw is None else found.raw.detach().float().cpu()
     on = Grid.PIXELS if found.patches is None else Grid.PATCHES
-    values = reduced(found, method).detach().float().cpu()
-    raw = None if found.raw is None else found.raw.detach().float().cpu()
     size = model.card.preprocessing.input_size
     return Attribution(
         values,

@@ -146,5 +146,6 @@ def baseline_picture(
 
         sigma = min(pixels.shape[-2:]) / 16
         reach = min(round(3 * sigma), min(pixels.shape[-2:]) - 1)
-        return gaussian_blur(pixels, [2 * reach + 1] * 2, [sigma] * 2)
+        blurred: Tensor = gaussian_blur(pixels, [2 * reach + 1] * 2, [sigma] * 2)
+        return blurred
     return torch.full_like(pixels, float(kind is Baseline.WHITE))

@@ -1,9 +1,9 @@
 """Adversarial images: FGSM and PGD within an l-infinity ball around the pixels the model sees.
 
 FGSM: Goodfellow et al. 2014, https://arxiv.org/abs/1412.6572. PGD: Madry et al. 2017, https://arxiv.org/abs/1706.06083.
-Captum's, with what it leaves open fixed here: the loss is cross-entropy of logits (its own takes probabilities), pixels
-are in [0, 1] with the normalisation inside the model, after resize and crop (and after the resize from a `source_size`),
-and every gradient counts (it ignores those below 1e-6, which a sure model's are).
+Captum's, with what it leaves open fixed here. The loss is cross-entropy of logits (its own takes probabilities). Pixels
+are in [0, 1] with the normalisation inside the model, at its input size: after resize and crop, and after the resize
+from a `source_size`. Every gradient counts (Captum's drop those below 1e-6, as small as a sure model's are).
 """
 
 from __future__ import annotations
@@ -156,11 +156,12 @@ def transfer(model: LoadedModel, attacked: Attacked) -> tuple[Answers, Answers]:
     """
     with torch.inference_mode(False), torch.no_grad():
         behind = from_pixels(model)
-        batches = [
-            torch.cat([as_batch(image, model) for image in pixels]) for pixels in (attacked.clean, attacked.adversarial)
-        ]
-        labels = _labels(attacked.labels.tolist(), behind(batches[0]))
-        return answers(behind(batches[0]), labels), answers(behind(batches[1]), labels)
+        clean, disturbed = (
+            behind(torch.cat([as_batch(image, model) for image in pixels]))
+            for pixels in (attacked.clean, attacked.adversarial)
+        )
+        labels = _labels(attacked.labels.tolist(), clean)
+        return answers(clean, labels), answers(disturbed, labels)
 
 
 def perturb(
@@ -186,7 +187,7 @@ def perturb(
 
     def forward(x: Batch) -> Tensor:
         nonlocal done
-        logits = model(x)
+        logits: Tensor = model(x)
         done += x.shape[0]
         tell(done, total)
         return logits

@@ -150,8 +150,9 @@ def _jpeg(x: Values, quality: float, random: np.random.Generator) -> Values:
 
 
 def _contrast(x: Values, remaining: float, random: np.random.Generator) -> Values:
-    mean = x.mean(axis=(0, 1))
-    return mean + remaining * (x - mean)
+    mean = x.mean(axis=(0, 1))  # of each channel
+    lowered: Values = mean + remaining * (x - mean)
+    return lowered
 
 
 def _occlusion(x: Values, share: float, random: np.random.Generator) -> Values:

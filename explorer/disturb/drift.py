@@ -54,11 +54,11 @@ def drift(
         jensen_shannon(one[:, rows], other[:, rows]).mean()
         for one, other in zip(clean.attention, disturbed.attention, strict=True)
     ]
-    patches = (trace.tokens[:, trace.prefix :] for trace in (clean, disturbed))
+    before, after = (trace.tokens[:, trace.prefix :] for trace in (clean, disturbed))
     curves = [similarity.token_similarity(trace, definition) for trace in (clean, disturbed)]
     return Drift(
         attention=torch.stack(between),
-        tokens=torch.cosine_similarity(*patches, dim=-1).mean(dim=-1),
+        tokens=torch.cosine_similarity(before, after, dim=-1).mean(dim=-1),
         similarity=curves[1] - curves[0],
         queries=queries,
         definition=definition,

@@ -7,10 +7,11 @@ goes on where the file ends; the numbers are those of an uninterrupted one.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -89,10 +90,12 @@ def sweep(
     *,
     eps: Sequence[float] = PAPER_EPS,
     batch_size: int = 1,
+    data_name: str = "",
 ) -> Iterator[Step]:
     """Attacks every image that `path` does not have yet and says after each batch how far it is; closing it cancels.
 
-    The attack's own `eps` does not count. Images are taken in batches of fixed positions, and noise comes from the seed
+    The attack's own `eps` does not count. `data_name` is what the file remembers of images that come one by one; of a
+    `Dataset` it remembers a digest. Images are taken in batches of fixed positions, and noise comes from the seed
     and the id, so that a run that goes on gives what one without a break gives; in batches of one, the order of the
     images does not matter either. Raises `ExplorerError` for a file with other settings, one that another run is
     writing, an id that comes twice, and images or labels that do not fit.
@@ -100,10 +103,11 @@ def sweep(
     if not models or not eps or batch_size < 1:
         raise ExplorerError("At least one model, one eps and a batch of one image were expected.")
     settings = _settings([model.card for model in models], attack, eps, batch_size)
+    settings["data"] = _digest(data) if isinstance(data, Dataset) else data_name
     budgets = [replace(attack, eps=one) for one in eps]
-    total = len(data) if isinstance(data, Dataset) else None
+    total = len(data) if isinstance(data, Sized) else None
     images = _labelled(data, models[0].card.preprocessing.input_size) if isinstance(data, Dataset) else iter(data)
-    with _opened(path, settings) as (file, ranks), torch.inference_mode(False):
+    with _opened(path, settings) as (file, ranks):
         behind = [from_pixels(model) for model in models]
         yield Step(len(ranks), total, Result(settings, dict(ranks)))
         seen: set[str] = set()
@@ -138,6 +142,14 @@ def _settings(cards: Sequence[ModelCard], attack: Attack, eps: Sequence[float], 
     return {"format": FORMAT, "attack": told, "eps": list(eps), "models": models, "batch_size": batch_size}
 
 
+def _digest(data: Dataset) -> str:
+    """SHA-256 of pixels and labels."""
+    sha = hashlib.sha256(str(tuple(data.images.shape)).encode())
+    for tensor in (data.images, data.labels):
+        sha.update(tensor.cpu().contiguous().numpy().data)
+    return sha.hexdigest()
+
+
 def _labelled(data: Dataset, size: Size) -> Iterator[Labelled]:
     for position in range(len(data)):
         yield str(position), resized(data.images[position, None], size)[0], int(data.labels[position])
@@ -153,6 +165,8 @@ def _check(batch: Sequence[Labelled], seen: set[str], models: Sequence[LoadedMod
         seen.add(name)
 
 
+@torch.no_grad()
+@torch.inference_mode(False)
 def _ranks(
     models: Sequence[LoadedModel], behind: Sequence[FromPixels], batch: Sequence[Labelled], budgets: Sequence[Attack]
 ) -> list[tuple[tuple[int, ...], ...]]:
@@ -162,9 +176,8 @@ def _ranks(
         pixels = torch.cat([as_batch(view, model) for _, view, _ in batch])
         labels = torch.tensor([label for _, _, label in batch], device=pixels.device)
         names = [name for name, _, _ in batch]
-        with torch.no_grad():
-            adversarial = (perturb(taking, pixels, labels, budget, names) for budget in budgets)
-            found.append(torch.stack([label_ranks(taking(x), labels) for x in adversarial], dim=1).tolist())
+        adversarial = (perturb(taking, pixels, labels, budget, names) for budget in budgets)
+        found.append(torch.stack([label_ranks(taking(x), labels) for x in adversarial], dim=1).tolist())
     return [tuple(tuple(by_eps) for by_eps in by_model) for by_model in zip(*found, strict=True)]
 
 
@@ -185,7 +198,8 @@ def _opened(path: Path, settings: dict[str, Any]) -> Iterator[tuple[IO[bytes], d
         _lock(file, path)
         file.seek(0)
         data = file.read()
-        if b"\n" not in data:  # nothing, or a header that was cut short
+        header = _line(settings)
+        if len(data) < len(header) and header.startswith(data):  # nothing, or a header that was cut short
             file.truncate(0)
             _append(file, settings)
             data = b""
@@ -200,8 +214,12 @@ def _opened(path: Path, settings: dict[str, Any]) -> Iterator[tuple[IO[bytes], d
 
 def _append(file: IO[bytes], row: dict[str, Any]) -> None:
     """One line in one write, so that a kill leaves at most half of it."""
-    file.write(json.dumps(row).encode() + b"\n")
+    file.write(_line(row))
     file.flush()
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return json.dumps(row).encode() + b"\n"
 
 
 def _parse(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]:
