@@ -1,6 +1,6 @@
 """Runs every benchmark and writes bench/results.json; `--images DIR` uses a folder instead of the bundled examples.
 
-`--only speed,folder,figures,others,browser,visitors` runs some of them and keeps the other rows of results.json.
+`--only speed,folder,figures,others,attribution,browser,visitors` runs some of them and keeps the other rows.
 """
 
 from __future__ import annotations
@@ -78,11 +78,18 @@ def _visitors(decoded: list[ImageInput]) -> Iterator[Row]:
     yield from visitors.rows(decoded)
 
 
+def _attribution(decoded: list[ImageInput]) -> Iterator[Row]:
+    from bench import attribution
+
+    yield from attribution.rows(decoded)
+
+
 GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
     "speed": _speed,
     "folder": _folder,
     "figures": _figures,
     "others": _others,
+    "attribution": _attribution,
     "browser": _browser,
     "visitors": _visitors,
 }

@@ -141,7 +141,7 @@ def trace(model: Any, images: Float[Tensor, "image 3 height width"]) -> list[Tra
 
         return attend
 
-    x, ropes = _embed(model, images)  # (B, N, D)
+    x, ropes = embed(model, images)  # (B, N, D)
     _keep(traces, "tokens", 0, x)
     for layer, (block, rope) in enumerate(zip(model.blocks, ropes, strict=False)):
         x = BLOCKS[type(block)](block, x, attending(attention_of(block), layer, rope))
@@ -155,7 +155,7 @@ def trace(model: Any, images: Float[Tensor, "image 3 height width"]) -> list[Tra
 @torch.inference_mode()
 def states(model: Any, images: Float[Tensor, "image 3 height width"]) -> Iterator[Stream]:
     """The tokens of the images after the embedding and after every block, at the cost of a plain forward pass."""
-    x, ropes = _embed(model, images)
+    x, ropes = embed(model, images)
     yield x
     for block, rope in zip(model.blocks, ropes, strict=False):
         x = block(x) if rope is None else block(x, rope=rope)
@@ -181,7 +181,7 @@ def count(model: Any) -> ModelSize:
     return ModelSize(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
 
 
-def _embed(model: Any, images: Tensor) -> tuple[Stream, Iterator[Tensor | None]]:
+def embed(model: Any, images: Tensor) -> tuple[Stream, Iterator[Tensor | None]]:
     """The embedded tokens, and the rotary position embedding of every block: none, the same, or its own."""
     embedded = model._pos_embed(model.patch_embed(images))
     tokens, rope = embedded if isinstance(model, Eva) else (embedded, None)

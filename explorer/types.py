@@ -19,7 +19,7 @@ Sizes are always `(height, width)`. This module imports nothing of ours.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +31,9 @@ Size = tuple[int, int]
 
 Filter = tuple[float, ...]
 """The coefficient `a` of `p_a(A) = a A + (1 - a) A^2` of every block: 1 is standard, 2 is twicing."""
+
+Progress = Callable[[int, int], None]
+"""Told `(done, total)` in passes of one image, before the first and after each; what it raises cancels the work."""
 
 STANDARD = 1.0
 TWICING = 2.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,10 @@ from explorer.photographs import Photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio import grids
 from explorer.studio.spec import OPERATORS, Spec, Template
-from explorer.types import TWICING, Comparison, ExplorerError, ModelCard, Trace
+from explorer.types import TWICING, Comparison, ExplorerError, ModelCard, Progress, Trace
 
 COLOURS = PALETTES["light"].models
 MARKERS = ("o", "D")
-Progress = Callable[[int, int], None]
-"""Told images done and images in all."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,10 @@ from explorer.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio import caption as captions
 from explorer.studio import record as records
-from explorer.studio.content import Content, Progress, collect, names
+from explorer.studio.content import Content, collect, names
 from explorer.studio.record import Record
 from explorer.studio.spec import Spec
-from explorer.types import ExplorerError, ModelCard
+from explorer.types import ExplorerError, ModelCard, Progress
 from explorer.version import VERSION
 
 SUFFIXES = (".pdf", ".svg", ".png", ".zip")

@@ -1,0 +1,151 @@
+"""What is asked of an attribution and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from explorer.models.pixels import FromPixels
+from explorer.types import ExplorerError, Size
+
+
+class Method(StrEnum):
+    """How a map of class logit `y` is made."""
+
+    SALIENCY = "Saliency"
+    """`max_c |dy/dx_c|` (Simonyan et al. 2013)."""
+    INPUT_X_GRADIENT = "Input × Gradient"
+    """`sum_c x_c dy/dx_c`, with x in [0, 1] (Shrikumar et al. 2016)."""
+    INTEGRATED_GRADIENTS = "Integrated Gradients"
+    """Along the straight line from a baseline; sums to `y(x) - y(baseline)` (Sundararajan et al. 2017)."""
+    GRADIENT_SHAP = "Gradient SHAP"
+    """Expected gradients between the image, with noise, and the four `Baseline` pictures (Lundberg & Lee 2017)."""
+    OCCLUSION = "Occlusion"
+    """Fall of the logit when a sliding square is replaced, averaged where squares overlap (Zeiler & Fergus 2014)."""
+    FEATURE_ABLATION = "Feature Ablation"
+    """Fall of the logit when one patch is replaced."""
+    GRAD_CAM = "GradCAM"
+    """On the tokens the last attention reads; signed, the original's ReLU is left out (Selvaraju et al. 2017)."""
+    WEIGHTED_ROLLOUT = "Gradient-weighted rollout"
+    """On the effective attention of every block, see `rollout` (Chefer et al. 2021, adapted)."""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a value can speak against the class."""
+        return self not in (Method.SALIENCY, Method.WEIGHTED_ROLLOUT)
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether another seed gives another map."""
+        return self is Method.GRADIENT_SHAP
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it takes many passes, and so deserves a progress bar."""
+        return self in (
+            Method.INTEGRATED_GRADIENTS,
+            Method.GRADIENT_SHAP,
+            Method.OCCLUSION,
+            Method.FEATURE_ABLATION,
+        )
+
+
+class Baseline(StrEnum):
+    """The picture that stands for "nothing there"."""
+
+    MEAN = "mean colour"
+    """The model's normalisation mean: zero at the model's own input."""
+    BLACK = "black"
+    WHITE = "white"
+    BLURRED = "blurred"
+    """The image under a Gaussian of a sixteenth of its shorter side: 14 px at 224, 4 px at 64."""
+
+
+class Grid(StrEnum):
+    """What one value of a map belongs to."""
+
+    PIXELS = "pixels"
+    PATCHES = "patches"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a map depends on beside model, image, class and method; each method reads what it needs."""
+
+    seed: int = 0
+    baseline: Baseline = Baseline.MEAN
+    """Of Integrated Gradients, Occlusion and Feature Ablation."""
+    steps: int = 50
+    """Of Integrated Gradients (Gauss-Legendre)."""
+    samples: int = 16
+    """Of Gradient SHAP."""
+    noise: float = 0.02
+    """Standard deviation of Gradient SHAP's noise, in pixels of [0, 1]."""
+    window: int | None = None
+    """Side of the occluding square in pixels; a patch by default."""
+    stride: int | None = None
+    """Step of the square in pixels; half its side by default."""
+    batch: int = 16
+    """Images per pass; bounds memory and changes no definition."""
+
+    def __post_init__(self) -> None:
+        counts = (self.steps, self.samples, self.batch, *(n for n in (self.window, self.stride) if n is not None))
+        if min(counts) < 1 or not 0 <= self.noise <= 1 or self.seed < 0:
+            raise ExplorerError(
+                "Steps, samples, window, stride and batch of at least 1, noise in [0, 1] and a seed of 0 or more "
+                f"were expected; {self} came."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """A map of what speaks for a class, on the pixels or the patches of the view the model saw; float32, on the CPU."""
+
+    values: Float[Tensor, "row column"]
+    on: Grid
+    method: Method
+    target: int
+    settings: Settings
+    model: str
+    """`ModelCard.key` of the model."""
+    size: Size
+    """Of the view in pixels."""
+    grid: Size
+    """Of the patches."""
+    raw: Float[Tensor, "3 height width"] | None = None
+    """By colour channel, where the method gives that."""
+    delta: float | None = None
+    """Integrated Gradients: what the sum misses of `y(x) - y(baseline)`, in logits."""
+
+    def on_pixels(self) -> Float[Tensor, "height width"]:
+        """Patches repeat their value over their pixels."""
+        if self.on is Grid.PIXELS:
+            return self.values
+        return F.interpolate(self.values[None, None], size=self.size, mode="nearest-exact")[0, 0]
+
+    def on_patches(self) -> Float[Tensor, "row column"]:
+        """The mean over the pixels of each patch."""
+        if self.on is Grid.PATCHES:
+            return self.values
+        return F.adaptive_avg_pool2d(self.values[None, None], self.grid)[0, 0]
+
+
+def baseline_picture(
+    pixels: Float[Tensor, "image 3 height width"], kind: Baseline, model: FromPixels
+) -> Float[Tensor, "image 3 height width"]:
+    """The baseline of each image."""
+    if kind is Baseline.MEAN:
+        return model.mean.to(pixels).expand_as(pixels).clamp(0, 1)
+    if kind is Baseline.BLURRED:
+        from torchvision.transforms.v2.functional import gaussian_blur
+
+        sigma = min(pixels.shape[-2:]) / 16
+        reach = min(round(3 * sigma), min(pixels.shape[-2:]) - 1)
+        blurred: Tensor = gaussian_blur(pixels, [2 * reach + 1] * 2, [sigma] * 2)
+        return blurred
+    return torch.full_like(pixels, float(kind is Baseline.WHITE))

@@ -1,0 +1,200 @@
+"""The sweep: counted right, and after a kill the same as without one."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from explorer.disturb import sweep as module
+from explorer.disturb.attacks import Attack, Kind, attack
+from explorer.disturb.sweep import Labelled, Result, Step, label_ranks, read, sweep
+from explorer.models import LoadedModel
+from explorer.training.data import Dataset
+from explorer.training.evaluate import Accuracy
+from explorer.types import ExplorerError
+from tests.helpers import assert_one_sentence, small_dataset
+
+EPS = (0.0, 4 / 255)
+PGD = Attack(Kind.PGD, steps=1, random_start=True)
+
+
+def labelled_images(data: Dataset) -> list[Labelled]:
+    return [(f"image {i}", data.images[i].float() / 255, int(data.labels[i])) for i in range(len(data))]
+
+
+def run(pair: list[LoadedModel], data: object, path: Path, **options: object) -> Result:
+    return list(sweep(pair, data, PGD, path, **{"eps": EPS, **options}))[-1].result
+
+
+@pytest.fixture
+def whole(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> bytes:
+    """The file of an uninterrupted run."""
+    run(pair, labelled, tmp_path / "whole.jsonl")
+    return (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_ranks_and_curves_written_out(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
+    result = run(pair, labelled, tmp_path / "sweep.jsonl")
+    for i, (model, curve) in enumerate(zip(pair, result.curves, strict=True)):
+        assert curve.name == model.card.title
+        for j, eps in enumerate(EPS):
+            ranks = []
+            for image in range(len(labelled)):
+                pixels, label = labelled.images[image] / 255.0, int(labelled.labels[image])
+                found = attack(model, [pixels], [label], replace(PGD, eps=eps), ids=[str(image)])
+                ranks.append(1 + int((found.after.logits[0] > found.after.logits[0, label]).sum()))
+            assert [result.ranks[str(n)][i][j] for n in range(len(labelled))] == ranks
+            top1 = sum(rank == 1 for rank in ranks) / len(ranks)
+            assert curve.accuracy[j] == Accuracy(top1, 1.0, len(labelled))
+            low, high = curve.accuracy[j].interval(top1)
+            assert low <= top1 <= high
+
+
+def test_steps_say_how_far_it_is(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
+    steps = list(sweep(pair, labelled, PGD, tmp_path / "a.jsonl", eps=EPS, batch_size=2))
+    assert [(step.done, step.total) for step in steps] == [(0, 5), (2, 5), (4, 5), (5, 5)]
+    assert steps[0].result.curves == ()
+    assert steps[1].result.curves[0].accuracy[0].count == 2
+    one_by_one = sweep(pair, iter(labelled_images(labelled)), PGD, tmp_path / "b.jsonl", eps=EPS)
+    assert next(one_by_one).total is None
+    one_by_one.close()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_goes_on_after_every_way_to_be_cut_short(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path, batch_size: int
+) -> None:
+    path = tmp_path / "sweep.jsonl"
+    expected = run(pair, labelled, path, batch_size=batch_size)
+    whole = path.read_bytes()
+    ends = list(itertools.accumulate(len(line) for line in whole.splitlines(keepends=True)))
+    for cut in (0, ends[0] - 1, ends[0] + 5, ends[1] - 1, ends[3], ends[-1] - 1):
+        path.write_bytes(whole[:cut])
+        assert run(pair, labelled, path, batch_size=batch_size) == expected
+        assert path.read_bytes() == whole
+
+
+def test_goes_on_after_an_error_in_the_middle(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real, calls = tmp_path / "sweep.jsonl", module.perturb, itertools.count()
+
+    def fails(*options: object) -> torch.Tensor:
+        if next(calls) == 10:
+            raise MemoryError
+        return real(*options)
+
+    monkeypatch.setattr(module, "perturb", fails)
+    with pytest.raises(MemoryError):
+        run(pair, labelled, path)
+    assert len(read(path).ranks) == 2
+    run(pair, labelled, path)
+    assert path.read_bytes() == whole
+
+
+def test_closing_cancels_and_the_next_run_goes_on(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path, whole: bytes
+) -> None:
+    path = tmp_path / "sweep.jsonl"
+    for target in (1, 4, 5):
+        steps: Iterator[Step] = sweep(pair, labelled, PGD, path, eps=EPS)
+        assert next(step for step in steps if step.done == target).done == target
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        steps.close()
+        assert len(read(path).ranks) == target
+    assert path.read_bytes() == whole
+
+
+def test_order_and_breaks_do_not_matter(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
+    images = labelled_images(labelled)
+    forward = run(pair, images, tmp_path / "forward.jsonl")
+    run(pair, images[2:], tmp_path / "backward.jsonl")
+    backward = run(pair, list(reversed(images)), tmp_path / "backward.jsonl")
+    assert forward.ranks == backward.ranks
+    assert forward.curves == backward.curves
+
+
+def test_fgsm_and_images_as_bytes(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
+    views = [(f"{i}", labelled.images[i].permute(1, 2, 0).numpy(), 0) for i in range(2)]
+    steps = list(sweep(pair, views, Attack(), tmp_path / "new" / "f.jsonl", eps=EPS, data_name="two"))
+    assert steps[-1].done == 2
+    settings = read(tmp_path / "new" / "f.jsonl").settings
+    assert settings["attack"] == {"kind": "FGSM", "seed": 0}
+    assert settings["data"] == "two"
+    assert [model["filter"] for model in settings["models"]] == [[1.0, 1.0], [1.0, 2.0]]
+
+
+@pytest.mark.parametrize("changed", ["eps", "seed", "models", "batch size", "data"])
+def test_a_file_of_other_settings_is_refused_and_kept(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path, whole: bytes, changed: str
+) -> None:
+    path = tmp_path / "whole.jsonl"
+    attack = replace(PGD, seed=9) if changed == "seed" else PGD
+    data = small_dataset(each=1, classes=5, seed=3) if changed == "data" else labelled
+    models = pair[::-1] if changed == "models" else pair
+    options = {"eps": (0.0,) if changed == "eps" else EPS, "batch_size": 2 if changed == "batch size" else 1}
+    with pytest.raises(ExplorerError, match="other settings: " + changed.replace("seed", "attack")) as caught:
+        list(sweep(models, data, attack, path, **options))
+    assert_one_sentence(str(caught.value))
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", [b"notes", b"{}\n", b"notes\nmore\n", b'{"format": 1}\n', b"\xff\n"])
+def test_files_of_another_kind_are_refused_and_kept(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    for call in (lambda: run(pair, labelled, path), lambda: read(path)):
+        with pytest.raises(ExplorerError, match=r"notes\.txt") as caught:
+            call()
+        assert_one_sentence(str(caught.value).replace("notes.txt", "file"))
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_or_doubled_line_is_refused(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path, whole: bytes
+) -> None:
+    path, lines = tmp_path / "damaged.jsonl", whole.splitlines(keepends=True)
+    row = json.loads(lines[1])
+    short = json.dumps({**row, "ranks": row["ranks"][:1]}).encode() + b"\n"
+    for damaged in (lines[1][:9] + b"\n", lines[1], short):
+        path.write_bytes(b"".join([*lines[:3], damaged, *lines[3:]]))
+        with pytest.raises(ExplorerError, match="line 4"):
+            run(pair, labelled, path)
+
+
+def test_two_runs_cannot_write_one_file(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    path = tmp_path / "sweep.jsonl"
+    first = sweep(pair, labelled, PGD, path, eps=EPS)
+    next(first)
+    with pytest.raises(ExplorerError, match="another run"):
+        next(sweep(pair, labelled, PGD, path, eps=EPS))
+    first.close()
+    assert next(sweep(pair, labelled, PGD, path, eps=EPS)).done == 0
+
+
+def test_images_that_do_not_fit_are_refused(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
+    images = labelled_images(labelled)
+    wrong = ([images[0], images[0]], [("a", images[0][1], 5)], [("a", images[0][1][:, :8], 0)])
+    for number, data in enumerate(wrong):
+        with pytest.raises(ExplorerError) as caught:
+            run(pair, data, tmp_path / f"{number}.jsonl")
+        assert_one_sentence(str(caught.value))
+    for options in ({"eps": ()}, {"batch_size": 0}):
+        with pytest.raises(ExplorerError):
+            run(pair, images, tmp_path / "none.jsonl", **options)
+    with pytest.raises(ExplorerError):
+        read(tmp_path / "missing.jsonl")
+
+
+def test_a_logit_that_is_no_number_is_no_hit() -> None:
+    nan = float("nan")
+    logits = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [nan, 2.0, 3.0], [5.0, nan, 1.0]])
+    assert label_ranks(logits, torch.tensor([0, 1, 0, 0])).tolist() == [1, 2, 3, 2]
