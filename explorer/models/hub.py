@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,12 @@ from timm.models import get_pretrained_cfg
 from explorer.models import registry
 from explorer.models.checkpoints import UNDECLARED, LoadedModel
 from explorer.models.twicing import make_filtered
-from explorer.types import ExplorerError, ModelCard
+from explorer.types import ExplorerError, ModelCard, Progress
 
 FILE = "model.safetensors"
 MODULES = ("deit", "vision_transformer", "eva", "vision_transformer_hybrid")
 PATIENCE = 3.0
 """Seconds to wait for the hub's first sign of life."""
-
-Progress = Callable[[int, int], None]
-"""Told bytes done and bytes in all."""
 
 
 @lru_cache(maxsize=1)
