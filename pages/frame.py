@@ -19,6 +19,9 @@ page = st.navigation(
             st.Page(PAGES / "explore" / "residual.py", title="Smoothed residual"),
             st.Page(PAGES / "explore" / "spectrum.py", title="Spectrum"),
         ],
+        "Learn": [
+            st.Page(PAGES / "learn" / "regression.py", title="1. Smoothing", url_path="smoothing"),
+        ],
         "Publish": [st.Page(PAGES / "publish" / "studio.py", title="Figure studio")],
         "Set up": [st.Page(PAGES / "models" / "models.py", title="Models")],
     }

@@ -1,0 +1,18 @@
+"""Lesson 1: smoothing and what it loses."""
+
+from explorer.ui import lessons
+from explorer.ui.lessons import regression
+
+lessons.opening(
+    "1. " + regression.TITLE,
+    "A noisy curve, smoothed by weighted means: move the bandwidth and watch where the smoothed curve cuts corners, "
+    "and how much of that twicing gives back.",
+)
+regression.lesson()
+lessons.question(
+    regression.ASKED,
+    "In part 2 the least error of 2K − K∗K lies lower **and** at a larger bandwidth than that of K: twicing allows "
+    "more smoothing, because it repairs the bias that comes with it. At the same bandwidth it costs variance. In part "
+    "4 the least risk tells how many folds pay.",
+)
+lessons.handout("smoothing", regression.TITLE, regression.WORDS, regression.ASKED, regression.pictures)
