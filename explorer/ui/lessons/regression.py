@@ -205,8 +205,8 @@ class Part:
 PARTS = {
     "Three steps": Part(
         r"AV + A(V - AV) = (2A - A^2)V",
-        "**Smooth, look at what was lost, smooth that, add.** A holds the weights of each neighbour. The residual V − AV "
-        "is noise and curve; smoothing it keeps the curve.",
+        "**Smooth, look at what was lost, smooth that, add.** A holds the weights of each neighbour. The residual "
+        "V − AV is noise and curve; smoothing it keeps the curve.",
         _steps,
     ),
     "Bias and variance": Part(
