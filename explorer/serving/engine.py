@@ -59,6 +59,8 @@ class Engine(Protocol):
 
     def similarity(self, images: Sequence[ImageInput], key: str, definition: Definition) -> list[Tensor]: ...
 
+    def trace_with(self, image: ImageInput, key: str, filter: Filter) -> Trace: ...
+
     def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison: ...
 
     def compare_all(self, images: Sequence[ImageInput], baseline: str, twicing: str) -> list[Comparison]: ...
@@ -169,6 +171,11 @@ class LocalEngine:
         """Similarity curves `[state]` of the images under one model, at the cost of plain passes; no trace is kept."""
         futures = [self._submit(image, self._model(key), definition) for image in images]
         return [_answer(future) for future in futures]
+
+    def trace_with(self, image: ImageInput, key: str, filter: Filter) -> Trace:
+        """A trace under another filter than the model's own, which is not kept as a model."""
+        traced: Trace = _answer(self._submit(image, with_filter(self._model(key), filter)))
+        return traced
 
     def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison:
         """The image through both models."""
