@@ -322,8 +322,11 @@ export function fromParameters(parameters) {
   return state;
 }
 
-/** Builds the viewer inside `root`. `address` reads and writes where the state can be shared, `save` takes it. */
-export function mount(root, { address = null, save = null } = {}) {
+/**
+ * Builds the viewer inside `root`. `address` reads and writes where the state can be shared, `save` takes it,
+ * `announce` is told the state whenever it changes, and that it is fresh when new data came.
+ */
+export function mount(root, { address = null, save = null, announce = null } = {}) {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let header = null;
   let state = { ...DEFAULTS, ...LOOKS };
@@ -356,11 +359,13 @@ export function mount(root, { address = null, save = null } = {}) {
     if (!state.pinned) state.place = null;
     build();
     repaint();
+    announce?.(state, true);
   }
 
   function set(change) {
     Object.assign(state, change);
     repaint();
+    announce?.(state, false);
   }
 
   const isDark = () => {
@@ -993,14 +998,22 @@ export const pageAddress = {
 
 // --- adapter for Streamlit components v2 -----------------------------------------------------------------------------
 
+/** Other components of the page drive the viewer by the first event and follow it by the second. */
+const COMMAND = "explorer-viewer-set";
+const STATE = "explorer-viewer-state";
+const announce = (state, fresh) => dispatchEvent(new CustomEvent(STATE, { detail: { ...state, fresh } }));
+
 const mounted = new WeakMap();
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".viewer");
   const save = (parameters) => setTriggerValue("saved", parameters);
-  if (!mounted.has(root)) mounted.set(root, mount(root, { address: pageAddress, save }));
+  if (!mounted.has(root)) mounted.set(root, mount(root, { address: pageAddress, save, announce }));
   const viewer = mounted.get(root);
+  const obey = (event) => viewer.header && viewer.set(event.detail);
+  addEventListener(COMMAND, obey);
   if (data) viewer.load(data instanceof Uint8Array ? data : new Uint8Array(data));
   return () => {
+    removeEventListener(COMMAND, obey);
     viewer.destroy();
     mounted.delete(root);
   };

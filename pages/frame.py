@@ -23,6 +23,7 @@ page = st.navigation(
             st.Page(PAGES / "learn" / "regression.py", title="1. Smoothing", url_path="smoothing"),
             st.Page(PAGES / "learn" / "eigenvalues.py", title="3. Eigenvalues and depth", url_path="eigenvalues"),
             st.Page(PAGES / "learn" / "dial.py", title="5. The dial", url_path="dial"),
+            st.Page(PAGES / "learn" / "tour.py", title="6. Guided tour", url_path="tour"),
         ],
         "Publish": [st.Page(PAGES / "publish" / "studio.py", title="Figure studio")],
         "Set up": [st.Page(PAGES / "models" / "models.py", title="Models")],

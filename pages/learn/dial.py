@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.ui import lessons
+from explorer.ui import lessons, panels, view
 from explorer.ui.lessons import dial
 
 lessons.opening(
@@ -11,6 +11,7 @@ lessons.opening(
     "the prediction.",
 )
 dial.lesson()
+panels.class_note(view())
 st.subheader("The whole dial", anchor=False)
 dial.sweep()
 lessons.question(

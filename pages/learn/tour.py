@@ -1,0 +1,21 @@
+"""Lesson 6: a guided tour of the attention viewer."""
+
+import streamlit as st
+
+from explorer.ui import lessons
+from explorer.ui.lessons import tour
+
+lessons.opening(
+    "6. " + tour.TITLE,
+    "Ten cards that take the attention viewer to a place worth seeing and say what to notice; some wait until you have "
+    "done it yourself.",
+)
+tour.run(tour.shown())
+lessons.question(
+    tour.ASKED,
+    "On this photograph the twicing model spreads its last layer's attention over more patches, which the entropy says "
+    "in a number. Before saying so in general: more photographs, more than one pair of models trained from different "
+    "seeds, and a measure that was chosen before looking.",
+)
+lessons.handout("tour", tour.TITLE, tour.WORDS, tour.ASKED, tour.pictures)
+st.caption(f"Photograph: {tour.CREDIT}, from scikit-image.")
