@@ -47,6 +47,18 @@ _TIMED = """async (change) => {
     }
     return times.slice(1).sort((a, b) => a - b)[15];
 }"""
+_WATCH = """() => {
+    const state = () => [...document.querySelectorAll('.js-plotly-plot')]
+        .map((plot) => (plot._fullData ?? []).map((trace) => [trace.y.length, trace.y[1], trace.y[7], trace.name]).join()).join();
+    const before = state();
+    window.answered = new Promise((done) => {
+        addEventListener("keydown", () => {
+            const started = performance.now();
+            const look = () => (state() === before ? requestAnimationFrame(look) : done(performance.now() - started));
+            requestAnimationFrame(look);
+        }, { once: true, capture: true });
+    });
+}"""
 _MOUNT = """async ([source, text]) => {
     const { mount } = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
     window.bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -80,6 +92,7 @@ def rows(images: Sequence[ImageInput]) -> list[Row]:
             1.5,
             note=f"bundled pair, session and models warm; {spread_of_uploads}",
         ),
+        *_lessons(),
         *_viewer(images[0], "tiny", 33.0),
         *_viewer(images[0], "base", 50.0),
     ]
@@ -104,6 +117,33 @@ def _warm(images: Sequence[ImageInput]) -> list[float]:
         for number, file in enumerate(files):
             file.write_bytes(variant(images[number % len(images)], number))
         return [_upload(page, file) for file in files][1:]
+
+
+def _lessons() -> list[Row]:
+    """Medians from a key on a slider to the frame in which the lesson's first chart has other numbers."""
+    note = "from the key press to other numbers in the chart, a fragment's run on the server in between; median of 20"
+    found = []
+    with running_browser() as browser, running_app() as app:
+        for path, slider, name in (
+            ("smoothing", "Bandwidth h", "lesson 1, bandwidth"),
+            ("eigenvalues", "n, times the filter is applied", "lesson 3, n"),
+            ("dial", "a in aA", "the dial, a"),
+        ):
+            page = browser.new_page(viewport=_SIZE)
+            page.goto(f"{app.address}/{path}")
+            page.wait_for_selector(".js-plotly-plot", timeout=PATIENCE)
+            settle(page)
+            thumb = page.get_by_role("slider", name=slider)
+            times = []
+            for number in range(24):
+                thumb.focus()
+                page.evaluate(_WATCH)
+                page.keyboard.press("ArrowRight" if number % 2 else "ArrowLeft")
+                times.append(page.evaluate("() => window.answered"))
+                settle(page)
+            found.append(Row(name, round(statistics.median(times[4:])), "ms", 150.0, note=note))
+            page.close()
+    return found
 
 
 def _upload(page: Page, file: Path) -> float:

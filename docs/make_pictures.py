@@ -20,6 +20,7 @@ SHOTS = {
     "residual": ("residual", "light", 1180),
     "spectrum": ("spectrum", "light", 1240),
     "attention-dark": ("?image=coffee.png&layer=4&operator=rollout", "dark", 1480),
+    "smoothing": ("smoothing", "light", 940),
     "studio": ("studio", "light", 1500),
     "models": ("models", "light", 1120),
 }

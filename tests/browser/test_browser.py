@@ -20,6 +20,11 @@ PAGES = {
     "similarity": "Token similarity",
     "residual": "Smoothed residual",
     "spectrum": "Spectrum",
+    "smoothing": "1. Smoothing and what it loses",
+    "eigenvalues": "3. Eigenvalues and depth",
+    "dial": "5. The filter as a dial",
+    "tour": "6. A guided tour",
+    "studio": "Figure studio",
     "models": "Models",
 }
 PROBES = ("_stcore/health", "_stcore/host-config")
@@ -226,3 +231,46 @@ def test_a_page_opens_by_its_address_also_on_a_phone(visit: Visit, path: str) ->
     assert page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0
     page.wait_for_timeout(500)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+
+
+def test_the_tour_drives_the_viewer_and_waits_for_the_learner(visit: Visit) -> None:
+    page = visit("tour")
+    another(page, None)
+    page.wait_for_timeout(300)
+    assert told(page) == "Layer 12, head mean, A, query CLS"
+    page.get_by_role("button", name="Next").click()
+    assert page.locator(".tour .count").inner_text() == "2 of 10"
+    assert page.get_by_role("button", name="Next").is_disabled()
+    page.locator(".viewer [data-value=map]").click()
+    assert page.locator(".tour .task").inner_text().startswith("✓")
+    page.get_by_role("button", name="Next").click()
+    assert page.get_by_role("button", name="Next").is_disabled()
+    page.locator(".viewer").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.get_by_role("button", name="Next").is_disabled(), "not there yet"
+    page.get_by_role("button", name="Go on without").click()
+    page.wait_for_timeout(200)
+    assert page.locator(".tour .title").inner_text() == "What twicing adds"
+    assert told(page) == "Layer 12, head mean, A, query CLS"
+
+
+def test_a_figure_comes_out_of_the_studio(visit: Visit, tmp_path: Path) -> None:
+    page = visit("studio")
+    page.wait_for_selector("[data-testid=stImage] img", timeout=PATIENCE)
+    with page.expect_download(timeout=PATIENCE) as download:
+        page.get_by_role("button", name="PDF", exact=True).click()
+    assert download.value.suggested_filename == "heatmaps.pdf"
+    assert Path(download.value.path()).read_bytes().startswith(b"%PDF-")
+
+
+def test_a_slider_of_a_lesson_changes_its_curve(visit: Visit) -> None:
+    page = visit("smoothing")
+    curve = page.locator(".js-plotly-plot").first
+    curve.wait_for(timeout=PATIENCE)
+    before = curve.evaluate("(plot) => Array.from(plot._fullData[2].y).join()")
+    page.get_by_role("slider", name="Bandwidth h").press("ArrowRight")
+    page.wait_for_function(
+        "(before) => Array.from(document.querySelector('.js-plotly-plot')._fullData[2].y).join() !== before",
+        arg=before,
+        timeout=PATIENCE,
+    )

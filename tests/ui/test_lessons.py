@@ -1,0 +1,243 @@
+"""The lessons under AppTest: sliders change what is computed, numbers are the computations', handouts are PDFs."""
+
+import io
+
+import numpy as np
+import pytest
+from pypdf import PdfReader
+from streamlit.testing.v1 import AppTest
+
+from explorer import theory
+from explorer.lessons import kernels, regression, risk
+from explorer.measures import attention, similarity
+from explorer.serving.pair import load_pair
+from explorer.ui import lessons, resources
+from explorer.ui.lessons import eigenvalues, tour
+from explorer.ui.lessons import regression as regression_lesson
+from tests.helpers import make_trace, stochastic
+from tests.ui.conftest import FRAME
+from tests.ui.test_pages import assert_sound, charts, numbers, texts
+
+PAGES = ("regression", "eigenvalues", "dial", "tour")
+
+
+def open_lesson(page: str) -> AppTest:
+    app = AppTest.from_file(str(FRAME), default_timeout=60).run()
+    app.switch_page(f"learn/{page}.py").run()
+    assert_sound(app)
+    return app
+
+
+def pick(app: AppTest, key: str, value: object) -> AppTest:
+    (control,) = [one for kind in ("button_group", "slider", "select_slider", "selectbox") for one in app.get(kind)
+                  if one.key == key]  # fmt: skip
+    control.set_value(value).run()
+    assert_sound(app)
+    return app
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_lesson_opens_with_a_question_and_a_handout(page: str) -> None:
+    app = open_lesson(page)
+    said = texts(app)
+    assert any("**Question.**" in one for one in said)
+    assert any(button.label == "Handout (PDF)" for button in app.get("download_button"))
+    assert app.toggle(key="large-text").value is False
+
+
+def test_large_text_enlarges_page_and_charts() -> None:
+    app = open_lesson("regression")
+    before = charts(app)["lesson1-curves"]["layout"]["font"]["size"]
+    app.toggle(key="large-text").set_value(True).run()
+    assert_sound(app)
+    assert charts(app)["lesson1-curves"]["layout"]["font"]["size"] > before
+    assert any("font-size: 21px" in one.proto.body for one in app.get("html"))
+
+
+# --- lesson 1 -----------------------------------------------------------------------------------------------------
+
+
+def test_the_curves_are_the_smoothers() -> None:
+    app = pick(open_lesson("regression"), "lesson1-h", 0.1)
+    smoother = regression.smoother(200, kernels.KERNELS["Gaussian"], 0.1)
+    observed = regression.observe(regression.TRUTHS["waves"], 200, 0.3, 0)
+    drawn = {trace["name"]: numbers(trace["y"]) for trace in charts(app)["lesson1-curves"]["data"]}
+    np.testing.assert_allclose(drawn["smoothed, AV"], smoother.matrix @ observed.values)
+    A = smoother.matrix
+    np.testing.assert_allclose(drawn["twiced, AV + A(V − AV)"], (2 * A - A @ A) @ observed.values)
+
+
+def test_the_steps_come_one_at_a_time() -> None:
+    app = open_lesson("regression")
+    pick(app, "lesson1-step", "smooth")
+    assert "lesson1-residuals" not in charts(app)
+    assert len(charts(app)["lesson1-curves"]["data"]) == 3
+    pick(app, "lesson1-step", "residual")
+    assert "lesson1-residuals" in charts(app)
+
+
+def test_a_kernel_with_negative_eigenvalues_says_so() -> None:
+    app = open_lesson("regression")
+    assert not any("eigenvalues are negative" in one.value for one in app.warning)
+    pick(app, "lesson1-kernel", "box")
+    assert any("eigenvalues are negative" in one.value for one in app.warning)
+
+
+def test_new_noise_is_another_draw() -> None:
+    app = open_lesson("regression")
+    before = numbers(charts(app)["lesson1-curves"]["data"][0]["y"])
+    app.button(key="lesson1-again").click().run()
+    assert not np.allclose(before, numbers(charts(app)["lesson1-curves"]["data"][0]["y"]))
+
+
+def test_monte_carlo_is_drawn_over_the_exact_curves() -> None:
+    app = pick(open_lesson("regression"), "lesson1-part", "Bias and variance")
+    assert not any(trace["name"] == "exact" for trace in charts(app)["lesson1-risk"]["data"])
+    app.button(key="lesson1-monte-carlo").click().run()
+    assert_sound(app)
+    drawn = {trace["name"]: trace for trace in charts(app)["lesson1-risk"]["data"]}
+    assert "exact" in drawn
+    exact = risk.exact_sweep(
+        regression.TRUTHS["waves"], 200, 0.3, kernels.KERNELS["Gaussian"], numbers(drawn["K: MSE"]["x"])
+    )
+    np.testing.assert_allclose(numbers(drawn["K: MSE"]["y"]), exact.standard.mse, rtol=0.25)
+
+
+def test_the_order_and_the_folds() -> None:
+    app = pick(open_lesson("regression"), "lesson1-part", "Why: the order of the bias")
+    legend = [trace.get("name", "") for trace in charts(app)["lesson1-order"]["data"]]
+    assert any(name.startswith("K: h<sup>2.0") or name.startswith("K: h<sup>1.9") for name in legend)
+    pick(app, "lesson1-part", "Again and again")
+    pick(app, "lesson1-fold", 50)
+    assert any(trace["name"] == "50-fold twicing" for trace in charts(app)["lesson1-folds"]["data"])
+
+
+# --- lesson 3 -----------------------------------------------------------------------------------------------------
+
+
+def test_the_halves_are_halves() -> None:
+    for n in (1, 2, 12, 48):
+        standard, twicing = eigenvalues._halves(n)
+        assert theory.standard_power(np.array(standard), n) == pytest.approx(0.5)
+        assert theory.twicing_power(np.array(twicing), n) == pytest.approx(0.5)
+
+
+def test_the_family_breaks_outside_one_and_two() -> None:
+    app = pick(open_lesson("eigenvalues"), "lesson3-part", "The family")
+    for a, broken in ((2.0, 0), (2.5, 1), (0.5, 1)):
+        pick(app, "lesson3-a", a)
+        (verdict,) = [one for one in texts(app) if one.startswith(f"a = {a:g}:")]
+        assert verdict.count("**no**") == broken
+
+
+def test_the_models_own_eigenvalues_are_counted() -> None:
+    app = pick(open_lesson("eigenvalues"), "lesson3-part", "The models' own")
+    pick(app, "lesson3-layer", 12)
+    lines = [one for one in texts(app) if "leave the unit disc" in one]
+    assert len(lines) == 2
+    assert all(" of 195 eigenvalues" in one for one in lines)
+
+
+def test_capacity_by_quadrature_is_the_exact_one() -> None:
+    app = pick(open_lesson("eigenvalues"), "lesson3-part", "Eigencapacity")
+    (table,) = [one.value for one in app.dataframe]
+    np.testing.assert_allclose(table["exact"], table["by quadrature"], rtol=1e-4)
+
+
+# --- lesson 5 -----------------------------------------------------------------------------------------------------
+
+
+def test_the_dial_at_one_is_the_model_as_trained() -> None:
+    app = pick(open_lesson("dial"), "dial-a", 1.0)
+    before, now, _ = (numbers(trace["y"]) for trace in charts(app)["dial-similarity"]["data"])
+    np.testing.assert_allclose(before, now, rtol=1e-5)
+    assert any("Operator swapped, not trained" in one.value for one in app.warning)
+
+
+def test_the_dial_changes_only_the_blocks_chosen() -> None:
+    app = pick(open_lesson("dial"), "dial-blocks", "[10–12]")
+    before, now, trained = (numbers(trace["y"]) for trace in charts(app)["dial-similarity"]["data"])
+    np.testing.assert_allclose(before[:10], now[:10], rtol=1e-5)
+    assert not np.allclose(before[10:], now[10:], rtol=1e-3)
+    engine = resources.engine()
+    (card,) = [one for one in engine.cards if not one.is_standard]
+    assert len(trained) == len(card.filter) + 1
+
+
+def test_the_dial_leaves_no_model_behind() -> None:
+    app = open_lesson("dial")
+    known = len(resources.engine()._models)  # type: ignore[attr-defined]
+    for a in (0.5, 1.5, 2.5):
+        pick(app, "dial-a", a)
+    assert len(resources.engine()._models) == known  # type: ignore[attr-defined]
+
+
+def test_the_sweep_is_computed_once_and_starts_as_trained() -> None:
+    app = open_lesson("dial")
+    app.button(key="dial-turn").click().run()
+    assert_sound(app)
+    swept = charts(app)["dial-a-1"]["data"][0]
+    places, values = numbers(swept["x"]), numbers(swept["y"])
+    assert places[0] == 0.0
+    assert places[-1] == 3.0
+    engine = resources.engine()
+    (standard,) = [one for one in engine.cards if one.is_standard]
+    photo = app.session_state["view"].photo
+    own = similarity.token_similarity(engine.trace([photo.image], standard.key)[0])[-1]
+    assert values[list(places).index(1.0)] == pytest.approx(float(own), rel=1e-5)
+    app.run()
+    assert "dial-a-1" in charts(app), "asked for once, it stays"
+
+
+def test_the_dial_wants_a_standard_model() -> None:
+    app = AppTest.from_file(str(FRAME), default_timeout=60).run()
+    engine = resources.engine()
+    (twicing,) = [one for one in engine.cards if not one.is_standard]
+    for box in app.sidebar.selectbox:
+        if box.key in ("model-baseline", "model-twicing"):
+            box.set_value(twicing.key)
+    app.run()
+    app.switch_page("learn/dial.py").run()
+    assert_sound(app)
+    assert any("choose one in the sidebar" in one.value for one in app.info)
+
+
+# --- lesson 6 -----------------------------------------------------------------------------------------------------
+
+
+def test_the_tours_numbers_are_the_models() -> None:
+    app = open_lesson("tour")
+    assert app.get("bidi_component")
+    A = stochastic(2, 3, 10, 10).float()
+    trace = make_trace(A, (1.0, 2.0))
+    cards = tour.steps(trace, trace)
+    peak = float(A[-1, :, 0, 1:].mean(dim=0).max())
+    assert f"{peak:.0%} of the row" in cards[0].text
+    assert all(0 <= card.state["layer"] < 2 for card in cards)
+    assert all(bool(card.task) == bool(card.wait) for card in cards)
+
+
+def test_the_tours_words_hold_for_the_bundled_pair() -> None:
+    """What the cards say beyond numbers: right is dimmer, and both rows concentrate with depth."""
+    pair = load_pair()
+    first, second = pair.compare("example:chelsea.png")
+    peaks = [float(tour._map(trace, 11).max()) for trace in (first, second)]
+    assert peaks[0] > peaks[1]
+    entropies = [attention.entropy(trace.attention)[:, :, 0].mean(dim=1) for trace in (first, second)]
+    assert all(one[0] > one[-1] for one in entropies)
+    assert entropies[1][-1] > entropies[0][-1]
+
+
+# --- handouts -----------------------------------------------------------------------------------------------------
+
+
+def test_a_handout_is_one_page_with_its_words() -> None:
+    data = lessons._handout(
+        regression_lesson.TITLE, regression_lesson.WORDS, regression_lesson.ASKED, regression_lesson.pictures()
+    )
+    reader = PdfReader(io.BytesIO(data))
+    assert len(reader.pages) == 1
+    text = " ".join(reader.pages[0].extract_text().split())
+    assert regression_lesson.TITLE in text
+    assert "Question." in text
+    assert "bandwidth h" in text
