@@ -31,7 +31,7 @@ TITLES = {
 _LAYERED = frozenset(Template) - {Template.SIMILARITY, Template.DYNAMICS}
 _ATTENTION = GRIDS - {Template.RESIDUAL}
 _NORMS = {"smoothed-residual": "‖A(V − AV)‖", "smoothed": "‖AV‖", "ratio": "ratio"}
-_DEFAULTS = {one.name: one.default for one in SETTINGS}
+_DEFAULTS: dict[str, Any] = {one.name: one.default for one in SETTINGS}
 _HELP = {one.name: one.metadata["help"] for one in SETTINGS}
 _START = 3
 
@@ -115,7 +115,12 @@ def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
             values[name] = _toggle(name, label)
     if template is Template.DYNAMICS:
         steps = st.multiselect(
-            "n", range(1, 49), default=(1, 2, 6, 12), key="studio-iterations", persist_state="session"
+            "n",
+            range(1, 49),
+            default=(1, 2, 6, 12),
+            key="studio-iterations",
+            max_selections=12,
+            persist_state="session",
         )
         values["iterations"] = tuple(sorted(steps)) or (1,)
     return values
