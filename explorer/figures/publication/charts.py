@@ -112,7 +112,7 @@ def draw_dynamics(chart: Dynamics, page: Page) -> Figure:
     """Two panels that share their axes."""
     with settings(page):
         line, gap = page.line, 2.0 * page.line
-        names = [fitting(name, 0.25 * page.width, 0.875 * page.font_size) for name, _, _ in chart.moduli]
+        names = [fitting(name, 0.35 * page.width, 0.875 * page.font_size) for name, _, _ in chart.moduli]
         named = max((inches(name, 0.875 * page.font_size) for name in names), default=0.0)
         start = max(3.0 * line, 1.05 * named + line)
         inner = (page.width - start - line - gap) / 2

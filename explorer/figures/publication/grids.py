@@ -220,14 +220,18 @@ def _headings(axes: Axes, grid: Grid, layout: _Layout, page: Page) -> None:
     lead_width = layout.lead * layout.panel + (layout.lead - 1) * layout.gap
     middle = layout.left + lead_width / 2
     write_fitting(axes, middle, layout.header - 0.3 * page.line, grid.lead_heading, lead_width, page, **style)
+    widths = [len(c.names) * (layout.panel + layout.gap) - layout.gap for c in grid.columns]
+    # Neighbours are written alike.
+    sizes = [fitting_size([c.heading], w, page, _weight(c.colour)) for c, w in zip(grid.columns, widths, strict=True)]
+    style_of_names = {**style, "size": fitting_size([n for c in grid.columns for n in c.names], layout.panel, page)}
     column = 0
     for group in grid.columns:
         start, end = layout.x(grid, column), layout.x(grid, column + len(group.names) - 1) + layout.panel
-        bold = {**style, "color": group.colour, "weight": _weight(group.colour)}
+        bold = {**style, "color": group.colour, "weight": _weight(group.colour), "size": min(sizes)}
         write_fitting(axes, (start + end) / 2, upper, group.heading, end - start, page, **bold)
         for name in group.names:
             x = layout.x(grid, column) + layout.panel / 2
-            write_fitting(axes, x, layout.header - 0.3 * page.line, name, layout.panel, page, **style)
+            write_fitting(axes, x, layout.header - 0.3 * page.line, name, layout.panel, page, **style_of_names)
             column += 1
 
 

@@ -18,6 +18,9 @@ _SMALLEST = 4.0
 """Points; below this nobody can read it in print."""
 _LONGEST = 200
 """Characters; more of a name fits no place on a page."""
+_BRACKET = re.compile(r" \([^()]*\)$")
+_APART = 0.96
+"""The share of its place that a text may take, so that neighbours stay apart."""
 
 
 def printable(text: str) -> str:
@@ -50,7 +53,7 @@ def fitting_size(texts: Sequence[str], width: float, page: Page, weight: str = "
     """The points at which every one of these texts fits in so many inches, so that neighbours look alike."""
     lines = [line for text in texts for line in _lines(printable(text), width, page, weight)]
     widest = max((inches(line, page.font_size, weight) for line in lines), default=0.0)
-    return max(_SMALLEST, min(1.0, width / widest) * page.font_size) if widest else page.font_size
+    return max(_SMALLEST, min(1.0, _APART * width / widest) * page.font_size) if widest else page.font_size
 
 
 def line_count(text: str, width: float, page: Page, weight: str = "normal") -> int:
@@ -59,7 +62,7 @@ def line_count(text: str, width: float, page: Page, weight: str = "normal") -> i
 
 
 def _lines(text: str, width: float, page: Page, weight: str) -> list[str]:
-    return [text] if inches(text, page.font_size, weight) <= width else _halves(text, page.font_size, weight)
+    return [text] if inches(text, page.font_size, weight) <= _APART * width else _halves(text, page.font_size, weight)
 
 
 def _halves(text: str, size: float, weight: str) -> list[str]:
@@ -76,11 +79,15 @@ def _halves(text: str, size: float, weight: str) -> list[str]:
 
 
 def _cut(text: str, size: float, weight: str, width: float) -> str:
+    """Loses its end; what stands in brackets there (an operator that was swapped) stays as long as anything does."""
     if inches(text, size, weight) <= width * 1.02:
         return text
-    while len(text) > 1 and inches(text + "…", size, weight) > width:
+    bracket = _BRACKET.search(text)
+    end = bracket[0] if bracket and inches(f"……{bracket[0]}", size, weight) <= width else ""
+    text = text.removesuffix(end)
+    while len(text) > 1 and inches(f"{text}…{end}", size, weight) > width:
         text = text[:-1]
-    return text + "…"
+    return f"{text}…{end}"
 
 
 def inches(text: str, size: float, weight: str = "normal") -> float:
