@@ -291,7 +291,7 @@ class _Painter:
             width = points * self.page.font_size
             self.axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=width))
 
-    def _fitted(self, picture: Picture, width: float, dim: bool) -> UInt8[np.ndarray, "rows columns 3"]:
+    def _fitted(self, picture: Picture, width: float, dim: bool) -> UInt8[np.ndarray, "height width 3"]:
         """A photograph of exactly the page's dpi; for PDF and SVG never more than its own pixels."""
         columns = max(1, round(width * self.page.dpi))
         if self.vector:
