@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.studio.spec import PRESETS, SETTINGS, Spec, Template, template
+from explorer.studio.spec import PRESETS, SETTINGS, Spec, Template, from_told
 from explorer.types import ExplorerError, Filter
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _figure(options: argparse.Namespace) -> int:
 
     for path in options.out:
         check_suffix(path)
-    spec = Spec(template(options.template), **_settings(options))
+    spec = from_told({"template": options.template, **_settings(options)})
     _save(make(spec, options.images, _pair(options)), options.out)
     return 0
 

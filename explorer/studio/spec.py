@@ -111,8 +111,6 @@ class Spec:
     colour_bar: bool = _setting(True, "a colour bar below the maps")
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            object.__setattr__(self, one.name, _typed(one.name, str(one.type), getattr(self, one.name)))
         for one in fields(self)[1:]:
             choices, value = one.metadata["choices"], getattr(self, one.name)
             if choices and value not in choices:
@@ -194,13 +192,16 @@ SETTINGS = fields(Spec)[1:]
 
 
 def from_told(told: Any) -> Spec:
-    """The settings that `Spec.told` told. Raises `ExplorerError` for anything else."""
-    known = {one.name for one in fields(Spec)}
+    """The settings that `Spec.told` told, or a person: with lists, and whole numbers where others are meant, too.
+
+    Raises `ExplorerError` for anything else.
+    """
+    known = {one.name: str(one.type) for one in fields(Spec)}
     if not isinstance(told, Mapping) or "template" not in told:
         raise ExplorerError("The settings of a figure, as the explorer writes them, were expected; others came.")
     if foreign := [_shown(name) for name in told if name not in known]:
         raise ExplorerError(f"The settings {', '.join(sorted(known))} were expected; {foreign[0]} came.")
-    return Spec(**told)
+    return Spec(**{name: _typed(name, known[name], value) for name, value in told.items()})
 
 
 def _typed(name: str, kind: str, value: Any) -> Any:

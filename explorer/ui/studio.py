@@ -13,7 +13,7 @@ from explorer.photographs import EXAMPLE, Photograph
 from explorer.serving.cache import ByteLRU
 from explorer.serving.pair import ModelPair
 from explorer.studio import PRESETS, Made, Spec, Template, make
-from explorer.studio.spec import GRIDS, OPERATORS, PICTURES, QUANTITIES, SCALES, SETTINGS
+from explorer.studio.spec import GRIDS, OPERATORS, PICTURES, QUANTITIES, SCALES, SETTINGS, from_told
 from explorer.ui import resources
 from explorer.ui.session import Photo, View
 
@@ -88,7 +88,7 @@ def choose(template: Template, depth: int, heads: int) -> Spec:
             values |= _look(template)
     with st.expander("Page"):
         values |= _page(template)
-    return Spec(template, **values)
+    return from_told({"template": template, **values})
 
 
 def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
