@@ -61,15 +61,17 @@ def view(
 
 def figure(
     template: str,
-    images: Sequence[str | Path | bytes | Photograph] = (),
+    images: Sequence[str | Path | bytes | Example | Photograph] | str | Path | bytes | Example | Photograph = (),
     pair: ModelPair | None = None,
     **settings: Any,
 ) -> Made:
     """A figure for a paper: `heatmaps`, `evolution`, `similarity`, `dynamics`, `spectrum`, `residual` or `operators`.
 
-    Settings are those of `explorer.studio.Spec`. Raises `ExplorerError` for what does not fit.
+    Of several images or of one; settings are those of `explorer.studio.Spec`. Raises `ExplorerError` for what does
+    not fit.
     """
     from explorer import studio
 
-    spec = studio.Spec(studio.spec.template(template), **settings)
-    return studio.make(spec, images, pair or load_pair())
+    spec = studio.spec.from_told({"template": template, **settings})
+    several = [images] if isinstance(images, str | Path | bytes | Example | Photograph) else images
+    return studio.make(spec, several, pair or load_pair())

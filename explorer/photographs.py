@@ -44,7 +44,8 @@ def photograph(source: str | Path | bytes | Example | Photograph) -> Photograph:
     if str(source).startswith(EXAMPLE):
         return photograph(_example(str(source).removeprefix(EXAMPLE)))
     path = Path(source)
-    return Photograph(path.name, path.name, partial(_read, path))
+    name = path.name.encode(errors="replace").decode()  # a name that is no Unicode can be written to no file
+    return Photograph(name, name, partial(_read, path))
 
 
 def _example(file: str) -> Example:
@@ -60,3 +61,5 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ExplorerError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # a NUL in the name
+        raise ExplorerError(f"The name of a file was expected; {str(path)[:60]!r} came.") from error

@@ -28,6 +28,9 @@ MakeModel = Callable[..., VisionTransformer]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--mutations", type=int, default=5000, metavar="N", help="how many mutated image files to decode")
+    parser.addoption(
+        "--renew-golden", action="store_true", help="draw the stored figures anew; look at them afterwards"
+    )
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.studio.spec import PRESETS, SETTINGS, Spec, Template, template
+from explorer.studio.spec import PRESETS, SETTINGS, Spec, Template, from_told
 from explorer.types import ExplorerError, Filter
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
         if isinstance(one.default, bool):
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=one.default, help=help)
         elif one.name in ("labels", "names"):
-            parser.add_argument(flag, nargs="+", default=(), metavar="TEXT", help=help)
+            parser.add_argument(flag, nargs="+", action="extend", metavar="TEXT", help=help)
         else:
             shown = ", ".join(one.metadata["choices"])
             parser.add_argument(flag, metavar=one.name.upper(), help=f"{help} ({shown})" if shown else help)
@@ -101,7 +101,7 @@ def _figure(options: argparse.Namespace) -> int:
 
     for path in options.out:
         check_suffix(path)
-    spec = Spec(template(options.template), **_settings(options))
+    spec = from_told({"template": options.template, **_settings(options)})
     _save(make(spec, options.images, _pair(options)), options.out)
     return 0
 
@@ -123,7 +123,7 @@ def _again(options: argparse.Namespace) -> int:
     for model in found.models:  # a filter that is not said is the record's
         name = f"{model['role']}_filter"
         if getattr(options, name) is None and model["filter"] != model.get("trained_filter"):
-            setattr(options, name, ",".join(f"{a:g}" for a in model["filter"]))
+            setattr(options, name, record.filter_text(model["filter"]))
     _save(again(found, options.images or beside, _pair(options)), options.out)
     return 0
 
@@ -212,7 +212,7 @@ def _pair(options: argparse.Namespace) -> ModelPair:
 def _filter(text: str | None) -> Filter | float | None:
     if text is None:
         return None
-    values = _each(text, float, "a filter")
+    values = _each(text, float, "filter")
     return values[0] if len(values) == 1 else values
 
 
@@ -238,11 +238,9 @@ def _numbers(text: str, name: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         start, end = _each(f"{first},{last if dash else first}", int, name, 2)
-        if end - start > 1000:
-            raise ExplorerError(f"{name}: at most 1,000 numbers were expected; {text[:40]!r} came.")
+        if not 0 <= end - start < 1000:
+            raise ExplorerError(f"{name}: numbers such as 1,6,10-12 were expected; {text[:40]!r} came.")
         found += range(start, end + 1)
-    if not found:
-        raise ExplorerError(f"{name}: numbers such as 1,6,10-12 were expected; {text[:40]!r} came.")
     return tuple(found)
 
 

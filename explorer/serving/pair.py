@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from explorer.models import LoadedModel, hub, load, sources, uniform_filter
 from explorer.photographs import Photograph, photograph
 from explorer.serving import device as devices
 from explorer.serving.engine import Engine, LocalEngine
-from explorer.types import Comparison, Filter, ImageInput, ModelCard
+from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard
 
 HUB = "hub:"
 """`hub:deit_tiny_patch16_224.fb_in1k` names a model of timm's hub wherever a file can be named."""
@@ -67,9 +68,14 @@ def _load(source: ModelSource, bundled: str, device: object) -> LoadedModel:
         source = sources.bundled(bundled)
     if str(source).startswith(HUB):
         return hub.load(str(source).removeprefix(HUB), str(device))
-    return load(Path(source), str(device))
+    # The label by which a record names a file of the known folders names it here, too, wherever it is read.
+    path = Path(source) if Path(source).exists() else sources.files().get(str(source), Path(source))
+    return load(path, str(device))
 
 
 def _filter(given: Filter | float, model: LoadedModel) -> Filter:
     depth = len(model.card.filter)
-    return uniform_filter(depth, given) if isinstance(given, int | float) else tuple(map(float, given))
+    filter = uniform_filter(depth, given) if isinstance(given, int | float) else tuple(map(float, given))
+    if not all(map(math.isfinite, filter)):
+        raise ExplorerError(f"A filter of finite numbers was expected; {', '.join(map(str, filter))[:60]} came.")
+    return filter

@@ -2,10 +2,9 @@ r"""A caption in LaTeX that says what is seen, by which definition, of which ima
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from explorer.figures.maps import number
+from explorer.figures.publication.text import printable
 from explorer.measures.attention import Operator
 from explorer.studio.content import Content
 from explorer.studio.record import Record
@@ -79,7 +78,10 @@ def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
     if spec.template is Template.DYNAMICS:
         steps = ", ".join(map(str, spec.iterations))
         rug = (
-            [f"Ticks: moduli of the eigenvalues of $A$ in layer {_list(content.layers)}, all heads, {of_images}."]
+            [
+                f"Ticks: moduli of the eigenvalues of $A$ in {_layers(content.layers)}, {_heads(content.heads)}, "
+                f"{of_images}."
+            ]
             if count
             else []
         )
@@ -90,15 +92,15 @@ def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
         ]
     if spec.template is Template.SPECTRUM:
         return _seen_spectrum(content, of_images)
-    where = "" if spec.template is Template.EVOLUTION else f", layer{'s' * (len(content.layers) > 1)} "
-    layers = f"{where}{_list(content.layers)}" if where else f", layers {_list(content.layers)}"
     if spec.template is Template.RESIDUAL:
         what = f"Magnitude of each patch: {_NORMS[spec.quantity]}"
+        one = content.heads[0].isdecimal() and len(content.heads) == 1
         extra = [
-            f"Below: mean over patches and {of_images} by layer, {_heads(content.heads)}"
+            f"Below: mean over patches and {of_images} by layer, {_heads(content.heads[:1] if one else ('mean',))}"
             + ("; band: one standard deviation between images." if count > 1 else "."),
-            "In a standard block nothing is given back: there it is what twicing would give back.",
         ]
+        if spec.quantity != "smoothed":
+            extra.append("In a standard block nothing is given back: there it is what twicing would give back.")
     else:
         row = (
             "rows of $A$, $A - A^2$ and $2A - A^2$"
@@ -109,7 +111,7 @@ def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
         what, extra = f"{row[0].upper()}{row[1:]}, query: {query}", []
     fixed = ", the same for all rows" if count > 1 else ""
     return [
-        f"{what}{layers}, {_heads(content.heads)}{fixed}; {of_images}.",
+        f"{what}, {_layers(content.layers)}, {_heads(content.heads)}{fixed}; {of_images}.",
         *extra,
         _scale(spec, content),
         _picture(spec),
@@ -119,11 +121,15 @@ def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
 def _seen_spectrum(content: Content, of_images: str) -> list[str]:
     return [
         rf"Eigenvalues $\lambda$ of $A$ against what twicing makes of them, $2\lambda - \lambda^2$, by their moduli; "
-        f"layers {_list(content.layers)}, {_heads(content.heads)}, {of_images}.",
+        f"{_layers(content.layers)}, {_heads(content.heads)}, {of_images}.",
         r"Real $\lambda \ge 0$ (filled) lie on the dashed curve; complex and negative ones (rings) are coloured by "
         r"$|\arg \lambda|$; dotted: the standard filter.",
         "Leaving the unit disc under the map, panel by panel and model by model: " + ", ".join(content.outside) + ".",
     ]
+
+
+def _layers(layers: Sequence[int]) -> str:
+    return f"layer{'s' * (len(layers) > 1)} {_list(layers)}"
 
 
 def _heads(heads: Sequence[str]) -> str:
@@ -142,9 +148,13 @@ def _scale(spec: Spec, content: Content) -> str:
     }[spec.scale]
     if len(content.ranges) > _MOST_RANGES:
         return f"{shared}."
-    ends = ", ".join(number(end).replace("e−0", r"\cdot 10^{-").replace("−", "-") for end in content.ranges)
-    ends = re.sub(r"(10\^\{-\d+)", r"\1}", ends)
-    return f"{shared}; colours end at ${ends}$."
+    return f"{shared}; colours end at ${', '.join(map(_number, content.ranges))}$."
+
+
+def _number(value: float) -> str:
+    """Three significant digits, for LaTeX's mathematics."""
+    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
 
 def _picture(spec: Spec) -> str:
@@ -180,4 +190,4 @@ def _list(numbers: Sequence[int]) -> str:
 
 def escape(text: str) -> str:
     """Text that is not ours, taken literally by LaTeX."""
-    return "".join(_ESCAPES.get(c, c) for c in text if c.isprintable())
+    return "".join(_ESCAPES.get(c, c) for c in printable(text))

@@ -9,7 +9,7 @@ import numpy as np
 
 from explorer import images
 from explorer.figures.maps import Picture
-from explorer.figures.publication.grids import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row
+from explorer.figures.publication.grids import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row, cells_of
 from explorer.figures.publication.page import INK
 from explorer.figures.style import PALETTES, Range
 from explorer.measures.attention import Operator
@@ -52,7 +52,7 @@ def arrange(
     layers: tuple[int, ...],
     heads: tuple[str, ...],
 ) -> tuple[Grid, tuple[float, ...]]:
-    """The grid, and where the colours of each group of maps end."""
+    """The grid, and where the colours of each group of maps end, in the order in which the groups are read."""
     scales = _Scales(spec, photos)
     pictures = _Pictures(spec, cards)
 
@@ -76,7 +76,8 @@ def arrange(
     bars = scales.bars() if spec.colour_bar else ()
     heading = "Image" if spec.column_labels else ""
     grid = Grid(tuple(blocks), columns, spec.look, bars, heading, spec.letters, spec.bare)
-    return grid, scales.ends()
+    spans = {id(cell.range): cell.range for cell in cells_of(grid)}
+    return grid, tuple(span.high for span in spans.values())
 
 
 def arrays(photos: Sequence[Photo], names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -168,9 +169,6 @@ class _Scales:
 
     def of(self, photo: Photo, side: int, name: str) -> Range:
         return self._ranges[self._index[id(photo)], side, name]
-
-    def ends(self) -> tuple[float, ...]:
-        return tuple(span.high for span in self._groups.values())
 
     def bars(self) -> tuple[Bar, ...]:
         """One bar with numbers, or one for unsigned and one for signed maps that says what its ends are."""

@@ -14,7 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from explorer import files
+from explorer.examples import Example
 from explorer.figures.publication import charts, grids, page
+from explorer.figures.publication.text import printable
 from explorer.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio import caption as captions
@@ -105,7 +107,7 @@ class Made:
 
     def _render(self, format: page.Format, sheet: page.Page) -> bytes:
         told = {
-            "Title": f"{self.spec.template.value}: {self.names[0]} and {self.names[1]}",
+            "Title": f"{self.spec.template.value}: {' and '.join(map(printable, self.names))}",
             "Creator": f"Twicing Explorer {VERSION}",
             records.KEYWORD: self.record.json(),
         }
@@ -138,7 +140,7 @@ class Made:
 
 def make(
     spec: Spec,
-    images: Sequence[Photograph | str | Path | bytes],
+    images: Sequence[Photograph | Example | str | Path | bytes],
     pair: ModelPair,
     progress: Progress | None = None,
 ) -> Made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,9 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
+from explorer.models import sources
 from explorer.serving.pair import HUB
 from explorer.studio import spec as specs
 from explorer.studio.spec import SETTINGS, Spec
@@ -23,6 +25,7 @@ from explorer.version import VERSION
 
 _LIBRARIES = ("torch", "timm", "matplotlib", "numpy", "pillow")
 _MOST_BYTES = 64 * 2**20
+_ROLES = ("baseline", "twicing")
 KEYWORD = "Keywords"
 """Where PNG and PDF carry the record, as JSON."""
 
@@ -57,7 +60,7 @@ class Record:
         """The shell's words that make the figure again, run where the images lie."""
         words = ["python", "-m", "explorer", "figure", self.spec.template.value]
         if self.images:
-            words += ["--images", *(name for name, _ in self.images)]
+            words += ["--images", *(f"./{name}" if name.startswith("-") else name for name, _ in self.images)]
         for model in self.models:
             words += _model_words(model)
         for one in SETTINGS:
@@ -79,7 +82,7 @@ def of(spec: Spec, images: Sequence[tuple[str, str]], cards: Sequence[ModelCard]
             "trained_filter": list(card.trained_filter),
             "declared_by": card.declared_by,
         }
-        for role, card in zip(("baseline", "twicing"), cards, strict=True)
+        for role, card in zip(_ROLES, cards, strict=True)
     )
     return Record(spec, tuple(images), models, str(device), torch.get_num_threads())
 
@@ -90,7 +93,7 @@ def read(data: bytes) -> Record:
         text = _of_png(data) if data.startswith(b"\x89PNG") else data[:_MOST_BYTES].decode()
         told = json.loads(text)
         images = tuple((str(one["name"]), str(one["sha256"])) for one in told["images"])
-        models = tuple({"role": str(one["role"]), "sha256": str(one["sha256"]), **one} for one in told["models"])
+        models = tuple(_model(role, one) for role, one in zip(_ROLES, told["models"], strict=True))
         return Record(specs.from_told(told["settings"]), images, models, str(told["device"]), int(told["threads"]))
     except ExplorerError:
         raise
@@ -100,8 +103,16 @@ def read(data: bytes) -> Record:
         ) from error
 
 
+def _model(role: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One model as `of` tells it. Raises `ValueError` or `KeyError` for anything else."""
+    filters = {key: [float(a) for a in told[key]] for key in ("filter", "trained_filter")}
+    if told["role"] != role or not all(math.isfinite(a) for values in filters.values() for a in values):
+        raise ValueError(role)
+    return {**told, **{key: str(told[key]) for key in ("role", "name", "source", "sha256")}, **filters}
+
+
 def _of_png(data: bytes) -> str:
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+    with PngImageFile(io.BytesIO(data)) as image:  # only its header: `Image.open` would refuse the largest posters
         return str(image.info[KEYWORD])
 
 
@@ -115,14 +126,25 @@ def _model_words(model: Mapping[str, Any]) -> list[str]:
     """Nothing for a bundled model under its own filter."""
     words = []
     source, role = str(model["source"]), model["role"]
-    suffix = "standard" if role == "baseline" else "twicing"
-    if not source.startswith("checkpoints/") or not source.endswith(f"-{suffix}.safetensors"):
-        words += [f"--{role}", source.replace("hub: timm/", HUB).replace("hub: ", HUB)]
+    if source != _bundled("standard" if role == "baseline" else "twicing"):
+        words += _words(role, source.replace("hub: timm/", HUB).replace("hub: ", HUB))
     if model["filter"] != model["trained_filter"]:
-        distinct = sorted(set(model["filter"]))
-        values = distinct if len(distinct) == 1 else model["filter"]
-        words += [f"--{role}-filter", ",".join(f"{a:g}" for a in values)]
+        words += _words(f"{role}-filter", filter_text(model["filter"]))
     return words
+
+
+def _bundled(variant: str) -> str | None:
+    try:
+        path = sources.bundled(variant)
+    except ExplorerError:
+        return None
+    return f"{path.parent.name}/{path.name}"
+
+
+def filter_text(filter: Sequence[float]) -> str:
+    """A filter as the shell takes it: one coefficient where all blocks have the same, every digit of it."""
+    values = filter[:1] if len(set(filter)) == 1 else filter
+    return ",".join(map(_digits, values))
 
 
 def _setting_words(name: str, value: Any) -> list[str]:
@@ -130,7 +152,20 @@ def _setting_words(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
     if isinstance(value, tuple) and all(isinstance(one, int) for one in value):
-        return [f"--{flag}", ",".join(map(str, value))]
-    if isinstance(value, tuple):
-        return [f"--{flag}", *value]
-    return [f"--{flag}", f"{value:g}" if isinstance(value, float) else str(value)]
+        return _words(flag, ",".join(map(str, value)))
+    return _words(
+        flag, *([_digits(value)] if isinstance(value, float) else value if isinstance(value, tuple) else [value])
+    )
+
+
+def _words(flag: str, *values: Any) -> list[str]:
+    """An option with its values; those that look like options themselves are tied to it."""
+    texts = list(map(str, values))
+    if any(text.startswith("-") for text in texts):
+        return [f"--{flag}={text}" for text in texts]
+    return [f"--{flag}", *texts]
+
+
+def _digits(value: float) -> str:
+    """The shortest text that is read as the same number."""
+    return repr(value).removesuffix(".0")

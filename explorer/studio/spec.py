@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
@@ -38,6 +40,8 @@ class Template(StrEnum):
 
 GRIDS = frozenset({Template.HEATMAPS, Template.EVOLUTION, Template.RESIDUAL, Template.OPERATORS})
 """The templates that show photographs."""
+_OF_OPERATOR = frozenset({Template.HEATMAPS, Template.EVOLUTION})
+"""The templates whose operator is a setting."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Spec:
     template: Template
     layers: tuple[int, ...] = _setting((), "layers from 1, such as 1,6,12 or 10-12; the template's own by default")
     heads: str = _setting("mean", "mean, max, all, or a head from 1; the same for all rows")
-    query: str = _setting("cls", "cls, or a place Y,X in shares of the picture, such as 0.5,0.25")
+    query: str = _setting("cls", "cls, or a place Y,X in shares of what the model saw, such as 0.5,0.25")
     operator: str = _setting("effective", "the matrix whose row is shown", tuple(OPERATORS))
     quantity: str = _setting("smoothed-residual", "what the residual's maps show", QUANTITIES)
     with_cls: bool = _setting(False, "token similarity counts prefix tokens too")
@@ -112,10 +116,12 @@ class Spec:
             if choices and value not in choices:
                 raise ExplorerError(f"{one.name}: one of {', '.join(choices)} was expected; {str(value)[:60]!r} came.")
         self._check_numbers()
-        if self.heads not in ("mean", "max", "all") and not (self.heads.isdecimal() and int(self.heads) > 0):
+        if self.heads not in ("mean", "max", "all") and not re.fullmatch("[1-9][0-9]{0,3}", self.heads):
             raise ExplorerError(f"heads: mean, max, all or a number from 1 was expected; {self.heads[:60]!r} came.")
         if len(self.names) not in (0, 2):
             raise ExplorerError(f"names: two names, for the two models, were expected; {len(self.names)} came.")
+        if self.operator == "rollout" and self.template in _OF_OPERATOR and self.heads != "mean":
+            raise ExplorerError(f"heads: mean was expected, which the rollout takes by itself; {self.heads} came.")
         _ = self.place
         check_font(self.page.font)
 
@@ -127,9 +133,11 @@ class Spec:
             ("dpi", self.dpi, 36, 1200),
             ("font_size", page.font_size, 4, 72),
             ("opacity", self.opacity, 0.0, 1.0),
-            *(("iterations", n, 1, 1000) for n in self.iterations or (0,)),
+            *(("iterations", n, 1, 1000) for n in self.iterations),
             *(("layers", n, 1, 1000) for n in self.layers),
         ]
+        if not 1 <= len(self.iterations) <= 12:
+            raise ExplorerError(f"iterations: 1 to 12 numbers were expected; {len(self.iterations)} came.")
         for name, value, low, high in limits:
             if not (math.isfinite(value) and low <= value <= high):
                 raise ExplorerError(f"{name}: {low:g} to {high:g} was expected; {value:g} came.")
@@ -140,7 +148,7 @@ class Spec:
 
     @property
     def place(self) -> tuple[float, float] | None:
-        """The query's place as shares of the picture, downwards and across; `None` is CLS."""
+        """The query's place as shares of what the model saw, downwards and across; `None` is CLS."""
         if self.query == "cls":
             return None
         try:
@@ -155,11 +163,11 @@ class Spec:
     def page(self) -> Page:
         preset = PRESETS[self.preset]
         return Page(
-            width=self.width or preset.width,
-            height=self.height or preset.height,
+            width=preset.width if self.width is None else self.width,
+            height=preset.height if self.height is None else self.height,
             dpi=self.dpi,
-            font=self.font or preset.font,
-            font_size=self.font_size or preset.font_size,
+            font=preset.font if self.font is None else self.font,
+            font_size=preset.font_size if self.font_size is None else self.font_size,
         )
 
     @property
@@ -184,21 +192,60 @@ SETTINGS = fields(Spec)[1:]
 
 
 def from_told(told: Any) -> Spec:
-    """The settings that `Spec.told` told. Raises `ExplorerError` for anything else."""
-    known = {one.name: one for one in fields(Spec)}
-    if not isinstance(told, Mapping) or not told.keys() <= known.keys() or "template" not in told:
+    """The settings that `Spec.told` told, or a person: with lists, and whole numbers where others are meant, too.
+
+    Raises `ExplorerError` for anything else.
+    """
+    known = {one.name: str(one.type) for one in fields(Spec)}
+    if not isinstance(told, Mapping) or "template" not in told:
         raise ExplorerError("The settings of a figure, as the explorer writes them, were expected; others came.")
-    values: dict[str, Any] = {}
-    for name, value in told.items():
-        default = known[name].default
-        values[name] = tuple(value) if isinstance(value, list) else value
-        wrong = not isinstance(values[name], type(default) if isinstance(default, bool | tuple | str) else object)
-        if wrong:
-            raise ExplorerError(f"{name}: {type(default).__name__} was expected; {str(value)[:60]!r} came.")
+    if foreign := [_shown(name) for name in told if name not in known]:
+        raise ExplorerError(f"The settings {', '.join(sorted(known))} were expected; {foreign[0]} came.")
+    return Spec(**{name: _typed(name, known[name], value) for name, value in told.items()})
+
+
+def _typed(name: str, kind: str, value: Any) -> Any:
+    """A value as the annotation wants it: lists become tuples, a head's number its digits."""
+    if kind == "Template" and isinstance(value, str):
+        return template(value)
+    if value is None and kind.endswith(" | None"):
+        return None
+    if kind.startswith("tuple") and isinstance(value, list | tuple | range):
+        return tuple(_typed(name, kind[len("tuple[") : kind.index(",")], one) for one in value)
+    kind = kind.removesuffix(" | None")
+    if name == "heads" and _is_number(value, numbers.Integral):
+        value = str(value)
     try:
-        return Spec(**{**values, "template": template(str(told["template"]))})
-    except TypeError as error:
-        raise ExplorerError(f"Settings of the right types were expected ({error}).") from error
+        if kind == "str" and isinstance(value, str):
+            return value.encode().decode()  # half a surrogate pair can be written to no file
+        if kind == "bool" and isinstance(value, bool):
+            return value
+        if kind in ("int", "float") and _is_number(value, numbers.Integral if kind == "int" else numbers.Real):
+            number = float(value)
+            return int(value) if kind == "int" else number
+    except (OverflowError, UnicodeEncodeError):
+        pass
+    raise ExplorerError(f"{name}: {_KINDS.get(kind, 'a list')} was expected; {_shown(value)} came.")
+
+
+_KINDS = {
+    "Template": "a template's name",
+    "str": "text",
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+}
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return ascii(value)[:60]
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a very large number"
 
 
 def template(name: str) -> Template:

@@ -13,7 +13,7 @@ from explorer.photographs import EXAMPLE, Photograph
 from explorer.serving.cache import ByteLRU
 from explorer.serving.pair import ModelPair
 from explorer.studio import PRESETS, Made, Spec, Template, make
-from explorer.studio.spec import GRIDS, OPERATORS, PICTURES, QUANTITIES, SCALES, SETTINGS
+from explorer.studio.spec import GRIDS, OPERATORS, PICTURES, QUANTITIES, SCALES, SETTINGS, from_told
 from explorer.ui import resources
 from explorer.ui.session import Photo, View
 
@@ -31,7 +31,7 @@ TITLES = {
 _LAYERED = frozenset(Template) - {Template.SIMILARITY, Template.DYNAMICS}
 _ATTENTION = GRIDS - {Template.RESIDUAL}
 _NORMS = {"smoothed-residual": "‖A(V − AV)‖", "smoothed": "‖AV‖", "ratio": "ratio"}
-_DEFAULTS = {one.name: one.default for one in SETTINGS}
+_DEFAULTS: dict[str, Any] = {one.name: one.default for one in SETTINGS}
 _HELP = {one.name: one.metadata["help"] for one in SETTINGS}
 _START = 3
 
@@ -88,7 +88,7 @@ def choose(template: Template, depth: int, heads: int) -> Spec:
             values |= _look(template)
     with st.expander("Page"):
         values |= _page(template)
-    return Spec(template, **values)
+    return from_told({"template": template, **values})
 
 
 def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
@@ -115,7 +115,12 @@ def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
             values[name] = _toggle(name, label)
     if template is Template.DYNAMICS:
         steps = st.multiselect(
-            "n", range(1, 49), default=(1, 2, 6, 12), key="studio-iterations", persist_state="session"
+            "n",
+            range(1, 49),
+            default=(1, 2, 6, 12),
+            key="studio-iterations",
+            max_selections=12,
+            persist_state="session",
         )
         values["iterations"] = tuple(sorted(steps)) or (1,)
     return values

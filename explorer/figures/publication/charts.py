@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float
@@ -13,8 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from explorer import theory
-from explorer.figures.publication.page import QUIET, Page, plot_area, settings, sheet
-from explorer.figures.publication.text import inches
+from explorer.figures.publication.page import POINTS, QUIET, Page, check_room, plot_area, settings, sheet
+from explorer.figures.publication.text import fitting, inches, printable
 from explorer.figures.style import PALETTES, lookup_table
 
 _THEORY = PALETTES["light"].theory
@@ -78,43 +79,46 @@ def draw_curves(chart: Curves, page: Page) -> Figure:
     """One chart, the legend above it."""
     with settings(page):
         line, inner = page.line, page.width - 5.2 * page.line
-        height = min(inner * _ASPECT, page.height - 5 * line)
-        figure = sheet(page, height + 5 * line)
-        axes = plot_area(figure, 4.6 * line, 1.8 * line, inner, height)
-        curves(axes, chart)
-        figure.legend(
-            handles=axes.get_legend_handles_labels()[0], loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.0)
-        )
+        key = Key(tuple(one.name for one in chart.lines), page.width, page)
+        apart = 3.6 * line + key.height
+        height = min(inner * _ASPECT, page.height - apart)
+        check_room(inner, height)
+        figure = sheet(page, height + apart)
+        axes = plot_area(figure, 4.6 * line, 0.4 * line + key.height, inner, height)
+        figure.legend(handles=curves(axes, chart), loc="upper center", bbox_to_anchor=(0.5, 1.0), **key.options)
         return figure
 
 
-def curves(axes: Axes, chart: Curves) -> None:
-    """Draws the curves into axes."""
+def curves(axes: Axes, chart: Curves) -> list[Line2D]:
+    """Draws the curves into axes, and returns them for a legend."""
+    drawn: list[Line2D] = []
     for one in chart.lines:
         layers = np.arange(chart.first_layer, chart.first_layer + len(one.values))
         if one.spread is not None:
-            # A colour of its own instead of a transparent one: every printer can do that.
             axes.fill_between(
                 layers, one.values - one.spread, one.values + one.spread, color=one.colour, alpha=0.18, linewidth=0
             )
         style = "--" if one.dashed else "-"
-        axes.plot(layers, one.values, style, marker="o", color=one.colour, label=_literal(one.name), zorder=3)
+        drawn += axes.plot(layers, one.values, style, marker="o", color=one.colour, zorder=3)
     axes.set_xlabel("Layer")
     axes.set_ylabel(chart.y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=13))
     axes.set_axisbelow(True)
     axes.grid(axis="y", color="0.9", linewidth=0.6 * axes.spines["left"].get_linewidth())
+    return drawn
 
 
 def draw_dynamics(chart: Dynamics, page: Page) -> Figure:
     """Two panels that share their axes."""
     with settings(page):
         line, gap = page.line, 2.0 * page.line
-        named = max((inches(name, page.font_size) for name, _, _ in chart.moduli), default=0.0)
-        start = max(3.0 * line, named + line)
+        names = [fitting(name, 0.35 * page.width, 0.875 * page.font_size) for name, _, _ in chart.moduli]
+        named = max((inches(name, 0.875 * page.font_size) for name in names), default=0.0)
+        start = max(3.0 * line, 1.05 * named + line)
         inner = (page.width - start - line - gap) / 2
         ticks = (0.3 + 0.8 * len(chart.moduli)) * line if chart.moduli else 0.0
         height = min(inner * 0.8, page.height - 4.6 * line - ticks)
+        check_room(inner, height)
         figure = sheet(page, height + 4.6 * line + ticks)
         palette = PALETTES["light"]
         sides = (
@@ -129,20 +133,21 @@ def draw_dynamics(chart: Dynamics, page: Page) -> Figure:
                 axes.plot(x, power(x, n), color=shade, label=f"$n = {n}$")
             axes.set(xlim=(0, 1), ylim=(0, 1.02))
             axes.set_title(_lettered(title, index, chart.letters))
-            axes.legend(loc="upper left", handlelength=1.3)
+            axes.legend(loc="upper left", handlelength=1.3, ncols=1 if len(chart.iterations) <= 6 else 2)
             axes.tick_params(labelleft=index == 0)
             if not chart.moduli:
                 axes.set_xlabel("$x$")
             else:
                 axes.tick_params(labelbottom=False)
-                _moduli(plot_area(figure, left, 1.5 * line + height + 0.2 * line, inner, ticks), chart, index == 0)
+                below = plot_area(figure, left, 1.5 * line + height + 0.2 * line, inner, ticks)
+                _moduli(below, chart, names if index == 0 else [""] * len(names))
         return figure
 
 
-def _moduli(axes: Axes, chart: Dynamics, named: bool) -> None:
+def _moduli(axes: Axes, chart: Dynamics, names: list[str]) -> None:
     """Eigenvalues' moduli as thin ticks, a row for each model."""
     axes.set(xlim=(0, 1), ylim=(len(chart.moduli), 0), yticks=np.arange(len(chart.moduli)) + 0.5)
-    axes.set_yticklabels([_literal(name) if named else "" for name, _, _ in chart.moduli])
+    axes.set_yticklabels([_literal(name) for name in names])
     for row, (_, colour, moduli) in enumerate(chart.moduli):
         axes.vlines(moduli[moduli <= 1], row + 0.15, row + 0.85, color=colour, alpha=0.35, linewidth=0.5)
     axes.tick_params(left=False)
@@ -155,13 +160,16 @@ def draw_spectra(chart: Spectra, page: Page) -> Figure:
     with settings(page):
         line, gap, count = page.line, 1.2 * page.line, len(chart.panels)
         inner = (page.width - 9.0 * line - gap * (count - 1)) / count
-        height = min(max(inner, 8 * line), page.height - 8.2 * line)
-        figure = sheet(page, height + 8.2 * line)
+        key = Key(_entries(chart.panels[0][1]), page.width, page)
+        top = 1.5 * line + key.height
+        height = min(max(inner, 8 * line), page.height - top - 5.3 * line)
+        check_room(inner, height)
+        figure = sheet(page, height + top + 5.3 * line)
         everything = [points for _, panel in chart.panels for points in panel]
         right = 1.04 * max(1.0, *(float(np.abs(p.eigenvalues).max()) for p in everything))
         upper = 1.04 * max(1.0, *(float(np.abs(p.mapped).max()) for p in everything))
         for index, (title, panel) in enumerate(chart.panels):
-            axes = plot_area(figure, 3.8 * line + index * (inner + gap), 2.9 * line, inner, height)
+            axes = plot_area(figure, 3.8 * line + index * (inner + gap), top, inner, height)
             _overlay(axes, panel, right)
             axes.set(xlim=(0, right), ylim=(0, upper))
             axes.set_title(_lettered(title, index, chart.letters))
@@ -179,8 +187,9 @@ def draw_spectra(chart: Spectra, page: Page) -> Figure:
                 ha="center",
                 va="top",
             )
-        _angles(figure, 3.8 * line + count * (inner + gap) - 0.4 * line, 2.9 * line, 0.6 * line, height)
-        figure.legend(handles=_key(chart.panels[0][1]), loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.0))
+        _angles(figure, 3.8 * line + count * (inner + gap) - 0.4 * line, top, 0.6 * line, height)
+        handles = _handles(chart.panels[0][1])
+        figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 1.0), **key.options)
         return figure
 
 
@@ -212,17 +221,34 @@ def _angles(figure: Figure, left: float, top: float, width: float, height: float
     axes.set_ylabel(r"$|\arg \lambda|$")
 
 
-def _key(panel: tuple[Points, ...]) -> list[Line2D]:
+def _entries(panel: tuple[Points, ...]) -> tuple[str, ...]:
+    return tuple(f"{p.name}, {kind}" for p in panel for kind in ("real", "others"))
+
+
+def _handles(panel: tuple[Points, ...]) -> list[Line2D]:
     size = 0.5 * float(Line2D([], []).get_markersize()) + 2
-    real = [
-        Line2D([], [], ls="", marker=p.marker, color=p.colour, ms=size, label=_literal(f"{p.name}, real"))
+    return [
+        Line2D([], [], ls="", marker=p.marker, mfc=face, mec=edge, ms=size)
         for p in panel
+        for face, edge in ((p.colour, p.colour), ("none", QUIET))
     ]
-    rings = [
-        Line2D([], [], ls="", marker=p.marker, mfc="none", mec=QUIET, ms=size, label=_literal(f"{p.name}, others"))
-        for p in panel
-    ]
-    return [one for both in zip(real, rings, strict=True) for one in both]
+
+
+class Key:
+    """A legend's entries in as few rows as so many inches allow; an entry that fits no row is cut."""
+
+    def __init__(self, entries: tuple[str, ...], width: float, page: Page) -> None:
+        size = 0.875 * page.font_size
+        em = size / POINTS
+        widest = max(inches(printable(one), size) for one in entries)
+        self._columns = next((n for n in (4, 2) if n <= len(entries) and n * (widest + 4.8 * em) <= width + em), 1)
+        self._labels = [_literal(fitting(one, width - 4.8 * em, size)) for one in entries]
+        self.height = 1.4 * page.line * -(-len(entries) // self._columns)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For matplotlib's `legend`, which fills columns first."""
+        return {"labels": self._labels, "ncols": self._columns}
 
 
 def _shades(colour: str, count: int) -> list[tuple[float, float, float]]:
@@ -238,4 +264,4 @@ def _lettered(title: str, index: int, letters: bool) -> str:
 
 def _literal(text: str) -> str:
     """Text that is not ours, for matplotlib to take literally."""
-    return text.replace("$", r"\$")
+    return printable(text).replace("$", r"\$")

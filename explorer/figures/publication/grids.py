@@ -13,9 +13,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from explorer.figures.maps import Look, Map, Picture, coloured, dim_grey, number
-from explorer.figures.publication.charts import Curves, curves
-from explorer.figures.publication.page import INK, POINTS, Page, canvas, place, plot_area, settings, sheet
-from explorer.figures.publication.text import fitting_size, write, write_fitting
+from explorer.figures.publication.charts import Curves, Key, curves
+from explorer.figures.publication.page import INK, POINTS, Page, canvas, check_room, place, plot_area, settings, sheet
+from explorer.figures.publication.text import fitting_size, line_count, write, write_fitting
 from explorer.figures.style import Range
 from explorer.types import ExplorerError, Size
 
@@ -119,6 +119,8 @@ class _Layout:
     first: float
     """Where the maps begin."""
     header: float
+    name_lines: int
+    """Lines of the columns' names, beneath their headings."""
     gap: float
     label: float
     height: float
@@ -136,7 +138,10 @@ def draw(grid: Grid, page: Page, *, vector: bool, below: Curves | None = None) -
     Raises `ExplorerError` when panels would be smaller than an eighth of an inch.
     """
     with settings(page):
+        key = Key(tuple(one.name for one in below.lines), page.width, page) if below else None
         chart_height = min(0.42 * page.width + 2 * page.line, 0.35 * page.height) if below else 0.0
+        if key:
+            check_room(page.width - 5.2 * page.line, chart_height - 3.6 * page.line - key.height)
         layout = _layout(grid, replace(page, height=page.height - chart_height))
         figure = sheet(page, layout.height + chart_height)
         axes = canvas(figure)
@@ -147,12 +152,14 @@ def draw(grid: Grid, page: Page, *, vector: bool, below: Curves | None = None) -
             top = _block(painter, block, layout, top, chr(ord("a") + index % 26) if grid.letters else "")
         for index, bar in enumerate(grid.bars):
             _bar(axes, grid, bar, layout, page, top, index)
-        if below:
-            line, width = page.line, page.width
-            chart = plot_area(figure, 4.6 * line, layout.height + 2 * line, width - 5.2 * line, chart_height - 5 * line)
-            curves(chart, below)
+        if below and key:
+            line, width = page.line, page.width - 5.2 * page.line
+            start = layout.height + 0.6 * line + key.height
+            chart = plot_area(figure, 4.6 * line, start, width, chart_height - 3.6 * line - key.height)
+            handles = curves(chart, below)
             chart.set_ylim(bottom=0)
-            chart.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+            middle = (0.5, 1 - (layout.height + 0.5 * line) / (layout.height + chart_height))
+            figure.legend(handles=handles, loc="upper center", bbox_to_anchor=middle, **key.options)
         return figure
 
 
@@ -162,16 +169,17 @@ def _layout(grid: Grid, page: Page) -> _Layout:
     lead = float(min(2, max(len(b.rows) for b in grid.blocks)))
     block_label = 2.1 * page.line if any(b.label for b in grid.blocks) else 0.0
     row_label = 2.1 * page.line if any(r.label for b in grid.blocks for r in b.rows) else 0.0
-    named = any(any(c.names) for c in grid.columns)
-    lines = _headed(grid) + (named or bool(grid.lead_heading and not _headed(grid)))
-    header = (0.25 + 1.1 * lines) * page.line if lines else 0.02
     footer = 2.6 * page.line if grid.bars else 0.02
     apart = gap * (2 * len(grid.columns) + count) + (lead - 1) * gap + 0.04
     by_width = (page.width - block_label - row_label - apart) / (lead + count)
     rows = sum(max(len(b.rows), int(lead)) for b in grid.blocks)
     apart_down = rows * gap + len(grid.blocks) * gap
     share = sum(max(len(b.rows), lead) * b.lead.aspect for b in grid.blocks)
-    panel = min(by_width, (page.height - header - footer - apart_down) / share)
+    panel, lines, header = by_width, (0, 0), 0.02
+    for _ in range(3):  # headings break where panels are narrow, and take height from them
+        lines = _heading_lines(grid, page, max(panel, _SMALLEST_PANEL), gap)
+        header = (0.25 + 1.1 * sum(lines)) * page.line if any(lines) else 0.02
+        panel = min(by_width, (page.height - header - footer - apart_down) / share)
     if panel < _SMALLEST_PANEL:
         raise ExplorerError(
             f"Panels of at least {_SMALLEST_PANEL} in were expected; {rows} rows and {count + 1} columns on "
@@ -184,32 +192,46 @@ def _layout(grid: Grid, page: Page) -> _Layout:
         left=left,
         first=left + lead * panel + (lead - 1) * gap + 2 * gap + row_label,
         header=header,
+        name_lines=lines[1],
         gap=gap,
         label=row_label,
         height=header + share * panel + apart_down + footer,
     )
 
 
-def _headed(grid: Grid) -> bool:
-    return any(c.heading for c in grid.columns)
+def _heading_lines(grid: Grid, page: Page, panel: float, gap: float) -> tuple[int, int]:
+    """Lines that the headings and the columns' names take above panels of this width."""
+    headings = [
+        line_count(c.heading, len(c.names) * (panel + gap) - gap, page, _weight(c.colour)) for c in grid.columns
+    ]
+    names = [line_count(name, panel, page) for c in grid.columns for name in c.names]
+    upper, lower = max(headings, default=0), max(names, default=0)
+    return upper, max(lower, 1 if grid.lead_heading and not upper else 0)
+
+
+def _weight(colour: str) -> str:
+    return "bold" if colour != INK else "normal"
 
 
 def _headings(axes: Axes, grid: Grid, layout: _Layout, page: Page) -> None:
     """Headings of column groups, and beneath them the columns' names."""
-    named = any(any(c.names) for c in grid.columns)
-    upper = layout.header - (1.35 if named else 0.3) * page.line
+    upper = layout.header - ((0.25 + 1.1 * layout.name_lines) if layout.name_lines else 0.3) * page.line
     style = {"ha": "center", "va": "baseline"}
     lead_width = layout.lead * layout.panel + (layout.lead - 1) * layout.gap
     middle = layout.left + lead_width / 2
     write_fitting(axes, middle, layout.header - 0.3 * page.line, grid.lead_heading, lead_width, page, **style)
+    widths = [len(c.names) * (layout.panel + layout.gap) - layout.gap for c in grid.columns]
+    # Neighbours are written alike.
+    sizes = [fitting_size([c.heading], w, page, _weight(c.colour)) for c, w in zip(grid.columns, widths, strict=True)]
+    style_of_names = {**style, "size": fitting_size([n for c in grid.columns for n in c.names], layout.panel, page)}
     column = 0
     for group in grid.columns:
         start, end = layout.x(grid, column), layout.x(grid, column + len(group.names) - 1) + layout.panel
-        bold = {**style, "color": group.colour, "weight": "bold" if group.colour != INK else "normal"}
+        bold = {**style, "color": group.colour, "weight": _weight(group.colour), "size": min(sizes)}
         write_fitting(axes, (start + end) / 2, upper, group.heading, end - start, page, **bold)
         for name in group.names:
             x = layout.x(grid, column) + layout.panel / 2
-            write_fitting(axes, x, layout.header - 0.3 * page.line, name, layout.panel, page, **style)
+            write_fitting(axes, x, layout.header - 0.3 * page.line, name, layout.panel, page, **style_of_names)
             column += 1
 
 
@@ -235,7 +257,7 @@ def _block(painter: _Painter, block: Block, layout: _Layout, top: float, letter:
         y = top + index * (height + layout.gap)
         if row.label:
             x = layout.first - layout.label / 2 - layout.gap / 2
-            colour = {"color": row.colour, "weight": "bold" if row.colour != INK else "normal"}
+            colour = {"color": row.colour, "weight": _weight(row.colour)}
             size = fitting_size([r.label for r in block.rows], height, page, "bold")
             write_fitting(axes, x, y + height / 2, row.label, height, page, size=size, **upright, **colour)
         for column, cell in enumerate(row.cells):
@@ -251,7 +273,8 @@ class _Painter:
         self._ready: dict[tuple[int, Size, bool], Picture] = {}
 
     def cell(self, cell: Cell, left: float, top: float, width: float, height: float) -> None:
-        """One panel."""
+        """One panel; a picture of another shape than the place is in its middle."""
+        left, top, width, height = _within(cell.aspect, left, top, width, height)
         if cell.values is None or not self.grid.bare:
             place(self.axes, self._fitted(cell.picture, width, cell.values is not None), left, top, width, height)
         if cell.values is not None:
@@ -268,7 +291,7 @@ class _Painter:
             width = points * self.page.font_size
             self.axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=width))
 
-    def _fitted(self, picture: Picture, width: float, dim: bool) -> UInt8[np.ndarray, "rows columns 3"]:
+    def _fitted(self, picture: Picture, width: float, dim: bool) -> UInt8[np.ndarray, "height width 3"]:
         """A photograph of exactly the page's dpi; for PDF and SVG never more than its own pixels."""
         columns = max(1, round(width * self.page.dpi))
         if self.vector:
@@ -293,6 +316,14 @@ class _Painter:
             rgba = rgba.copy()
             rgba[..., 3] = 1.0
         return np.concatenate([rgba[..., :3], 255 * rgba[..., 3:]], axis=-1).round().astype(np.uint8)
+
+
+def _within(aspect: float, left: float, top: float, width: float, height: float) -> tuple[float, float, float, float]:
+    """The largest rectangle of this height per width in the middle of another."""
+    if abs(height / width - aspect) < 0.01 * aspect:  # rounded pixels
+        return left, top, width, height
+    inner = min(width, height / aspect), min(height, width * aspect)
+    return left + (width - inner[0]) / 2, top + (height - inner[1]) / 2, *inner
 
 
 def _bar(axes: Axes, grid: Grid, bar: Bar, layout: _Layout, page: Page, top: float, index: int) -> None:
@@ -320,5 +351,5 @@ def _over_grey(ramp: Float[np.ndarray, "1 256"], range: Range, grid: Grid) -> UI
 
 
 def cells_of(grid: Grid) -> Sequence[Cell]:
-    """All cells under maps, block by block and row by row."""
+    """All cells under maps, as they are read: block by block and row by row."""
     return [cell for block in grid.blocks for row in block.rows for cell in row.cells]

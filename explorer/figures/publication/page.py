@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _FAMILIES = {
     "serif": ("STIXGeneral", "Times New Roman", "Times", "serif"),
     "sans": ("DejaVu Sans", "Arial", "Helvetica", "sans-serif"),
 }
+_SMALLEST_CHART = 0.4
 _LOCK = threading.RLock()
 _SALT = "twicing-explorer"
 
@@ -96,6 +98,9 @@ def settings(page: Page) -> Iterator[None]:
         "path.simplify": True,
     }
     with _LOCK, mpl.rc_context(rc):
+        # A name in a script that no font here has is printed as boxes, which its author sees. A filter that stays,
+        # because `catch_warnings` in one thread undoes what another has set.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font", category=UserWarning)
         yield
 
 
@@ -122,6 +127,15 @@ def canvas(figure: Figure) -> Axes:
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     return axes
+
+
+def check_room(width: float, height: float) -> None:
+    """Raises `ExplorerError` when a chart would be smaller than can be read."""
+    if min(width, height) < _SMALLEST_CHART:
+        raise ExplorerError(
+            f"Charts of at least {_SMALLEST_CHART} x {_SMALLEST_CHART} in were expected; {max(width, 0):.2f} x "
+            f"{max(height, 0):.2f} in are left, so choose fewer of them, smaller type or a larger page."
+        )
 
 
 def plot_area(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:

@@ -1,0 +1,54 @@
+"""Random settings that are all right."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from explorer.figures.style import COLOUR_MAPS
+from explorer.studio import PRESETS, Template
+from explorer.studio.spec import OPERATORS, PICTURES, QUANTITIES, SCALES
+
+_SHARES = st.floats(0, 1)
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+_SETTINGS = {
+    "layers": st.lists(st.integers(1, 1000), max_size=5).map(tuple),
+    "heads": st.sampled_from(["mean", "max", "all", "1", "12"]),
+    "query": st.just("cls") | st.builds("{:g},{:g}".format, _SHARES, _SHARES),
+    "operator": st.sampled_from(sorted(OPERATORS)),
+    "quantity": st.sampled_from(QUANTITIES),
+    "with_cls": st.booleans(),
+    "absolute": st.booleans(),
+    "with_diagonal": st.booleans(),
+    "iterations": st.lists(st.integers(1, 1000), min_size=1, max_size=12).map(tuple),
+    "scale": st.sampled_from(SCALES),
+    "colour_map": st.sampled_from(COLOUR_MAPS),
+    "opacity": _SHARES,
+    "smooth": st.booleans(),
+    "bare": st.booleans(),
+    "picture": st.sampled_from(PICTURES),
+    "preset": st.sampled_from(sorted(PRESETS)),
+    "width": st.none() | st.floats(1, 12),
+    "height": st.none() | st.floats(1, 12),
+    "dpi": st.integers(36, 300),
+    "font": st.sampled_from([None, "serif", "sans", "DejaVu Sans"]),
+    "font_size": st.none() | st.floats(4, 72),
+    "row_labels": st.booleans(),
+    "labels": st.lists(_TEXTS, max_size=3).map(tuple),
+    "names": st.just(()) | st.tuples(_TEXTS, _TEXTS),
+    "column_labels": st.booleans(),
+    "letters": st.booleans(),
+    "colour_bar": st.booleans(),
+}
+
+
+def told() -> st.SearchStrategy[dict[str, Any]]:
+    """Some settings away from their defaults, as `Spec` takes them.
+
+    Not the `Spec` itself: what checks its annotations looks at a random item of a tuple, and draws no strategy knows.
+    """
+    values = {"template": st.sampled_from(Template)}
+    return st.fixed_dictionaries(values, optional=_SETTINGS).map(_fitting)
+
+
+def _fitting(values: dict[str, Any]) -> dict[str, Any]:
+    return {**values, "heads": "mean"} if values.get("operator") == "rollout" else values

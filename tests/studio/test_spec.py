@@ -1,0 +1,150 @@
+"""Settings: every wrong value is one sentence that names it, whatever it is; what is right is kept exactly."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from explorer.studio import PRESETS, Spec, Template
+from explorer.studio.spec import SETTINGS, from_told
+from explorer.types import ExplorerError
+from tests.helpers import assert_one_sentence
+from tests.studio.strategies import told
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def refusal(**settings: Any) -> str:
+    with pytest.raises(ExplorerError) as caught:
+        from_told({"template": "heatmaps", **settings})
+    message = str(caught.value)
+    assert_one_sentence(message)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "came"),
+    [
+        ("template", "pie", "pie"),
+        ("layers", (0,), "0"),
+        ("layers", (-1,), "-1"),
+        ("layers", (1001,), "1001"),
+        ("layers", (1.5,), "1.5"),
+        ("layers", 3, "3"),
+        ("layers", "3", "3"),
+        ("layers", (True,), "True"),
+        ("heads", "0", "0"),
+        ("heads", "some", "some"),
+        pytest.param("heads", "9" * 5000, "999", id="heads-large"),
+        ("heads", -1, "-1"),
+        ("heads", None, "None"),
+        ("query", "corner", "corner"),
+        ("query", "0.5", "0.5"),
+        ("query", "0.5,0.5,0.5", "0.5,0.5,0.5"),
+        ("query", "0.5,1.01", "1.01"),
+        ("query", "nan,0", "nan"),
+        ("query", (0.5, 0.5), "(0.5, 0.5)"),
+        ("operator", "b", "b"),
+        ("quantity", "size", "size"),
+        ("with_cls", 1, "1"),
+        ("with_cls", "no", "no"),
+        ("iterations", (), "0"),
+        ("iterations", (0,), "0"),
+        ("iterations", tuple(range(1, 20)), "19"),
+        ("scale", "log", "log"),
+        ("colour_map", "jet", "jet"),
+        ("opacity", 1.1, "1.1"),
+        ("opacity", math.nan, "nan"),
+        ("picture", "blurred", "blurred"),
+        ("preset", "napkin", "napkin"),
+        ("width", 0, "0"),
+        ("width", 0.5, "0.5"),
+        ("width", "3", "3"),
+        ("width", math.inf, "inf"),
+        ("height", 61, "61"),
+        ("dpi", 35, "35"),
+        ("dpi", 100.5, "100.5"),
+        pytest.param("dpi", 10**400, "1000", id="dpi-large"),
+        pytest.param("dpi", 10**5000, "very large", id="dpi-huge"),
+        ("font", "Comic Papyrus", "Comic Papyrus"),
+        ("font", "", "''"),
+        ("font", 3, "3"),
+        ("font_size", 3, "3"),
+        ("font_size", 0, "0"),
+        ("labels", "one", "one"),
+        ("labels", (1,), "1"),
+        ("labels", ("half \ud800",), "ud800"),
+        ("names", ("only",), "1"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_with_the_setting_and_the_value(name: str, value: Any, came: str) -> None:
+    message = refusal(**{name: value})
+    assert came in message
+    assert name in message or name == "template"
+
+
+def test_more_pixels_than_memory_holds_are_refused() -> None:
+    assert "200 megapixels" in refusal(width=50.0, height=60.0, dpi=600)
+
+
+@pytest.mark.parametrize("template", ["heatmaps", "evolution"])
+def test_the_rollout_has_no_heads_to_choose(template: str) -> None:
+    """It is a mean over heads: a figure that claims to show head 3 of it would lie."""
+    for heads in ("3", "max", "all"):
+        assert "rollout" in refusal(template=template, operator="rollout", heads=heads)
+    assert Spec(Template(template), operator="rollout").heads == "mean"
+
+
+def test_values_are_kept_as_the_annotation_says() -> None:
+    spec = from_told({"template": "evolution", "layers": range(1, 4), "heads": 2, "labels": ["a"], "width": 4})
+    assert (spec.template, spec.layers, spec.heads, spec.labels) == (Template.EVOLUTION, (1, 2, 3), "2", ("a",))
+    assert isinstance(spec.width, float)
+    assert hash(spec) == hash(Spec(Template.EVOLUTION, (1, 2, 3), "2", labels=("a",), width=4.0))
+
+
+@pytest.mark.parametrize("told", [None, [], "heatmaps", {}, {"layers": [1]}, {"template": "heatmaps", "pie": 1}])
+def test_other_than_settings_is_refused(told: Any) -> None:
+    with pytest.raises(ExplorerError) as caught:
+        from_told(told)
+    assert_one_sentence(str(caught.value))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.dictionaries(st.sampled_from([one.name for one in SETTINGS]) | st.text(), JSON, max_size=6), JSON)
+def test_garbage_raises_nothing_else(values: dict[str, Any], template: Any) -> None:
+    for one in ("heatmaps", template):
+        try:
+            from_told({"template": one, **values})
+        except ExplorerError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+
+
+@settings(deadline=None, max_examples=60)
+@given(told())
+def test_what_is_told_gives_the_same_settings(values: dict[str, Any]) -> None:
+    spec = Spec(**values)
+    assert from_told(spec.told()) == spec
+
+
+def test_a_preset_gives_what_is_not_set() -> None:
+    for key, preset in PRESETS.items():
+        page = Spec(Template.HEATMAPS, preset=key).page
+        assert (page.width, page.height, page.font_size, page.font) == (
+            preset.width,
+            preset.height,
+            preset.font_size,
+            preset.font,
+        )
+    page = Spec(Template.HEATMAPS, preset="slide", width=2.0, font="serif").page
+    assert (page.width, page.height, page.font) == (2.0, PRESETS["slide"].height, "serif")
+
+
+@pytest.mark.parametrize(("query", "place"), [("cls", None), ("0,1", (0.0, 1.0)), ("0.5,0.25", (0.5, 0.25))])
+def test_a_query_is_a_place(query: str, place: tuple[float, float] | None) -> None:
+    assert Spec(Template.HEATMAPS, query=query).place == place
