@@ -48,8 +48,9 @@ _TIMED = """async (change) => {
     return times.slice(1).sort((a, b) => a - b)[15];
 }"""
 _WATCH = """() => {
-    const state = () => [...document.querySelectorAll('.js-plotly-plot')]
-        .map((plot) => (plot._fullData ?? []).map((trace) => [trace.y.length, trace.y[1], trace.y[7], trace.name]).join()).join();
+    const told = (trace) => [trace.y.length, trace.y[1], trace.y[7], trace.name];
+    const plots = () => [...document.querySelectorAll('.js-plotly-plot')];
+    const state = () => plots().map((plot) => (plot._fullData ?? []).map(told).join()).join();
     const before = state();
     window.answered = new Promise((done) => {
         addEventListener("keydown", () => {
