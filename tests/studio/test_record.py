@@ -24,7 +24,6 @@ from tests.helpers import assert_one_sentence
 from tests.studio.helpers import made, model, pair, photo, photos, plain, swapped
 from tests.studio.strategies import told
 
-
 PARSER = cli._parser("figure")
 
 
