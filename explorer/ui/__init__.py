@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from explorer.ui.session import View
 
 VIEW = "view"
+_frozen = 0
+"""How many modules there were when what they hold was frozen."""
 _STYLE = (
     ".stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; } "
     # Streamlit writes white on the theme's colour, which is nearly white in the dark.
@@ -35,6 +39,16 @@ def start(page: StreamlitPage) -> None:
         page.run()
     except ExplorerError as error:
         st.error(str(error))
+    finally:
+        _freeze_what_was_imported()
+
+
+def _freeze_what_was_imported() -> None:
+    """A page's first visit imports its libraries; Streamlit's collection after every run need not walk them again."""
+    global _frozen
+    if len(sys.modules) != _frozen:
+        _frozen = len(sys.modules)
+        gc.freeze()
 
 
 def view() -> View:

@@ -40,8 +40,7 @@ def is_large() -> bool:
 
 def chart(figure: go.Figure, key: str, alt: str) -> None:
     """A plotly figure, its text as large as the page's."""
-    size = _LARGE_CHART_SIZE if is_large() else _CHART_SIZE
-    figure.update_layout(font_size=size)
+    figure.layout.font.size = _LARGE_CHART_SIZE if is_large() else _CHART_SIZE
     st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
 
 
