@@ -20,4 +20,3 @@ lessons.question(
     "change the output directly, early ones through everything that follows, which was trained for other tokens. The "
     "model that was **trained** with twicing had the chance to adapt; its line is the fair comparison.",
 )
-lessons.handout("dial", dial.TITLE, dial.WORDS, dial.ASKED, dial.pictures)

@@ -14,4 +14,3 @@ lessons.question(
     "Part 1 with n = 12: λ = 0.944 under λⁿ, but 0.763 under (2λ − λ²)ⁿ, so twicing keeps far more of the middle. In "
     "part 3, a = 2.5 lifts λ above 1 around 0.83: iterated, that grows without bound instead of being kept.",
 )
-lessons.handout("eigenvalues", eigenvalues.TITLE, eigenvalues.WORDS, eigenvalues.ASKED, eigenvalues.pictures)

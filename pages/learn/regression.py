@@ -15,4 +15,3 @@ lessons.question(
     "more smoothing, because it repairs the bias that comes with it. At the same bandwidth it costs variance. In part "
     "4 the least risk tells how many folds pay.",
 )
-lessons.handout("smoothing", regression.TITLE, regression.WORDS, regression.ASKED, regression.pictures)

@@ -1,5 +1,7 @@
 """Lesson 6: a guided tour of the attention viewer."""
 
+from functools import partial
+
 import streamlit as st
 
 from explorer.ui import lessons
@@ -10,12 +12,13 @@ lessons.opening(
     "Ten cards that take the attention viewer to a place worth seeing and say what to notice; some wait until you have "
     "done it yourself.",
 )
-tour.run(tour.shown())
+chosen = tour.shown()
+tour.run(chosen)
 lessons.question(
     tour.ASKED,
     "On this photograph the twicing model spreads its last layer's attention over more patches, which the entropy says "
     "in a number. Before saying so in general: more photographs, more than one pair of models trained from different "
     "seeds, and a measure that was chosen before looking.",
 )
-lessons.handout("tour", tour.TITLE, tour.WORDS, tour.ASKED, tour.pictures)
+lessons.handout("tour", tour.TITLE, tour.WORDS, tour.ASKED, partial(tour.pictures, chosen))
 st.caption(f"Photograph: {tour.CREDIT}, from scikit-image.")

@@ -1,9 +1,12 @@
 """The lessons under AppTest: sliders change what is computed, numbers are the computations', handouts are PDFs."""
 
 import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import streamlit as st
 from pypdf import PdfReader
 from streamlit.testing.v1 import AppTest
 
@@ -11,9 +14,8 @@ from explorer import theory
 from explorer.lessons import kernels, regression, risk
 from explorer.measures import attention, similarity
 from explorer.serving.pair import load_pair
-from explorer.ui import lessons, resources
+from explorer.ui import resources
 from explorer.ui.lessons import eigenvalues, tour
-from explorer.ui.lessons import regression as regression_lesson
 from tests.helpers import make_trace, stochastic
 from tests.ui.conftest import FRAME
 from tests.ui.test_pages import assert_sound, charts, numbers, texts
@@ -231,13 +233,44 @@ def test_the_tours_words_hold_for_the_bundled_pair() -> None:
 # --- handouts -----------------------------------------------------------------------------------------------------
 
 
-def test_a_handout_is_one_page_with_its_words() -> None:
-    data = lessons._handout(
-        regression_lesson.TITLE, regression_lesson.WORDS, regression_lesson.ASKED, regression_lesson.pictures()
-    )
-    reader = PdfReader(io.BytesIO(data))
-    assert len(reader.pages) == 1
-    text = " ".join(reader.pages[0].extract_text().split())
-    assert regression_lesson.TITLE in text
+def made(page: str, app: AppTest) -> str:
+    """The text of a lesson's handout, made as a click makes it: in a thread that belongs to no visit."""
+    (button,) = [one for one in app.get("download_button") if one.label == "Handout (PDF)"]
+    with ThreadPoolExecutor(1) as pool:
+        data = pool.submit(CALLABLES[page]).result()
+    assert button.key == f"handout-{page}"
+    (leaf,) = PdfReader(io.BytesIO(data)).pages
+    return " ".join(leaf.extract_text().split())
+
+
+CALLABLES: dict[str, Callable[[], bytes]] = {}
+NAMES = {"regression": "smoothing", "eigenvalues": "eigenvalues", "dial": "dial", "tour": "tour"}
+
+
+@pytest.fixture
+def callables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the download buttons were given."""
+    CALLABLES.clear()
+    given = st.download_button
+
+    def button(label: str, data: Callable[[], bytes], **options: object) -> bool:
+        CALLABLES[str(options["key"]).removeprefix("handout-")] = data
+        return bool(given(label, data=data, **options))
+
+    monkeypatch.setattr(st, "download_button", button)
+
+
+@pytest.mark.usefixtures("callables")
+@pytest.mark.parametrize("page", PAGES)
+def test_a_handout_is_one_page_and_needs_no_visit(page: str) -> None:
+    text = made(NAMES[page], open_lesson(page))
     assert "Question." in text
-    assert "bandwidth h" in text
+    assert "Twicing Explorer" in text
+
+
+@pytest.mark.usefixtures("callables")
+def test_a_handout_has_the_pictures_as_they_stand() -> None:
+    app = pick(open_lesson("regression"), "lesson1-h", 0.1)
+    assert "h = 0.1, σ = 0.3" in made("smoothing", app)
+    app = pick(open_lesson("dial"), "dial-a", 1.5)
+    assert "a = 1.5 in 12 blocks" in made("dial", app)

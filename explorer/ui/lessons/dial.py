@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,7 @@ def lesson() -> None:
         lessons.chart(_similarity(standard, trained, traces, palette()), "dial-similarity", "Token similarity")
     with right:
         _predictions(standard, traces)
+    lessons.handout("dial", TITLE, WORDS, ASKED, partial(pictures, chosen, standard, setting))
 
 
 Traces = tuple[Trace, Trace, Trace | None]
@@ -275,16 +277,11 @@ def _read(trace: Trace, label: int | None) -> Numbers:
     return margin, float(similarity.token_similarity(trace)[-1])
 
 
-def pictures() -> Sequence[Picture]:
-    """For the handout: the similarity curves where the dial stands, and its sweep over a in all blocks."""
-    chosen, colours = view(), lessons.PAPER
-    standard = standard_of(chosen)
-    if standard is None:
-        return ()
-    depth = len(standard.filter)
-    a = float(st.session_state.get("dial-a", TWICING))
-    blocks = tuple(dial.presets(depth).get(str(st.session_state.get("dial-blocks")), range(depth)))
-    traces, trained = _traces(chosen, standard, Setting(a, blocks))
+def pictures(chosen: View, standard: ModelCard, setting: Setting) -> Sequence[Picture]:
+    """The similarity curves where the dial stands, and the margin over the dial; made outside a visit."""
+    colours = lessons.PAPER
+    a, blocks = setting.a, setting.blocks
+    traces, trained = _traces(chosen, standard, setting)
     label = _label(chosen, standard)
     over_a = dial.over_a(standard.filter, blocks)
     numbers = [_numbers(chosen, standard, filter, label) for _, filter in over_a]

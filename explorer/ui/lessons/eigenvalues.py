@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
@@ -39,6 +40,8 @@ def lesson() -> None:
     part = PARTS[lessons.choose_part("lesson3-part", list(PARTS))]
     lessons.explain(part.formula, part.words)
     part.draw()
+    n, a = (st.session_state.get(key, start) for key, start in (("lesson3-n", 12), ("lesson3-a", 2.0)))
+    lessons.handout("eigenvalues", TITLE, WORDS, ASKED, partial(pictures, n, a))
 
 
 def _steps(key: str, most: int = 48) -> int:
@@ -167,9 +170,8 @@ PARTS = {
 }
 
 
-def pictures() -> Sequence[Picture]:
-    """For the handout."""
-    n, a = (st.session_state.get(key, start) for key, start in (("lesson3-n", 12), ("lesson3-a", 2.0)))
+def pictures(n: int, a: float) -> Sequence[Picture]:
+    """For the handout; made outside a visit, so it asks the session nothing."""
     colours = lessons.PAPER
     return (
         (f"What is left after 1 and {n} steps.", figures.powers((1, n) if n > 1 else (1,), colours)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -235,25 +236,12 @@ def lesson() -> None:
     part = PARTS[lessons.choose_part("lesson1-part", list(PARTS))]
     lessons.explain(part.formula, part.words)
     part.draw(chosen)
+    lessons.handout("smoothing", TITLE, WORDS, ASKED, partial(pictures, chosen))
 
 
-def current() -> Settings:
-    """What the sliders say, for the handout."""
-    state = st.session_state
-    start = Settings()
-    return Settings(
-        truth=state.get("lesson1-curve", start.truth),
-        kernel=state.get("lesson1-kernel", start.kernel),
-        bandwidth=state.get("lesson1-h", start.bandwidth),
-        noise=state.get("lesson1-noise", start.noise),
-        points=state.get("lesson1-points", start.points),
-        seed=state.get("lesson1-seed", 0),
-    )
-
-
-def pictures() -> Sequence[Picture]:
-    """For the handout."""
-    chosen, colours = current(), lessons.PAPER
+def pictures(chosen: Settings) -> Sequence[Picture]:
+    """For the handout; made outside a visit, so it asks the session nothing."""
+    colours = lessons.PAPER
     truth, kernel = chosen.parts
     observed = chosen.observations
     done = regression.steps(chosen.smoother, observed.values)

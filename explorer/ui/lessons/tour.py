@@ -177,9 +177,9 @@ def _map(trace: Trace, layer: int, operator: Operator = Operator.ATTENTION) -> A
     return array(attention.patch_maps(found, trace)).ravel()
 
 
-def pictures() -> Sequence[Picture]:
-    """For the handout: entropy of the CLS row and token similarity by layer."""
-    chosen, colours = shown(), lessons.PAPER
+def pictures(chosen: View) -> Sequence[Picture]:
+    """For the handout: entropy of the CLS row and token similarity by layer; made outside a visit."""
+    colours = lessons.PAPER
     comparison = chosen.comparison()
     entropy = [array(attention.entropy(trace.attention)[:, :, 0].mean(dim=1)) for trace in comparison]
     alike = [array(similarity.token_similarity(trace)) for trace in comparison]
