@@ -20,10 +20,17 @@ page = st.navigation(
             st.Page(PAGES / "explore" / "spectrum.py", title="Spectrum"),
         ],
         "Learn": [
-            st.Page(PAGES / "learn" / "regression.py", title="1. Smoothing", url_path="smoothing"),
-            st.Page(PAGES / "learn" / "eigenvalues.py", title="3. Eigenvalues and depth", url_path="eigenvalues"),
-            st.Page(PAGES / "learn" / "dial.py", title="5. The dial", url_path="dial"),
-            st.Page(PAGES / "learn" / "tour.py", title="6. Guided tour", url_path="tour"),
+            *(
+                st.Page(PAGES / "learn" / f"{file}.py", title=title, url_path=path)
+                for file, title, path in (
+                    ("regression", "1. Smoothing", "smoothing"),
+                    ("nonlocal_means", "2. Nonlocal means", "nonlocal-means"),
+                    ("eigenvalues", "3. Eigenvalues and depth", "eigenvalues"),
+                    ("attention_filter", "4. From means to attention", "attention-filter"),
+                    ("dial", "5. The dial", "dial"),
+                    ("tour", "6. Guided tour", "tour"),
+                )
+            ),
         ],
         "Publish": [st.Page(PAGES / "publish" / "studio.py", title="Figure studio")],
         "Set up": [st.Page(PAGES / "models" / "models.py", title="Models")],

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from explorer import theory
 from explorer.figures.maps import data_uri
@@ -17,6 +21,9 @@ from explorer.lessons.quality import Quality
 from explorer.types import ExplorerError
 
 Pixels = UInt8[np.ndarray, "height width 3"]
+Enlarged = UInt8[np.ndarray, "rows columns 3"]
+_GAP = 0.04
+"""Between panels, in widths of a panel."""
 _DASHES = ("solid", "dash", "dashdot", "dot")
 
 
@@ -35,6 +42,45 @@ def residual(values: Picture, range: Range) -> Pixels:
     """The mean over the channels of a residual in diverging colours centred at 0."""
     table = lookup_table("diverging")
     return table[(range.unit(_mean(values)) * 255).round().astype(np.uint8)]
+
+
+def weights(values: Float[np.ndarray, "height width"], range: Range, *, log: bool = False) -> Pixels:
+    """Weights as a map, one pixel each; `log` colours by the logarithm, for a range that starts above 0."""
+    if log:
+        values = np.log10(np.maximum(values, range.low))
+        range = Range(math.log10(range.low), math.log10(range.high))
+    return lookup_table("cividis")[(range.unit(values) * 255).round().astype(np.uint8)]
+
+
+def outlined(pixels: Pixels, box: tuple[int, int, int, int], width: int = 1) -> Pixels:
+    """A frame of `width` px, white within black, just outside `(top, left, bottom, right)`."""
+    framed = pixels.copy()
+    top, left, bottom, right = box
+    for colour, outer in ((0, 2 * width), (255, width)):
+        here = slice(max(0, top - outer), bottom + outer), slice(max(0, left - outer), right + outer)
+        framed[here] = colour
+    framed[top:bottom, left:right] = pixels[top:bottom, left:right]
+    return framed
+
+
+def enlarged(pixels: Pixels, factor: int) -> Enlarged:
+    """Every pixel `factor` times as wide and high."""
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def panels(rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]], palette: Palette, *, height: int = 300) -> go.Figure:
+    """Pictures of one size in rows, as one figure without axes; each is one unit wide."""
+    figure = chart(palette, height=height, x="", y="")
+    tall = rows[0][0].shape[0] / rows[0][0].shape[1]
+    across, down = 1 + _GAP, tall + _GAP
+    for y, row in enumerate(rows):
+        for x, pixels in enumerate(row):
+            place = {"x": x * across, "y": y * down, "sizex": 1, "sizey": tall}
+            figure.add_layout_image(source=data_uri(pixels), xref="x", yref="y", sizing="stretch", **place)
+    wide = max(map(len, rows))
+    figure.update_xaxes(range=[0, wide * across - _GAP], visible=False, constrain="domain")
+    figure.update_yaxes(range=[len(rows) * down - _GAP, 0], visible=False, constrain="domain", scaleanchor="x")
+    return figure
 
 
 def weight_matrix(
@@ -60,7 +106,7 @@ def weight_matrix(
     count = len(matrix)
     figure = chart(palette, height=height, x="pixel j", y="pixel i")
     figure.add_layout_image(
-        source=data_uri(lookup_table(name)[(range.unit(matrix) * 255).round().astype(np.uint8)]),
+        source=_indexed_uri((range.unit(matrix) * 255).round().astype(np.uint8), lookup_table(name)),
         x=-0.5,
         y=-0.5,
         sizex=count,
@@ -113,6 +159,50 @@ def spectrum(
     return figure
 
 
+def likeness(
+    by_model: Sequence[tuple[str, Float[np.ndarray, "layer head"]]],
+    nlm: float,
+    palette: Palette,
+    *,
+    chosen: Sequence[tuple[int, int]] = (),
+    height: int = 360,
+) -> go.Figure:
+    """How much AV resembles V in every head of each model, by layer; the chosen heads ringed, nonlocal means dashed."""
+    figure = chart(palette, height=height, x="layer", y="correlation of AV with V")
+    depth = max(len(values) for _, values in by_model)
+    for index, ((name, values), colour) in enumerate(zip(by_model, palette.models, strict=False)):
+        layer, head = (one.ravel() + 1 for one in np.indices(values.shape))
+        aside = 0.12 * (2 * index - 1)
+        figure.add_scatter(
+            x=layer + aside,
+            y=values.ravel(),
+            mode="markers",
+            name=html.escape(name),
+            customdata=np.stack([layer, head], axis=-1),
+            marker={"color": colour, "size": 8, "symbol": ("circle", "diamond")[index]},
+            hovertemplate="layer %{customdata[0]}, head %{customdata[1]}: %{y:.2f}<extra></extra>",
+        )
+        if index < len(chosen):
+            row, column = chosen[index]
+            figure.add_scatter(
+                x=[row + 1 + aside],
+                y=[values[row, column]],
+                mode="markers",
+                marker={"color": palette.text, "size": 14, "symbol": "circle-open", "line": {"width": 2}},
+                showlegend=False,
+                hoverinfo="skip",
+            )
+    figure.add_hline(y=0, line={"color": palette.grid, "width": 2})
+    figure.add_hline(
+        y=nlm,
+        line={"color": palette.theory, "dash": "dash", "width": 1.5},
+        annotation={"text": "nonlocal means", "font": {"color": palette.theory}},
+    )
+    figure.update_xaxes(tickvals=list(range(1, depth + 1)), range=[0.5, depth + 0.5], showgrid=False, zeroline=False)
+    figure.update_yaxes(range=[-1.05, 1.05])
+    return figure
+
+
 def quality_by_times(
     standard: Mapping[int, Quality],
     twicing: Mapping[int, Quality],
@@ -146,6 +236,15 @@ def quality_by_times(
     )
     figure.update_xaxes(tickvals=sorted({*standard, *twicing}), showgrid=False)
     return figure
+
+
+def _indexed_uri(indices: UInt8[np.ndarray, "query key"], table: UInt8[np.ndarray, "256 3"]) -> str:
+    """A PNG data URI with a byte per dot and the colours as its palette: a third of the bytes, and of the time."""
+    image = Image.fromarray(indices)
+    image.putpalette(table.tobytes())
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
 def _mean(picture: Picture) -> Float[np.ndarray, "height width"]:

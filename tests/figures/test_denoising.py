@@ -39,7 +39,7 @@ def test_the_matrix_is_one_dot_an_entry(signed: bool) -> None:
     span = Range.of(matrix, signed=signed)
     figure = denoising.weight_matrix(matrix, span, PALETTE)
     (image,) = figure.layout.images
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))))
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))).convert("RGB"))
     table = lookup_table("diverging" if signed else "cividis")
     np.testing.assert_array_equal(pixels, table[(span.unit(matrix) * 255).round().astype(int)])
     marker = figure.data[0].marker
@@ -51,7 +51,7 @@ def test_small_weights_are_told_apart_on_a_log_scale() -> None:
     matrix = np.array([[1.0, 0.01], [1e-9, 0.1]])
     figure = denoising.weight_matrix(matrix, Range(1e-4, 1.0), PALETTE, log=True)
     (image,) = figure.layout.images
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))))
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))).convert("RGB"))
     places = np.array([[255, 128], [0, 191]])
     np.testing.assert_array_equal(pixels, lookup_table("cividis")[places])
     assert list(figure.data[0].marker.colorbar.tickvals) == [-4, -3, -2, -1, 0]
@@ -68,6 +68,35 @@ def test_the_spectrum_shows_what_both_filters_leave() -> None:
     np.testing.assert_allclose(by_name["(2λ − λ²)<sup>6</sup>"].y, (2 * eigenvalues - eigenvalues**2) ** 6)
     assert by_name["λ<sup>1</sup>"].line.color == PALETTE.baseline
     assert by_name["(2λ − λ²)<sup>6</sup>"].line.color == PALETTE.twicing
+
+
+def test_a_frame_lies_outside_its_box() -> None:
+    pixels = np.full((10, 12, 3), 100, dtype=np.uint8)
+    framed = denoising.outlined(pixels, (3, 4, 6, 8))
+    np.testing.assert_array_equal(framed[3:6, 4:8], pixels[3:6, 4:8])
+    assert (framed[2, 3:9] == 255).all()
+    assert (framed[1, 2:10] == 0).all()
+    assert (framed[0] == 100).all()
+    assert denoising.outlined(pixels, (0, 0, 10, 12)).shape == pixels.shape
+
+
+def test_panels_lie_side_by_side_and_in_rows() -> None:
+    pixels = np.zeros((4, 8, 3), dtype=np.uint8)
+    figure = denoising.panels([[pixels, pixels, pixels], [pixels]], PALETTE)
+    places = [(image.x, image.y, image.sizey) for image in figure.layout.images]
+    assert places == [(0, 0, 0.5), (1.04, 0, 0.5), (2.08, 0, 0.5), (0, 0.54, 0.5)]
+    assert figure.layout.xaxis.range == pytest.approx((0, 3.08))
+    assert figure.layout.yaxis.range == pytest.approx((1.04, 0))
+
+
+def test_likeness_has_a_dot_for_every_head_and_rings_the_chosen_ones() -> None:
+    values = np.array([[0.5, -0.5], [0.1, 0.9]])
+    figure = denoising.likeness([("one", values), ("<b>", -values)], 0.7, PALETTE, chosen=[(0, 1), (1, 0)])
+    first, ring, second, other = figure.data
+    np.testing.assert_array_equal(first.y, [0.5, -0.5, 0.1, 0.9])
+    np.testing.assert_array_equal(first.customdata, [[1, 1], [1, 2], [2, 1], [2, 2]])
+    assert (second.name, second.marker.color) == ("&lt;b&gt;", PALETTE.twicing)
+    assert (list(ring.y), list(other.y)) == ([-0.5], [-0.1])
 
 
 @pytest.mark.parametrize("measure", ["psnr", "ssim"])

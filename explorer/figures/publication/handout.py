@@ -69,9 +69,15 @@ def _picture(figure: Figure, axes: Axes, below: str, one: go.Figure, index: int,
     top += (index // 2) * height
     lines = textwrap.wrap(plain(below), 52)
     words = 0.16 * len(lines)
-    area = plot_area(figure, left + 0.5, top + 0.05, width - 0.55, height - words - 0.72)
+    below_it = top + height - words - 0.1
+    if _is_bare(one):  # no room is needed for axes
+        room = height - words - 0.3
+        area = plot_area(figure, left, top + 0.05, width, room)
+        below_it = top + min(room, width * _aspect(one)) + 0.13
+    else:
+        area = plot_area(figure, left + 0.5, top + 0.05, width - 0.55, height - words - 0.72)
     redraw(area, one)
-    axes.text(left, top + height - words - 0.1, "\n".join(lines), va="top", size=8, color=QUIET, parse_math=False)
+    axes.text(left, below_it, "\n".join(lines), va="top", size=8, color=QUIET, parse_math=False)
 
 
 def redraw(axes: Axes, figure: go.Figure) -> None:
@@ -80,7 +86,9 @@ def redraw(axes: Axes, figure: go.Figure) -> None:
     for image in layout.images:
         data = base64.b64decode(image.source.partition(",")[2])
         extent = (image.x, image.x + image.sizex, image.y + image.sizey, image.y)
-        axes.imshow(np.asarray(Image.open(io.BytesIO(data))), extent=extent, aspect="auto", interpolation="none")
+        axes.imshow(
+            np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), extent=extent, aspect="auto", interpolation="none"
+        )
     for trace in figure.data:
         if trace.type != "scatter":
             raise ValueError(f"A scatter trace was expected; {trace.type} came.")
@@ -101,8 +109,23 @@ def redraw(axes: Axes, figure: go.Figure) -> None:
         axis.set_label_text(maths(told.title.text or ""))
         if told.tickvals is not None and told.type != "log":
             axis.set_ticks(list(told.tickvals))
+    if layout.yaxis.scaleanchor:
+        axes.set_aspect("equal", anchor="NW")
+    if _is_bare(figure):
+        axes.set_axis_off()
     if len(axes.get_legend_handles_labels()[0]) > 1:
         axes.legend(fontsize=6.5, loc="best", handlelength=1.6, framealpha=0.8)
+
+
+def _is_bare(figure: go.Figure) -> bool:
+    """Whether this is a picture without axes."""
+    return figure.layout.xaxis.visible is False and figure.layout.yaxis.visible is False
+
+
+def _aspect(figure: go.Figure) -> float:
+    """Height of a picture in widths."""
+    (left, right), (bottom, top) = figure.layout.xaxis.range, figure.layout.yaxis.range
+    return float(abs(top - bottom) / abs(right - left))
 
 
 def _trace(axes: Axes, trace: Any) -> None:

@@ -1,0 +1,612 @@
+"""Lesson 2: a photograph smoothed by nonlocal means, what that takes from it, and what twicing gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+import streamlit as st
+
+from explorer.figures import denoising as figures
+from explorer.figures import maps
+from explorer.figures.style import Range
+from explorer.lessons import nonlocal_means, study
+from explorer.lessons.nonlocal_means import LARGEST_CROP, TIMES, Picture
+from explorer.lessons.quality import Lost, Quality
+from explorer.lessons.study import Study
+from explorer.serving.cache import ByteLRU
+from explorer.types import ExplorerError
+from explorer.ui import lessons, view
+from explorer.ui.lessons import pictures as shown
+from explorer.ui.lessons.pictures import Shown
+from explorer.ui.session import Photo, palette
+
+TITLE = "Smoothing an image"
+WORDS = (
+    "Nonlocal means replaces each pixel by a weighted mean of the pixels whose surroundings look alike, AV. What it "
+    "takes away, V − AV, the method noise, should be noise alone; edges that can be seen in it are structure lost.",
+    "Twicing smooths what was taken away with the same weights and adds it: AV + A(V − AV) = (2A − A²)V.",
+)
+ASKED = "From which bandwidth h on is twicing closer to the clean picture than smoothing once, and why not below it?"
+_ONCE = (1,)
+_STUDIES, _CROPS = 32 * 2**20, 24 * 2**20
+"""Bytes kept for all visitors together: 3 to 6 photographs, and 6 crops."""
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_STOPPED, _SO_FAR = "lesson2-stopped", "lesson2-so-far"
+_WORK_HEIGHT = 44
+"""Pixels kept free for the progress bar, so that nothing below it moves."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the sliders of the lesson say; the bandwidth is `ratio` times the noise."""
+
+    noise: float = 0.1
+    ratio: float = 1.4
+    patch: int = 5
+    window: int = 13
+    seed: int = 0
+
+    @property
+    def filter(self) -> nonlocal_means.Settings:
+        return nonlocal_means.Settings(self.bandwidth, self.patch, self.window)
+
+    @property
+    def bandwidth(self) -> float:
+        return round(self.ratio * self.noise, 6)
+
+
+def controls() -> Settings:
+    """The sliders, in one row; a fragment that reads them runs alone when they move."""
+    noise, ratio, patch, window, again = st.columns([3, 3, 2, 3, 2], vertical_alignment="bottom")
+    seed = st.session_state.setdefault("lesson2-seed", 0)
+    chosen = Settings(
+        noise=noise.slider(
+            "Noise σ",
+            0.02,
+            0.3,
+            0.1,
+            0.01,
+            key="lesson2-noise",
+            persist_state="session",
+            help="Standard deviation; black is 0 and white is 1.",
+        ),
+        ratio=ratio.slider(
+            "Bandwidth h",
+            0.4,
+            3.0,
+            1.4,
+            0.1,
+            format="%.1f σ",
+            key="lesson2-ratio",
+            persist_state="session",
+            help="As a multiple of the noise.",
+        ),
+        patch=patch.select_slider("Patch, px", [3, 5, 7, 9], 5, key="lesson2-patch", persist_state="session"),
+        window=window.select_slider(
+            "Search window, px",
+            [5, 9, 13, 17, 21],
+            13,
+            key="lesson2-window",
+            persist_state="session",
+            help="Pixels are compared with those of a window around them. Part 4 compares all pairs instead.",
+        ),
+        seed=seed,
+    )
+    again.button("New noise", key="lesson2-again", on_click=_again, width="stretch")
+    return chosen
+
+
+def _again() -> None:
+    st.session_state["lesson2-seed"] += 1
+
+
+# --- what is computed once ----------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def _studies() -> ByteLRU[tuple[object, ...], Study]:
+    return ByteLRU(_STUDIES)
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A crop's dense matrix and spectrum."""
+
+    matrix: np.ndarray
+    """`A` over all pairs of pixels, float32."""
+    eigenvalues: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.matrix.nbytes + self.eigenvalues.nbytes)
+
+
+@st.cache_resource(show_spinner=False)
+def _crops() -> ByteLRU[tuple[object, ...], Crop]:
+    return ByteLRU(_CROPS)
+
+
+def _noisy(photo: Photo, chosen: Settings) -> tuple[Picture, Picture]:
+    """The photograph at the size that is worked on, clean and noisy."""
+    clean = nonlocal_means.working_view(photo.image.rgb)
+    return clean, nonlocal_means.add_noise(clean, chosen.noise, chosen.seed)
+
+
+def study_of(photo: Photo, chosen: Settings, times: Sequence[int] = _ONCE) -> Study:
+    """The study of a photograph, from memory or computed without a word."""
+    kept = _kept(photo, chosen, times)
+    if kept is None:
+        *_, last = study.study(*_noisy(photo, chosen), chosen.filter, times)
+        assert last.result is not None
+        kept = last.result
+        _studies().put((photo.digest, chosen, tuple(times)), kept)
+    return kept
+
+
+def _kept(photo: Photo, chosen: Settings, times: Sequence[int]) -> Study | None:
+    """What is remembered and holds at least these numbers of applications."""
+    longest = _studies().get((photo.digest, chosen, TIMES))
+    return longest or _studies().get((photo.digest, chosen, tuple(times)))
+
+
+def _work(photo: Photo, chosen: Settings, times: Sequence[int]) -> Study | None:
+    """The study, computed under a progress bar that can be stopped; what was stopped is returned as far as it came."""
+    key = photo.digest, chosen, tuple(times)
+    with st.container(height=_WORK_HEIGHT, border=False):
+        line = st.empty()
+    found = _kept(photo, chosen, times)
+    if found is None and st.session_state.get(_STOPPED) == key:
+        with line.container(horizontal=True, vertical_alignment="center"):
+            st.caption("Stopped.")
+            st.button("Go on", key="lesson2-go-on", on_click=_forget_stop)
+        so_far = st.session_state.get(_SO_FAR)
+        return so_far[1] if so_far and so_far[0] == key else None
+    if found is None:
+        found = _run(key, photo, line)
+    height, width = found.clean.shape[:2]
+    line.caption(f"{height} × {width} px; h = {chosen.ratio:.1f} σ = {chosen.bandwidth:.3f}")
+    return found
+
+
+def _run(key: tuple[str, Settings, tuple[int, ...]], photo: Photo, line: st.delta_generator.DeltaGenerator) -> Study:
+    """Computes under a bar; whatever the visitor clicks ends the run here and closes the generator."""
+    _, chosen, times = key
+    with line.container(horizontal=True, vertical_alignment="center"):
+        bar = st.progress(0.0, "comparing patches")
+        st.button("Stop", key="lesson2-stop", on_click=_stop, args=(key,))
+    found = None
+    for report in study.study(*_noisy(photo, chosen), chosen.filter, times):
+        bar.progress(report.share, report.doing)
+        found = report.result
+        if found is not None:
+            st.session_state[_SO_FAR] = key, found
+    assert found is not None
+    st.session_state.pop(_SO_FAR, None)
+    _studies().put(key, found)
+    return found
+
+
+def _stop(key: tuple[object, ...]) -> None:
+    st.session_state[_STOPPED] = key
+
+
+def _forget_stop() -> None:
+    st.session_state.pop(_STOPPED, None)
+
+
+def crop_of(photo: Photo, chosen: Settings, place: Place) -> Crop:
+    """The dense matrix of a crop of the noisy picture, and its spectrum."""
+    key = photo.digest, chosen, place
+    kept = _crops().get(key)
+    if kept is None:
+        noisy = nonlocal_means.crop(_noisy(photo, chosen)[1], place.top, place.left, place.side)
+        dense = nonlocal_means.dense(noisy, chosen.filter)
+        kept = Crop(dense.matrix.astype(np.float32), dense.eigenvalues)
+        _crops().put(key, kept)
+    return kept
+
+
+# --- the parts ----------------------------------------------------------------------------------------------------
+
+
+def power(base: str, n: int) -> str:
+    """`AV`, `A⁶V`."""
+    return f"{base}V" if n == 1 else f"{base}{str(n).translate(_SUPERSCRIPTS)}V"
+
+
+def _named(done: Study) -> Mapping[str, tuple[Picture, Quality | None]]:
+    """The pictures of smoothing and twicing once by name, and how close they come."""
+    return {
+        "noisy V": (done.denoised.noisy, done.noisy),
+        "once AV": (done.denoised.smoothed, done.standard[1]),
+        "twiced (2A − A²)V": (done.denoised.twiced, done.twicing[1]),
+        "clean": (done.clean, None),
+    }
+
+
+def _colours() -> Mapping[str, str]:
+    return {"once AV": palette().baseline, "twiced (2A − A²)V": palette().twicing}
+
+
+def _once(photo: Photo, chosen: Settings) -> None:
+    """Smoothed and twiced beside the noisy picture; any two of them under a wipe."""
+    done = _work(photo, chosen, _ONCE)
+    if done is not None:
+        _compared(photo, chosen)
+
+
+@st.fragment
+def _compared(photo: Photo, chosen: Settings) -> None:
+    done = study_of(photo, chosen)  # a fragment's arguments stay with the session: no pictures among them
+    named, colours = _named(done), _colours()
+    shown.row(
+        [
+            Shown(figures.shown(one), name, f"The photograph, {name}", _told(quality), colours.get(name))
+            for name, (one, quality) in named.items()
+            if quality is not None
+        ],
+        260,
+    )
+    st.markdown(verdict(done, chosen))
+    left, right = st.columns([3, 2], gap="large")
+    with right:
+        one = st.selectbox("Left of the line", list(named), index=1, key="lesson2-left", persist_state="session")
+        two = st.selectbox("Right of the line", list(named), index=2, key="lesson2-right", persist_state="session")
+        st.table(
+            [
+                {"picture": name, "PSNR, dB": f"{quality.psnr:.2f}", "SSIM": f"{quality.ssim:.3f}"}
+                for name, (_, quality) in named.items()
+                if quality is not None
+            ],
+            hide_index=True,
+        )
+        st.caption(
+            "Drag the line, or move it with the arrow keys. Numbers are against the clean picture, nothing clipped: "
+            "PSNR for a range of 1, SSIM after Wang et al. 2004, mean over the channels. Weights come from the noisy "
+            "picture once and stay as they are; no noise variance is taken off the distances."
+        )
+    with left:
+        before, after = (
+            Shown(figures.shown(named[name][0]), name, f"The photograph, {name}") for name in (str(one), str(two))
+        )
+        shown.wipe(before, after, key="lesson2-wipe")
+
+
+def _told(quality: Quality) -> str:
+    return f"PSNR {quality.psnr:.1f} dB, SSIM {quality.ssim:.2f}"
+
+
+def verdict(done: Study, chosen: Settings) -> str:
+    """Which of both is closer to the clean picture, said as it is."""
+    at = f"At h = {chosen.ratio:.1f} σ"
+    if done.gain >= 0:
+        return f"{at} twicing comes **{done.gain:.1f} dB** closer to the clean picture than smoothing once."
+    return (
+        f"{at} smoothing once is **{-done.gain:.1f} dB better** than twicing: what so narrow a filter takes away is "
+        "mostly noise, and twicing brings some of it back."
+    )
+
+
+def _lost(photo: Photo, chosen: Settings) -> None:
+    """Method noise of both filters on one scale, whole or in its two parts."""
+    done = _work(photo, chosen, _ONCE)
+    if done is not None:
+        _taken(photo, chosen)
+
+
+@st.fragment
+def _taken(photo: Photo, chosen: Settings) -> None:
+    done = study_of(photo, chosen)
+    options = ["all of it", "only structure", "only noise"]
+    which = st.segmented_control(
+        "Show",
+        options,
+        default=options[0],
+        key="lesson2-lost",
+        required=True,
+        persist_state="session",
+        help="The filters are linear, and here the clean picture is known: what they take is the sum of both parts.",
+    )
+    names = {
+        "all of it": ("V − AV", "V − (2A − A²)V"),
+        "only structure": ("f − Af", "f − (2A − A²)f"),
+        "only noise": ("ε − Aε", "ε − (2A − A²)ε"),
+    }[str(which)]
+    span = _span(done)
+    shown.row(
+        [
+            Shown(
+                figures.residual(_part(one, str(which)), span),
+                name,
+                f"What is taken from the photograph, {name}: {which}",
+                f"{100 * one.structure_share:.0f}% of what is taken is structure",
+                colour,
+            )
+            for one, name, colour in zip(done.lost, names, palette().models, strict=True)
+        ],
+        300,
+    )
+    bar = maps.colour_bar(span, "cividis", palette(), "intensity taken away, mean over the channels")
+    lessons.chart(bar, "lesson2-bar", "Colour scale of what is taken away")
+    st.caption(
+        "V = f + ε: f is the clean picture, ε the noise. Both pictures and all three choices share one scale, which "
+        "ends where 1 pixel in 200 of V − AV lies beyond it. Share of structure in what a filter M takes: "
+        "|f − Mf|² of |f − Mf|² + |ε − Mε|²."
+    )
+
+
+def _part(one: Lost, which: str) -> Picture:
+    parts = {"only structure": one.structure, "only noise": one.noise}
+    return parts[which] if which in parts else np.asarray(one.structure + one.noise)
+
+
+def _span(done: Study) -> Range:
+    """Around 0, to where nearly all of the method noise lies: single pixels would leave the rest pale."""
+    largest = float(np.quantile(np.abs(done.denoised.residual.mean(axis=-1)), 0.995)) or 1e-12
+    return Range(-largest, largest)
+
+
+def _again_and_again(photo: Photo, chosen: Settings) -> None:
+    """Both filters iterated with the same weights."""
+    done = _work(photo, chosen, TIMES)
+    if done is None:
+        return
+    for base, images, numbers, colour in (
+        ("A", done.denoised.standard, done.standard, palette().baseline),
+        ("(2A − A²)", done.denoised.twicing, done.twicing, palette().twicing),
+    ):
+        shown.row(
+            [
+                Shown(
+                    figures.shown(images[n]),
+                    power(base, n),
+                    f"The photograph, {power(base, n)}",
+                    _told(numbers[n]),
+                    colour,
+                )
+                for n in sorted(numbers)
+                if n in TIMES
+            ],
+            160,
+        )
+    left, right = st.columns(2, gap="large")
+    for slot, measure, name in ((left, "psnr", "PSNR"), (right, "ssim", "SSIM")):
+        with slot:
+            figure = figures.quality_by_times(done.standard, done.twicing, done.noisy, palette(), measure=measure)
+            lessons.chart(figure, f"lesson2-{measure}", f"{name} against the number of applications")
+    best = [max(one, key=lambda n: one[n].psnr) for one in (done.standard, done.twicing)]
+    st.caption(
+        f"Highest PSNR of those shown: A at n = {best[0]}, 2A − A² at n = {best[1]}. Every application pulls like "
+        "pixels together, as depth does with tokens; twicing takes more of them to get as far."
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A square of the working picture."""
+
+    top: int
+    left: int
+    side: int
+
+
+def place_of(size: tuple[int, int], side: int, down: int, across: int) -> Place:
+    """A square of at most `side` px, `down` and `across` percent of the way from the top left corner."""
+    side = min(side, *size)
+    return Place(round((size[0] - side) * down / 100), round((size[1] - side) * across / 100), side)
+
+
+@st.fragment
+def _matrix(photo: Photo, chosen: Settings) -> None:
+    """The dense matrix of a crop, one row of it, and its spectrum."""
+    try:
+        _crop(photo, chosen)
+    except ExplorerError as error:
+        st.error(str(error))
+
+
+def _crop(photo: Photo, chosen: Settings) -> None:
+    side, down, across = st.columns([2, 3, 3], gap="medium")
+    height, width, _ = nonlocal_means.working_view(photo.image.rgb).shape
+    place = place_of(
+        (height, width),
+        side.select_slider("Crop, px", [16, 24, LARGEST_CROP], LARGEST_CROP, key="lesson2-crop"),
+        down.slider("From the top", 0, 100, 50, 1, format="%d%%", key="lesson2-down", persist_state="session"),
+        across.slider("From the left", 0, 100, 50, 1, format="%d%%", key="lesson2-across", persist_state="session"),
+    )
+    found = crop_of(photo, chosen, place)
+    left, right = st.columns([5, 4], gap="large")
+    with right:
+        _row(photo, chosen, place)
+    with left:
+        span = _weights_span(found)
+        figure = figures.weight_matrix(found.matrix, span, palette(), log=True, height=440)
+        lessons.chart(figure, "lesson2-matrix", f"The weights between all {len(found.matrix)} pixels of the crop")
+    lessons.chart(
+        figures.spectrum(found.eigenvalues, TIMES, palette()),
+        "lesson2-spectrum",
+        "What the filters leave of every eigenvalue",
+    )
+    z = found.eigenvalues
+    counts = ", ".join(
+        f"n = {n}: {int((z**n > 0.01).sum())} and {int(((2 * z - z**2) ** n > 0.01).sum())}" for n in TIMES
+    )
+    st.caption(
+        f"All {len(z)} eigenvalues are real: the largest {z[0]:.3f}, the least {_least(z):.2g}. Left of more than 1% "
+        f"by λⁿ and by (2λ − λ²)ⁿ, {counts}. All pairs of pixels, Gaussian weights, no search window: D¹ᐟ²AD⁻¹ᐟ² is "
+        "symmetric and positive semidefinite, which makes the spectrum real and in [0, 1]."
+    )
+
+
+def _least(eigenvalues: np.ndarray) -> float:
+    """The least eigenvalue, rounding below 0 taken away."""
+    return max(float(eigenvalues[-1]), 0.0)
+
+
+def _weights_span(found: Crop) -> Range:
+    """From the weights that matter to the largest one."""
+    high = float(found.matrix.max())
+    return Range(max(float(np.quantile(found.matrix, 0.02)), 1e-5 * high), high)
+
+
+@st.fragment
+def _row(photo: Photo, chosen: Settings, place: Place) -> None:
+    """One pixel's weights over the crop; moving the pixel runs nothing else."""
+    found, (clean, noisy) = crop_of(photo, chosen, place), _noisy(photo, chosen)
+    side = place.side
+    down, across = st.columns(2)
+    y = down.slider("Pixel: row", 1, side, (side + 1) // 2, key=f"lesson2-row-{side}") - 1
+    x = across.slider("Pixel: column", 1, side, (side + 1) // 2, key=f"lesson2-column-{side}") - 1
+    weights = found.matrix[y * side + x].reshape(side, side)
+    twicing = 2 * weights - (weights.ravel() @ found.matrix).reshape(side, side)
+    signed = Range.of(twicing, signed=True)
+    box = place.top, place.left, place.top + side, place.left + side
+    crop = figures.shown(nonlocal_means.crop(noisy, place.top, place.left, side))
+    shown.row(
+        [
+            Shown(figures.outlined(figures.shown(clean), box), "the crop", "The photograph, the crop outlined"),
+            Shown(_marked(crop, y, x), "noisy crop", f"The noisy crop, pixel {y + 1}, {x + 1} outlined"),
+            Shown(
+                _marked(figures.weights(weights, _weights_span(found), log=True), y, x),
+                "row of A",
+                f"Weights of pixel {y + 1}, {x + 1} over the crop",
+                "colours of the matrix",
+            ),
+            Shown(
+                _marked(figures.residual(twicing[..., None], signed), y, x),
+                "row of 2A − A²",
+                f"Weights of pixel {y + 1}, {x + 1} under twicing",
+                f"blue is negative; to ±{signed.high:.2g}",
+            ),
+        ],
+        150,
+    )
+    st.caption(
+        f"What pixel ({y + 1}, {x + 1}) is made of. Its own weight is {weights[y, x]:.3g} under A and "
+        f"{twicing[y, x]:.3g} under 2A − A², where others may be negative; both rows sum to 1."
+    )
+
+
+def _marked(pixels: figures.Pixels, y: int, x: int, factor: int = 8) -> figures.Enlarged:
+    """Enlarged, one pixel outlined."""
+    box = y * factor, x * factor, (y + 1) * factor, (x + 1) * factor
+    return figures.outlined(figures.enlarged(pixels, factor), box, 2)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the lesson: a formula, words, and what draws it."""
+
+    formula: str
+    words: str
+    draw: Callable[[Photo, Settings], None]
+
+
+PARTS = {
+    "Smooth, lose, give back": Part(
+        r"AV + A(V - AV)",
+        "**Pixels whose patches look alike are averaged**, wherever they lie: A = D⁻¹W with weights "
+        "exp(−|Pᵢ − Pⱼ|²/h²). Twicing smooths what was taken away and adds it. Compare skin, edges and flat ground.",
+        _once,
+    ),
+    "What was lost": Part(
+        r"V - (2A - A^2)V = (I - A)^2 V",
+        "**A good filter takes only noise**: whatever can be recognised below was part of the picture. Twicing leaves "
+        "the residual of the residual, with less of the picture in it.",
+        _lost,
+    ),
+    "Again and again": Part(
+        r"A^n V \quad\text{and}\quad (2A - A^2)^n V",
+        "**The same filter n times**, as in layer after layer: details fade, at last all that is left is a few flat "
+        "regions. Twicing fades more slowly (paper Prop. 1).",
+        _again_and_again,
+    ),
+    "The weight matrix": Part(
+        r"\lambda \mapsto \lambda^n \quad\text{and}\quad (2\lambda - \lambda^2)^n",
+        "**Why it fades**: each application multiplies what lies along an eigenvector by λ, or by 2λ − λ² ≥ λ. The "
+        "matrix of a small crop can be looked at whole.",
+        _matrix,
+    ),
+}
+
+
+def lesson() -> None:
+    """The sliders and one part at a time: what is not looked at is not computed.
+
+    No fragment: a run of a fragment is not interrupted by another, and a click must end what is being computed. What
+    is drawn of a result is a fragment of its own.
+    """
+    chosen = controls()
+    part = PARTS[lessons.choose_part("lesson2-part", list(PARTS))]
+    lessons.explain(part.formula, part.words)
+    try:
+        part.draw(view().photo, chosen)
+    except ExplorerError as error:
+        st.error(str(error))
+
+
+def current() -> Settings:
+    """What the sliders say, for the handout."""
+    state, start = st.session_state, Settings()
+    return Settings(
+        noise=state.get("lesson2-noise", start.noise),
+        ratio=state.get("lesson2-ratio", start.ratio),
+        patch=state.get("lesson2-patch", start.patch),
+        window=state.get("lesson2-window", start.window),
+        seed=state.get("lesson2-seed", start.seed),
+    )
+
+
+def pictures() -> Callable[[], Sequence[lessons.Picture]]:
+    """For the handout; what is chosen is read now, because a download is made outside any visit."""
+    return partial(pictures_of, view().photo, current())
+
+
+def pictures_of(photo: Photo, chosen: Settings) -> Sequence[lessons.Picture]:
+    """The photograph's pictures and numbers under these settings, on paper."""
+    done, colours = study_of(photo, chosen, TIMES), lessons.PAPER
+    span = _span(done)
+    once = [
+        (f"{name}: {_told(quality)}", figures.shown(one))
+        for name, (one, quality) in _named(done).items()
+        if quality is not None
+    ]
+    residuals = [figures.residual(_part(one, "all of it"), span) for one in done.lost]
+    shares = [f"{100 * one.structure_share:.0f}%" for one in done.lost]
+    again = [
+        [figures.shown(pictures[n]) for n in TIMES] for pictures in (done.denoised.standard, done.denoised.twicing)
+    ]
+    settings = f"σ = {chosen.noise:g}, h = {chosen.ratio:.1f} σ, patch {chosen.patch} px, window {chosen.window} px"
+    return (
+        (f"The photograph, and {once[0][0]} ({settings}).", _pair(figures.shown(done.clean), once[0][1])),
+        (f"{once[1][0]}; {once[2][0]}.", _pair(once[1][1], once[2][1])),
+        (
+            f"V − AV and V − (2A − A²)V, {' and '.join(shares)} of it structure; colours end at ±{span.high:.2f}.",
+            _pair(*residuals),
+        ),
+        (
+            "AⁿV above, (2A − A²)ⁿV below, for n = " + ", ".join(map(str, TIMES)) + ".",
+            figures.panels(again, colours),
+        ),
+        (
+            "PSNR of both filters applied n times; dashed: noisy.",
+            figures.quality_by_times(done.standard, done.twicing, done.noisy, colours),
+        ),
+        (
+            "What n applications leave of the eigenvalues of the crop in the middle, at most 32 px a side.",
+            figures.spectrum(_middle(photo, chosen, done).eigenvalues, TIMES[::2], colours),
+        ),
+    )
+
+
+def _pair(left: figures.Pixels, right: figures.Pixels) -> go.Figure:
+    return figures.panels([[left, right]], lessons.PAPER)
+
+
+def _middle(photo: Photo, chosen: Settings, done: Study) -> Crop:
+    size = done.clean.shape[0], done.clean.shape[1]
+    return crop_of(photo, chosen, place_of(size, LARGEST_CROP, 50, 50))

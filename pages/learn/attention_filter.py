@@ -1,0 +1,27 @@
+"""Lesson 4: attention as the image filter it generalises."""
+
+from explorer.ui import lessons, panels, view
+from explorer.ui.lessons import attention_filter
+
+lessons.opening(
+    "4. " + attention_filter.TITLE,
+    "Nonlocal means and a head of attention are the same weighted mean with other weights: look where the weights of "
+    "one patch lie under both, and what each makes of the photograph.",
+)
+panels.warn_swapped(view())
+attention_filter.lesson()
+lessons.question(
+    attention_filter.ASKED,
+    "Part 4 shows it at once. With the bundled pair it is the first layer: AV resembles V there in all heads, and in "
+    "part 2 their rows spread over patches of like colour. Deeper, a head asks for what it has learned to ask for: "
+    "likeness falls to 0 and below. Where all patches look at the same few, AV is one flat colour, V − AV holds the "
+    "picture and A(V − AV) is nearly 0: twicing gives back only what A does not erase. Where likeness is negative, A "
+    "has eigenvalues below 0, which 2λ − λ² enlarges: the theory of twicing speaks of λ in [0, 1].",
+)
+lessons.handout(
+    "attention-filter",
+    attention_filter.TITLE,
+    attention_filter.WORDS,
+    attention_filter.ASKED,
+    attention_filter.pictures(),
+)
