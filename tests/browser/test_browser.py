@@ -21,6 +21,8 @@ PAGES = {
     "residual": "Smoothed residual",
     "spectrum": "Spectrum",
     "smoothing": "1. Smoothing and what it loses",
+    "nonlocal-means": "2. Smoothing an image",
+    "attention-filter": "4. From nonlocal means to attention",
     "eigenvalues": "3. Eigenvalues and depth",
     "dial": "5. The filter as a dial",
     "tour": "6. A guided tour",
