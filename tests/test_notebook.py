@@ -1,16 +1,18 @@
-"""`explorer.view`: the viewer in a notebook and as a file."""
+"""`explorer.view` and `explorer.figure`: what Python gets without a server."""
 
 import html
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import explorer
 from explorer import examples
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
+from tests.studio.helpers import pair, picture
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +52,48 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_importing_the_package_is_cheap() -> None:
-    code = "import explorer, sys; print(any(name in sys.modules for name in ('torch', 'timm', 'numpy')))"
+    code = "import explorer, sys; print(any(name in sys.modules for name in ('torch', 'timm', 'numpy', 'matplotlib')))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 def test_other_names_are_no_attributes() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         _ = explorer.nothing
+
+
+# --- figures ------------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_in_three_lines(tmp_path: Path) -> None:
+    figure = explorer.figure("heatmaps", [picture()], pair(), layers=[1, 3], heads=2, dpi=36)
+    assert (figure.spec.layers, figure.spec.heads) == ((1, 3), "2")
+    assert figure.save(tmp_path / "x.png").read_bytes() == figure.file(".png")
+    assert set(figure.numbers) >= {"baseline, layer 1, head 2", "twicing, layer 3, head 2"}
+
+
+def test_a_figure_of_one_image(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(picture())
+    for image in (path, str(path), picture(), examples.EXAMPLES[0]):
+        assert len(explorer.figure("similarity", image, pair()).record.images) == 1
+
+
+def test_the_command_of_a_figure_with_lists_is_one_the_shell_reads() -> None:
+    assert "--layers 1,3 " in explorer.figure("evolution", [picture()], pair(), layers=[1, 3]).command
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    figure = explorer.figure("heatmaps", [picture()], pair(), layers=np.arange(1, 3).tolist(), dpi=np.int64(36))
+    assert figure.file(".png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("settings", [{"pie": 1}, {"layers": 3}, {"heads": "none"}, {"width": "wide"}])
+def test_settings_that_do_not_fit_are_one_sentence(settings: dict[str, object]) -> None:
+    with pytest.raises(ExplorerError) as caught:
+        explorer.figure("heatmaps", [picture()], pair(), **settings)
+    assert_one_sentence(str(caught.value))
+    assert next(iter(settings)) in str(caught.value)
+
+
+def test_a_pair_is_shown_by_the_viewer() -> None:
+    assert explorer.view(picture(), pair()).title == "An image: Tiny and Tiny-Twicing"

@@ -49,7 +49,7 @@ class Dynamics:
     """`p^n` beside `p_hat^n`; `moduli` are eigenvalues of models, as ticks beneath, by name and colour."""
 
     iterations: tuple[int, ...]
-    moduli: tuple[tuple[str, str, Float[np.ndarray, " token"]], ...] = ()
+    moduli: tuple[tuple[str, str, Float[np.ndarray, " _"]], ...] = ()
     letters: bool = False
 
 
@@ -117,9 +117,9 @@ def draw_dynamics(chart: Dynamics, page: Page) -> Figure:
         start = max(3.0 * line, 1.05 * named + line)
         inner = (page.width - start - line - gap) / 2
         ticks = (0.3 + 0.8 * len(chart.moduli)) * line if chart.moduli else 0.0
-        height = min(inner * 0.8, page.height - 4.6 * line - ticks)
+        height = min(inner * 0.8, page.height - 4.9 * line - ticks)
         check_room(inner, height)
-        figure = sheet(page, height + 4.6 * line + ticks)
+        figure = sheet(page, height + 4.9 * line + ticks)
         palette = PALETTES["light"]
         sides = (
             (r"$p^n(x) = x^n$", palette.baseline, theory.standard_power),
@@ -128,7 +128,7 @@ def draw_dynamics(chart: Dynamics, page: Page) -> Figure:
         x = np.linspace(0, 1, 401)
         for index, (title, colour, power) in enumerate(sides):
             left = start + index * (inner + gap)
-            axes = plot_area(figure, left, 1.5 * line, inner, height)
+            axes = plot_area(figure, left, 1.8 * line, inner, height)
             for shade, n in zip(_shades(colour, len(chart.iterations)), chart.iterations, strict=True):
                 axes.plot(x, power(x, n), color=shade, label=f"$n = {n}$")
             axes.set(xlim=(0, 1), ylim=(0, 1.02))
@@ -139,7 +139,7 @@ def draw_dynamics(chart: Dynamics, page: Page) -> Figure:
                 axes.set_xlabel("$x$")
             else:
                 axes.tick_params(labelbottom=False)
-                below = plot_area(figure, left, 1.5 * line + height + 0.2 * line, inner, ticks)
+                below = plot_area(figure, left, 1.8 * line + height + 0.2 * line, inner, ticks)
                 _moduli(below, chart, names if index == 0 else [""] * len(names))
         return figure
 
@@ -152,7 +152,7 @@ def _moduli(axes: Axes, chart: Dynamics, names: list[str]) -> None:
         axes.vlines(moduli[moduli <= 1], row + 0.15, row + 0.85, color=colour, alpha=0.35, linewidth=0.5)
     axes.tick_params(left=False)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(r"$x$, and $|\lambda|$ of the models")
+    axes.set_xlabel(r"$x$ and $|\lambda|$")
 
 
 def draw_spectra(chart: Spectra, page: Page) -> Figure:

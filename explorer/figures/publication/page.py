@@ -39,6 +39,8 @@ _FAMILIES = {
 _SMALLEST_CHART = 0.4
 _LOCK = threading.RLock()
 _SALT = "twicing-explorer"
+_NO_XML = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
+"""Characters that JSON leaves as they are and XML has no way to write, as JSON's escapes."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,9 @@ def _metadata(format: Format, given: Mapping[str, str]) -> dict[str, Any]:
     if format == "pdf":
         known = ("Title", "Author", "Subject", "Keywords", "Creator")
         return {"CreationDate": None, "Producer": None, **{key: given[key] for key in known if key in given}}
-    return {"Date": None, "Title": given.get("Title"), "Description": given.get("Keywords"), "Creator": None}
+    places = {"Title": "Title", "Keywords": "Description"}
+    told = {place: given[key].translate(_NO_XML) for key, place in places.items() if key in given}
+    return {"Date": None, "Creator": None, **told}
 
 
 def _plain_svg(text: str, page: Page) -> str:

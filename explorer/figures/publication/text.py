@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
 from explorer.figures.publication.page import POINTS, Page
 
@@ -85,9 +86,8 @@ def _cut(text: str, size: float, weight: str, width: float) -> str:
     bracket = _BRACKET.search(text)
     end = bracket[0] if bracket and inches(f"……{bracket[0]}", size, weight) <= width else ""
     text = text.removesuffix(end)
-    while len(text) > 1 and inches(f"{text}…{end}", size, weight) > width:
-        text = text[:-1]
-    return f"{text}…{end}"
+    kept = bisect_right(range(2, len(text)), width, key=lambda n: inches(f"{text[:n]}…{end}", size, weight))
+    return f"{text[: kept + 1]}…{end}"
 
 
 def inches(text: str, size: float, weight: str = "normal") -> float:
@@ -98,4 +98,4 @@ def inches(text: str, size: float, weight: str = "normal") -> float:
 @lru_cache(maxsize=1000)
 def _width(text: str, size: float, weight: str, family: tuple[str, ...]) -> float:
     font = FontProperties(family=list(family), size=size, weight=weight)
-    return float(TextPath((0, 0), text.replace("$", r"\$"), prop=font).get_extents().width) / POINTS if text else 0.0
+    return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / POINTS if text else 0.0

@@ -1,0 +1,247 @@
+"""The figure studio under AppTest: what it shows is what Python makes, and no setting loses another."""
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+import explorer
+from explorer import examples
+from explorer.studio import PRESETS, Template, record
+from explorer.studio.made import SUFFIXES
+from explorer.ui import studio
+from tests.helpers import assert_one_sentence
+from tests.studio.helpers import picture
+from tests.ui.conftest import Open
+from tests.ui.test_pages import assert_sound, swapped_key, upload
+
+STUDIO = "publish/studio.py"
+SHOWN = [f"example:{one.file}" for one in examples.EXAMPLES[:3]]
+
+
+Files = dict[str, Callable[[], bytes]]
+"""What the download buttons were given last, by suffix."""
+
+
+def listen(monkeypatch: pytest.MonkeyPatch) -> Files:
+    found: Files = {}
+    real = studio.file
+
+    def file(view: Any, spec: Any, photos: Any, suffix: str) -> Callable[[], bytes]:
+        found[suffix] = real(view, spec, photos, suffix)
+        return found[suffix]
+
+    monkeypatch.setattr(studio, "file", file)
+    return found
+
+
+def visit(open_app: Open) -> AppTest:
+    page = open_app()
+    page.switch_page(STUDIO).run()
+    assert_sound(page)
+    return page
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> Files:
+    return listen(monkeypatch)
+
+
+@pytest.fixture
+def app(open_app: Open, files: Files) -> AppTest:
+    """A new visitor in the studio."""
+    return visit(open_app)
+
+
+@pytest.fixture(scope="module")
+def visitor(open_app: Open) -> Iterator[tuple[AppTest, Files]]:
+    """A visitor who goes from figure to figure, on a page of few pixels."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        files = listen(monkeypatch)
+        app = visit(open_app)
+        app.number_input(key="studio-dpi").set_value(36).run()
+        yield app, files
+
+
+@pytest.fixture(scope="module")
+def bundled() -> explorer.ModelPair:
+    return explorer.load_pair()
+
+
+def choose(app: AppTest, template: Template) -> AppTest:
+    app.selectbox(key="studio-template").set_value(template).run()
+    assert_sound(app)
+    return app
+
+
+def caption(app: AppTest) -> str:
+    return app.code[0].value + "\n"
+
+
+@pytest.mark.parametrize("template", Template)
+def test_every_template_is_the_one_from_python(
+    visitor: tuple[AppTest, Files], bundled: explorer.ModelPair, template: Template
+) -> None:
+    app, files = visitor
+    choose(app, template)
+    known = explorer.figure(template.value, SHOWN, bundled, dpi=36)
+    assert caption(app).strip() == known.caption.strip()
+    assert app.code[1].value == known.command
+    assert list(files) == list(SUFFIXES)
+    assert files[".png"]() == known.file(".png")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_sizes(visitor: tuple[AppTest, Files], preset: str) -> None:
+    app, _ = visitor
+    app.selectbox(key="studio-preset").set_value(preset)
+    choose(app, Template.DYNAMICS)
+    assert any(f"{PRESETS[preset].width:.2f} x" in one.value for one in app.main.caption)
+
+
+def test_the_last_figure_is_remembered(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object) -> None:
+        raise AssertionError("made again")
+
+    before = caption(app)
+    monkeypatch.setattr(studio, "build", build)
+    app.run()
+    assert_sound(app)
+    assert caption(app) == before
+
+
+def test_a_setting_that_does_not_fit_is_one_error_and_nothing_else_is_lost(app: AppTest) -> None:
+    app.toggle(key="studio-letters").set_value(True).run()
+    before = caption(app), app.code[1].value
+    app.number_input(key="studio-dpi").set_value(1200)
+    app.number_input(key="studio-width-iclr").set_value(50.0).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert_one_sentence(plain_text(app.error[0].value))
+    assert "200 megapixels" in app.error[0].value
+    assert not app.code
+    app.number_input(key="studio-dpi").set_value(300)
+    app.number_input(key="studio-width-iclr").set_value(5.5).run()
+    assert_sound(app)
+    assert (caption(app), app.code[1].value) == before
+    assert "--letters" in before[1]
+
+
+def plain_text(shown: str) -> str:
+    return shown.replace("\u200b", "").replace("\\", "")
+
+
+def test_the_rollout_of_one_head_is_refused_in_a_sentence(app: AppTest) -> None:
+    app.segmented_control(key="studio-operator").set_value("rollout").run()
+    assert_sound(app)
+    app.segmented_control(key="studio-heads").set_value("2").run()
+    assert len(app.error) == 1
+    assert "rollout" in app.error[0].value
+
+
+def test_no_image_is_a_sentence(app: AppTest) -> None:
+    app.multiselect(key="studio-images").set_value([]).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert_one_sentence(plain_text(app.error[0].value))
+    choose(app, Template.DYNAMICS)
+    assert "Ticks" not in caption(app)
+
+
+def test_all_heads_are_one_click(app: AppTest) -> None:
+    app.segmented_control(key="studio-heads").set_value("all").run()
+    assert_sound(app)
+    assert "all 3 heads" in caption(app)
+    assert "--heads all" in app.code[1].value
+
+
+def test_all_images_are_one_toggle(app: AppTest) -> None:
+    choose(app, Template.SIMILARITY)
+    app.toggle(key="studio-all").set_value(True).run()
+    assert_sound(app)
+    assert f"{len(examples.EXAMPLES)} images" in caption(app)
+    assert all(f"example:{one.file}" in app.code[1].value for one in examples.EXAMPLES)
+
+
+def test_settings_stay_when_the_template_changes(app: AppTest) -> None:
+    app.segmented_control(key="studio-heads").set_value("2").run()
+    app.selectbox(key="studio-preset").set_value("cvpr-column").run()
+    app.multiselect(key="studio-images").set_value([examples.EXAMPLES[1].file]).run()
+    for template in (Template.SIMILARITY, Template.DYNAMICS, Template.EVOLUTION):
+        choose(app, template)
+    assert "head 2; 1 image" in caption(app)
+    assert "--preset cvpr-column" in app.code[1].value
+    assert "example:coffee.png" in app.code[1].value
+
+
+def test_a_query_is_chosen_by_its_place(app: AppTest) -> None:
+    app.segmented_control(key="studio-query").set_value("a patch").run()
+    app.slider(key="studio-Down").set_value(1.0).run()
+    assert_sound(app)
+    assert "the outlined patch" in caption(app)
+    assert "--query 1,0.5" in app.code[1].value
+
+
+def test_a_swapped_pair_is_said(app: AppTest) -> None:
+    (box,) = [one for one in app.sidebar.selectbox if one.label == "Twicing"] or [app.sidebar.selectbox[-1]]
+    box.set_value(swapped_key(box.label)).run()
+    assert_sound(app)
+    assert app.warning
+    assert "counterfactual" in caption(app)
+    assert "-filter" in app.code[1].value
+
+
+HOSTILE = ["$x$ **b** <script>.png", "100%_&{}\\.png", "猫 :cat: [a](http://b.c).png", "-rf.png", ("w" * 120) + ".png"]
+
+
+def test_uploads_of_any_name_are_drawn(app: AppTest, files: Files) -> None:
+    upload(app, *((name, picture(seed)) for seed, name in enumerate(HOSTILE)))
+    assert_sound(app)
+    choose(app, Template.SIMILARITY)
+    app.toggle(key="studio-all").set_value(True).run()
+    assert_sound(app)
+    told = record.read(files[".png"]())
+    assert set(HOSTILE) <= {name for name, _ in told.images}
+    command = app.code[1].value
+    assert "./-rf.png" in command
+
+
+def test_an_upload_beside_examples(app: AppTest, files: Files) -> None:
+    upload(app, ("disc.png", picture()))
+    app.number_input(key="studio-dpi").set_value(72)
+    app.toggle(key="studio-row_labels").set_value(True).run()
+    assert_sound(app)
+    with Image.open(io.BytesIO(files[".png"]())) as image:
+        assert image.width == round(5.5 * 72)
+
+
+# --- settings that are left over from another pair ----------------------------------------------------------------
+
+
+def leftover() -> None:
+    import streamlit as st
+
+    from explorer.studio import Template
+    from explorer.ui import studio
+
+    depth, heads = st.session_state.sizes
+    st.session_state.spec = studio.choose(Template.EVOLUTION, depth, heads)
+
+
+def test_layers_and_heads_of_a_larger_pair_do_not_break_a_smaller_one() -> None:
+    app = AppTest.from_function(leftover, default_timeout=30)
+    app.session_state.sizes = (12, 12)
+    app.run()
+    app.segmented_control(key="studio-heads").set_value("12").run()
+    app.button_group(key="studio-layers").set_value([2, 12]).run()
+    assert not app.exception
+    assert app.session_state.spec.layers == (2, 12)
+    app.session_state.sizes = (4, 3)
+    app.run()
+    assert not app.exception, app.exception[0].message
+    spec = app.session_state.spec
+    assert max(spec.layers or (1,)) <= 4
+    assert spec.heads in ("mean", "max", "all", "1", "2", "3")
