@@ -14,7 +14,7 @@ from explorer.lessons import nonlocal_means as nlm
 from explorer.lessons import quality
 from explorer.ui import lessons
 from explorer.ui.lessons import attention_filter, nonlocal_means
-from explorer.ui.lessons.nonlocal_means import Settings
+from explorer.ui.lessons.denoising import Settings
 from explorer.ui.session import Pair, View
 from explorer.ui.sidebar import example_photos
 from tests.helpers import assert_one_sentence
