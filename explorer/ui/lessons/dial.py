@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 import torch
+from streamlit.errors import StreamlitAPIException
 
 from explorer import images
 from explorer.figures import curves, maps
@@ -32,6 +33,9 @@ WORDS = (
 )
 ASKED = "How far can you turn the dial before the prediction changes, and in which blocks does it matter most?"
 _SOME = "some"
+_TURNING = "dial-turning"
+_AT_ONCE = 4
+"""Places of the dial computed between two looks at what was clicked."""
 _ALIKE = "similarity after the last block"
 
 
@@ -200,19 +204,14 @@ def sweep() -> None:
     over_a = dial.over_a(standard.filter, presets[str(name)])
     over_depth = [(float(k), filter) for k, filter in dial.over_depth(standard.filter, TWICING)]
     label = _label(chosen, standard)
-    button, stop, _ = st.columns([3, 2, 5])
     wanted = [filter for _, filter in (*over_a, *over_depth)]
-    if any(resources.curves().get(_key(chosen, standard, filter, label)) is None for filter in wanted):
-        if not button.button("Turn the dial from 0 to 3", key="dial-turn", width="stretch"):
-            return
-        stop.button("Stop", key="dial-stop", width="stretch")  # any click ends the run; what was computed stays
+    missing = [filter for filter in wanted if _kept(chosen, standard, filter, label) is None]
+    if missing:
+        _turn(chosen, standard, missing, len(wanted), label)
+        return
+    _set_turning(False)
+    found = [_numbers(chosen, standard, filter, label) for filter in wanted]
     trained = trained_of(chosen, standard)
-    bar = st.progress(0.0)
-    found = []
-    for number, filter in enumerate(wanted, start=1):
-        found.append(_numbers(chosen, standard, filter, label))
-        bar.progress(number / len(wanted), f"{number} of {len(wanted)} filters")
-    bar.empty()
     reference = (
         None if trained is None else _read(resources.engine().trace([chosen.photo.image], trained.key)[0], label)
     )
@@ -233,6 +232,29 @@ def sweep() -> None:
         f"0 the prediction has left it. Left: a in blocks {name}. Right: twicing in the last k blocks."
         + (f" Solid line: {plain(trained.name)}, trained so, for reference." if trained else "")
     )
+
+
+def _turn(chosen: View, standard: ModelCard, missing: Sequence[Filter], count: int, label: int | None) -> None:
+    """Computes a few places of the dial and runs the fragment again, once the button was pressed.
+
+    A fragment runs to its end whatever is clicked meanwhile, so a sweep that can be stopped is many short runs.
+    """
+    button, stop, _ = st.columns([3, 2, 5])
+    button.button("Turn the dial from 0 to 3", key="dial-turn", on_click=_set_turning, args=(True,), width="stretch")
+    if not st.session_state.get(_TURNING):
+        return
+    stop.button("Stop", key="dial-stop", on_click=_set_turning, args=(False,), width="stretch")
+    st.progress(1 - len(missing) / count, f"{count - len(missing)} of {count} filters")
+    for filter in missing[:_AT_ONCE]:
+        _numbers(chosen, standard, filter, label)
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:  # the whole page is running
+        st.rerun()
+
+
+def _set_turning(turning: bool) -> None:
+    st.session_state[_TURNING] = turning
 
 
 def _swept(
@@ -259,14 +281,17 @@ def _key(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -
     return "dial", chosen.photo.digest, standard.key, filter, label
 
 
+def _kept(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -> torch.Tensor | None:
+    return resources.curves().get(_key(chosen, standard, filter, label))
+
+
 def _numbers(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -> Numbers:
     """Remembered: two numbers for each place of the dial."""
-    key = _key(chosen, standard, filter, label)
-    kept = resources.curves().get(key)
+    kept = _kept(chosen, standard, filter, label)
     if kept is None:
         trace = resources.engine().trace_with(chosen.photo.image, standard.key, filter)
         kept = torch.tensor(_read(trace, label), dtype=torch.float64)
-        resources.curves().put(key, kept)
+        resources.curves().put(_key(chosen, standard, filter, label), kept)
     margin, alike = kept.tolist()
     return margin, alike
 

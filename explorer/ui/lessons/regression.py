@@ -117,11 +117,9 @@ def _risk(chosen: Settings) -> None:
     bandwidths = risk.bandwidths(*_SWEEP)
     exact = risk.exact_sweep(truth, chosen.points, chosen.noise, kernel, bandwidths)
     slot = st.container()
-    button, stop, _ = st.columns([2, 2, 6])
-    started = button.button(f"Check by {_RUNS} draws of noise", key="lesson1-monte-carlo", width="stretch")
+    started = st.button(f"Check by {_RUNS} draws of noise", key="lesson1-monte-carlo")
     shown = exact
     if started:
-        stop.button("Stop", key="lesson1-stop", width="stretch")  # any click ends the run; what was drawn stays
         bar = st.progress(0.0)
         picture = slot.empty()
         steps = risk.monte_carlo(truth, chosen.points, chosen.noise, kernel, bandwidths, runs=_RUNS, seed=chosen.seed)
