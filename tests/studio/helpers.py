@@ -101,8 +101,8 @@ def made(template: str, images: int | list[Photograph] = 2, models: ModelPair | 
 
 @cache
 def plain(template: str) -> Made:
-    """A figure of two images as it is by default, for tests that only look."""
-    return made(template)
+    """A figure of two images as it is by default but of few pixels, for tests that only look."""
+    return made(template, dpi=72)
 
 
 @cache
