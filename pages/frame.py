@@ -19,6 +19,11 @@ page = st.navigation(
             st.Page(PAGES / "explore" / "residual.py", title="Smoothed residual"),
             st.Page(PAGES / "explore" / "spectrum.py", title="Spectrum"),
         ],
+        "Challenge": [
+            st.Page(PAGES / "challenge" / "attribution.py", title="Attribution"),
+            st.Page(PAGES / "challenge" / "corruptions.py", title="Corruptions"),
+            st.Page(PAGES / "challenge" / "attacks.py", title="Attacks"),
+        ],
         "Learn": [
             *(
                 st.Page(PAGES / "learn" / f"{file}.py", title=title, url_path=path)
@@ -34,6 +39,7 @@ page = st.navigation(
         ],
         "Publish": [st.Page(PAGES / "publish" / "studio.py", title="Figure studio")],
         "Set up": [st.Page(PAGES / "models" / "models.py", title="Models")],
-    }
+    },
+    expanded=True,  # more than twelve pages would be folded away
 )
 start(page)

@@ -35,6 +35,11 @@ class Method(StrEnum):
     """On the effective attention of every block, see `rollout` (Chefer et al. 2021, adapted)."""
 
     @property
+    def slug(self) -> str:
+        """As a shell and a file name it."""
+        return self.name.lower().replace("_", "-")
+
+    @property
     def is_signed(self) -> bool:
         """Whether a value can speak against the class."""
         return self not in (Method.SALIENCY, Method.WEIGHTED_ROLLOUT)
@@ -53,6 +58,14 @@ class Method(StrEnum):
             Method.OCCLUSION,
             Method.FEATURE_ABLATION,
         )
+
+
+def method_called(slug: str) -> Method:
+    """The method with this `slug`. Raises `ExplorerError` when there is none."""
+    for method in Method:
+        if method.slug == slug.strip().lower():
+            return method
+    raise ExplorerError(f"One of {', '.join(one.slug for one in Method)} was expected; {slug[:60]!r} came.")
 
 
 class Baseline(StrEnum):

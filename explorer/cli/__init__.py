@@ -12,6 +12,8 @@ _COMMANDS = {
     "again": ("figures", "the figure that a JSON or PNG of the explorer describes"),
     "compare": ("figures", "maps, curves and an interactive page for each image"),
     "similarity": ("folder", "token-similarity curves of a folder of images"),
+    "attribute": ("attribute", "maps of what a class rests on, for images and two models"),
+    "robustness": ("robustness", "accuracy against the budget of an attack, over labelled images"),
     "train": ("training", "train a standard and a twicing model on the same batches"),
     "evaluate": ("training", "top-1 and top-5 accuracy of checkpoints"),
 }

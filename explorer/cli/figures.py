@@ -25,6 +25,7 @@ templates, and the figures of the paper they are like:
   spectrum    eigenvalues before and after 2λ - λ², layer by layer
   residual    magnitudes of the smoothed residual as maps and by layer
   operators   A, A - A², 2A - A² for one query
+  attribution what speaks for a class and against it: image, baseline, twicing
 """
 _SIZES = "presets (width x height in inches, type in points):\n" + "\n".join(
     f"  {name:12}{one.title}: {one.width:g} x {one.height:g}, {one.font_size:g} {one.font}"
@@ -41,7 +42,7 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("template", metavar="TEMPLATE", help=", ".join(Template))
     parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=_IMAGE)
     _add_out(parser)
-    _add_models(parser)
+    add_models(parser)
     for one in SETTINGS:
         flag = f"--{one.name.replace('_', '-')}"
         help = one.metadata["help"]
@@ -60,7 +61,7 @@ def add_again(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", type=Path, metavar="FILE", help="the JSON or the PNG of a figure")
     parser.add_argument("--images", nargs="+", metavar="IMG", help="by default the files of the record, beside it")
     _add_out(parser)
-    _add_models(parser)
+    add_models(parser)
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +73,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_compare)
     parser.add_argument("images", nargs="+", metavar="IMG", help=_IMAGE)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; it is made if it is not there")
-    _add_models(parser)
+    add_models(parser)
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +82,8 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_models(parser: argparse.ArgumentParser) -> None:
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Declares which two models, under which filters, on which device."""
     for role in ("baseline", "twicing"):
         parser.add_argument(
             f"--{role}", metavar="FILE", help=f"checkpoint, or hub:NAME of timm; the bundled {role} model by default"
@@ -102,7 +104,7 @@ def _figure(options: argparse.Namespace) -> int:
     for path in options.out:
         check_suffix(path)
     spec = from_told({"template": options.template, **_settings(options)})
-    _save(make(spec, options.images, _pair(options)), options.out)
+    _save(make(spec, options.images, load_pair_of(options)), options.out)
     return 0
 
 
@@ -124,20 +126,20 @@ def _again(options: argparse.Namespace) -> int:
         name = f"{model['role']}_filter"
         if getattr(options, name) is None and model["filter"] != model.get("trained_filter"):
             setattr(options, name, record.filter_text(model["filter"]))
-    _save(again(found, options.images or beside, _pair(options)), options.out)
+    _save(again(found, options.images or beside, load_pair_of(options)), options.out)
     return 0
 
 
 def _compare(options: argparse.Namespace) -> int:
     from explorer.photographs import EXAMPLE, photograph
 
-    pair = _pair(options)
+    pair = load_pair_of(options)
     failed = 0
     taken: set[str] = set()
     for source in options.images:
         try:
             one = photograph(source)
-            folder = options.out / _free(Path(one.name.removeprefix(EXAMPLE)).stem, taken)
+            folder = options.out / free_name(Path(one.name.removeprefix(EXAMPLE)).stem, taken)
             _write_comparison(one, pair, folder)
         except ExplorerError as error:
             print(f"explorer: {error}", file=sys.stderr)
@@ -179,7 +181,7 @@ def _save_numbers(drawn: dict[str, Made], path: Path) -> None:
     files.write_atomically(path, stream.getvalue())
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
     """A folder's name that no other image of the run has."""
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.")[:60] or "image"
     free = next(
@@ -197,7 +199,8 @@ def _save(made: Made, paths: Sequence[Path]) -> None:
         print(path)
 
 
-def _pair(options: argparse.Namespace) -> ModelPair:
+def load_pair_of(options: argparse.Namespace) -> ModelPair:
+    """The models that `add_models` declares."""
     from explorer.serving.pair import load_pair
 
     return load_pair(

@@ -1,8 +1,9 @@
 """The engine: models loaded once, one traced pass per model and image, shared by every visitor.
 
-One worker thread owns the device. Requests wait in a bounded queue; the worker takes what is there, up to a batch for
-one model, without waiting for more. The same request made twice at once is computed once. Results live in an LRU
-bounded in bytes, keyed by the image's SHA-256, the checkpoint's SHA-256 and the filter.
+One worker thread makes all traced passes. Requests wait in a bounded queue; the worker takes what is there, up to a
+batch for one model, without waiting for more. The same request made twice at once is computed once. Results live in an
+LRU bounded in bytes, keyed by the image's SHA-256, the checkpoint's SHA-256 and the filter. Beside the worker at most
+one long task runs, see `turns`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,8 +24,14 @@ from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel, with_filter
 from explorer.serving.cache import ByteLRU
+from explorer.serving.turns import Turns
 from explorer.trace import ModelSize, count, geometry, states, trace
-from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard, Trace
+from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard, Progress, Trace
+
+T = TypeVar("T")
+
+Task = Callable[[LoadedModel, Progress], T]
+"""Long work with one model; it passes the progress on, or calls it, after every pass."""
 
 Key = tuple[str, str, Definition | None]
 """`(image digest, model key, definition of a similarity curve, or None for a trace)`."""
@@ -65,6 +72,8 @@ class Engine(Protocol):
 
     def compare_all(self, images: Sequence[ImageInput], baseline: str, twicing: str) -> list[Comparison]: ...
 
+    def run(self, key: str, task: Task[T], progress: Progress | None = None) -> T: ...
+
 
 @dataclass(frozen=True, eq=False)
 class _Job:
@@ -104,6 +113,7 @@ class LocalEngine:
         self._queue: deque[_Job] = deque()
         self._queue_size, self._batch_size = queue_size, batch_size
         self._closed = False
+        self._turns = Turns()
         self._waiting = threading.Condition()
         for model in models:
             self.add(model)
@@ -186,6 +196,28 @@ class LocalEngine:
         first, second = self._model(baseline), self._model(twicing)
         futures = [[self._submit(image, model) for image in images] for model in (first, second)]
         return [Comparison(_answer(left), _answer(right)) for left, right in zip(*futures, strict=True)]
+
+    def run(self, key: str, task: Task[T], progress: Progress | None = None) -> T:
+        """Runs long work with a model's module, such as gradients, in the caller's thread when it has its turn.
+
+        One such task runs at a time, beside the worker, and hands over between passes. `progress` is told what the task
+        tells, and `turns.WAITING` while others are served; what it raises cancels. Nothing is remembered. Raises
+        `ExplorerError` when too many wait, the device has no room, or the task fails.
+        """
+        model = self._model(key)
+        try:
+            with self._turns.taken(progress) as tell:
+                return task(model, tell)
+        except ExplorerError:
+            raise
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                _LOG.exception("A long task failed")
+                raise ExplorerError("This could not be computed; the server's log says why.") from error
+        self._free_memory()
+        raise ExplorerError(
+            f"The device ({self.device}) has no room for this with {model.card.name}; smaller batches may fit."
+        )
 
     def close(self) -> None:
         """Ends the worker after what is queued."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from explorer.attribution.result import Method, method_called
 from explorer.figures.publication.text import printable
 from explorer.measures.attention import Operator
 from explorer.studio.content import Content
@@ -50,6 +51,7 @@ _ESCAPES = {
     **{c: "\\" + c for c in "&%$#_{}"},
     "²": "$^2$",
     "−": "$-$",
+    "×": r"$\times$",
     "λ": r"$\lambda$",
     "≠": r"$\neq$",
 }
@@ -60,7 +62,7 @@ def caption(content: Content, record: Record, cards: Sequence[ModelCard], names:
     """The caption. What it says of heads, layers and scale is what was drawn."""
     spec = record.spec
     sentences = [*_seen(spec, content, record), *_models(cards, names)]
-    if spec.template in GRIDS and spec.template is not Template.RESIDUAL:
+    if spec.template in GRIDS and spec.template not in (Template.RESIDUAL, Template.ATTRIBUTION):
         sentences.append("A heatmap is not an attribution.")
     sentences.append(
         rf"Twicing Attention: \citet{{abdullaev2025twicing}}; made with Twicing Explorer {VERSION} "
@@ -92,6 +94,8 @@ def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
         ]
     if spec.template is Template.SPECTRUM:
         return _seen_spectrum(content, of_images)
+    if spec.template is Template.ATTRIBUTION:
+        return _seen_attribution(spec, content, of_images)
     if spec.template is Template.RESIDUAL:
         what = f"Magnitude of each patch: {_NORMS[spec.quantity]}"
         one = content.heads[0].isdecimal() and len(content.heads) == 1
@@ -128,6 +132,33 @@ def _seen_spectrum(content: Content, of_images: str) -> list[str]:
     ]
 
 
+_METHODS = {
+    Method.SALIENCY: "largest magnitude of the gradient over colour channels",
+    Method.INPUT_X_GRADIENT: "pixel times gradient, summed over colour channels, pixels in $[0, 1]$",
+    Method.INTEGRATED_GRADIENTS: "gradients along the straight line from the mean colour, 50 steps",
+    Method.GRADIENT_SHAP: "expected gradients from four baselines, 16 samples, seed 0",
+    Method.OCCLUSION: "fall when a square of one patch, moved by half of it, becomes the mean colour",
+    Method.FEATURE_ABLATION: "fall when one patch becomes the mean colour",
+    Method.GRAD_CAM: "tokens read by the last attention, weighted by the mean gradient, without ReLU",
+    Method.WEIGHTED_ROLLOUT: "product over layers of effective attention where its gradient agrees",
+}
+
+
+def _seen_attribution(spec: Spec, content: Content, of_images: str) -> list[str]:
+    method = method_called(spec.method)
+    sign = "; red speaks for the class, blue against it" if method.is_signed else ""
+    if spec.target:
+        about = f"the class {escape(content.classes[0][0])}"
+    else:
+        about = "each model's first choice (" + "; ".join(", ".join(map(escape, two)) for two in content.classes) + ")"
+    return [
+        f"{escape(str(method))} of the logit of {about}: {_METHODS[method]}; mean over the pixels of each patch{sign}; "
+        f"{of_images}.",
+        _scale(spec, content),
+        _picture(spec),
+    ]
+
+
 def _layers(layers: Sequence[int]) -> str:
     return f"layer{'s' * (len(layers) > 1)} {_list(layers)}"
 
@@ -141,9 +172,10 @@ def _heads(heads: Sequence[str]) -> str:
 
 
 def _scale(spec: Spec, content: Content) -> str:
+    each = "in each image" if spec.template is Template.ATTRIBUTION else "in each layer and image"
     shared = {
         "map": "Each map has its own scale",
-        "shared": "Both models share one scale in each layer and image",
+        "shared": f"Both models share one scale {each}",
         "figure": "All maps share one scale",
     }[spec.scale]
     if len(content.ranges) > _MOST_RANGES:

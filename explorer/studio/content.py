@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer import theory
+from explorer import images, theory
+from explorer.attribution.classes import class_index, class_name
+from explorer.attribution.result import Attribution, method_called
 from explorer.figures.publication.charts import Curves, Dynamics, Line, Points, Spectra
 from explorer.figures.publication.grids import Grid
 from explorer.figures.style import PALETTES
 from explorer.measures import attention, residual, similarity, spectrum
 from explorer.measures.attention import Heads, Operator
+from explorer.models import LoadedModel
 from explorer.photographs import Photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio import grids
@@ -53,6 +56,8 @@ class Content:
     """Where the colours of each group of maps end, in reading order."""
     outside: tuple[str, ...] = ()
     """How many eigenvalues leave the unit disc, panel by panel."""
+    classes: tuple[tuple[str, str], ...] = ()
+    """What each image's maps are about, model by model."""
 
 
 def collect(
@@ -73,6 +78,7 @@ def collect(
         Template.SIMILARITY: _similarity,
         Template.DYNAMICS: _dynamics,
         Template.SPECTRUM: _spectrum,
+        Template.ATTRIBUTION: _attribution,
     }.get(spec.template, _grid)
     return gather(spec, _Run(photographs, pair, progress), layers)
 
@@ -221,6 +227,36 @@ def _grid(spec: Spec, run: _Run, layers: tuple[int, ...]) -> Content:
         below = Curves(tuple(lines), _QUANTITY[spec.quantity], first_layer=1)
         table = _table(lines, 1)
     return Content(grid, below, arrays, table, tuple(run.digests), layers, chosen, ranges)
+
+
+def _attribution(spec: Spec, run: _Run, layers: tuple[int, ...]) -> Content:
+    """Maps of a class, on the patches."""
+    from explorer.attribution.methods import attribute
+
+    method = method_called(spec.method)
+    photos, classes = [], []
+    for number, photograph in enumerate(run.photographs):
+        if run.progress:
+            run.progress(number, len(run.photographs))
+        image = photograph.open()
+        run.digests.append(image.digest)
+        sides, named = [], []
+        for card in run.pair.cards:
+            seen = images.model_view(image.rgb, card.preprocessing)
+
+            def made(model: LoadedModel, tell: Progress, seen: np.ndarray = seen) -> Attribution:
+                target = class_index(model.card, model.module.num_classes, spec.target) if spec.target else None
+                return attribute(model, seen, method, target, progress=tell)
+
+            found = run.pair.engine.run(card.key, made)
+            sides.append({grids.ATTRIBUTION: grids.Panel(_array(found.on_patches()), method.is_signed)})
+            named.append(class_name(card, found.target))
+        title = spec.labels[number] if spec.labels else Path(photograph.title).stem
+        photos.append(grids.Photo(title, image, tuple(sides), (None, None)))
+        classes.append((named[0], named[1]))
+    grid, ranges = grids.arrange(spec, photos, run.pair.cards, names(spec, run.pair), (), ())
+    arrays = grids.arrays(photos, [p.name for p in run.photographs])
+    return Content(grid, None, arrays, None, tuple(run.digests), (), (), ranges, classes=tuple(classes))
 
 
 def _patch(spec: Spec, trace: Trace) -> tuple[int, int] | None:

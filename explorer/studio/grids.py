@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from explorer import images
+from explorer.attribution.result import method_called
 from explorer.figures.maps import Picture
 from explorer.figures.publication.grids import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row, cells_of
 from explorer.figures.publication.page import INK
@@ -37,6 +38,10 @@ class Photo:
     image: ImageInput
     sides: tuple[dict[str, Panel], ...]
     marks: Sequence[tuple[int, int] | None]
+
+
+ATTRIBUTION = "attribution"
+"""The key of the only map of a model and image."""
 
 
 def key(layer: int, head: str, operator: Operator | None = None) -> str:
@@ -93,6 +98,8 @@ def _rows(
     spec: Spec, named: tuple[str, str], layers: tuple[int, ...], heads: tuple[str, ...]
 ) -> list[tuple[list[tuple[int, str]], str, str]]:
     """The maps of each row of a block as `(model, key)`, the row's label and its colour."""
+    if spec.template is Template.ATTRIBUTION:
+        return [([(0, ATTRIBUTION), (1, ATTRIBUTION)], "", INK)]
     if spec.template in (Template.HEATMAPS, Template.RESIDUAL):
         return [([(side, key(layer, head)) for side in (0, 1) for layer in layers for head in heads], "", INK)]
     if spec.template is Template.EVOLUTION:
@@ -123,7 +130,7 @@ def _columns(
     if spec.template is Template.OPERATORS:
         return (Columns(tuple(operator.value for operator in _THREE)),)
     both = [(layer, head) for layer in layers for head in heads]
-    if len(both) == 1:
+    if len(both) == 1 or spec.template is Template.ATTRIBUTION:
         return tuple(Columns(("",), name, colour) for name, colour in zip(named, _SIDES, strict=True))
     words = [
         ", ".join(
@@ -185,6 +192,8 @@ class _Scales:
 
 def _label(spec: Spec) -> str:
     """What the colours measure, as matplotlib's mathematics."""
+    if spec.template is Template.ATTRIBUTION:
+        return f"{method_called(spec.method)}, mean over each patch"
     if spec.template is Template.RESIDUAL:
         return {
             "smoothed-residual": r"$\|A(V - AV)\|$ of each patch",

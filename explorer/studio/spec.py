@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from explorer.attribution.result import Method
 from explorer.figures.maps import Look
 from explorer.figures.publication.page import Page, check_font
 from explorer.figures.style import COLOUR_MAPS
@@ -36,9 +37,11 @@ class Template(StrEnum):
     """Magnitudes of the smoothed residual as maps, and by layer."""
     OPERATORS = "operators"
     """`A`, `A − A²` and `2A − A²` for one query."""
+    ATTRIBUTION = "attribution"
+    """What speaks for a class and against it: image, baseline, twicing; a row for each image."""
 
 
-GRIDS = frozenset({Template.HEATMAPS, Template.EVOLUTION, Template.RESIDUAL, Template.OPERATORS})
+GRIDS = frozenset({Template.HEATMAPS, Template.EVOLUTION, Template.RESIDUAL, Template.OPERATORS, Template.ATTRIBUTION})
 """The templates that show photographs."""
 _OF_OPERATOR = frozenset({Template.HEATMAPS, Template.EVOLUTION})
 """The templates whose operator is a setting."""
@@ -73,6 +76,9 @@ _OPERATORS = {"effective": Operator.EFFECTIVE, "a": Operator.ATTENTION, "a-a2": 
 OPERATORS = MappingProxyType({**_OPERATORS, "2a-a2": Operator.TWICING, "rollout": Operator.ROLLOUT})
 
 
+METHODS = tuple(one.slug for one in Method)
+
+
 def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
     return field(default=default, metadata={"help": help, "choices": choices})
 
@@ -87,6 +93,10 @@ class Spec:
     query: str = _setting("cls", "cls, or a place Y,X in shares of what the model saw, such as 0.5,0.25")
     operator: str = _setting("effective", "the matrix whose row is shown", tuple(OPERATORS))
     quantity: str = _setting("smoothed-residual", "what the residual's maps show", QUANTITIES)
+    method: str = _setting("grad-cam", "how an attribution is made", METHODS)
+    target: str = _setting(
+        "", "class of an attribution: name, WordNet id or number; each model's first choice by default"
+    )
     with_cls: bool = _setting(False, "token similarity counts prefix tokens too")
     absolute: bool = _setting(False, "token similarity takes absolute cosines")
     with_diagonal: bool = _setting(False, "token similarity counts each token with itself")

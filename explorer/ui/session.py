@@ -120,6 +120,11 @@ def escaped(text: str, length: int = 60) -> str:
     return html.escape("".join(c for c in text if c.isprintable())[:length])
 
 
+def signed(value: float, digits: str = ".3g") -> str:
+    """A number with its sign."""
+    return f"{value:+{digits}}".replace("-", "−")
+
+
 def array(tensor: Tensor) -> np.ndarray:
     """A tensor from any device as a NumPy array."""
     return np.asarray(tensor.detach().float().cpu())

@@ -9,11 +9,12 @@ from typing import Any
 
 import streamlit as st
 
+from explorer.attribution.result import method_called
 from explorer.photographs import EXAMPLE, Photograph
 from explorer.serving.cache import ByteLRU
 from explorer.serving.pair import ModelPair
 from explorer.studio import PRESETS, Made, Spec, Template, make
-from explorer.studio.spec import GRIDS, OPERATORS, PICTURES, QUANTITIES, SCALES, SETTINGS, from_told
+from explorer.studio.spec import GRIDS, METHODS, OPERATORS, PICTURES, QUANTITIES, SCALES, SETTINGS, from_told
 from explorer.ui import resources
 from explorer.ui.session import Photo, View
 
@@ -27,9 +28,10 @@ TITLES = {
     Template.SPECTRUM: "Spectrum overlay",
     Template.RESIDUAL: "Smoothed residual",
     Template.OPERATORS: "Operators of one query",
+    Template.ATTRIBUTION: "Attribution of a class",
 }
-_LAYERED = frozenset(Template) - {Template.SIMILARITY, Template.DYNAMICS}
-_ATTENTION = GRIDS - {Template.RESIDUAL}
+_LAYERED = frozenset(Template) - {Template.SIMILARITY, Template.DYNAMICS, Template.ATTRIBUTION}
+_ATTENTION = GRIDS - {Template.RESIDUAL, Template.ATTRIBUTION}
 _NORMS = {"smoothed-residual": "‖A(V − AV)‖", "smoothed": "‖AV‖", "ratio": "ratio"}
 _DEFAULTS: dict[str, Any] = {one.name: one.default for one in SETTINGS}
 _HELP = {one.name: one.metadata["help"] for one in SETTINGS}
@@ -110,6 +112,23 @@ def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
         values["query"] = _query()
     if template is Template.RESIDUAL:
         values["quantity"] = _segments("quantity", list(QUANTITIES), words=_NORMS.__getitem__)
+    if template is Template.ATTRIBUTION:
+        values["method"] = st.selectbox(
+            "Method",
+            METHODS,
+            index=METHODS.index(_DEFAULTS["method"]),
+            format_func=lambda one: str(method_called(one)),
+            key="studio-method",
+            persist_state="session",
+        )
+        values["target"] = st.text_input(
+            "Class",
+            key="studio-target",
+            placeholder="first choice of each model",
+            help=_HELP["target"].capitalize() + ".",
+            persist_state="session",
+            max_chars=60,
+        ).strip()
     if template is Template.SIMILARITY:
         for name, label in (("with_cls", "With CLS"), ("absolute", "Absolute cosine"), ("with_diagonal", "i = j too")):
             values[name] = _toggle(name, label)

@@ -544,6 +544,7 @@ def test_a_tap_pins_a_patch(browser: Browser, bundled: tuple[ImageInput, list[vi
     page = context.new_page()
     page.goto(path.as_uri())
     page.wait_for_selector(".viewer[data-painted]")
+    page.wait_for_timeout(500)  # the page settles: what is above the maps wraps once its font is there
     box = page.locator(".stack").first.bounding_box()
     page.touchscreen.tap(box["x"] + 0.3 * box["width"], box["y"] + 0.45 * box["height"])
     page.wait_for_timeout(200)

@@ -28,6 +28,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
 GRIDS = ("heatmaps", "evolution", "residual", "operators")
 WORDS = {
+    "attribution": ("Image", "DeiT", "DeiT-Twicing", "GradCAM, mean over each patch"),
     "heatmaps": ("Image", "DeiT", "DeiT-Twicing", "effective attention of the query"),
     "evolution": ("Layer", "1", "2", "3", "DeiT-Twicing"),
     "similarity": ("Token similarity", "Layer", "DeiT", "DeiT-Twicing"),

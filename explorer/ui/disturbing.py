@@ -1,0 +1,206 @@
+"""Controls of the corruptions page, and what a disturbance does to a model: made once, remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from explorer import images
+from explorer.disturb.corruptions import SCALES, SEVERITIES, Corruption, corrupt
+from explorer.disturb.drift import Queries, drift
+from explorer.measures import similarity
+from explorer.models import LoadedModel
+from explorer.trace import trace
+from explorer.types import ModelCard, Progress, Trace
+from explorer.ui import resources, work
+from explorer.ui.session import Photo, array
+
+ALL_STRENGTHS = (0.0, *(float(one) for one in SEVERITIES))
+_CUSTOM = "custom"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A disturbance."""
+
+    kind: Corruption
+    strength: float
+    seed: int
+    queries: Queries
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """What a model says of the disturbed picture, and how far its inside has moved."""
+
+    strength: float
+    logits: Tensor
+    attention: Tensor
+    """Jensen-Shannon divergence by layer, nats."""
+    tokens: Tensor
+    """Cosine by state."""
+    similarity: Tensor
+    """Token similarity by state."""
+
+
+def choose() -> Choice:
+    """Which disturbance, how strong."""
+    kind_column, severity_column, rows_column, seed_column = st.columns([2, 3, 2, 1], gap="medium")
+    kind = kind_column.selectbox(
+        "Corruption", list(Corruption), format_func=str, key="corruption-kind", persist_state="session"
+    )
+    with severity_column:
+        severity = st.segmented_control(
+            "Severity",
+            [*SEVERITIES, _CUSTOM],
+            default=3,
+            key="corruption-severity",
+            required=True,
+            persist_state="session",
+            help="1 to 5 are ImageNet-C's (Hendrycks & Dietterich 2019); occlusion is ours. **custom**: any strength "
+            "between, the parameter interpolated.",
+        )
+        strength = (
+            st.slider("Strength", 0.0, 5.0, 2.5, 0.1, key="corruption-strength", persist_state="session")
+            if severity == _CUSTOM
+            else float(str(severity))
+        )
+    queries = rows_column.segmented_control(
+        "Attention rows",
+        list(Queries),
+        default=Queries.ALL,
+        key="corruption-rows",
+        required=True,
+        format_func=lambda one: "all" if one is Queries.ALL else "CLS",
+        persist_state="session",
+        help="Whose rows of attention count in its drift: those of all tokens, or of the first one, CLS where there is "
+        "one.",
+    )
+    seed = seed_column.number_input("Seed", 0, 9999, 0, key="corruption-seed", persist_state="session")
+    return Choice(Corruption(str(kind)), float(strength), int(seed), Queries(queries))
+
+
+def before_and_after(photo: Photo, card: ModelCard, choice: Choice) -> tuple[np.ndarray, np.ndarray, str]:
+    """What the model sees of the photograph, of the disturbed one, and the disturbance in words."""
+    seen = images.model_view(photo.image.rgb, card.preprocessing)
+    disturbed = corrupt(seen, choice.kind, choice.strength, choice.seed)
+    return seen, disturbed.rgb, disturbed.sentence()
+
+
+def key(photo: Photo, card: ModelCard, choice: Choice, strengths: Sequence[float]) -> work.Key:
+    """Everything the effects depend on."""
+    return "corruption", photo.digest, card.key, choice.kind, choice.seed, choice.queries, tuple(strengths)
+
+
+def effects(
+    photo: Photo, card: ModelCard, choice: Choice, strengths: Sequence[float], progress: Progress | None = None
+) -> list[Effect]:
+    """The clean picture first, then one for each strength."""
+
+    def task(model: LoadedModel, tell: Progress) -> list[Effect]:
+        seen = images.model_view(photo.image.rgb, card.preprocessing)
+        clean = _traced(model, seen)
+        found = [_effect(0.0, clean, clean, choice)]
+        for number, strength in enumerate(strengths):
+            tell(number, len(strengths))
+            disturbed = corrupt(seen, choice.kind, strength, choice.seed).rgb
+            found.append(_effect(strength, clean, _traced(model, disturbed), choice))
+        return found
+
+    return work.remembered(
+        key(photo, card, choice, strengths),
+        lambda: resources.engine().run(card.key, task, progress),
+        lambda made: sum(4 * (e.logits.numel() + 3 * e.tokens.numel()) + 256 for e in made),
+    )
+
+
+def _traced(model: LoadedModel, seen: np.ndarray) -> Trace:
+    device = next(model.module.parameters()).device
+    with torch.inference_mode():
+        return trace(model.module, images.batch([seen], model.card.preprocessing).to(device))[0]
+
+
+def _effect(strength: float, clean: Trace, disturbed: Trace, choice: Choice) -> Effect:
+    moved = drift(clean, disturbed, choice.queries)
+    curve = similarity.token_similarity(disturbed)
+    parts = (disturbed.logits, moved.attention, moved.tokens, curve)
+    return Effect(strength, *(part.detach().float().cpu().clone() for part in parts))
+
+
+QUANTITIES = {
+    "Still the clean answer": "kept",
+    "Probability of the clean answer": "probability",
+    "Margin": "margin",
+    "Attention drift": "attention",
+    "Token cosine, last layer": "tokens",
+    "Token similarity, last layer": "similarity",
+}
+DEFINITIONS = """
+- **Clean answer**: the class a model puts first on the clean picture; **still the clean answer**: share of images for
+  which it stays first.
+- **Margin**: probability of the clean answer minus that of the strongest other class; below 0 another class has won.
+- **Attention drift**: Jensen-Shannon divergence in nats (0 to ln 2 ≈ 0.69) between the rows of A of the clean and of
+  the disturbed picture, mean over heads and queries (in the sweep, over layers too). On A, because rows of the
+  effective matrix need not be distributions.
+- **Token cosine**: cosine of each patch token with itself in the other picture, mean over patches; 1 has not turned.
+- **Token similarity**: mean cosine between different patch tokens of one picture, as on its own page.
+"""
+
+
+def margin(logits: Tensor, index: int) -> float:
+    """Probability of a class minus that of the strongest other one; negative when another wins."""
+    probabilities = logits.softmax(dim=0)
+    return float(probabilities[index] - np.delete(probabilities.numpy(), index).max())
+
+
+def value(effect: Effect, clean: Effect, quantity: str) -> float:
+    """One number of one image."""
+    answer = int(clean.logits.argmax())
+    if quantity == "kept":
+        return float(int(effect.logits.argmax()) == answer)
+    if quantity == "probability":
+        return float(effect.logits.softmax(dim=0)[answer])
+    if quantity == "margin":
+        return margin(effect.logits, answer)
+    if quantity == "attention":
+        return float(effect.attention.mean())
+    return float(getattr(effect, quantity)[-1])
+
+
+def sweep(
+    photos: Sequence[Photo], cards: Sequence[ModelCard], choice: Choice, progress: Progress
+) -> list[list[list[Effect]]]:
+    """By model, image and severity."""
+    part = work.parts(progress, len(cards) * len(photos))
+    return [
+        [effects(photo, card, choice, ALL_STRENGTHS[1:], part(m * len(photos) + i)) for i, photo in enumerate(photos)]
+        for m, card in enumerate(cards)
+    ]
+
+
+def sweep_is_kept(photos: Sequence[Photo], cards: Sequence[ModelCard], choice: Choice) -> bool:
+    return all(work.kept(key(photo, card, choice, ALL_STRENGTHS[1:])) is not None for photo in photos for card in cards)
+
+
+def curve(of_model: Sequence[Sequence[Effect]], quantity: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over images by strength, and their standard deviation."""
+    values = np.array([[value(one, effects[0], quantity) for one in effects] for effects in of_model])
+    return values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+
+
+def scale_words(kind: Corruption) -> str:
+    """What the severities of a corruption are."""
+    scale = SCALES[kind]
+    values = ", ".join(f"{one:.3g}" for one in scale.values[1:])
+    length = " on 224 px, in proportion here" if scale.is_length else ""
+    return f"Severities 1 to 5: {scale.meaning} {values}{scale.unit}{length}."
+
+
+def clean_and_disturbed(found: Sequence[Effect]) -> tuple[np.ndarray, np.ndarray]:
+    """Token similarity by layer of both."""
+    return array(found[0].similarity), array(found[1].similarity)

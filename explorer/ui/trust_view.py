@@ -1,0 +1,114 @@
+"""Below the maps: whether removing what a map marks changes the answer, and whether maps agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from explorer.attribution.result import Attribution, Method
+from explorer.figures import trials
+from explorer.figures.trials import Trial
+from explorer.ui import attributing, work
+from explorer.ui.classes import Targets
+from explorer.ui.session import View, array, palette
+
+_MEASURES = """
+- **Deletion**, **insertion**: probability of the class as patches, most important first, are replaced by the mean
+  colour, or brought back into the blurred picture; AUC by trapezia over the share of the picture, in [0, 1]. A faithful
+  map has a low deletion AUC and a high insertion AUC (Petsiuk et al. 2018). *At random*: the same with the patches in
+  random order.
+- **Infidelity**: mean squared error, in squared logits, of the fall the map foretells when a random half of the patches
+  goes, best factor fitted; 0 is perfect. **Sensitivity**: largest relative change of the map under noise of at most
+  0.02, 5 samples; 0 does not move (Yeh et al. 2019).
+"""
+
+
+def faithfulness(view: View, found: Sequence[Attribution], names: Sequence[str]) -> None:
+    """Curves and numbers of both models' maps, on demand."""
+    words, room = st.columns([4, 3], gap="medium")
+    words.subheader("Faithfulness", anchor=False, help=_MEASURES)
+    words.caption("Does the answer change when what the map marks is taken away, or given back?")
+    key = tuple(attributing.trust_key(view, i, one) for i, one in enumerate(found))
+    measured = work.offered(
+        "trust",
+        key,
+        work.line(room),
+        "Measuring …",
+        lambda tell: attributing.trust(view, found, tell),
+        all(work.kept(one) is not None for one in key),
+        start="Measure faithfulness",
+    )
+    if measured is None:
+        return
+    colours = palette()
+    for slot, kind in zip(st.columns(2, gap="large"), ("deletion", "insertion"), strict=True):
+        lines = [
+            Trial(
+                f"{name}, AUC {getattr(one, kind).auc:.3f}",
+                array(getattr(one, kind).share),
+                array(getattr(one, kind).probability),
+                colour,
+                dash="dash" if card.is_counterfactual else "solid",
+            )
+            for name, one, colour, card in zip(view.names, measured, colours.models, view.pair.cards, strict=True)
+        ]
+        y = "Probability of the class"
+        figure = trials.against(
+            lines, colours, x=f"Share of the picture, {kind}", y=y, y_range=(0, 1.02), percent=True, markers=False
+        )
+        slot.plotly_chart(
+            figure, key=f"trust-{kind}", config={"displayModeBar": False}, alt=f"{kind} curves of both models"
+        )
+    st.table(
+        {
+            "": list(names),
+            "Deletion AUC (at random)": [f"{one.deletion.auc:.3f} ({one.at_random[0]:.3f})" for one in measured],
+            "Insertion AUC (at random)": [f"{one.insertion.auc:.3f} ({one.at_random[1]:.3f})" for one in measured],
+            "Infidelity, logits²": [f"{one.infidelity:.3g}" for one in measured],
+            "Sensitivity": [f"{one.sensitivity:.2f}" for one in measured],
+        },
+        border="horizontal",
+    )
+
+
+def agreement(view: View, targets: Targets, chosen: Attribution) -> None:
+    """Rank correlations between the methods there are maps of, and between the models."""
+    words, room = st.columns([4, 3], gap="medium")
+    words.subheader(
+        "Agreement",
+        anchor=False,
+        help="Spearman's rank correlation of two maps, on patches (on pixels where both methods give pixels): 1 the "
+        "same order, 0 none, −1 the reverse. Saliency and rollout have no sign, so they cannot agree fully with signed "
+        "maps.",
+    )
+    words.caption("Do methods agree about one model, and do the models agree under one method?")
+    everything = list(Method)
+    ready = all(attributing.are_kept(view, m, targets, attributing.settings_of(m, chosen)) for m in everything)
+    work.offered(
+        "agreement",
+        ("agreement", view.photo.digest, *(card.key for card in view.pair.cards), targets, chosen.settings),
+        work.line(room),
+        "Maps of all methods …",
+        lambda tell: attributing.every_method(view, targets, chosen, tell),
+        ready,
+        start="Make the maps of all methods",
+    )
+    methods, within, between = attributing.table(view, targets, chosen)
+    colours = palette()
+    names = [attributing.SHORT.get(method, str(method)) for method in methods]
+    if len(methods) > 1:
+        height = 130 + 34 * len(methods)
+        for index, slot in enumerate(st.columns(2, gap="large")):
+            lower = np.where(np.tri(len(methods), k=-1, dtype=bool), within[index], np.nan)
+            figure = trials.correlations(names[:-1], lower[1:, :-1], names[1:], colours, height)
+            slot.markdown(f"**{'Baseline' if index == 0 else 'Twicing'}**, between methods")
+            slot.plotly_chart(figure, key=f"agreement-{index}", config={"displayModeBar": False})
+    if len(methods) == 1:
+        number = f"{between[0]:.2f}".replace("-", "−")
+        st.markdown(f"**Between the two models**, {methods[0]}: {number}")
+        return
+    st.markdown("**Between the two models**, method by method")
+    figure = trials.correlations(names, between[None], ["both models"], colours, 150)
+    st.plotly_chart(figure, key="agreement-between", config={"displayModeBar": False})

@@ -1,0 +1,144 @@
+"""Long work on a page: remembered for everybody, with a bar, a button that cancels it, and its own room.
+
+A rerun ends what runs, because showing progress is where Streamlit stops a script; what was cancelled stays so until it
+is asked for again or something else is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from explorer.serving.cache import ByteLRU
+from explorer.serving.turns import WAITING
+from explorer.types import ExplorerError, Progress
+from explorer.ui.session import plain
+
+T = TypeVar("T")
+Key = tuple[Hashable, ...]
+
+_KEPT = 48 * 2**20
+_EVERY_SECONDS = 0.1
+_LINE = 68
+"""Pixels of the line that holds the bar, a button or nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A result and how many bytes it counts as."""
+
+    value: Any
+    nbytes: int
+
+
+@st.cache_resource(show_spinner=False)
+def results() -> ByteLRU[Key, Kept]:
+    """Results of long work, small ones, by everything they depend on."""
+    return ByteLRU(_KEPT)
+
+
+def kept(key: Key) -> Any:
+    """What is remembered under the key, or `None`."""
+    found = results().get(key)
+    return None if found is None else found.value
+
+
+def keep(key: Key, value: T, nbytes: int = 1024) -> T:
+    """Remembers a result."""
+    results().put(key, Kept(value, nbytes))
+    return value
+
+
+def remembered(key: Key, make: Callable[[], T], nbytes: int | Callable[[T], int] = 1024) -> T:
+    """What is remembered under the key, made when it is not."""
+    found: T | None = kept(key)
+    if found is not None:
+        return found
+    made = make()
+    return keep(key, made, nbytes(made) if callable(nbytes) else nbytes)
+
+
+def line(column: DeltaGenerator) -> DeltaGenerator:
+    """A place of constant height for a bar or a button beside controls, so that nothing moves."""
+    return column.container(height=_LINE, border=False, gap=None, vertical_alignment="bottom").empty()
+
+
+def offered(
+    name: str, key: Key, slot: DeltaGenerator, words: str, make: Callable[[Progress], T], ready: bool, start: str = ""
+) -> T | None:
+    """Runs `make` under a bar that can be cancelled, and returns what it made.
+
+    With `start`, only when the button of that name was pressed for this key, unless everything is `ready`, that is
+    remembered; without, at once. `None` where it is not asked for, was cancelled or failed, which is then said.
+    """
+    if ready:
+        return make(lambda done, total: None)
+    stopped, wanted = f"{name}-stopped", f"{name}-wanted"
+    cancelled = st.session_state.get(stopped) == key
+    if cancelled or (start and st.session_state.get(wanted) != key):
+        with slot.container(horizontal=True, vertical_alignment="center"):
+            st.button(start or "Compute", key=f"{name}-work", on_click=_start, args=(name, key))
+            if cancelled:
+                st.caption("Cancelled.")
+        return None
+    with slot.container(horizontal=True, vertical_alignment="center"):
+        # First, where the bar cannot move it: a button that moves under the pointer is not clicked. By the same key
+        # as the one that started it, or that one would stay on screen beside it.
+        st.button("Cancel", key=f"{name}-work", on_click=_stop, args=(name, key))
+        bar = st.progress(0.0, words, width="stretch")
+    try:
+        made = make(_Bar(bar, words))
+    except ExplorerError as error:
+        slot.error(plain(str(error), 300))
+        return None
+    slot.empty()
+    return made
+
+
+class _Bar:
+    """Draws progress ten times a second; every drawing is where a rerun ends the work."""
+
+    def __init__(self, bar: DeltaGenerator, words: str) -> None:
+        self._bar, self._words = bar, words
+        self._drawn = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._drawn < _EVERY_SECONDS:
+            return
+        self._drawn = now
+        if (done, total) == WAITING:
+            self._bar.progress(0.0, "Waiting: others are being served …")
+        else:
+            self._bar.progress(min(1.0, done / max(1, total)), f"{self._words} {100 * done // max(1, total)}%")
+
+
+def parts(progress: Progress, count: int) -> Callable[[int], Progress]:
+    """The progress of each of `count` equal parts, out of that of the whole, in thousandths."""
+
+    def part(index: int) -> Progress:
+        def tell(done: int, total: int) -> None:
+            if (done, total) == WAITING:
+                progress(*WAITING)
+            else:
+                share = done / total if total else 0.0
+                progress(round(1000 * (index + share)), 1000 * count)
+
+        return tell
+
+    return part
+
+
+def _start(name: str, key: Key) -> None:
+    st.session_state.pop(f"{name}-stopped", None)
+    st.session_state[f"{name}-wanted"] = key
+
+
+def _stop(name: str, key: Key) -> None:
+    st.session_state.pop(f"{name}-wanted", None)
+    st.session_state[f"{name}-stopped"] = key

@@ -1,0 +1,101 @@
+"""Which pixels a class rests on, in both models, by eight methods, and how far such a map can be trusted."""
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from explorer import images
+from explorer.attribution.result import Grid, Method
+from explorer.figures import maps as figures
+from explorer.figures.style import Range
+from explorer.ui import attributing, classes, panels, trust_view, view, work
+from explorer.ui.session import array, palette, plain, signed
+
+chosen = view()
+colours = palette()
+panels.opening(
+    "Attribution",
+    "Attention says where a model looks, not what its answer rests on: attention is not attribution. Here red speaks "
+    "for a class and blue against it; look whether both models rest on the same parts, and whether methods agree.",
+)
+panels.warn_swapped(chosen)
+comparison = chosen.comparison()
+method_column, class_column, grid_column, room = st.columns([3, 3, 2, 3], gap="medium")
+method = method_column.selectbox(
+    "Method", list(Method), index=2, key="attribution-method", format_func=str, persist_state="session"
+)
+with class_column:
+    targets = classes.choose(chosen, comparison, "attribution-class")
+by = grid_column.segmented_control(
+    "Show by",
+    list(Grid),
+    default=Grid.PATCHES,
+    key="attribution-grid",
+    required=True,
+    format_func=str,
+    persist_state="session",
+    help="**pixels**: as the method gives it. **patches**: mean over the pixels of each patch, which is what the "
+    "models divide the picture into. Methods that give one value per patch look the same.",
+)
+patch = chosen.pair.baseline.preprocessing.input_size[0] // comparison.baseline.grid[0]
+settings = attributing.choose_settings(method, patch)
+look, scale = panels.look()
+places = [column.container() for column in st.columns(2, gap="medium")]
+pictures = [images.sharp_view(chosen.photo.image.rgb, card.preprocessing) for card in chosen.pair.cards]
+frames = []
+for index, place in enumerate(places):
+    with place:
+        said = classes.answer(chosen.pair.cards[index], tuple(comparison)[index].logits, targets[index])
+        panels.model_heading(chosen, index, said)
+        frames.append(st.empty())
+ready = attributing.are_kept(chosen, method, targets, settings)
+if not ready:  # photographs of the maps' size keep their place
+    for index, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
+        empty = figures.interactive(picture, ["no map yet"], (1, 1), colours)
+        frame.plotly_chart(empty, key=f"attribution-frame-{index}", config={"displayModeBar": False})
+found = work.offered(
+    "attribution",
+    ("attribution", chosen.photo.digest, *(card.key for card in chosen.pair.cards), method, targets, settings),
+    work.line(room),
+    f"{method} …",
+    lambda tell: attributing.maps(chosen, method, targets, settings, tell),
+    ready,
+)
+if found is None:
+    st.stop()
+values = [array(one.on_pixels() if by is Grid.PIXELS else one.on_patches()) for one in found]
+within = [attributing.within(one) if by is Grid.PIXELS else one for one in values]
+spans = [Range.of(one, signed=method.is_signed) for one in within]
+if scale == "shared":
+    spans = [Range.of(*within, signed=method.is_signed)] * 2
+if by is Grid.PIXELS:
+    look = replace(look, smooth=False)
+for index, place in enumerate(places):
+    drawn = figures.draw(pictures[index], values[index], spans[index], look)
+    by_patch = array(found[index].on_patches())
+    texts = figures.hover_texts(by_patch, f"{method}, mean over the patch")
+    frames[index].plotly_chart(
+        figures.interactive(drawn, texts, by_patch.shape, colours),
+        key=f"attribution-map-{index}",
+        config={"displayModeBar": False},
+        alt=f"{method} for {chosen.names[index]}",
+    )
+    unit = "logit per unit of pixel" if method is Method.SALIENCY else "logit"
+    ends = "; ends at the 99th percentile" if by is Grid.PIXELS else ""
+    measured = f"{method}, {unit}" if method is not Method.GRAD_CAM else str(method)
+    bar = figures.colour_bar(spans[index], look.colour_map, colours, measured + ends)
+    place.plotly_chart(bar, key=f"attribution-bar-{index}", config={"displayModeBar": False})
+    if found[index].delta is not None:
+        total = float(np.sum(array(found[index].on_pixels())))
+        place.caption(
+            f"Sum {signed(total)} logits; convergence delta {signed(found[index].delta)}: "
+            "what the sum misses of y(image) − y(baseline). More steps make it smaller."
+        )
+if targets[0] != targets[1] and chosen.pair.baseline.wnids == chosen.pair.twicing.wnids:
+    st.caption(
+        "The models' first choices differ, so their maps are about **different classes**; choose one class to compare."
+    )
+panels.class_note(chosen)
+trust_view.faithfulness(chosen, found, [plain(name) for name in chosen.names])
+trust_view.agreement(chosen, targets, found[0])

@@ -1,0 +1,96 @@
+"""What natural disturbances of the picture do to both models: answers, attention, tokens, and all severities."""
+
+import numpy as np
+import streamlit as st
+
+from explorer.figures import curves, trials
+from explorer.figures.curves import Line
+from explorer.figures.trials import Trial
+from explorer.ui import answers_view, disturbing, panels, view, work
+from explorer.ui.session import array, palette, plain
+
+chosen = view()
+colours = palette()
+cards, names = chosen.pair.cards, chosen.names
+dashes = ["dash" if card.is_counterfactual else "solid" for card in cards]
+bare = {"displayModeBar": False}
+panels.opening(
+    "Corruptions",
+    "The same picture with noise, blur or less contrast. Look which model keeps its answer for longer, and in which "
+    "layer attention and tokens begin to drift.",
+)
+panels.warn_swapped(chosen)
+choice = disturbing.choose()
+found = [disturbing.effects(chosen.photo, card, choice, (choice.strength,)) for card in cards]
+answers_view.pictures(chosen, choice)
+answers_view.before_and_after(chosen, [(one[0].logits, one[1].logits) for one in found], "disturbed")
+
+st.subheader("What moves inside", anchor=False, help=disturbing.DEFINITIONS)
+charts = st.columns(3, gap="medium")
+for slot, (title, part, first, span) in zip(
+    charts,
+    (
+        ("Attention drift, nats", "attention", 1, None),
+        ("Token cosine to the clean picture", "tokens", 0, (-0.05, 1.02)),
+    ),
+    strict=False,
+):
+    lines = [
+        Line(name, array(getattr(one[1], part)), colour, dash=dash)
+        for name, one, colour, dash in zip(names, found, colours.models, dashes, strict=True)
+    ]
+    figure = curves.by_layer(lines, colours, y=title, first_layer=first, height=330, y_range=span)
+    slot.plotly_chart(figure, key=f"corruption-{part}", config=bare, alt=f"{title} by layer")
+lines = []
+for name, one, colour, dash in zip(names, found, colours.models, dashes, strict=True):
+    clean, disturbed = disturbing.clean_and_disturbed(one)
+    lines += [Line(name, disturbed, colour, dash=dash), Line(f"{name}, clean", clean, colour, dash=dash, faint=True)]
+figure = curves.by_layer(lines, colours, y="Token similarity (thin: clean)", first_layer=0, height=330)
+charts[2].plotly_chart(figure, key="corruption-similarity", config=bare, alt="Token similarity by layer")
+
+st.subheader("All severities", anchor=False, help=disturbing.DEFINITIONS)
+st.caption(disturbing.scale_words(choice.kind))
+which, what, room = st.columns([2, 2, 3], gap="medium")
+everything = which.segmented_control(
+    "Over",
+    ["this image", f"all {len(chosen.photos)} images"],
+    default="this image",
+    key="corruption-over",
+    required=True,
+    persist_state="session",
+)
+quantity = what.selectbox(
+    "Quantity", list(disturbing.QUANTITIES), index=1, key="corruption-quantity", persist_state="session"
+)
+photos = [chosen.photo] if everything == "this image" else list(chosen.photos)
+measured = work.offered(
+    "corruption",
+    ("sweep", choice.kind, choice.seed, choice.queries, *(p.digest for p in photos), *(card.key for card in cards)),
+    work.line(room),
+    "Disturbing …",
+    lambda tell: disturbing.sweep(photos, cards, choice, tell),
+    disturbing.sweep_is_kept(photos, cards, choice),
+    start="Run all severities",
+)
+if measured is None:
+    st.stop()
+lines = []
+for name, of_model, colour, dash in zip(names, measured, colours.models, dashes, strict=True):
+    mean, std = disturbing.curve(of_model, disturbing.QUANTITIES[quantity])
+    several = len(photos) > 1 and quantity != "Still the clean answer"
+    low, high = (mean - std, mean + std) if several else (None, None)
+    lines.append(Trial(name, np.array(disturbing.ALL_STRENGTHS), mean, colour, low, high, dash))
+shares = quantity in ("Still the clean answer", "Probability of the clean answer")
+figure = trials.against(
+    lines, colours, x=f"Severity, {choice.kind}", y=quantity, percent=shares, y_range=(-0.02, 1.02) if shares else None
+)
+st.plotly_chart(figure, key="corruption-sweep", config=bare, alt=f"{quantity} by severity")
+st.caption(
+    (f"Mean over {len(photos)} images, band of one standard deviation between images. " if len(photos) > 1 else "")
+    + "A model that is unsure of its clean answer has less to lose: "
+    + "; ".join(
+        f"{plain(name)} starts at {100 * disturbing.curve(of_model, 'probability')[0][0]:.0f}%"
+        for name, of_model in zip(names, measured, strict=True)
+    )
+    + "."
+)

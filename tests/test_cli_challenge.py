@@ -1,0 +1,193 @@
+"""`robustness` and `attribute` on tiny data: what they write, resumed, and what they say when something is wrong."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer import cli
+from explorer.disturb.sweep import read
+from tests.helpers import assert_one_sentence, picture, write_class_list, write_folder, write_parquet
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def robustness(checkpoint: Path, tmp_path: Path) -> Run:
+    """Runs `robustness` with the tiny model twice, on a folder of its classes; options given here come last."""
+    folder = write_folder(tmp_path / "data", [f"n{i}" for i in range(5)], each=1)
+
+    def run(*options: object, data: Path = folder, out: str = "sweep.jsonl") -> int:
+        models = ["--baseline", checkpoint, "--twicing", checkpoint, "--device", "cpu"]
+        words = [data, "--out", tmp_path / out, "--eps", "0,4", "--batch-size", "2", *models, *options]
+        return cli.main(["robustness", *map(str, words)])
+
+    return run
+
+
+@pytest.fixture
+def attribute(checkpoint: Path, tmp_path: Path) -> Run:
+    """Runs `attribute` with the tiny model twice."""
+    path = tmp_path / "cat.png"
+    picture(0, (40, 50)).save(path)
+
+    def run(*options: object) -> int:
+        models = ["--baseline", checkpoint, "--twicing", checkpoint, "--device", "cpu"]
+        return cli.main(["attribute", *map(str, [path, "--out", tmp_path / "maps", *models, *options])])
+
+    return run
+
+
+def assert_refused(code: int, capsys: pytest.CaptureFixture[str], *named: str) -> None:
+    assert code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("explorer: ")
+    assert_one_sentence(err)
+    assert all(word in err for word in named), err
+
+
+def test_a_sweep_of_a_folder_prints_what_its_file_holds(
+    robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert robustness() == 0
+    result = read(tmp_path / "sweep.jsonl")
+    assert len(result.ranks) == 5
+    assert [round(255 * eps) for eps in result.settings["eps"]] == [0, 4]
+    said = capsys.readouterr().out
+    for curve in result.curves:
+        low, high = curve.accuracy[1].interval(curve.accuracy[1].top1)
+        shown = f"{100 * curve.accuracy[1].top1:.1f}% (95% interval {100 * low:.1f} to {100 * high:.1f})"
+        assert f"eps 4/255: top-1 {shown}" in said
+
+
+def test_parquet_gives_the_same_columns(robustness: Run, tmp_path: Path) -> None:
+    data = write_parquet(tmp_path / "val.parquet", [0, 1, 2, 3, 4, 0])
+    classes = write_class_list(tmp_path / "classes.tsv", 5)
+    assert robustness("--classes", classes, "--attack", "pgd", "--steps", 2, "--step-size", 1, data=data) == 0
+    settings = read(tmp_path / "sweep.jsonl").settings
+    assert settings["attack"] == {"kind": "PGD", "steps": 2, "step_size": 1 / 255, "random_start": False, "seed": 0}
+
+
+def test_a_run_that_was_cut_short_goes_on_to_the_same_file(robustness: Run, tmp_path: Path) -> None:
+    assert robustness(out="whole.jsonl") == 0
+    whole = (tmp_path / "whole.jsonl").read_bytes()
+    (tmp_path / "sweep.jsonl").write_bytes(whole[: len(whole) * 2 // 3])
+    assert robustness() == 0
+    assert (tmp_path / "sweep.jsonl").read_bytes() == whole
+
+
+def test_ctrl_c_keeps_what_was_measured(
+    robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from explorer.disturb import sweep
+
+    ranks, calls = sweep._ranks, []
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return ranks(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep, "_ranks", interrupted)
+        assert robustness() == 130
+    assert "goes on from there" in capsys.readouterr().err
+    assert len(read(tmp_path / "sweep.jsonl").ranks) == 2
+    assert robustness() == 0
+    assert len(read(tmp_path / "sweep.jsonl").ranks) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--eps", "9"], ["0 to 8", "'9'"]),
+        (["--eps", "a"], ["eps", "'a'"]),
+        (["--eps", "nan"], ["eps"]),
+        (["--steps", "0"], ["steps"]),
+        (["--batch-size", "0"], ["batch"]),
+        (["--classes", "nowhere.tsv"], ["nowhere.tsv"]),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    robustness: Run, capsys: pytest.CaptureFixture[str], options: list[str], named: list[str]
+) -> None:
+    assert_refused(robustness(*options), capsys, *named)
+
+
+def test_a_file_of_other_settings_is_not_added_to(
+    robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert robustness() == 0
+    before = (tmp_path / "sweep.jsonl").read_bytes()
+    capsys.readouterr()
+    assert_refused(robustness("--attack", "pgd"), capsys, "sweep.jsonl", "attack")
+    assert (tmp_path / "sweep.jsonl").read_bytes() == before
+
+
+def test_a_result_of_another_suffix_or_place_is_refused(
+    robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert_refused(robustness(out="sweep.csv"), capsys, ".jsonl")
+    (tmp_path / "file").write_text("no folder")
+    assert_refused(robustness(out="file/sweep.jsonl"), capsys)
+
+
+def test_data_of_other_classes_is_refused(robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert_refused(robustness(data=write_folder(tmp_path / "other", ["a", "b"])), capsys, "classes")
+
+
+def test_maps_are_written_with_numbers_and_settings(attribute: Run, tmp_path: Path) -> None:
+    assert attribute("--method", "saliency,feature-ablation", "--class", "dog", "--baseline-picture", "black") == 0
+    folder = tmp_path / "maps" / "cat"
+    names = {f"{slug}-{role}.png" for slug in ("saliency", "feature-ablation") for role in ("baseline", "twicing")}
+    assert {path.name for path in folder.iterdir()} == names | {"maps.npz", "settings.json"}
+    for name in names:
+        with Image.open(folder / name) as shown:
+            assert shown.size == (448, 448)
+    with np.load(folder / "maps.npz") as file:
+        arrays = dict(file)
+    assert arrays["saliency, baseline"].shape == (32, 32)
+    told = json.loads((folder / "settings.json").read_text())
+    assert told["settings"]["baseline"] == "black"
+    assert told["maps"]["feature-ablation"]["twicing"]["class_name"] == "dog"
+    largest = max(np.abs(arrays[f"saliency, {role}"]).max() for role in ("baseline", "twicing"))
+    assert told["maps"]["saliency"]["colours_end_at"] == pytest.approx(largest)
+
+
+def test_the_same_seed_gives_the_same_numbers(attribute: Run, tmp_path: Path) -> None:
+    found = []
+    for seed in (0, 0, 1):
+        assert attribute("--method", "gradient-shap", "--samples", 4, "--seed", seed) == 0
+        with np.load(tmp_path / "maps" / "cat" / "maps.npz") as file:
+            found.append(file["gradient-shap, baseline"])
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[0] - found[2]).max() > 0
+
+
+def test_an_image_that_cannot_be_read_is_said_and_left_out(
+    attribute: Run, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ["--baseline", str(checkpoint), "--twicing", str(checkpoint), "--device", "cpu", "--method", "saliency"]
+    assert cli.main(["attribute", "none.png", str(tmp_path / "cat.png"), "--out", str(tmp_path / "o"), *models]) == 1
+    assert "none.png" in capsys.readouterr().err
+    assert (tmp_path / "o" / "cat" / "maps.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--method", "magic"], ["saliency", "'magic'"]),
+        (["--class", "unicorn"], ["unicorn", "0 to 4"]),
+        (["--class", "5"], ["0 to 4"]),
+        (["--baseline-picture", "pink"], ["blurred", "'pink'"]),
+        (["--steps", "0"], ["Steps"]),
+    ],
+)
+def test_wrong_options_of_attribute_are_one_sentence(
+    attribute: Run, capsys: pytest.CaptureFixture[str], options: list[str], named: list[str]
+) -> None:
+    assert_refused(attribute(*options), capsys, *named)
