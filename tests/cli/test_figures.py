@@ -309,10 +309,10 @@ def test_compare_into_what_is_no_folder(run: Run, cat: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize("name", ["..png", "-x.png", "a b*c?.png", "." + "x" * 200 + ".png", "猫.png"])
 def test_folders_of_odd_names_stay_inside(name: str) -> None:
-    from explorer.cli.figures import _free
+    from explorer.cli.figures import free_name
 
     taken: set[str] = set()
-    found = [_free(Path(name).stem, taken) for _ in range(3)]
+    found = [free_name(Path(name).stem, taken) for _ in range(3)]
     assert len({one.lower() for one in found}) == 3
     for one in found:
         assert 0 < len(one) <= 63
