@@ -98,7 +98,8 @@ def _steps(chosen: Settings) -> None:
             lessons.chart(
                 figures.residuals(observed, done, palette(), upto=upto, height=380), "lesson1-residuals", "Residuals"
             )
-    if len(smoother.negative):
+    # A positive definite kernel has none (Bochner): then nothing is decomposed while a slider moves.
+    if not smoother.kernel.positive_definite and len(smoother.negative):
         st.warning(
             f"**{len(smoother.negative)} of {smoother.points} eigenvalues are negative**, the lowest "
             f"{smoother.negative[-1]:.3f}: the {chosen.kernel} kernel is not positive definite. The theory of "
