@@ -241,6 +241,19 @@ def test_the_filter_changes_the_logits(make_model: MakeModel, images: Tensor) ->
     assert min((a - b).abs().max() for i, a in enumerate(logits) for b in logits[:i]) > 1e-3
 
 
+@pytest.mark.parametrize("filter", FILTERS)
+def test_another_filter_is_as_a_model_that_has_it(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+    model, images = make_model(dtype=torch.float64), images.double()
+    other = make_model(filter, torch.float64)
+    other.load_state_dict(model.state_dict())
+    own = model.blocks[0].attn.a
+    for swapped, expected in zip(trace(model, images, filter), trace(other, images), strict=True):
+        for what in ("attention", "values", "tokens", "logits"):
+            assert torch.equal(getattr(swapped, what), getattr(expected, what))
+        assert swapped.filter == filter
+    assert model.blocks[0].attn.a == own
+
+
 def test_batched_equals_single(make_model: MakeModel, images: Tensor) -> None:
     model, images = make_model(dtype=torch.float64), images.double()
     for batched, image in zip(trace(model, images), images, strict=True):

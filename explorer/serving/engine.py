@@ -80,14 +80,17 @@ class _Job:
     image: ImageInput
     model: LoadedModel
     definition: Definition | None
+    filter: Filter | None = None
+    """Another than the model's own."""
 
     @property
     def key(self) -> Key:
-        return self.image.digest, self.model.card.key, self.definition
+        card = self.model.card if self.filter is None else self.model.card.with_filter(self.filter)
+        return self.image.digest, card.key, self.definition
 
     def goes_with(self, other: _Job) -> bool:
         """Whether one pass can answer both."""
-        return self.model is other.model and self.definition == other.definition
+        return self.model is other.model and (self.definition, self.filter) == (other.definition, other.filter)
 
 
 class LocalEngine:
@@ -183,8 +186,8 @@ class LocalEngine:
         return [_answer(future) for future in futures]
 
     def trace_with(self, image: ImageInput, key: str, filter: Filter) -> Trace:
-        """A trace under another filter than the model's own, which is not kept as a model."""
-        traced: Trace = _answer(self._submit(image, with_filter(self._model(key), filter)))
+        """A trace under another filter than the model's own; no model is made for it."""
+        traced: Trace = _answer(self._submit(image, self._model(key), filter=filter))
         return traced
 
     def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison:
@@ -232,8 +235,14 @@ class LocalEngine:
         except KeyError:
             raise ExplorerError("This model is not loaded any more; please choose another.") from None
 
-    def _submit(self, image: ImageInput, model: LoadedModel, definition: Definition | None = None) -> Future[Any]:
-        job = _Job(image, model, definition)
+    def _submit(
+        self,
+        image: ImageInput,
+        model: LoadedModel,
+        definition: Definition | None = None,
+        filter: Filter | None = None,
+    ) -> Future[Any]:
+        job = _Job(image, model, definition, filter)
         key = job.key
         with self._waiting:
             if key in self._pending:
@@ -298,7 +307,7 @@ class LocalEngine:
         views = [imaging.model_view(job.image.rgb, card.preprocessing) for job in batch]
         pixels = imaging.batch(views, card.preprocessing).to(self.device)
         if definition is None:
-            return trace(module, pixels)
+            return trace(module, pixels, batch[0].filter)
         curves = [similarity.of_tokens(x, definition, module.num_prefix_tokens) for x in states(module, pixels)]
         return list(torch.stack(curves, dim=1).cpu())  # (image, state)
 

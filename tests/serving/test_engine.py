@@ -105,12 +105,12 @@ class Spy:
         self.gate.set()
         self.fail: Callable[[Tensor], None] = lambda images: None
 
-    def __call__(self, model: VisionTransformer, images: Tensor) -> list[Trace]:
+    def __call__(self, model: VisionTransformer, images: Tensor, filter: Filter | None = None) -> list[Trace]:
         self.batches.append(len(images))
         self.entered.set()
         assert self.gate.wait(30)
         self.fail(images)
-        return trace(model, images)
+        return trace(model, images, filter)
 
 
 @pytest.fixture
@@ -566,6 +566,14 @@ def test_swapping_back_gives_the_trained_card(
     back = engine.swapped(swapped.key, STANDARD)
     assert back == loaded[0].card
     assert not back.is_counterfactual
+
+
+def test_a_trace_under_another_filter_is_that_of_the_swapped_model(engine: LocalEngine, keys: tuple[str, str]) -> None:
+    passing = engine.trace_with(photo(1), keys[0], TWICING)
+    assert not any(model.card.is_counterfactual for model in engine._models.values())
+    (kept,) = engine.trace([photo(1)], engine.swapped(keys[0], TWICING).key)
+    assert passing is kept  # remembered under the same key
+    assert trace_digest(passing) != trace_digest(engine.trace([photo(1)], keys[0])[0])
 
 
 def test_swapped_models_are_not_among_the_cards(engine: LocalEngine, keys: tuple[str, str]) -> None:

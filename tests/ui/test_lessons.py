@@ -176,7 +176,7 @@ def test_the_dial_leaves_no_model_behind() -> None:
 
 def test_the_sweep_is_computed_once_and_starts_as_trained() -> None:
     app = open_lesson("dial")
-    app.button(key="dial-turn").click().run()
+    app.button(key="dial-work").click().run()
     assert_sound(app)
     swept = charts(app)["dial-a-1"]["data"][0]
     places, values = numbers(swept["x"]), numbers(swept["y"])

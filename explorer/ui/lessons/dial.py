@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import streamlit as st
 import torch
-from streamlit.errors import StreamlitAPIException
 
 from explorer import images
 from explorer.figures import curves, maps
@@ -21,8 +20,8 @@ from explorer.figures.style import Palette, Range
 from explorer.lessons import dial
 from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Operator
-from explorer.types import TWICING, Filter, ModelCard, Trace
-from explorer.ui import lessons, resources, view
+from explorer.types import TWICING, Filter, ModelCard, Progress, Trace
+from explorer.ui import lessons, resources, view, work
 from explorer.ui.lessons import Picture
 from explorer.ui.session import View, array, palette, plain
 
@@ -33,9 +32,6 @@ WORDS = (
 )
 ASKED = "How far can you turn the dial before the prediction changes, and in which blocks does it matter most?"
 _SOME = "some"
-_TURNING = "dial-turning"
-_AT_ONCE = 4
-"""Places of the dial computed between two looks at what was clicked."""
 _ALIKE = "similarity after the last block"
 
 
@@ -189,9 +185,8 @@ Numbers = tuple[float, float]
 """Margin for a class (not a number where there is none), and token similarity after the last block."""
 
 
-@st.fragment
 def sweep() -> None:
-    """Both numbers over the whole dial, and over the number of blocks; computed once, a click ends it."""
+    """Both numbers over the whole dial, and over the number of blocks; no fragment, so that a click ends the work."""
     chosen = view()
     standard = standard_of(chosen)
     if standard is None:
@@ -205,12 +200,17 @@ def sweep() -> None:
     over_depth = [(float(k), filter) for k, filter in dial.over_depth(standard.filter, TWICING)]
     label = _label(chosen, standard)
     wanted = [filter for _, filter in (*over_a, *over_depth)]
-    missing = [filter for filter in wanted if _kept(chosen, standard, filter, label) is None]
-    if missing:
-        _turn(chosen, standard, missing, len(wanted), label)
+    found = work.offered(
+        "dial",
+        ("dial", chosen.photo.digest, standard.key, name),
+        work.line(st.container()),
+        "Turning the dial …",
+        lambda tell: _all_numbers(chosen, standard, wanted, label, tell),
+        all(work.kept(_key(chosen, standard, filter, label)) is not None for filter in wanted),
+        start="Turn the dial from 0 to 3",
+    )
+    if found is None:
         return
-    _set_turning(False)
-    found = [_numbers(chosen, standard, filter, label) for filter in wanted]
     trained = trained_of(chosen, standard)
     reference = (
         None if trained is None else _read(resources.engine().trace([chosen.photo.image], trained.key)[0], label)
@@ -234,29 +234,6 @@ def sweep() -> None:
     )
 
 
-def _turn(chosen: View, standard: ModelCard, missing: Sequence[Filter], count: int, label: int | None) -> None:
-    """Computes a few places of the dial and runs the fragment again, once the button was pressed.
-
-    A fragment runs to its end whatever is clicked meanwhile, so a sweep that can be stopped is many short runs.
-    """
-    button, stop, _ = st.columns([3, 2, 5])
-    button.button("Turn the dial from 0 to 3", key="dial-turn", on_click=_set_turning, args=(True,), width="stretch")
-    if not st.session_state.get(_TURNING):
-        return
-    stop.button("Stop", key="dial-stop", on_click=_set_turning, args=(False,), width="stretch")
-    st.progress(1 - len(missing) / count, f"{count - len(missing)} of {count} filters")
-    for filter in missing[:_AT_ONCE]:
-        _numbers(chosen, standard, filter, label)
-    try:
-        st.rerun(scope="fragment")
-    except StreamlitAPIException:  # the whole page is running
-        st.rerun()
-
-
-def _set_turning(turning: bool) -> None:
-    st.session_state[_TURNING] = turning
-
-
 def _swept(
     places: Sequence[float],
     numbers: Sequence[Numbers],
@@ -277,23 +254,26 @@ def _label(chosen: View, standard: ModelCard) -> int | None:
     return int(resources.engine().trace([chosen.photo.image], standard.key)[0].logits.argmax())
 
 
-def _key(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -> tuple[object, ...]:
+def _key(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -> work.Key:
     return "dial", chosen.photo.digest, standard.key, filter, label
-
-
-def _kept(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -> torch.Tensor | None:
-    return resources.curves().get(_key(chosen, standard, filter, label))
 
 
 def _numbers(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -> Numbers:
     """Remembered: two numbers for each place of the dial."""
-    kept = _kept(chosen, standard, filter, label)
-    if kept is None:
-        trace = resources.engine().trace_with(chosen.photo.image, standard.key, filter)
-        kept = torch.tensor(_read(trace, label), dtype=torch.float64)
-        resources.curves().put(_key(chosen, standard, filter, label), kept)
-    margin, alike = kept.tolist()
-    return margin, alike
+    return work.remembered(
+        _key(chosen, standard, filter, label),
+        lambda: _read(resources.engine().trace_with(chosen.photo.image, standard.key, filter), label),
+    )
+
+
+def _all_numbers(
+    chosen: View, standard: ModelCard, filters: Sequence[Filter], label: int | None, tell: Progress
+) -> list[Numbers]:
+    found = []
+    for number, filter in enumerate(filters):
+        tell(number, len(filters))
+        found.append(_numbers(chosen, standard, filter, label))
+    return found
 
 
 def _read(trace: Trace, label: int | None) -> Numbers:
