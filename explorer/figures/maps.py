@@ -19,6 +19,7 @@ from explorer.types import Size
 Map = Float[np.ndarray, "height width"]
 Picture = UInt8[np.ndarray, "rows columns 3"]
 
+_CLEAR = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 _GREY = 0.8
 """How far the photograph under a map loses its colour, and how dim it gets."""
 _DIM = 0.72
@@ -67,70 +68,61 @@ def interactive(
     """A picture with one text per patch, in row order, for the pointer."""
     rows, columns = grid
     y, x = np.divmod(np.arange(rows * columns), columns)
-    figure = go.Figure()
-    figure.add_layout_image(
-        source=data_uri(picture),
-        x=-0.5,
-        y=-0.5,
-        sizex=columns,
-        sizey=rows,
-        xref="x",
-        yref="y",
-        sizing="stretch",
-        layer="below",
-    )
-    figure.add_scatter(
-        x=x,
-        y=y,
-        mode="markers",
-        marker={"symbol": "square", "size": 18, "opacity": 0.0, "color": palette.text},
-        text=list(hover),
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-    )
-    plain_axis = {"visible": False, "fixedrange": True, "constrain": "domain"}
-    figure.update_xaxes(range=[-0.5, columns - 0.5], **plain_axis)
-    figure.update_yaxes(range=[rows - 0.5, -0.5], scaleanchor="x", constraintoward="top", **plain_axis)
-    figure.update_layout(
-        height=height,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        dragmode=False,
-        hoverdistance=-1,  # the nearest patch answers wherever the pointer is
-        hoverlabel={"align": "left"},
-    )
-    return figure
+    patches = {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "mode": "markers",
+        "marker": {"symbol": "square", "size": 18, "opacity": 0.0, "color": palette.text},
+        "text": list(hover),
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+    }
+    place = {"x": -0.5, "y": -0.5, "sizex": columns, "sizey": rows, "xref": "x", "yref": "y"}
+    bare = {"visible": False, "fixedrange": True, "constrain": "domain"}
+    layout = {
+        **_CLEAR,
+        "height": height,
+        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+        "images": [{"source": data_uri(picture), **place, "sizing": "stretch", "layer": "below"}],
+        "xaxis": {**bare, "range": [-0.5, columns - 0.5]},
+        "yaxis": {**bare, "range": [rows - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top"},
+        "dragmode": False,
+        "hoverdistance": -1,  # the nearest patch answers wherever the pointer is
+        "hoverlabel": {"align": "left"},
+    }
+    return go.Figure([patches], layout)
 
 
 def colour_bar(range: Range, colour_map: ColourMap, palette: Palette, title: str) -> go.Figure:
     """A horizontal colour bar with numbers at its ends."""
-    figure = go.Figure(
-        go.Heatmap(
-            z=[np.linspace(range.low, range.high, 256)],
-            x=np.linspace(range.low, range.high, 256),
-            colorscale=colour_scale(scale_name(colour_map, range)),
-            showscale=False,
-            hoverinfo="skip",
-        )
-    )
-    middle = (range.low + range.high) / 2
-    figure.update_yaxes(visible=False, fixedrange=True)
-    figure.update_xaxes(
-        tickvals=[range.low, middle, range.high],
-        ticktext=[number(v) for v in (range.low, middle, range.high)],
-        tickfont={"size": 12, "color": palette.text},
-        title={"text": title, "font": {"size": 12, "color": palette.text}, "standoff": 6},
-        fixedrange=True,
-        showgrid=False,
-    )
-    figure.update_layout(
-        height=76,
-        margin={"l": 24, "r": 24, "t": 4, "b": 50},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
-    return figure
+    steps = np.linspace(range.low, range.high, 256)
+    strip = {
+        "type": "heatmap",
+        "z": [steps],
+        "x": steps,
+        "colorscale": colour_scale(scale_name(colour_map, range)),
+        "showscale": False,
+        "hoverinfo": "skip",
+    }
+    ends = (range.low, (range.low + range.high) / 2, range.high)
+    font = {"size": 12, "color": palette.text}
+    axis = {
+        "tickvals": ends,
+        "ticktext": [number(value) for value in ends],
+        "tickfont": font,
+        "title": {"text": title, "font": font, "standoff": 6},
+        "fixedrange": True,
+        "showgrid": False,
+    }
+    layout = {
+        **_CLEAR,
+        "height": 76,
+        "margin": {"l": 24, "r": 24, "t": 4, "b": 50},
+        "xaxis": axis,
+        "yaxis": {"visible": False, "fixedrange": True},
+    }
+    return go.Figure([strip], layout)
 
 
 def hover_texts(values: Map, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from explorer.figures.publication import handout
 from explorer.lessons import nonlocal_means as nlm
 from explorer.lessons import quality
 from explorer.ui import lessons
-from explorer.ui.lessons import attention_filter, nonlocal_means
+from explorer.ui.lessons import attention_filter, filters, nonlocal_means
 from explorer.ui.lessons.denoising import Settings
 from explorer.ui.session import Pair, View
 from explorer.ui.sidebar import example_photos
@@ -205,6 +205,6 @@ def test_the_handout_of_attention(open_lesson: OpenLesson) -> None:
     app = open_lesson("attention_filter")
     view: View = app.session_state["view"]
     assert isinstance(view.pair, Pair)
-    drawn = attention_filter.pictures_of(view, attention_filter.Settings())
+    drawn = attention_filter.pictures_of(view, filters.Settings())
     assert len(drawn) == 6
     assert_is_one_page(attention_filter, drawn)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVarTuple
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
@@ -21,6 +22,17 @@ PAPER = PALETTES["light"]
 
 Picture = tuple[str, go.Figure]
 """A figure and the sentence below it."""
+
+Args = TypeVarTuple("Args")
+
+
+@dataclass(frozen=True)
+class Part(Generic[*Args]):
+    """One part of a lesson: a formula, words, and what draws it."""
+
+    formula: str
+    words: str
+    draw: Callable[[*Args], None]
 
 
 def opening(title: str, sentence: str) -> None:
@@ -44,27 +56,24 @@ def chart(figure: go.Figure, key: str, alt: str) -> None:
     st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
 
 
-def choose_part(key: str, parts: Sequence[str]) -> str:
-    """Which part of the lesson is shown."""
+def choose_part(key: str, parts: Mapping[str, Part[*Args]]) -> Part[*Args]:
+    """Which part of the lesson is shown, by a row of names, and what it is about."""
     numbered = {name: f"{number}. {name}" for number, name in enumerate(parts, start=1)}
-    chosen: Any = st.segmented_control(
+    name: Any = st.segmented_control(
         "Part",
         list(numbered),
         format_func=numbered.__getitem__,
-        default=parts[0],
+        default=next(iter(parts)),
         key=key,
         required=True,
         persist_state="session",
         label_visibility="collapsed",
     )
-    return str(chosen)
-
-
-def explain(formula: str, words: str) -> None:
-    """What is done, as a formula and in words."""
-    formula_column, words_column = st.columns([2, 3], gap="medium", vertical_alignment="center")
-    formula_column.latex(formula)
-    words_column.markdown(words)
+    chosen = parts[name]
+    formula, words = st.columns([2, 3], gap="medium", vertical_alignment="center")
+    formula.latex(chosen.formula)
+    words.markdown(chosen.words)
+    return chosen
 
 
 def question(asked: str, answer: str) -> None:

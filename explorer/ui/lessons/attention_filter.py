@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 from PIL import Image
 
-from explorer import images
 from explorer.figures import denoising as figures
 from explorer.figures import maps
 from explorer.figures.style import Palette, Range
 from explorer.lessons import attention_filter
-from explorer.lessons.attention_filter import Filter, Filtered
-from explorer.lessons.nonlocal_means import Picture
-from explorer.types import ExplorerError, ModelCard, Size
-from explorer.ui import lessons, panels, view
+from explorer.types import ExplorerError, Size
+from explorer.ui import lessons, view
 from explorer.ui.lessons import pictures as shown
+from explorer.ui.lessons.filters import COLOURS, NLM, Settings, Side, choose, controls, sides, steps
 from explorer.ui.lessons.pictures import Shown
 from explorer.ui.session import View, array, escaped, palette
 
@@ -31,12 +28,6 @@ WORDS = (
     "is a counterfactual use: the model applies A to the values V of its layer, never to pixels.",
 )
 ASKED = "Nonlocal means pulls each patch toward patches of its own colour. In which layers do heads do that too?"
-_PATCH = 16
-"""Pixels a side to which every patch of the photograph is resized."""
-_MAP = 320
-"""Pixels a side of the maps over the photograph."""
-_COLOURS, _PIXELS = "mean colour", "all pixels"
-_NLM = "Nonlocal means"
 _SHOWN = "lesson4-shown"
 """Session key of what the fragment saw last, which the page learns of only when all of it runs again."""
 
@@ -56,122 +47,6 @@ SYMBOLS = (
     ("once, and twiced", "AV and (2A − A²)V", "AV in DeiT, (2A − A²)V in DeiT-Twicing"),
 )
 """What it is, for nonlocal means, and for a head of attention."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """One filter: its name, its matrix, and the photograph as its patches see it."""
-
-    name: str
-    colour: str
-    filter: Filter
-    photograph: figures.Pixels
-    """For maps to lie on."""
-    patches: attention_filter.Patches
-    left_out: float = 0.0
-    """The weight of keys that are no patch, before rows were renormalised."""
-    applied: str = "A"
-    """What the block really applies to its values."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the sliders say: the bandwidth, and layer and head of each model, 0-based."""
-
-    bandwidth: float = 0.15
-    layers: tuple[int, int] = (0, 0)
-    heads: tuple[int, int] = (0, 0)
-    values: str = _COLOURS
-
-
-def controls(chosen: View) -> Settings:
-    """The bandwidth, and a layer and a head of either model: heads of two models do not correspond."""
-    first, *models = st.columns(3, gap="large")
-    with first:
-        _heading(_NLM)
-        bandwidth = st.slider("Bandwidth h", 0.02, 0.6, 0.15, 0.01, key="lesson4-h", persist_state="session")
-        values = st.segmented_control(
-            "Filtered is",
-            [_COLOURS, _PIXELS],
-            default=_COLOURS,
-            key="lesson4-values",
-            required=True,
-            persist_state="session",
-            help="Of every patch its mean colour, or all of its pixels as one vector.",
-        )
-    layers, heads = [], []
-    comparison = chosen.comparison()
-    for index, (column, trace) in enumerate(zip(models, comparison, strict=True)):
-        with column:
-            panels.model_heading(chosen, index)
-            layers.append(_choose("Layer", trace.depth, 1, _key(index, "layer", trace.depth)))
-            heads.append(_choose("Head", trace.heads, min(trace.heads, 2), _key(index, "head", trace.heads)))
-    return Settings(bandwidth, (layers[0], layers[1]), (heads[0], heads[1]), str(values))
-
-
-def _heading(name: str) -> None:
-    st.html(f'<strong style="font-size:1.1rem">{name}</strong>')
-
-
-def _key(index: int, what: str, count: int) -> str:
-    return f"lesson4-{what}-{index}-{count}"
-
-
-def _choose(label: str, count: int, start: int, key: str) -> int:
-    """A slider from 1, or the only choice there is; 0-based."""
-    if count == 1:
-        st.caption(f"{label} 1 is the only one.")
-        return 0
-    return int(st.slider(label, 1, count, start, key=key, persist_state="session")) - 1
-
-
-# --- what is shown ------------------------------------------------------------------------------------------------
-
-
-def patches_of(view: View, card: ModelCard, grid: Size) -> Picture:
-    """What a model sees of the photograph, every patch `_PATCH` px a side."""
-    sharp = images.sharp_view(view.photo.image.rgb, card.preprocessing, side=grid[0] * _PATCH)
-    resized = Image.fromarray(sharp).resize((grid[1] * _PATCH, grid[0] * _PATCH), Image.Resampling.BICUBIC)
-    return np.asarray(resized, dtype=np.float32) / np.float32(255)
-
-
-def sides(chosen: View, settings: Settings) -> list[Side]:
-    """Nonlocal means on the baseline's grid, then a head of either model."""
-    made = []
-    for index, (card, trace) in enumerate(zip(chosen.pair.cards, chosen.comparison(), strict=True)):
-        patches = attention_filter.cut(patches_of(chosen, card, trace.grid), trace.grid)
-        photograph = images.sharp_view(chosen.photo.image.rgb, card.preprocessing, side=_MAP)
-        if index == 0:
-            nlm = attention_filter.nonlocal_means(patches, settings.bandwidth, trace.grid)
-            made.append(Side(_NLM, palette().text, nlm, photograph, patches))
-        layer, head = settings.layers[index], settings.heads[index]
-        matrix = array(trace.attention[layer, head])
-        made.append(
-            Side(
-                f"{card.title}, layer {layer + 1}, head {head + 1}",
-                palette().models[index],
-                attention_filter.attention(matrix, trace.prefix, trace.grid),
-                photograph,
-                patches,
-                attention_filter.prefix_weight(matrix, trace.prefix) if trace.prefix else 0.0,
-                _applied(card.filter[layer]),
-            )
-        )
-    return made
-
-
-def _applied(a: float) -> str:
-    return {1.0: "A", 2.0: "2A − A²"}.get(a, f"{a:g}A {'−' if a > 1 else '+'} {abs(1 - a):g}A²")
-
-
-def steps(side: Side, values: str) -> tuple[Filtered, Callable[[np.ndarray], Picture]]:
-    """The photograph's patches through the filter, and how to lay them out as a picture."""
-    grid = side.filter.grid
-    if values == _PIXELS:
-        done = side.filter.apply(side.patches)
-        return done, lambda one: attention_filter.joined(one, grid, (_PATCH, _PATCH))
-    done = side.filter.apply(attention_filter.mean_colours(side.patches))
-    return done, lambda one: attention_filter.joined(one, grid)
 
 
 def _filtering(made: Sequence[Side], settings: Settings) -> None:
@@ -228,7 +103,7 @@ def _facts(side: Side) -> dict[str, str]:
         "patches a row weighs": f"{side.filter.breadth:.1f} of {len(z)}",
         "complex λ": str(side.filter.complex_count),
         "real λ < 0": str(side.filter.negative_count),
-        "likeness": f"{steps(side, _COLOURS)[0].likeness:.2f}",
+        "likeness": f"{steps(side, COLOURS)[0].likeness:.2f}",
         "second |λ|": f"{abs(z[1]):.2f}" if len(z) > 1 else "–",
     }
 
@@ -312,12 +187,12 @@ def _likeness(chosen: View, made: Sequence[Side], settings: Settings, colours: P
         for card, trace, side in zip(chosen.pair.cards, chosen.comparison(), models, strict=True)
     ]
     places = list(zip(settings.layers, settings.heads, strict=True))
-    return figures.likeness(by_model, steps(nlm, _COLOURS)[0].likeness, colours, chosen=places)
+    return figures.likeness(by_model, steps(nlm, COLOURS)[0].likeness, colours, chosen=places)
 
 
 def _place(slot: st.delta_generator.DeltaGenerator, label: str, count: int) -> int:
     with slot:
-        return _choose(label, count, (count + 1) // 2, f"lesson4-{label[-3:].strip()}-{count}")
+        return choose(label, count, (count + 1) // 2, f"lesson4-{label[-3:].strip()}-{count}")
 
 
 def _map(side: Side, row: np.ndarray, span: Range, place: tuple[int, int]) -> figures.Pixels:
@@ -329,35 +204,26 @@ def _map(side: Side, row: np.ndarray, span: Range, place: tuple[int, int]) -> fi
     return figures.outlined(drawn, box, 2)
 
 
-@dataclass(frozen=True)
-class Part:
-    """One part of the lesson: a formula, words, and what draws it."""
-
-    formula: str
-    words: str
-    draw: Callable[[Sequence[Side], Settings], None]
-
-
 PARTS = {
-    "Symbol by symbol": Part(
+    "Symbol by symbol": lessons.Part(
         r"\frac{\sum_j w_{ij}\, v_j}{\sum_j w_{ij}}",
         "**One formula, two ways to choose w.** A weighted mean over all places j, with weights that say how much j "
         "matters to i.",
         _symbols,
     ),
-    "One patch's weights": Part(
+    "One patch's weights": lessons.Part(
         r"A_{ij}\ \text{for one}\ i",
         "**What one patch is made of**: under nonlocal means of patches that look like it, under attention of those "
         "that the layer has learned to ask for.",
         _rows,
     ),
-    "Filter the photograph": Part(
+    "Filter the photograph": lessons.Part(
         r"AV + A(V - AV) = 2AV - A^2V",
         "**The steps of twicing on the patches' colours**, under all three matrices. Where A averages over everything, "
         "AV is one grey and the residual holds the picture.",
         _filtering,
     ),
-    "All heads": Part(
+    "All heads": lessons.Part(
         r"\operatorname{corr}(AV, V)",
         "**Which heads smooth the picture as nonlocal means does?** Near 1, AV is a fainter V; near 0 it is something "
         "else; below 0 light patches turn dark and dark ones light.",
@@ -373,8 +239,7 @@ def lesson() -> None:
     try:
         settings = controls(chosen)
         st.session_state.setdefault(_SHOWN, {})["settings"] = settings
-        part = PARTS[lessons.choose_part("lesson4-part", list(PARTS))]
-        lessons.explain(part.formula, part.words)
+        part = lessons.choose_part("lesson4-part", PARTS)
         part.draw(sides(chosen, settings), settings)
     except ExplorerError as error:
         st.error(str(error))
@@ -400,7 +265,7 @@ def pictures_of(chosen: View, settings: Settings) -> Sequence[lessons.Picture]:
         )
     ]
     for side, (done, lay) in zip(made, results, strict=True):
-        name = f"{side.name}, h = {settings.bandwidth:g}" if side.name == _NLM else side.name
+        name = f"{side.name}, h = {settings.bandwidth:g}" if side.name == NLM else side.name
         smoothed, twiced = (figures.shown(lay(one)) for one in (done.smoothed, done.twiced))
         below = f"{name}: AV, V − AV, 2AV − A²V; residual to ±{span.high:.2f}."
         drawn.append((below, [smoothed, figures.residual(lay(done.residual), span), twiced]))

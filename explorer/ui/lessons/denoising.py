@@ -57,7 +57,7 @@ class Settings:
 
 
 def controls() -> Settings:
-    """The sliders, in one row; a fragment that reads them runs alone when they move."""
+    """The sliders, in one row."""
     noise, ratio, patch, window, again = st.columns([3, 3, 2, 3, 2], vertical_alignment="bottom")
     seed = st.session_state.setdefault("lesson2-seed", 0)
     chosen = Settings(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
@@ -25,20 +24,10 @@ WORDS = (
 ASKED = "After 12 blocks, which λ keeps half of itself under either filter, and why does a = 2.5 not do better still?"
 
 
-@dataclass(frozen=True)
-class Part:
-    """One part of the lesson."""
-
-    formula: str
-    words: str
-    draw: Callable[[], None]
-
-
 @st.fragment
 def lesson() -> None:
     """One part at a time."""
-    part = PARTS[lessons.choose_part("lesson3-part", list(PARTS))]
-    lessons.explain(part.formula, part.words)
+    part = lessons.choose_part("lesson3-part", PARTS)
     part.draw()
     n, a = (st.session_state.get(key, start) for key, start in (("lesson3-n", 12), ("lesson3-a", 2.0)))
     lessons.handout("eigenvalues", TITLE, WORDS, ASKED, partial(pictures, n, a))
@@ -147,22 +136,22 @@ def own_points(layer: int) -> list[spectra.Points]:
 
 
 PARTS = {
-    "Powers": Part(
+    "Powers": lessons.Part(
         r"p^n(\lambda) = \lambda^n, \qquad \hat p^n(\lambda) = (2\lambda - \lambda^2)^n",
         "Both forget small eigenvalues, which is what removes noise. Twicing keeps those near 1 for longer (Fig. 3).",
         _powers,
     ),
-    "Eigencapacity": Part(
+    "Eigencapacity": lessons.Part(
         r"\kappa_n(p) = \int_0^1 p^n(\lambda)\,d\lambda",
         "How much of [0, 1] is left after n steps: 1/(n + 1) under λⁿ, about √π/(2√n) under twicing (Prop. 1).",
         _capacity,
     ),
-    "The family": Part(
+    "The family": lessons.Part(
         r"p_a(\lambda) = a\lambda + (1 - a)\lambda^2",
         "Enhancement wants a ≥ 1, boundedness 0 ≤ a ≤ 2. Move a and see where either breaks.",
         _family,
     ),
-    "The models' own": Part(
+    "The models' own": lessons.Part(
         r"\mathrm{eig}(2A - A^2) = 2\lambda - \lambda^2",
         "The same axes with the loaded models' attention to the chosen photograph: what holds, and what does not.",
         _own,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,26 +12,14 @@ import streamlit as st
 from explorer.figures import denoising as figures
 from explorer.figures import maps
 from explorer.figures.style import Range
-from explorer.lessons import nonlocal_means
-from explorer.lessons.nonlocal_means import LARGEST_CROP, TIMES, Picture
+from explorer.lessons.nonlocal_means import TIMES, Picture
 from explorer.lessons.quality import Lost, Quality
 from explorer.lessons.study import Study
 from explorer.types import ExplorerError
 from explorer.ui import lessons, view
 from explorer.ui.lessons import pictures as shown
-from explorer.ui.lessons.denoising import (
-    ONCE,
-    Crop,
-    Place,
-    Settings,
-    controls,
-    crop_of,
-    current,
-    noisy_of,
-    place_of,
-    study_of,
-    work,
-)
+from explorer.ui.lessons import weight_matrix
+from explorer.ui.lessons.denoising import ONCE, Settings, controls, current, study_of, work
 from explorer.ui.lessons.pictures import Shown
 from explorer.ui.session import Photo, palette
 
@@ -218,136 +205,30 @@ def _again_and_again(photo: Photo, chosen: Settings) -> None:
     )
 
 
-@st.fragment
-def _matrix(photo: Photo, chosen: Settings) -> None:
-    """The dense matrix of a crop, one row of it, and its spectrum."""
-    try:
-        _crop(photo, chosen)
-    except ExplorerError as error:
-        st.error(str(error))
-
-
-def _crop(photo: Photo, chosen: Settings) -> None:
-    side, down, across = st.columns([2, 3, 3], gap="medium")
-    height, width, _ = nonlocal_means.working_view(photo.image.rgb).shape
-    place = place_of(
-        (height, width),
-        side.select_slider("Crop, px", [16, 24, LARGEST_CROP], LARGEST_CROP, key="lesson2-crop"),
-        down.slider("From the top", 0, 100, 50, 1, format="%d%%", key="lesson2-down", persist_state="session"),
-        across.slider("From the left", 0, 100, 50, 1, format="%d%%", key="lesson2-across", persist_state="session"),
-    )
-    found = crop_of(photo, chosen, place)
-    left, right = st.columns([5, 4], gap="large")
-    with right:
-        _row(photo, chosen, place)
-    with left:
-        span = _weights_span(found)
-        figure = figures.weight_matrix(found.matrix, span, palette(), log=True, height=440)
-        lessons.chart(figure, "lesson2-matrix", f"The weights between all {len(found.matrix)} pixels of the crop")
-    lessons.chart(
-        figures.spectrum(found.eigenvalues, TIMES, palette()),
-        "lesson2-spectrum",
-        "What the filters leave of every eigenvalue",
-    )
-    z = found.eigenvalues
-    counts = ", ".join(
-        f"n = {n}: {int((z**n > 0.01).sum())} and {int(((2 * z - z**2) ** n > 0.01).sum())}" for n in TIMES
-    )
-    st.caption(
-        f"All {len(z)} eigenvalues are real: the largest {z[0]:.3f}, the least {_least(z):.2g}. Left of more than 1% "
-        f"by λⁿ and by (2λ − λ²)ⁿ, {counts}. All pairs of pixels, Gaussian weights, no search window: D¹ᐟ²AD⁻¹ᐟ² is "
-        "symmetric and positive semidefinite, which makes the spectrum real and in [0, 1]."
-    )
-
-
-def _least(eigenvalues: np.ndarray) -> float:
-    """The least eigenvalue, rounding below 0 taken away."""
-    return max(float(eigenvalues[-1]), 0.0)
-
-
-def _weights_span(found: Crop) -> Range:
-    """From the weights that matter to the largest one."""
-    high = float(found.matrix.max())
-    return Range(max(float(np.quantile(found.matrix, 0.02)), 1e-5 * high), high)
-
-
-@st.fragment
-def _row(photo: Photo, chosen: Settings, place: Place) -> None:
-    """One pixel's weights over the crop; moving the pixel runs nothing else."""
-    found, (clean, noisy) = crop_of(photo, chosen, place), noisy_of(photo, chosen)
-    side = place.side
-    down, across = st.columns(2)
-    y = down.slider("Pixel: row", 1, side, (side + 1) // 2, key=f"lesson2-row-{side}") - 1
-    x = across.slider("Pixel: column", 1, side, (side + 1) // 2, key=f"lesson2-column-{side}") - 1
-    weights = found.matrix[y * side + x].reshape(side, side)
-    twicing = 2 * weights - (weights.ravel() @ found.matrix).reshape(side, side)
-    signed = Range.of(twicing, signed=True)
-    box = place.top, place.left, place.top + side, place.left + side
-    crop = figures.shown(nonlocal_means.crop(noisy, place.top, place.left, side))
-    shown.row(
-        [
-            Shown(figures.outlined(figures.shown(clean), box), "the crop", "The photograph, the crop outlined"),
-            Shown(_marked(crop, y, x), "noisy crop", f"The noisy crop, pixel {y + 1}, {x + 1} outlined"),
-            Shown(
-                _marked(figures.weights(weights, _weights_span(found), log=True), y, x),
-                "row of A",
-                f"Weights of pixel {y + 1}, {x + 1} over the crop",
-                "colours of the matrix",
-            ),
-            Shown(
-                _marked(figures.residual(twicing[..., None], signed), y, x),
-                "row of 2A − A²",
-                f"Weights of pixel {y + 1}, {x + 1} under twicing",
-                f"blue is negative; to ±{signed.high:.2g}",
-            ),
-        ],
-        150,
-    )
-    st.caption(
-        f"What pixel ({y + 1}, {x + 1}) is made of. Its own weight is {weights[y, x]:.3g} under A and "
-        f"{twicing[y, x]:.3g} under 2A − A², where others may be negative; both rows sum to 1."
-    )
-
-
-def _marked(pixels: figures.Pixels, y: int, x: int, factor: int = 8) -> figures.Enlarged:
-    """Enlarged, one pixel outlined."""
-    box = y * factor, x * factor, (y + 1) * factor, (x + 1) * factor
-    return figures.outlined(figures.enlarged(pixels, factor), box, 2)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of the lesson: a formula, words, and what draws it."""
-
-    formula: str
-    words: str
-    draw: Callable[[Photo, Settings], None]
-
-
 PARTS = {
-    "Smooth, lose, give back": Part(
+    "Smooth, lose, give back": lessons.Part(
         r"AV + A(V - AV)",
         "**Pixels whose patches look alike are averaged**, wherever they lie: A = D⁻¹W with weights "
         "exp(−|Pᵢ − Pⱼ|²/h²). Twicing smooths what was taken away and adds it. Compare skin, edges and flat ground.",
         _once,
     ),
-    "What was lost": Part(
+    "What was lost": lessons.Part(
         r"V - (2A - A^2)V = (I - A)^2 V",
         "**A good filter takes only noise**: whatever can be recognised below was part of the picture. Twicing leaves "
         "the residual of the residual, with less of the picture in it.",
         _lost,
     ),
-    "Again and again": Part(
+    "Again and again": lessons.Part(
         r"A^n V \quad\text{and}\quad (2A - A^2)^n V",
         "**The same filter n times**, as in layer after layer: details fade, at last all that is left is a few flat "
         "regions. Twicing fades more slowly (paper Prop. 1).",
         _again_and_again,
     ),
-    "The weight matrix": Part(
+    "The weight matrix": lessons.Part(
         r"\lambda \mapsto \lambda^n \quad\text{and}\quad (2\lambda - \lambda^2)^n",
         "**Why it fades**: each application multiplies what lies along an eigenvector by λ, or by 2λ − λ² ≥ λ. The "
         "matrix of a small crop can be looked at whole.",
-        _matrix,
+        weight_matrix.of_crop,
     ),
 }
 
@@ -359,8 +240,7 @@ def lesson() -> None:
     is drawn of a result is a fragment of its own.
     """
     chosen = controls()
-    part = PARTS[lessons.choose_part("lesson2-part", list(PARTS))]
-    lessons.explain(part.formula, part.words)
+    part = lessons.choose_part("lesson2-part", PARTS)
     try:
         part.draw(view().photo, chosen)
     except ExplorerError as error:
@@ -404,15 +284,10 @@ def pictures_of(photo: Photo, chosen: Settings) -> Sequence[lessons.Picture]:
         ),
         (
             "What n applications leave of the eigenvalues of the crop in the middle, at most 32 px a side.",
-            figures.spectrum(_middle(photo, chosen, done).eigenvalues, TIMES[::2], colours),
+            figures.spectrum(weight_matrix.in_the_middle(photo, chosen).eigenvalues, TIMES[::2], colours),
         ),
     )
 
 
 def _pair(left: figures.Pixels, right: figures.Pixels) -> go.Figure:
     return figures.panels([[left, right]], lessons.PAPER)
-
-
-def _middle(photo: Photo, chosen: Settings, done: Study) -> Crop:
-    size = done.clean.shape[0], done.clean.shape[1]
-    return crop_of(photo, chosen, place_of(size, LARGEST_CROP, 50, 50))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -193,34 +193,25 @@ def _iterating(chosen: Settings) -> None:
     )
 
 
-@dataclass(frozen=True)
-class Part:
-    """One part of the lesson: a formula, words, and what draws it."""
-
-    formula: str
-    words: str
-    draw: Callable[[Settings], None]
-
-
 PARTS = {
-    "Three steps": Part(
+    "Three steps": lessons.Part(
         r"AV + A(V - AV) = (2A - A^2)V",
         "**Smooth, look at what was lost, smooth that, add.** A holds the weights of each neighbour. The residual "
         "V − AV is noise and curve; smoothing it keeps the curve.",
         _steps,
     ),
-    "Bias and variance": Part(
+    "Bias and variance": lessons.Part(
         r"\mathbb{E}\,|\hat f - f|^2 = \mathrm{bias}^2 + \mathrm{variance}",
         "Narrow bandwidths follow the noise, wide ones cut corners. Twicing lowers the bias and raises the variance.",
         _risk,
     ),
-    "Why: the order of the bias": Part(
+    "Why: the order of the bias": lessons.Part(
         r"\int u^2 (2K - K * K)(u)\,du = 2\mu_2 - 2\mu_2 = 0",
         "The second moment of the twicing kernel is 0, so the bias begins with h⁴ instead of h² (paper Prop. 2), where "
         "the curve is smooth and away from the ends.",
         _order,
     ),
-    "Again and again": Part(
+    "Again and again": lessons.Part(
         r"\lambda \mapsto 1 - (1 - \lambda)^k",
         "Twicing is k = 2. Every further fold gives more back, in the end the noise itself.",
         _iterating,
@@ -232,8 +223,7 @@ PARTS = {
 def lesson() -> None:
     """The sliders and one part at a time: what is not looked at is not computed."""
     chosen = controls()
-    part = PARTS[lessons.choose_part("lesson1-part", list(PARTS))]
-    lessons.explain(part.formula, part.words)
+    part = lessons.choose_part("lesson1-part", PARTS)
     part.draw(chosen)
     lessons.handout("smoothing", TITLE, WORDS, ASKED, partial(pictures, chosen))
 
