@@ -26,6 +26,11 @@ class Line:
     dash: str = "solid"
     faint: bool = False
 
+    @property
+    def dashed(self) -> bool:
+        """Whether it is drawn other than solid, where there is one dash only."""
+        return self.dash != "solid"
+
 
 def by_layer(
     lines: Sequence[Line],

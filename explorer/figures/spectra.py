@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
-from jaxtyping import Bool, Complex
 
 from explorer import theory
+from explorer.figures.points import Points
 from explorer.figures.style import Palette, chart, with_alpha
-
-
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Eigenvalues of one model, all heads asked for in one row, and what the map makes of them."""
-
-    name: str
-    """Shown as HTML by plotly: escape what is not ours."""
-    colour: str
-    symbol: str
-    eigenvalues: Complex[np.ndarray, " token"]
-    mapped: Complex[np.ndarray, " token"]
-    on_curve: Bool[np.ndarray, " token"]
 
 
 def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, height: int = 420) -> go.Figure:
@@ -39,14 +26,14 @@ def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, h
         hoverinfo="skip",
     )
     for points in models:
-        values = points.mapped if mapped else points.eigenvalues
+        values, name = points.mapped if mapped else points.eigenvalues, html.escape(points.name)
         figure.add_scatter(
             x=values.real,
             y=values.imag,
             mode="markers",
-            name=points.name,
+            name=name,
             marker={"color": with_alpha(points.colour, 0.75), "symbol": points.symbol, "size": 7},
-            hovertemplate="%{x:.4f} %{y:+.4f} i<extra>" + points.name + "</extra>",
+            hovertemplate="%{x:.4f} %{y:+.4f} i<extra>" + name + "</extra>",
         )
     figure.update_yaxes(scaleanchor="x", constrain="domain")
     figure.update_xaxes(constrain="domain")
@@ -68,22 +55,22 @@ def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) ->
             hoverinfo="skip",
         )
     for index, points in enumerate(models):
-        modulus, image = np.abs(points.eigenvalues), np.abs(points.mapped)
+        modulus, image, name = np.abs(points.eigenvalues), np.abs(points.mapped), html.escape(points.name)
         angle = np.abs(np.angle(points.eigenvalues))
         off = ~points.on_curve
         figure.add_scatter(
             x=modulus[~off],
             y=image[~off],
             mode="markers",
-            name=f"{points.name}: real, ≥ 0",
+            name=f"{name}: real, ≥ 0",
             marker={"color": points.colour, "symbol": points.symbol, "size": 8},
-            hovertemplate="|λ| %{x:.4f} → %{y:.4f}<extra>" + points.name + "</extra>",
+            hovertemplate="|λ| %{x:.4f} → %{y:.4f}<extra>" + name + "</extra>",
         )
         figure.add_scatter(
             x=modulus[off],
             y=image[off],
             mode="markers",
-            name=f"{points.name}: complex or negative",
+            name=f"{name}: complex or negative",
             customdata=angle[off],
             marker={
                 "color": angle[off],
@@ -101,7 +88,7 @@ def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) ->
                     "ticktext": ["0", "π/2", "π"],
                 },
             },
-            hovertemplate="|λ| %{x:.4f} → %{y:.4f}, |arg λ| %{customdata:.2f}<extra>" + points.name + "</extra>",
+            hovertemplate="|λ| %{x:.4f} → %{y:.4f}, |arg λ| %{customdata:.2f}<extra>" + name + "</extra>",
         )
     figure.add_hline(y=1, line={"color": palette.theory, "width": 1})
     return figure
@@ -111,15 +98,16 @@ def sorted_moduli(models: Sequence[Points], palette: Palette, *, height: int = 3
     """Moduli, largest first, before (solid) and after (dotted) the map."""
     figure = chart(palette, height=height, x="Rank", y="Modulus")
     for points in models:
-        for values, name, dash in ((points.eigenvalues, "|λ|", "solid"), (points.mapped, "|2λ − λ²|", "dot")):
+        for values, which, dash in ((points.eigenvalues, "|λ|", "solid"), (points.mapped, "|2λ − λ²|", "dot")):
             moduli = np.sort(np.abs(values))[::-1]
+            name = f"{html.escape(points.name)} {which}"
             figure.add_scatter(
                 x=np.arange(1, len(moduli) + 1),
                 y=moduli,
                 mode="lines",
-                name=f"{points.name} {name}",
+                name=name,
                 line={"color": points.colour, "dash": dash, "width": 2.2},
-                hovertemplate="rank %{x}: %{y:.4f}<extra>" + f"{points.name} {name}</extra>",
+                hovertemplate="rank %{x}: %{y:.4f}<extra>" + name + "</extra>",
             )
     figure.update_xaxes(showgrid=False, type="log", tickvals=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000])
     figure.update_yaxes(rangemode="tozero")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,10 @@ from torch import Tensor
 
 from explorer import operators
 from explorer.types import Trace
+
+Quantity = Literal["smoothed-residual", "smoothed", "ratio"]
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+"""`|A (V - A V)|`, `|A V|`, and the one over the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +28,16 @@ class ResidualMagnitudes:
     ratio: Float[Tensor, "layer head"]
     """`||A (V - A V)||_F / ||A V||_F` over the patch tokens."""
     prefix: int
+
+    def per_token(self, quantity: Quantity) -> Float[Tensor, "layer head token"]:
+        """A magnitude of every token, or `|A (V - A V)| / |A V|`."""
+        if quantity == "ratio":
+            return self.smoothed_residual / self.smoothed.clamp(min=torch.finfo(self.smoothed.dtype).tiny)
+        return self.smoothed if quantity == "smoothed" else self.smoothed_residual
+
+    def by_layer(self, quantity: Quantity) -> Float[Tensor, "layer head"]:
+        """The mean of a magnitude over the patch tokens, or the ratio of Frobenius norms over them."""
+        return self.ratio if quantity == "ratio" else self.curve(self.per_token(quantity))
 
     def curve(self, quantity: Float[Tensor, "layer head token"]) -> Float[Tensor, "layer head"]:
         """Mean of a magnitude over the patch tokens."""

@@ -21,7 +21,9 @@ from explorer.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio import caption as captions
 from explorer.studio import record as records
-from explorer.studio.content import Content, collect, names
+from explorer.studio.collect import collect
+from explorer.studio.content import Content
+from explorer.studio.naming import names
 from explorer.studio.record import Record
 from explorer.studio.spec import Spec
 from explorer.types import ExplorerError, ModelCard, Progress
@@ -66,7 +68,7 @@ class Made:
                 name: np.array(column) for name, column in zip(table.header, zip(*table.rows, strict=True), strict=True)
             }
         )
-        return {**self.content.arrays, **columns}
+        return {**(self.content.arrays or {}), **columns}
 
     def figure(self, *, vector: bool = False, dpi: int | None = None) -> Figure:
         """matplotlib's figure, to be changed further; `vector` for PDF and SVG."""

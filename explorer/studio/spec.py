@@ -16,6 +16,7 @@ from explorer.figures.maps import Look
 from explorer.figures.publication.page import Page, check_font
 from explorer.figures.style import COLOUR_MAPS
 from explorer.measures.attention import Operator
+from explorer.measures.residual import QUANTITIES, Quantity
 from explorer.measures.similarity import Definition
 from explorer.types import ExplorerError
 
@@ -71,7 +72,6 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 SCALES = ("map", "shared", "figure")
 PICTURES = ("sharp", "model", "original")
-QUANTITIES = ("smoothed-residual", "smoothed", "ratio")
 _OPERATORS = {"effective": Operator.EFFECTIVE, "a": Operator.ATTENTION, "a-a2": Operator.CORRECTION}
 OPERATORS = MappingProxyType({**_OPERATORS, "2a-a2": Operator.TWICING, "rollout": Operator.ROLLOUT})
 
@@ -183,6 +183,11 @@ class Spec:
     @property
     def look(self) -> Look:
         return Look(self.colour_map, self.opacity, self.smooth)  # type: ignore[arg-type]  # checked above
+
+    @property
+    def magnitude(self) -> Quantity:
+        """The residual's quantity."""
+        return self.quantity  # type: ignore[return-value]  # checked above
 
     @property
     def definition(self) -> Definition:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import streamlit as st
 from torch import Tensor
 
+from explorer.arrays import array as array
 from explorer.examples import Example
 from explorer.figures.style import PALETTES, Palette, Theme
 from explorer.measures import similarity
@@ -123,8 +123,3 @@ def escaped(text: str, length: int = 60) -> str:
 def signed(value: float, digits: str = ".3g") -> str:
     """A number with its sign."""
     return f"{value:+{digits}}".replace("-", "−")
-
-
-def array(tensor: Tensor) -> np.ndarray:
-    """A tensor from any device as a NumPy array."""
-    return np.asarray(tensor.detach().float().cpu())

@@ -10,11 +10,12 @@ from typing import Any
 import streamlit as st
 
 from explorer.attribution.result import method_called
+from explorer.measures.residual import QUANTITIES
 from explorer.photographs import EXAMPLE, Photograph
 from explorer.serving.cache import ByteLRU
 from explorer.serving.pair import ModelPair
 from explorer.studio import PRESETS, Made, Spec, Template, make
-from explorer.studio.spec import GRIDS, METHODS, OPERATORS, PICTURES, QUANTITIES, SCALES, SETTINGS, from_told
+from explorer.studio.spec import GRIDS, METHODS, OPERATORS, PICTURES, SCALES, SETTINGS, from_told
 from explorer.ui import resources
 from explorer.ui.session import Photo, View
 

@@ -11,7 +11,7 @@ from explorer.measures import attention, residual
 from explorer.ui import panels, view
 from explorer.ui.session import array, palette
 
-QUANTITIES = {"‖A(V − AV)‖": "smoothed_residual", "‖AV‖": "smoothed", "ratio": "ratio"}
+QUANTITIES: dict[str, residual.Quantity] = {"‖A(V − AV)‖": "smoothed-residual", "‖AV‖": "smoothed", "ratio": "ratio"}
 chosen = view()
 colours = palette()
 panels.opening(
@@ -47,23 +47,14 @@ head = head_column.segmented_control(
 look, scale = panels.look()
 
 
-def per_token(m: residual.ResidualMagnitudes):
-    """Magnitude or ratio of every token."""
-    return m.smoothed_residual / m.smoothed if quantity == "ratio" else getattr(m, QUANTITIES[quantity])
-
-
 def pick_head(values):
     """`(layer, head, ...)` to `(layer, ...)`."""
     return values.mean(dim=1) if head == "mean" else values[:, int(head) - 1]
 
 
-def curve_of(m: residual.ResidualMagnitudes):
-    """The quantity by layer and head."""
-    return m.ratio if quantity == "ratio" else m.curve(getattr(m, QUANTITIES[quantity]))
-
-
 maps = [
-    array(attention.patch_maps(pick_head(per_token(m)), trace)) for m, trace in zip(magnitudes, comparison, strict=True)
+    array(attention.patch_maps(pick_head(m.per_token(QUANTITIES[quantity])), trace))
+    for m, trace in zip(magnitudes, comparison, strict=True)
 ]
 spans = [Range.of(m[layer], signed=False) for m in maps]
 if scale == "shared":
@@ -87,7 +78,7 @@ st.caption(
 
 lines = []
 for m, card, name, colour in zip(magnitudes, chosen.pair.cards, chosen.names, colours.models, strict=True):
-    values = array(curve_of(m))
+    values = array(m.by_layer(QUANTITIES[quantity]))
     shown = values.mean(axis=1) if head == "mean" else values[:, int(head) - 1]
     # Blocks that twice give it back; in the others, dashed, it is what twicing would give back.
     gives = np.array([a != 1.0 or quantity == "‖AV‖" for a in card.filter])

@@ -1,12 +1,10 @@
 """Spectra of A and what 2λ − λ² makes of them, for both models."""
 
-import html
-
 import numpy as np
 import streamlit as st
 
 from explorer.figures import spectra
-from explorer.measures import spectrum
+from explorer.figures.points import SYMBOLS, Points
 from explorer.ui import panels, resources, view
 from explorer.ui.session import palette
 
@@ -33,20 +31,13 @@ head = head_column.segmented_control(
 plane = plane_column.segmented_control(
     "Complex plane", ["λ", "2λ − λ²"], default="λ", key="spectrum-plane", required=True, persist_state="session"
 )
-which = slice(None) if head == "all" else slice(int(head) - 1, int(head))
+which = range(heads) if head == "all" else [int(head) - 1]
 with st.spinner("Decomposing …"):
     keys = chosen.pair.baseline.key, chosen.pair.twicing.key
     results = resources.spectra_of(chosen.photo.image.digest, keys, layer, comparison)
 points = [
-    spectra.Points(
-        html.escape(name),
-        colour,
-        symbol,
-        result.eigenvalues[which].flatten().numpy(),
-        result.mapped()[which].flatten().numpy(),
-        spectrum.on_curve(result.eigenvalues[which]).flatten().numpy(),
-    )
-    for name, colour, symbol, result in zip(chosen.names, colours.models, ("circle", "diamond"), results, strict=True)
+    Points.of(name, colour, symbol, [result], which)
+    for name, colour, symbol, result in zip(chosen.names, colours.models, SYMBOLS, results, strict=True)
 ]
 left, right = st.columns(2, gap="large")
 quiet = {"displayModeBar": False}
@@ -60,14 +51,13 @@ with right:
 
 rows = []
 for name, result, one in zip(chosen.names, results, points, strict=True):
-    outside = int((np.abs(one.mapped) > 1 + spectrum.ROUNDING).sum())
-    ranks = result.effective_rank()[which]
+    ranks = result.effective_rank()[list(which)]
     rows.append(
         {
             "model": name,
             "eigenvalues": len(one.eigenvalues),
             "real and ≥ 0": int(one.on_curve.sum()),
-            "leave the unit disc under the map": outside,
+            "leave the unit disc under the map": one.outside,
             "largest |2λ − λ²|": round(float(np.abs(one.mapped).max()), 3),
             "mean |λ|": round(float(np.abs(one.eigenvalues).mean()), 4),
             "mean |2λ − λ²|": round(float(np.abs(one.mapped).mean()), 4),

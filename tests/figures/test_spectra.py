@@ -5,10 +5,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from explorer.figures import spectra
-from explorer.figures.spectra import Points
+from explorer.figures.points import Points
 from explorer.figures.style import PALETTES
+from explorer.measures import spectrum
+from tests.helpers import make_trace, stochastic
 
 PALETTE = PALETTES["light"]
 EIGENVALUES = np.array([1.0, 0.5, 0.25, 0.3 + 0.4j, 0.3 - 0.4j, -0.2])
@@ -28,6 +31,32 @@ def trace(figure, name: str):
 
 def test_the_example_is_what_it_says() -> None:
     np.testing.assert_array_equal(points().on_curve, ON_CURVE)
+
+
+def test_points_are_those_of_the_spectra() -> None:
+    """Of the heads asked for, image by image; counted are those that the map sends out of the disc."""
+    attention = stochastic(1, 3, 6, 6)
+    found = [spectrum.spectrum(make_trace(one, (1.0,)), 0) for one in (attention, stochastic(1, 3, 6, 6, seed=1))]
+    picked = Points.of("one", "red", "circle", found, [0, 2])
+    expected = np.concatenate([one.eigenvalues[[0, 2]].flatten().numpy() for one in found])
+    np.testing.assert_array_equal(picked.eigenvalues, expected)
+    np.testing.assert_allclose(picked.mapped, 2 * expected - expected**2)
+    np.testing.assert_array_equal(picked.on_curve, spectrum.on_curve(torch.from_numpy(expected)).numpy())
+    every = Points.of("one", "red", "circle", found)
+    assert len(every.eigenvalues) == 2 * 3 * 6
+    assert every.outside == sum(one.leaving_unit_disc() for one in found)
+
+
+def test_names_are_escaped_for_the_screen() -> None:
+    hostile = points("<b>x</b>")
+    for figure in (
+        spectra.complex_plane([hostile], PALETTE, mapped=False),
+        spectra.overlay([hostile], PALETTE),
+        spectra.sorted_moduli([hostile], PALETTE),
+    ):
+        said = "".join(f"{one.name}{one.hovertemplate}" for one in figure.data)
+        assert "&lt;b&gt;x" in said
+        assert "<b>" not in said
 
 
 # --- complex plane ------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from explorer.measures.residual import magnitudes
+from explorer.measures.residual import QUANTITIES, Quantity, magnitudes
 from explorer.types import Trace
 from tests.helpers import make_trace, normal, stochastic
 
@@ -39,6 +39,29 @@ def test_curve_is_the_mean_over_patches() -> None:
     result = magnitudes(small_trace())
     expected = result.smoothed_residual.numpy()[:, :, 2:].mean(axis=-1)
     np.testing.assert_allclose(result.curve(result.smoothed_residual).numpy(), expected, rtol=1e-12)
+
+
+def test_quantities_of_tokens_and_layers() -> None:
+    """Held against matrices: norms of every token, their mean over patches, and the ratios of either."""
+    trace = small_trace()
+    result = magnitudes(trace)
+    A, V = trace.attention.numpy(), trace.values.numpy()
+    below, above = (np.linalg.norm(one, axis=-1) for one in (A @ V, (A - A @ A) @ V))
+    ratio = np.linalg.norm(above[..., 2:], axis=-1) / np.linalg.norm(below[..., 2:], axis=-1)
+    expected: dict[Quantity, tuple[np.ndarray, np.ndarray]] = {
+        "smoothed-residual": (above, above[..., 2:].mean(axis=-1)),
+        "smoothed": (below, below[..., 2:].mean(axis=-1)),
+        "ratio": (above / below, ratio),
+    }
+    assert tuple(expected) == QUANTITIES
+    for quantity, (per_token, by_layer) in expected.items():
+        np.testing.assert_allclose(result.per_token(quantity).numpy(), per_token, rtol=1e-12)
+        np.testing.assert_allclose(result.by_layer(quantity).numpy(), by_layer, rtol=1e-12)
+
+
+def test_the_ratio_of_nothing_is_nothing() -> None:
+    trace = make_trace(stochastic(1, 1, 4, 4), (2.0,), values=torch.zeros(1, 1, 4, 3, dtype=torch.float64))
+    assert magnitudes(trace).per_token("ratio").abs().max() == 0
 
 
 def test_identity_attention_gives_nothing_back() -> None:

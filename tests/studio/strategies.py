@@ -5,8 +5,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from explorer.figures.style import COLOUR_MAPS
+from explorer.measures.residual import QUANTITIES
 from explorer.studio import PRESETS, Template
-from explorer.studio.spec import OPERATORS, PICTURES, QUANTITIES, SCALES
+from explorer.studio.spec import OPERATORS, PICTURES, SCALES
 
 _SHARES = st.floats(0, 1)
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -14,6 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from explorer import theory
+from explorer.figures.curves import Line
+from explorer.figures.points import Points
 from explorer.figures.publication.page import POINTS, QUIET, Page, check_room, plot_area, settings, sheet
 from explorer.figures.publication.text import fitting, inches, printable
 from explorer.figures.style import PALETTES, lookup_table
@@ -21,17 +23,8 @@ from explorer.figures.style import PALETTES, lookup_table
 _THEORY = PALETTES["light"].theory
 _ASPECT = 0.62
 """Height per width of a chart that may choose."""
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """A curve by layer; `spread` is the half width of its band."""
-
-    name: str
-    values: Float[np.ndarray, " layer"]
-    colour: str
-    spread: Float[np.ndarray, " layer"] | None = None
-    dashed: bool = False
+_MARKERS = {"circle": "o", "diamond": "D"}
+"""What matplotlib calls plotly's symbols."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +44,6 @@ class Dynamics:
     iterations: tuple[int, ...]
     moduli: tuple[tuple[str, str, Float[np.ndarray, " _"]], ...] = ()
     letters: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Eigenvalues of one model in one layer and what the map makes of them."""
-
-    name: str
-    colour: str
-    marker: str
-    eigenvalues: Complex[np.ndarray, " token"]
-    mapped: Complex[np.ndarray, " token"]
-    on_curve: Bool[np.ndarray, " token"]
-    outside: int
-    """How many leave the unit disc under the map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,8 +184,9 @@ def _overlay(axes: Axes, panel: tuple[Points, ...], right: float) -> None:
         angle = np.abs(np.angle(points.eigenvalues[~on])) / np.pi
         rings = colours[(angle * 220).round().astype(np.uint8)] / 255
         size = 0.35 * float(axes.xaxis.label.get_fontsize()) ** 2 / 2
-        axes.scatter(modulus[~on], image[~on], size, marker=points.marker, facecolors="none", edgecolors=rings, lw=0.5)
-        axes.scatter(modulus[on], image[on], size, marker=points.marker, color=points.colour, lw=0, zorder=3)
+        marker = _MARKERS[points.symbol]
+        axes.scatter(modulus[~on], image[~on], size, marker=marker, facecolors="none", edgecolors=rings, lw=0.5)
+        axes.scatter(modulus[on], image[on], size, marker=marker, color=points.colour, lw=0, zorder=3)
 
 
 def _angles(figure: Figure, left: float, top: float, width: float, height: float) -> None:
@@ -228,7 +208,7 @@ def _entries(panel: tuple[Points, ...]) -> tuple[str, ...]:
 def _handles(panel: tuple[Points, ...]) -> list[Line2D]:
     size = 0.5 * float(Line2D([], []).get_markersize()) + 2
     return [
-        Line2D([], [], ls="", marker=p.marker, mfc=face, mec=edge, ms=size)
+        Line2D([], [], ls="", marker=_MARKERS[p.symbol], mfc=face, mec=edge, ms=size)
         for p in panel
         for face, edge in ((p.colour, p.colour), ("none", QUIET))
     ]

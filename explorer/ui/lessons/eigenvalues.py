@@ -10,9 +10,10 @@ import streamlit as st
 from explorer import theory
 from explorer.figures import lessons as figures
 from explorer.figures import spectra
+from explorer.figures.points import SYMBOLS, Points
 from explorer.ui import lessons, resources, view
 from explorer.ui.lessons import Picture
-from explorer.ui.session import escaped, palette
+from explorer.ui.session import palette, plain
 
 TITLE = "Eigenvalues and depth"
 WORDS = (
@@ -100,10 +101,9 @@ def _own() -> None:
             spectra.complex_plane(points, palette(), mapped=False), "lesson3-plane", "The models' eigenvalues"
         )
     for one in points:
-        outside = int((abs(one.mapped) > 1 + 1e-5).sum())
         st.markdown(
-            f"{one.name}: {int(one.on_curve.sum())} of {len(one.eigenvalues)} eigenvalues are real and not negative, "
-            f"**{outside}** leave the unit disc under 2λ − λ²."
+            f"{plain(one.name)}: {int(one.on_curve.sum())} of {len(one.eigenvalues)} eigenvalues are real and not "
+            f"negative, **{one.outside}** leave the unit disc under 2λ − λ²."
         )
     st.caption(
         "Both models' A of all heads, under the same map. The theory covers real λ in [0, 1], as those of a symmetric "
@@ -113,25 +113,14 @@ def _own() -> None:
     )
 
 
-def own_points(layer: int) -> list[spectra.Points]:
+def own_points(layer: int) -> list[Points]:
     """Both models' eigenvalues of a layer for the chosen photograph."""
-    from explorer.measures import spectrum
-
     chosen, colours = view(), palette()
     keys = chosen.pair.baseline.key, chosen.pair.twicing.key
     results = resources.spectra_of(chosen.photo.image.digest, keys, layer, chosen.comparison())
     return [
-        spectra.Points(
-            escaped(name),
-            colour,
-            symbol,
-            result.eigenvalues.flatten().numpy(),
-            result.mapped().flatten().numpy(),
-            spectrum.on_curve(result.eigenvalues).flatten().numpy(),
-        )
-        for name, colour, symbol, result in zip(
-            chosen.names, colours.models, ("circle", "diamond"), results, strict=True
-        )
+        Points.of(name, colour, symbol, [result])
+        for name, colour, symbol, result in zip(chosen.names, colours.models, SYMBOLS, results, strict=True)
     ]
 
 

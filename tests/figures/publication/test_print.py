@@ -10,9 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from explorer.figures.curves import Line
 from explorer.figures.maps import Look, coloured, dim_grey, draw
+from explorer.figures.points import Points
 from explorer.figures.publication import charts, grids, page, text
-from explorer.figures.publication.charts import Curves, Dynamics, Line, Points, Spectra
+from explorer.figures.publication.charts import Curves, Dynamics, Spectra
 from explorer.figures.publication.grids import Block, Cell, Columns, Grid, Region, Row
 from explorer.figures.publication.page import Page
 from explorer.figures.style import Range
@@ -40,12 +42,14 @@ def grid(
 
 def curves(name: str = "A", first: int = 0) -> Curves:
     values = np.linspace(0, 1, 4)
-    return Curves((Line(name, values, "#0072B2", values / 9), Line(name, values**2, "#D55E00", None, True)), "y", first)
+    return Curves(
+        (Line(name, values, "#0072B2", values / 9), Line(name, values**2, "#D55E00", None, "dash")), "y", first
+    )
 
 
 def spectra(panels: int, name: str = "A") -> Spectra:
     values = np.array([1.0, 0.5, 0.2 + 0.1j, -0.3])
-    points = Points(name, "#0072B2", "o", values + 0j, 2 * values - values**2 + 0j, values.imag == 0, 1)
+    points = Points(name, "#0072B2", "circle", values + 0j, 2 * values - values**2 + 0j, values.imag == 0)
     return Spectra(tuple((f"Layer {n}", (points, points)) for n in range(panels)))
 
 

@@ -1,0 +1,45 @@
+"""Eigenvalues as the screen's and the printed spectra draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Complex
+
+from explorer.measures import spectrum
+from explorer.measures.spectrum import Spectrum
+
+SYMBOLS = ("circle", "diamond")
+"""Of the baseline and of twicing, by plotly's names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Eigenvalues of one model, all heads asked for in one row, and what the map makes of them."""
+
+    name: str
+    colour: str
+    symbol: str
+    eigenvalues: Complex[np.ndarray, " token"]
+    mapped: Complex[np.ndarray, " token"]
+    """`2 lambda - lambda^2`."""
+    on_curve: Bool[np.ndarray, " token"]
+    """Where `lambda` is real and not negative."""
+
+    @classmethod
+    def of(
+        cls, name: str, colour: str, symbol: str, spectra: Sequence[Spectrum], heads: Sequence[int] | None = None
+    ) -> Points:
+        """The eigenvalues of several spectra, one after the other; `heads` from 0, all by default."""
+        picked = slice(None) if heads is None else list(heads)
+        values = torch.cat([one.eigenvalues[picked].flatten() for one in spectra])
+        mapped = torch.cat([one.mapped()[picked].flatten() for one in spectra])
+        return cls(name, colour, symbol, values.numpy(), mapped.numpy(), spectrum.on_curve(values).numpy())
+
+    @property
+    def outside(self) -> int:
+        """How many leave the unit disc under the map."""
+        return int((np.abs(self.mapped) > 1 + spectrum.ROUNDING).sum())

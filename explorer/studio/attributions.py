@@ -1,0 +1,44 @@
+"""Maps of a class on the patches, for both models."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from explorer import images
+from explorer.arrays import array
+from explorer.attribution.classes import class_index, class_name
+from explorer.attribution.result import Attribution, method_called
+from explorer.models import LoadedModel
+from explorer.studio import grids
+from explorer.studio.content import Content
+from explorer.studio.run import Run
+from explorer.types import ImageInput, ModelCard, Progress
+
+
+def gather(run: Run, layers: tuple[int, ...]) -> Content:
+    """A row for each image."""
+    method = method_called(run.spec.method)
+    photos, classes = [], []
+    for shown in run.images():
+        found = [_attributed(run, card, shown.image) for card in run.pair.cards]
+        sides = tuple({grids.ATTRIBUTION: grids.Panel(array(one.on_patches()), method.is_signed)} for one in found)
+        photos.append(grids.Photo(shown.title, shown.image, sides, (None, None)))
+        first, second = (class_name(card, one.target) for card, one in zip(run.pair.cards, found, strict=True))
+        classes.append((first, second))
+    grid, ranges = grids.arrange(run.spec, photos, run.pair.cards, run.names, (), ())
+    return Content(
+        grid, tuple(run.digests), arrays=grids.arrays(photos, run.files), ranges=ranges, classes=tuple(classes)
+    )
+
+
+def _attributed(run: Run, card: ModelCard, image: ImageInput) -> Attribution:
+    from explorer.attribution.methods import attribute
+
+    seen: np.ndarray = images.model_view(image.rgb, card.preprocessing)
+    wanted, method = run.spec.target, method_called(run.spec.method)
+
+    def task(model: LoadedModel, tell: Progress) -> Attribution:
+        target = class_index(model.card, model.module.num_classes, wanted) if wanted else None
+        return attribute(model, seen, method, target, progress=tell)
+
+    return run.pair.engine.run(card.key, task)

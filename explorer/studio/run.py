@@ -1,0 +1,123 @@
+"""The images of a figure, one after the other, and what its settings mean for the models at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from explorer.figures.style import PALETTES
+from explorer.measures import attention
+from explorer.measures.attention import Heads
+from explorer.photographs import Photograph
+from explorer.serving.pair import ModelPair
+from explorer.studio.naming import names
+from explorer.studio.spec import Spec, Template
+from explorer.types import Comparison, ExplorerError, ImageInput, ModelCard, Progress, Trace
+
+COLOURS = PALETTES["light"].models
+ROLES = ("baseline", "twicing")
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """An image and what its rows are called."""
+
+    title: str
+    image: ImageInput
+
+
+class Run:
+    """The images of a figure and the two models.
+
+    One image at a time, so that a result never depends on what else was asked.
+    """
+
+    def __init__(
+        self, spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, progress: Progress | None
+    ) -> None:
+        self.spec, self.photographs, self.pair, self._progress = spec, photographs, pair, progress
+        self.digests: list[str] = []
+        """SHA-256 of the images that were opened."""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return names(self.spec, self.pair)
+
+    @property
+    def models(self) -> tuple[tuple[str, str, ModelCard], ...]:
+        """Name, colour and card of each."""
+        return tuple(zip(self.names, COLOURS, self.pair.cards, strict=True))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What the images' files are called."""
+        return tuple(one.name for one in self.photographs)
+
+    def tell(self, number: int) -> None:
+        """Tells that so many images are done."""
+        if self._progress:
+            self._progress(number, len(self.photographs))
+
+    def images(self) -> Iterator[Shown]:
+        """Opens them one by one and tells how far it is."""
+        for number, photograph in enumerate(self.photographs):
+            self.tell(number)
+            image = photograph.open()
+            self.digests.append(image.digest)
+            title = self.spec.labels[number] if self.spec.labels else Path(photograph.title).stem
+            yield Shown(title, image)
+
+    def compared(self) -> Iterator[tuple[Shown, Comparison]]:
+        """Every image with its traces under both models."""
+        for shown in self.images():
+            yield shown, self.pair.compare(shown.image)
+
+
+def chosen_layers(spec: Spec, depth: int) -> tuple[int, ...]:
+    """Which layers are shown, from 1. Raises `ExplorerError` for one the models do not have."""
+    if spec.layers:
+        if max(spec.layers) > depth:
+            raise ExplorerError(f"layers: 1 to {depth} was expected; {max(spec.layers)} came.")
+        return spec.layers
+    if spec.template is Template.EVOLUTION:
+        return tuple(np.unique(np.linspace(1, depth, min(depth, 12)).round().astype(int)).tolist())
+    if spec.template is Template.SPECTRUM:
+        return tuple(dict.fromkeys((1, (depth + 1) // 2, depth)))
+    return (depth,)
+
+
+def chosen_heads(spec: Spec, count: int) -> tuple[str, ...]:
+    """Which of `count` heads are shown, from 1 where they are single ones.
+
+    Raises `ExplorerError` for one the models do not have.
+    """
+    if spec.heads == "all":
+        return tuple(str(head) for head in range(1, count + 1))
+    if spec.heads.isdecimal() and int(spec.heads) > count:
+        raise ExplorerError(f"heads: 1 to {count} was expected; {spec.heads} came.")
+    return (spec.heads,)
+
+
+def head_choice(head: str) -> attention.HeadChoice:
+    """`mean`, `max` or a number from 1, as measures take it."""
+    return int(head) - 1 if head.isdecimal() else Heads(head)
+
+
+def token(spec: Spec, trace: Trace) -> attention.Query:
+    """The query as a token: CLS, the mean patch of models without one, or the patch at a place."""
+    if spec.place is None:
+        return 0 if trace.has_class_token else None
+    (rows, columns), (y, x) = trace.grid, spec.place
+    return trace.prefix + min(int(y * rows), rows - 1) * columns + min(int(x * columns), columns - 1)
+
+
+def patch(spec: Spec, trace: Trace) -> tuple[int, int] | None:
+    """The query's patch as row and column; `None` for CLS."""
+    query = token(spec, trace)
+    if spec.place is None or query is None:
+        return None
+    row, column = divmod(query - trace.prefix, trace.grid[1])
+    return row, column
