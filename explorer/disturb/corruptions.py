@@ -40,6 +40,19 @@ class Corruption(StrEnum):
     CONTRAST = "Contrast"
     OCCLUSION = "Occlusion"
 
+    @property
+    def slug(self) -> str:
+        """As a shell and a file name it."""
+        return self.name.lower().replace("_", "-")
+
+
+def corruption_called(slug: str) -> Corruption:
+    """The corruption with this `slug`. Raises `ExplorerError` when there is none."""
+    for one in Corruption:
+        if one.slug == slug.strip().lower():
+            return one
+    raise ExplorerError(f"One of {', '.join(one.slug for one in Corruption)} was expected; {slug[:60]!r} came.")
+
 
 @dataclass(frozen=True, eq=False)
 class Corrupted:

@@ -143,7 +143,12 @@ def read(path: Path) -> Result:
         data = path.read_bytes()
     except OSError as error:
         raise ExplorerError(f"{path.name} was expected to hold a sweep; it cannot be read.") from error
-    settings, ranks, _ = _parse(path, data)
+    return parse(path.name, data)
+
+
+def parse(name: str, data: bytes) -> Result:
+    """What the bytes of a file of this name hold. Raises `ExplorerError` for those of other files."""
+    settings, ranks, _ = _parse(Path(name), data)
     return Result(settings, ranks)
 
 

@@ -9,6 +9,8 @@ import streamlit as st
 from torch import Tensor
 
 from explorer.attribution.classes import class_name
+from explorer.disturb.effects import margin
+from explorer.disturb.pictures import around_grey
 from explorer.figures import trials
 from explorer.figures.maps import Picture
 from explorer.figures.trials import Answer
@@ -25,12 +27,6 @@ def enlarged(picture: Picture) -> np.ndarray:
     """Every pixel as a square, so that a browser has nothing to smooth."""
     factor = max(1, -(-_SHOWN // picture.shape[0]))
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def around_grey(difference: np.ndarray, factor: float) -> Picture:
-    """A difference of pixels in 0..255, times a factor, where grey is none."""
-    picture: Picture = np.clip(128 + factor * difference, 0, 255).round().astype(np.uint8)
-    return picture
 
 
 def pictures(view: View, choice: disturbing.Choice) -> None:
@@ -71,9 +67,9 @@ def before_and_after(view: View, found: Sequence[tuple[Tensor, Tensor]], after: 
             )
             answer = int(clean.argmax())
             st.caption(
-                f"Margin of {plain(class_name(card, answer))}: {signed(disturbing.margin(clean, answer), '.2f')} "
+                f"Margin of {plain(class_name(card, answer))}: {signed(margin(clean, answer), '.2f')} "
                 "clean, "
-                f"{signed(disturbing.margin(disturbed, answer), '.2f')} {after}.",
+                f"{signed(margin(disturbed, answer), '.2f')} {after}.",
                 help="Probability of the clean answer minus that of the strongest other class; below 0 another has "
                 "won.",
             )

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from explorer.attribution.classes import class_name
 from explorer.disturb.attacks import Answers, Attack, Kind
+from explorer.disturb.pictures import amplification, around_grey, rgb
 from explorer.disturb.sweep import Result
 from explorer.figures import trials
-from explorer.figures.maps import Picture
 from explorer.figures.trials import Trial
 from explorer.training.evaluate import Accuracy
 from explorer.types import ModelCard
@@ -24,14 +24,14 @@ from explorer.ui.session import View, array, palette, plain, signed
 
 def pictures(view: View, found: Sequence[Crossed], settings: Attack) -> None:
     """Clean, perturbation and adversarial picture, a row for each model."""
-    factor = amplification(settings)
+    factor = amplification(settings.eps)
     for index, crossed in enumerate(found):
         one, card = crossed.attacked, view.pair.cards[index]
         now = int(one.after.predictions[0])
         verdict = "holds" if now == int(one.before.predictions[0]) else f"now says {class_name(card, now)}"
         panels.model_heading(view, index, verdict)
-        clean, adversarial = _rgb(one.clean[0]), _rgb(one.adversarial[0])
-        changed = answers_view.around_grey(255 * array(one.perturbation[0]).transpose(1, 2, 0), factor)
+        clean, adversarial = rgb(one.clean[0]), rgb(one.adversarial[0])
+        changed = around_grey(255 * array(one.perturbation[0]).transpose(1, 2, 0), factor)
         largest = 255 * float(one.perturbation.abs().max())
         said = (
             f"Clean: {_said(card, one.before)}",
@@ -40,16 +40,6 @@ def pictures(view: View, found: Sequence[Crossed], settings: Attack) -> None:
         )
         for slot, picture, words in zip(st.columns(3, gap="medium"), (clean, changed, adversarial), said, strict=True):
             slot.image(answers_view.enlarged(picture), caption=plain(words, 120), width="stretch")
-
-
-def amplification(settings: Attack) -> float:
-    """So that a change by eps spans the range: a whole number."""
-    return float(round(127 / (255 * settings.eps))) if settings.eps else 1.0
-
-
-def _rgb(pixels: Tensor) -> Picture:
-    picture: Picture = (array(pixels).transpose(1, 2, 0) * 255).round().astype(np.uint8)
-    return picture
 
 
 def _said(card: ModelCard, answers: Answers) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 import torch
 
 from explorer import images
+from explorer.disturb import measured as bundled
 from explorer.disturb import sweep as sweeps
 from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Answers, Attack, Attacked, Kind
 from explorer.models import LoadedModel
-from explorer.models.sources import BUNDLED
 from explorer.training.evaluate import Accuracy
 from explorer.types import ExplorerError, ModelCard, Progress
 from explorer.ui import resources, work
@@ -196,23 +195,11 @@ def _survives(photo: Photo, card: ModelCard, settings: Attack, progress: Progres
 
 
 @st.cache_resource(show_spinner=False)
-def measured() -> dict[Kind, sweeps.Result]:
-    """The sweeps that lie beside the bundled models; files that cannot be read are left out."""
-    found = {}
-    for kind in Kind:
-        for path in sorted(Path(BUNDLED).glob(f"*-{kind.value.lower()}.jsonl")):
-            try:
-                found[kind] = sweeps.read(path)
-            except ExplorerError:
-                continue
-    return found
+def measured() -> dict[str, sweeps.Result]:
+    """The sweeps that lie beside the bundled models, by label."""
+    return bundled.results()
 
 
 def of_pair(view: View) -> dict[Kind, sweeps.Result]:
     """Those of this very pair, weights and filters."""
-    wanted = [(card.digest, list(card.filter)) for card in view.pair.cards]
-    return {
-        kind: result
-        for kind, result in measured().items()
-        if [(model["digest"], model["filter"]) for model in result.settings["models"]] == wanted
-    }
+    return {bundled.kind(result): result for result in bundled.of_pair(measured(), view.pair.cards).values()}

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
-import torch
-from torch import Tensor
 
 from explorer import images
 from explorer.disturb.corruptions import SCALES, SEVERITIES, Corruption, corrupt
-from explorer.disturb.drift import Queries, drift
-from explorer.measures import similarity
+from explorer.disturb.drift import Queries
+from explorer.disturb.effects import Effect, effect, margin, traced
 from explorer.models import LoadedModel
-from explorer.trace import trace
-from explorer.types import ModelCard, Progress, Trace
+from explorer.types import ModelCard, Progress
 from explorer.ui import resources, work
 from explorer.ui.session import Photo, array
 
@@ -32,20 +29,6 @@ class Choice:
     strength: float
     seed: int
     queries: Queries
-
-
-@dataclass(frozen=True, eq=False)
-class Effect:
-    """What a model says of the disturbed picture, and how far its inside has moved."""
-
-    strength: float
-    logits: Tensor
-    attention: Tensor
-    """Jensen-Shannon divergence by layer, nats."""
-    tokens: Tensor
-    """Cosine by state."""
-    similarity: Tensor
-    """Token similarity by state."""
 
 
 def choose() -> Choice:
@@ -104,12 +87,12 @@ def effects(
 
     def task(model: LoadedModel, tell: Progress) -> list[Effect]:
         seen = images.model_view(photo.image.rgb, card.preprocessing)
-        clean = _traced(model, seen)
-        found = [_effect(0.0, clean, clean, choice)]
+        clean = traced(model, seen)
+        found = [effect(0.0, clean, clean, choice.queries)]
         for number, strength in enumerate(strengths):
             tell(number, len(strengths))
             disturbed = corrupt(seen, choice.kind, strength, choice.seed).rgb
-            found.append(_effect(strength, clean, _traced(model, disturbed), choice))
+            found.append(effect(strength, clean, traced(model, disturbed), choice.queries))
         return found
 
     return work.remembered(
@@ -117,19 +100,6 @@ def effects(
         lambda: resources.engine().run(card.key, task, progress),
         lambda made: sum(4 * (e.logits.numel() + 3 * e.tokens.numel()) + 256 for e in made),
     )
-
-
-def _traced(model: LoadedModel, seen: np.ndarray) -> Trace:
-    device = next(model.module.parameters()).device
-    with torch.inference_mode():
-        return trace(model.module, images.batch([seen], model.card.preprocessing).to(device))[0]
-
-
-def _effect(strength: float, clean: Trace, disturbed: Trace, choice: Choice) -> Effect:
-    moved = drift(clean, disturbed, choice.queries)
-    curve = similarity.token_similarity(disturbed)
-    parts = (disturbed.logits, moved.attention, moved.tokens, curve)
-    return Effect(strength, *(part.detach().float().cpu().clone() for part in parts))
 
 
 QUANTITIES = {
@@ -152,24 +122,18 @@ DEFINITIONS = """
 """
 
 
-def margin(logits: Tensor, index: int) -> float:
-    """Probability of a class minus that of the strongest other one; negative when another wins."""
-    probabilities = logits.softmax(dim=0)
-    return float(probabilities[index] - np.delete(probabilities.numpy(), index).max())
-
-
-def value(effect: Effect, clean: Effect, quantity: str) -> float:
+def value(of: Effect, clean: Effect, quantity: str) -> float:
     """One number of one image."""
     answer = int(clean.logits.argmax())
     if quantity == "kept":
-        return float(int(effect.logits.argmax()) == answer)
+        return float(int(of.logits.argmax()) == answer)
     if quantity == "probability":
-        return float(effect.logits.softmax(dim=0)[answer])
+        return float(of.logits.softmax(dim=0)[answer])
     if quantity == "margin":
-        return margin(effect.logits, answer)
+        return margin(of.logits, answer)
     if quantity == "attention":
-        return float(effect.attention.mean())
-    return float(getattr(effect, quantity)[-1])
+        return float(of.attention.mean())
+    return float(getattr(of, quantity)[-1])
 
 
 def sweep(

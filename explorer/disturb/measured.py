@@ -1,0 +1,48 @@
+"""Sweeps that were measured: those that lie beside the bundled models, and which belong to a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from explorer.disturb import sweep
+from explorer.disturb.attacks import Kind
+from explorer.disturb.sweep import Result
+from explorer.models.sources import BUNDLED
+from explorer.types import ExplorerError, ModelCard
+
+
+def files() -> dict[str, Path]:
+    """The bundled results by their label, which is the folder's name and the file's."""
+    found = [path for kind in Kind for path in sorted(BUNDLED.glob(f"*-{kind.value.lower()}.jsonl"))]
+    return {f"{BUNDLED.name}/{path.name}": path for path in found}
+
+
+def results() -> dict[str, Result]:
+    """What the bundled files hold, by label; files that cannot be read are left out."""
+    found = {}
+    for label, path in files().items():
+        try:
+            found[label] = sweep.read(path)
+        except ExplorerError:
+            continue
+    return found
+
+
+def kind(result: Result) -> Kind:
+    """Which attack a result is of. Raises `ExplorerError` for one that is unknown here."""
+    name = result.settings["attack"].get("kind")
+    if name not in tuple(Kind):
+        raise ExplorerError(f"A result of {' or '.join(Kind)} was expected; {str(name)[:40]!r} came.")
+    return Kind(name)
+
+
+def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:
+    """Whether the result is of this very pair, weights and filters, in this order."""
+    told = [(model["digest"], model["filter"]) for model in result.settings["models"]]
+    return told == [(card.digest, list(card.filter)) for card in cards]
+
+
+def of_pair(found: Mapping[str, Result], cards: Sequence[ModelCard]) -> dict[str, Result]:
+    """Those of this very pair, by label."""
+    return {label: result for label, result in found.items() if is_of(result, cards)}
