@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from explorer.figures.publication.cells import Grid
 from explorer.figures.publication.charts import Curves, Dynamics, Spectra
-from explorer.figures.publication.grids import Grid
+from explorer.figures.publication.trials import Trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,10 @@ class Table:
 class Content:
     """What is drawn, and what it says in numbers."""
 
-    shown: Grid | Curves | Dynamics | Spectra
+    shown: Grid | Curves | Dynamics | Spectra | Trials
     digests: tuple[str, ...]
     """SHA-256 of each image, in order."""
-    below: Curves | None = None
+    below: Curves | Trials | None = None
     arrays: Mapping[str, np.ndarray] | None = None
     table: Table | None = None
     layers: tuple[int, ...] = ()

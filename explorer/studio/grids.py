@@ -10,7 +10,7 @@ import numpy as np
 from explorer import images
 from explorer.attribution.result import method_called
 from explorer.figures.maps import Picture
-from explorer.figures.publication.grids import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row, cells_of
+from explorer.figures.publication.cells import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row, cells_of
 from explorer.figures.publication.page import INK
 from explorer.figures.style import PALETTES, Range
 from explorer.measures.attention import Operator

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from explorer import files
 from explorer.examples import Example
-from explorer.figures.publication import charts, grids, page
+from explorer.figures.publication import charts, grids, page, trials
+from explorer.figures.publication.cells import Grid
 from explorer.figures.publication.text import printable
 from explorer.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
@@ -97,15 +98,15 @@ class Made:
 
     def _draw(self, sheet: page.Page, vector: bool) -> Figure:
         shown = self.content.shown
-        if isinstance(shown, grids.Grid):
+        if isinstance(shown, Grid):
             return grids.draw(shown, sheet, vector=vector, below=self.content.below)
         if isinstance(shown, charts.Curves):
             return charts.draw_curves(shown, sheet)
-        return (
-            charts.draw_dynamics(shown, sheet)
-            if isinstance(shown, charts.Dynamics)
-            else charts.draw_spectra(shown, sheet)
-        )
+        if isinstance(shown, trials.Trials):
+            return trials.draw_trials(shown, sheet)
+        if isinstance(shown, charts.Dynamics):
+            return charts.draw_dynamics(shown, sheet)
+        return charts.draw_spectra(shown, sheet)
 
     def _render(self, format: page.Format, sheet: page.Page) -> bytes:
         told = {

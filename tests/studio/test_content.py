@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from explorer import images as imaging
+from explorer.figures.publication.cells import Cell, Grid, cells_of
 from explorer.figures.publication.charts import Curves, Dynamics, Spectra
-from explorer.figures.publication.grids import Cell, Grid, cells_of
 from explorer.measures import attention, residual, similarity, spectrum
 from explorer.measures.attention import Heads, Operator
 from explorer.measures.similarity import Definition

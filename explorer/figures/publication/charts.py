@@ -36,6 +36,10 @@ class Curves:
     first_layer: int
     letters: bool = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.lines)
+
 
 @dataclass(frozen=True, eq=False)
 class Dynamics:
@@ -58,7 +62,7 @@ def draw_curves(chart: Curves, page: Page) -> Figure:
     """One chart, the legend above it."""
     with settings(page):
         line, inner = page.line, page.width - 5.2 * page.line
-        key = Key(tuple(one.name for one in chart.lines), page.width, page)
+        key = Key(chart.names, page.width, page)
         apart = 3.6 * line + key.height
         height = min(inner * _ASPECT, page.height - apart)
         check_room(inner, height)
@@ -111,7 +115,7 @@ def draw_dynamics(chart: Dynamics, page: Page) -> Figure:
             for shade, n in zip(_shades(colour, len(chart.iterations)), chart.iterations, strict=True):
                 axes.plot(x, power(x, n), color=shade, label=f"$n = {n}$")
             axes.set(xlim=(0, 1), ylim=(0, 1.02))
-            axes.set_title(_lettered(title, index, chart.letters))
+            axes.set_title(lettered(title, index, chart.letters))
             axes.legend(loc="upper left", handlelength=1.3, ncols=1 if len(chart.iterations) <= 6 else 2)
             axes.tick_params(labelleft=index == 0)
             if not chart.moduli:
@@ -151,7 +155,7 @@ def draw_spectra(chart: Spectra, page: Page) -> Figure:
             axes = plot_area(figure, 3.8 * line + index * (inner + gap), top, inner, height)
             _overlay(axes, panel, right)
             axes.set(xlim=(0, right), ylim=(0, upper))
-            axes.set_title(_lettered(title, index, chart.letters))
+            axes.set_title(lettered(title, index, chart.letters))
             axes.set_xlabel(r"$|\lambda|$")
             axes.tick_params(labelleft=index == 0)
             if index == 0:
@@ -238,7 +242,7 @@ def _shades(colour: str, count: int) -> list[tuple[float, float, float]]:
     return [(float(r), float(g), float(b)) for r, g, b in (1 - share * (1 - rgb) for share in shares)]
 
 
-def _lettered(title: str, index: int, letters: bool) -> str:
+def lettered(title: str, index: int, letters: bool) -> str:
     return f"({chr(ord('a') + index % 26)}) {title}" if letters else title
 
 

@@ -2,109 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from PIL import Image
+from matplotlib.lines import Line2D
 
-from explorer.figures.maps import Look, Map, Picture, coloured, dim_grey, number
+from explorer.figures.publication.cells import Block, Grid, cells_of
 from explorer.figures.publication.charts import Curves, Key, curves
-from explorer.figures.publication.page import INK, POINTS, Page, canvas, check_room, place, plot_area, settings, sheet
+from explorer.figures.publication.page import INK, POINTS, Page, canvas, check_room, plot_area, settings, sheet
+from explorer.figures.publication.painting import Painter, draw_bar
 from explorer.figures.publication.text import fitting_size, line_count, write, write_fitting
-from explorer.figures.style import Range
-from explorer.types import ExplorerError, Size
+from explorer.figures.publication.trials import Trials, panels
+from explorer.types import ExplorerError
 
-_MAP_DPI = 150
 _SMALLEST_PANEL = 0.12
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle in shares of a picture."""
-
-    top: float = 0.0
-    left: float = 0.0
-    height: float = 1.0
-    width: float = 1.0
-
-
-WHOLE = Region()
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """A photograph, alone or under a map that covers a region of it; `mark` is outlined."""
-
-    picture: Picture
-    values: Map | None = None
-    range: Range = Range(0.0, 1.0)
-    region: Region = WHOLE
-    mark: Region | None = None
-
-    @property
-    def aspect(self) -> float:
-        """Height per width."""
-        return float(self.picture.shape[0] / self.picture.shape[1])
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """Cells beside each other; `label` stands upright to their left."""
-
-    cells: tuple[Cell, ...]
-    label: str = ""
-    colour: str = INK
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """One photograph, and the rows of maps over it."""
-
-    lead: Cell
-    rows: tuple[Row, ...]
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Neighbouring columns under one heading."""
-
-    names: tuple[str, ...]
-    heading: str = ""
-    colour: str = INK
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A colour bar: what its ends say, and what it measures."""
-
-    range: Range
-    label: str
-    ends: tuple[str, str]
-
-    @classmethod
-    def of(cls, range: Range, label: str) -> Bar:
-        """With the range's own numbers at its ends."""
-        return cls(range, label, (number(range.low), number(range.high)))
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """Everything of a grid but how large it is printed."""
-
-    blocks: tuple[Block, ...]
-    columns: tuple[Columns, ...]
-    look: Look
-    bars: tuple[Bar, ...] = ()
-    lead_heading: str = ""
-    letters: bool = False
-    bare: bool = False
-    """Maps without the photograph beneath."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +37,8 @@ class _Layout:
     """Lines of the columns' names, beneath their headings."""
     gap: float
     label: float
+    note: float
+    """What stands beneath a row of cells takes."""
     height: float
 
     def x(self, grid: Grid, column: int) -> float:
@@ -131,53 +47,63 @@ class _Layout:
         return self.first + column * (self.panel + self.gap) + float((counts <= column).sum()) * 2 * self.gap
 
 
-def draw(grid: Grid, page: Page, *, vector: bool, below: Curves | None = None) -> Figure:
+def draw(grid: Grid, page: Page, *, vector: bool, below: Curves | Trials | None = None) -> Figure:
     """The grid as wide as the page, or narrower where it would be higher than the page allows; a chart may follow it.
 
     `vector`: for PDF and SVG, which hold a photograph once and scale it; otherwise pixels fit the page's dpi exactly.
     Raises `ExplorerError` when panels would be smaller than an eighth of an inch.
     """
     with settings(page):
-        key = Key(tuple(one.name for one in below.lines), page.width, page) if below else None
-        chart_height = min(0.42 * page.width + 2 * page.line, 0.35 * page.height) if below else 0.0
+        key = Key(below.names, page.width, page) if below else None
+        share = 0.42 if isinstance(below, Curves) else 0.3  # one chart, or several beside each other
+        chart_height = min(share * page.width + 2 * page.line, 0.35 * page.height) if below else 0.0
         if key:
             check_room(page.width - 5.2 * page.line, chart_height - 3.6 * page.line - key.height)
         layout = _layout(grid, replace(page, height=page.height - chart_height))
         figure = sheet(page, layout.height + chart_height)
         axes = canvas(figure)
-        painter = _Painter(axes, page, grid, vector)
+        painter = Painter(axes, page, grid, vector)
         _headings(axes, grid, layout, page)
         top = layout.header
         for index, block in enumerate(grid.blocks):
             top = _block(painter, block, layout, top, chr(ord("a") + index % 26) if grid.letters else "")
         for index, bar in enumerate(grid.bars):
-            _bar(axes, grid, bar, layout, page, top, index)
+            draw_bar(axes, grid, bar, page, top, index)
         if below and key:
-            line, width = page.line, page.width - 5.2 * page.line
-            start = layout.height + 0.6 * line + key.height
-            chart = plot_area(figure, 4.6 * line, start, width, chart_height - 3.6 * line - key.height)
-            handles = curves(chart, below)
-            chart.set_ylim(bottom=0)
+            line = page.line
+            start, room = layout.height + 0.6 * line + key.height, chart_height - 3.6 * line - key.height
+            handles = _beneath(figure, below, page, start, room)
             middle = (0.5, 1 - (layout.height + 0.5 * line) / (layout.height + chart_height))
             figure.legend(handles=handles, loc="upper center", bbox_to_anchor=middle, **key.options)
         return figure
 
 
+def _beneath(figure: Figure, below: Curves | Trials, page: Page, top: float, height: float) -> list[Line2D]:
+    """Draws what stands beneath the grid and returns its curves for a legend."""
+    if isinstance(below, Trials):
+        return panels(figure, below, page, top, height)
+    chart = plot_area(figure, 4.6 * page.line, top, page.width - 5.2 * page.line, height)
+    handles = curves(chart, below)
+    chart.set_ylim(bottom=0)
+    return handles
+
+
 def _layout(grid: Grid, page: Page) -> _Layout:
     gap = 0.35 * page.font_size / POINTS
     count = sum(len(c.names) for c in grid.columns)
-    lead = float(min(2, max(len(b.rows) for b in grid.blocks)))
+    lead = float(min(2, max(len(b.rows) for b in grid.blocks))) if any(b.lead for b in grid.blocks) else 0.0
     block_label = 2.1 * page.line if any(b.label for b in grid.blocks) else 0.0
     row_label = 2.1 * page.line if any(r.label for b in grid.blocks for r in b.rows) else 0.0
     footer = 2.6 * page.line if grid.bars else 0.02
-    apart = gap * (2 * len(grid.columns) + count) + (lead - 1) * gap + 0.04
+    apart = gap * (2 * len(grid.columns) + count) + max(lead - 1, 0) * gap + 0.04
     by_width = (page.width - block_label - row_label - apart) / (lead + count)
     rows = sum(max(len(b.rows), int(lead)) for b in grid.blocks)
-    apart_down = rows * gap + len(grid.blocks) * gap
-    share = sum(max(len(b.rows), lead) * b.lead.aspect for b in grid.blocks)
-    panel, lines, header = by_width, (0, 0), 0.02
-    for _ in range(3):  # headings break where panels are narrow, and take height from them
+    share = sum(max(len(b.rows), lead) * b.aspect for b in grid.blocks)
+    panel, lines, header, note = by_width, (0, 0), 0.02, 0.0
+    for _ in range(3):  # headings and notes break where panels are narrow, and take height from them
         lines = _heading_lines(grid, page, max(panel, _SMALLEST_PANEL), gap)
+        note = _note_height(grid, page, max(panel, _SMALLEST_PANEL))
+        apart_down = rows * (gap + note) + len(grid.blocks) * gap
         header = (0.25 + 1.1 * sum(lines)) * page.line if any(lines) else 0.02
         panel = min(by_width, (page.height - header - footer - apart_down) / share)
     if panel < _SMALLEST_PANEL:
@@ -190,11 +116,12 @@ def _layout(grid: Grid, page: Page) -> _Layout:
         panel=panel,
         lead=lead,
         left=left,
-        first=left + lead * panel + (lead - 1) * gap + 2 * gap + row_label,
+        first=left + (lead * panel + (lead + 1) * gap if lead else 0.0) + row_label,
         header=header,
         name_lines=lines[1],
         gap=gap,
         label=row_label,
+        note=note,
         height=header + share * panel + apart_down + footer,
     )
 
@@ -209,6 +136,12 @@ def _heading_lines(grid: Grid, page: Page, panel: float, gap: float) -> tuple[in
     return upper, max(lower, 1 if grid.lead_heading and not upper else 0)
 
 
+def _note_height(grid: Grid, page: Page, panel: float) -> float:
+    """Inches for the notes beneath cells of this width."""
+    lines = max((line_count(cell.note, panel, page) for cell in cells_of(grid)), default=0)
+    return (0.35 + lines) * 0.875 * page.line if lines else 0.0
+
+
 def _weight(colour: str) -> str:
     return "bold" if colour != INK else "normal"
 
@@ -219,7 +152,8 @@ def _headings(axes: Axes, grid: Grid, layout: _Layout, page: Page) -> None:
     style = {"ha": "center", "va": "baseline"}
     lead_width = layout.lead * layout.panel + (layout.lead - 1) * layout.gap
     middle = layout.left + lead_width / 2
-    write_fitting(axes, middle, layout.header - 0.3 * page.line, grid.lead_heading, lead_width, page, **style)
+    if layout.lead:
+        write_fitting(axes, middle, layout.header - 0.3 * page.line, grid.lead_heading, lead_width, page, **style)
     widths = [len(c.names) * (layout.panel + layout.gap) - layout.gap for c in grid.columns]
     # Neighbours are written alike.
     sizes = [fitting_size([c.heading], w, page, _weight(c.colour)) for c, w in zip(grid.columns, widths, strict=True)]
@@ -235,15 +169,17 @@ def _headings(axes: Axes, grid: Grid, layout: _Layout, page: Page) -> None:
             column += 1
 
 
-def _block(painter: _Painter, block: Block, layout: _Layout, top: float, letter: str) -> float:
+def _block(painter: Painter, block: Block, layout: _Layout, top: float, letter: str) -> float:
     """Draws a block and returns where the next one begins."""
     axes, page = painter.axes, painter.page
-    height = layout.panel * block.lead.aspect
+    height = layout.panel * block.aspect
+    step = height + layout.note + layout.gap
     lead_height = layout.lead * height + (layout.lead - 1) * layout.gap
     lead_width = layout.lead * layout.panel + (layout.lead - 1) * layout.gap
     rows = max(len(block.rows), int(layout.lead))
-    bottom = top + rows * (height + layout.gap) - layout.gap
-    painter.cell(block.lead, layout.left, top, lead_width, lead_height)
+    bottom = top + rows * step - layout.gap
+    if block.lead is not None:
+        painter.cell(block.lead, layout.left, top, lead_width, lead_height)
     upright = {"rotation": 90, "ha": "center", "va": "center", "rotation_mode": "anchor"}
     if block.label:
         x = layout.left - 1.1 * page.line
@@ -252,104 +188,20 @@ def _block(painter: _Painter, block: Block, layout: _Layout, top: float, letter:
     if letter:
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.15 * page.font_size}
         inset = 0.4 * page.line
-        write(axes, layout.left + inset, top + 1.0 * page.line, f"({letter})", ha="left", va="baseline", bbox=box)
+        left = layout.left if block.lead is not None else layout.first
+        write(axes, left + inset, top + 1.0 * page.line, f"({letter})", ha="left", va="baseline", bbox=box)
     for index, row in enumerate(block.rows):
-        y = top + index * (height + layout.gap)
+        y = top + index * step
         if row.label:
             x = layout.first - layout.label / 2 - layout.gap / 2
             colour = {"color": row.colour, "weight": _weight(row.colour)}
             size = fitting_size([r.label for r in block.rows], height, page, "bold")
             write_fitting(axes, x, y + height / 2, row.label, height, page, size=size, **upright, **colour)
         for column, cell in enumerate(row.cells):
-            painter.cell(cell, layout.x(painter.grid, column), y, layout.panel, height)
+            x = layout.x(painter.grid, column)
+            painter.cell(cell, x, y, layout.panel, height)
+            if cell.note:
+                below: dict[str, Any] = {"ha": "center", "va": "top", "size": 0.875 * page.font_size}
+                middle = x + layout.panel / 2, y + height + 0.15 * page.line
+                write_fitting(axes, *middle, cell.note, layout.panel, page, **below)
     return bottom + 2 * layout.gap
-
-
-class _Painter:
-    """Lays cells on the sheet; the same photograph is prepared once."""
-
-    def __init__(self, axes: Axes, page: Page, grid: Grid, vector: bool) -> None:
-        self.axes, self.page, self.grid, self.vector = axes, page, grid, vector
-        self._ready: dict[tuple[int, Size, bool], Picture] = {}
-
-    def cell(self, cell: Cell, left: float, top: float, width: float, height: float) -> None:
-        """One panel; a picture of another shape than the place is in its middle."""
-        left, top, width, height = _within(cell.aspect, left, top, width, height)
-        if cell.values is None or not self.grid.bare:
-            place(self.axes, self._fitted(cell.picture, width, cell.values is not None), left, top, width, height)
-        if cell.values is not None:
-            region = cell.region
-            box = (left + region.left * width, top + region.top * height, region.width * width, region.height * height)
-            place(self.axes, self._map(cell.values, cell.range, box[2]), *box)
-        if cell.mark is not None:
-            self._outline(cell.mark, left, top, width, height)
-
-    def _outline(self, mark: Region, left: float, top: float, width: float, height: float) -> None:
-        corner = left + mark.left * width, top + mark.top * height
-        size = mark.width * width, mark.height * height
-        for colour, points in (("black", 0.2), ("white", 0.1)):
-            width = points * self.page.font_size
-            self.axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=width))
-
-    def _fitted(self, picture: Picture, width: float, dim: bool) -> UInt8[np.ndarray, "height width 3"]:
-        """A photograph of exactly the page's dpi; for PDF and SVG never more than its own pixels."""
-        columns = max(1, round(width * self.page.dpi))
-        if self.vector:
-            columns = min(columns, picture.shape[1])
-        size = max(1, round(columns * picture.shape[0] / picture.shape[1])), columns
-        key = id(picture), size, dim
-        if key not in self._ready:
-            resized = np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.LANCZOS))
-            self._ready[key] = np.repeat(dim_grey(resized)[..., None], 3, axis=-1) if dim else resized
-        return self._ready[key]
-
-    def _map(self, values: Map, range: Range, width: float) -> UInt8[np.ndarray, "rows columns 4"]:
-        """The map with its own opacity; patches are whole pixels where they are not smoothed."""
-        dpi = min(self.page.dpi, _MAP_DPI) if self.vector else self.page.dpi
-        columns = max(values.shape[1], round(width * dpi))
-        rows = max(1, round(columns * values.shape[0] / values.shape[1]))
-        if self.vector and not self.grid.look.smooth:
-            factor = -(-columns // values.shape[1])
-            rows, columns = values.shape[0] * factor, values.shape[1] * factor
-        rgba = coloured(values, range, self.grid.look, (rows, columns))
-        if self.grid.bare:
-            rgba = rgba.copy()
-            rgba[..., 3] = 1.0
-        return np.concatenate([rgba[..., :3], 255 * rgba[..., 3:]], axis=-1).round().astype(np.uint8)
-
-
-def _within(aspect: float, left: float, top: float, width: float, height: float) -> tuple[float, float, float, float]:
-    """The largest rectangle of this height per width in the middle of another."""
-    if abs(height / width - aspect) < 0.01 * aspect:  # rounded pixels
-        return left, top, width, height
-    inner = min(width, height / aspect), min(height, width * aspect)
-    return left + (width - inner[0]) / 2, top + (height - inner[1]) / 2, *inner
-
-
-def _bar(axes: Axes, grid: Grid, bar: Bar, layout: _Layout, page: Page, top: float, index: int) -> None:
-    """The colours as they are drawn: over the grey of a dim photograph."""
-    share = (page.width - 0.04) / len(grid.bars)
-    height = 0.55 * page.line
-    width = min(0.36 * share, 26 * page.line)
-    left = 0.02 + share * (index + 0.5) - width / 2
-    top += 0.25 * page.line
-    ramp = np.linspace(bar.range.low, bar.range.high, 256, dtype=np.float32)[None]
-    place(axes, _over_grey(ramp, bar.range, grid), left, top, width, height)
-    axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor="0.4", linewidth=0.05 * page.font_size))
-    style = {"va": "center", "size": 0.875 * page.font_size}
-    write(axes, left - 0.4 * page.line, top + height / 2, bar.ends[0], ha="right", **style)
-    write(axes, left + width + 0.4 * page.line, top + height / 2, bar.ends[1], ha="left", **style)
-    middle = (left + width / 2, top + height + 0.75 * page.line)
-    axes.text(*middle, bar.label, ha="center", va="center", size=0.875 * page.font_size)
-
-
-def _over_grey(ramp: Float[np.ndarray, "1 256"], range: Range, grid: Grid) -> UInt8[np.ndarray, "1 256 3"]:
-    rgba = coloured(ramp, range, Look(grid.look.colour_map, grid.look.opacity, smooth=False), (1, 256))
-    alpha = np.ones_like(rgba[..., 3:]) if grid.bare else rgba[..., 3:]
-    shown: UInt8[np.ndarray, "1 256 3"] = (rgba[..., :3] * alpha + 255 * 0.36 * (1 - alpha)).round().astype(np.uint8)
-    return shown
-
-
-def cells_of(grid: Grid) -> Sequence[Cell]:
-    """All cells under maps, as they are read: block by block and row by row."""
-    return [cell for block in grid.blocks for row in block.rows for cell in row.cells]

@@ -14,8 +14,8 @@ from explorer.figures.curves import Line
 from explorer.figures.maps import Look, coloured, dim_grey, draw
 from explorer.figures.points import Points
 from explorer.figures.publication import charts, grids, page, text
+from explorer.figures.publication.cells import Block, Cell, Columns, Grid, Region, Row
 from explorer.figures.publication.charts import Curves, Dynamics, Spectra
-from explorer.figures.publication.grids import Block, Cell, Columns, Grid, Region, Row
 from explorer.figures.publication.page import Page
 from explorer.figures.style import Range
 from explorer.types import ExplorerError

@@ -1,0 +1,102 @@
+"""Curves against a strength or a budget for print, with their bands: panels beside each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from explorer.figures.publication.charts import Key, lettered
+from explorer.figures.publication.page import Page, check_room, plot_area, settings, sheet
+from explorer.figures.trials import Trial
+
+_ASPECT = 0.8
+"""Height per width of a panel that may choose."""
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Curves on axes of their own, which begin at 0."""
+
+    lines: tuple[Trial, ...]
+    y: str
+    title: str = ""
+    is_share: bool = False
+    """Values are shares, written in percent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Panels of the same curves; `is_shared` gives them one scale, named once."""
+
+    panels: tuple[Panel, ...]
+    x: str
+    is_shared: bool = False
+    letters: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the legend."""
+        return tuple(one.name for one in self.panels[0].lines)
+
+
+def draw_trials(chart: Trials, page: Page) -> Figure:
+    """The panels, the legend above them."""
+    with settings(page):
+        line, count = page.line, len(chart.panels)
+        key = Key(chart.names, page.width, page)
+        top = 0.4 * line + key.height + (1.5 * line if chart.letters or any(p.title for p in chart.panels) else 0.0)
+        inner = (page.width - 5.2 * line - _gap(chart, page) * (count - 1)) / count
+        height = min(inner * _ASPECT, page.height - top - 3.2 * line)
+        figure = sheet(page, height + top + 3.2 * line)
+        handles = panels(figure, chart, page, top, height)
+        figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 1.0), **key.options)
+        return figure
+
+
+def panels(figure: Figure, chart: Trials, page: Page, top: float, height: float) -> list[Line2D]:
+    """Draws the panels across the page, frames of this height in inches, and returns the curves for a legend."""
+    line, count, gap = page.line, len(chart.panels), _gap(chart, page)
+    inner = (page.width - 5.2 * line - gap * (count - 1)) / count
+    check_room(inner, height)
+    drawn = []
+    for index, panel in enumerate(chart.panels):
+        axes = plot_area(figure, 4.6 * line + index * (inner + gap), top, inner, height)
+        drawn.append(_panel(axes, panel))
+        axes.set_xlabel(chart.x)
+        if panel.title or chart.letters:
+            axes.set_title(lettered(panel.title, index, chart.letters))
+        if chart.is_shared and index:
+            axes.set_ylabel("")
+            axes.tick_params(labelleft=False)
+    shown = figure.axes[-count:]
+    if chart.is_shared:
+        upper = max(axes.get_ylim()[1] for axes in shown)
+        for axes in shown:
+            axes.set_ylim(0, upper)
+    return drawn[0]
+
+
+def _gap(chart: Trials, page: Page) -> float:
+    """Inches between panels: those with a scale of their own name it."""
+    return (1.4 if chart.is_shared else 4.8) * page.line
+
+
+def _panel(axes: Axes, panel: Panel) -> list[Line2D]:
+    drawn: list[Line2D] = []
+    for one in panel.lines:
+        if one.low is not None and one.high is not None:
+            axes.fill_between(one.x, one.low, one.high, color=one.colour, alpha=0.18, linewidth=0)
+        style = "-" if one.dash == "solid" else "--"
+        drawn += axes.plot(one.x, one.y, style, marker="o", color=one.colour, zorder=3)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(panel.y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
+    if panel.is_share:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color="0.9", linewidth=0.6 * axes.spines["left"].get_linewidth())
+    return drawn
