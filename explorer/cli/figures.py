@@ -26,12 +26,18 @@ templates, and the figures of the paper they are like:
   residual    magnitudes of the smoothed residual as maps and by layer
   operators   A, A - A², 2A - A² for one query
   attribution what speaks for a class and against it: image, baseline, twicing
+  corruption  a disturbed photograph and both models' maps by severity, and the drift of attention
+  attack      clean, perturbation, adversarial; a row for each model
+  robustness  top-1 against the budget of an attack (Fig. 5, 6); --images are result files of `robustness`
 """
 _SIZES = "presets (width x height in inches, type in points):\n" + "\n".join(
     f"  {name:12}{one.title}: {one.width:g} x {one.height:g}, {one.font_size:g} {one.font}"
     for name, one in PRESETS.items()
 )
+_KINDS = {"float": float, "int": int}
 _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea.png"
+
+_RESULT = "for robustness .jsonl files of `explorer robustness`, the bundled ones by default"
 
 
 def add_figure(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +46,7 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _TEMPLATES + "\n" + _SIZES
     parser.set_defaults(run=_figure)
     parser.add_argument("template", metavar="TEMPLATE", help=", ".join(Template))
-    parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=_IMAGE)
+    parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=f"{_IMAGE}; {_RESULT}")
     _add_out(parser)
     add_models(parser)
     for one in SETTINGS:
@@ -109,6 +115,7 @@ def _figure(options: argparse.Namespace) -> int:
 
 
 def _again(options: argparse.Namespace) -> int:
+    from explorer.disturb import measured
     from explorer.photographs import EXAMPLE
     from explorer.studio import again, record
     from explorer.studio.made import check_suffix
@@ -119,8 +126,10 @@ def _again(options: argparse.Namespace) -> int:
         found = record.read(options.record.read_bytes())
     except OSError as error:
         raise ExplorerError(f"{options.record} cannot be read: {error.strerror}.") from error
+    bundled = measured.files() if found.spec.template is Template.ROBUSTNESS else {}
     beside = [
-        name if name.startswith(EXAMPLE) else str(options.record.parent / Path(name).name) for name, _ in found.images
+        name if name.startswith(EXAMPLE) or name in bundled else str(options.record.parent / Path(name).name)
+        for name, _ in found.images
     ]
     for model in found.models:  # a filter that is not said is the record's
         name = f"{model['role']}_filter"
@@ -228,10 +237,9 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
             given |= {} if value is None else {one.name: tuple(value) if isinstance(value, list) else value}
         elif isinstance(one.default, tuple):
             given[one.name] = _numbers(value, one.name)
-        elif one.name in ("width", "height", "font_size", "opacity"):
-            given[one.name] = _each(value, float, one.name, 1)[0]
         else:
-            given[one.name] = _each(value, int, one.name, 1)[0] if one.name == "dpi" else value
+            kind = _KINDS.get(str(one.type).removesuffix(" | None"))
+            given[one.name] = value if kind is None else _each(value, kind, one.name, 1)[0]
     return given
 
 

@@ -46,6 +46,14 @@ class Corruption(StrEnum):
         return self.name.lower().replace("_", "-")
 
 
+def severities(kind: Corruption) -> str:
+    """What the severities of a corruption are, as a sentence."""
+    scale = SCALES[kind]
+    values = ", ".join(f"{one:.3g}" for one in scale.values[1:])
+    length = " on 224 px, in proportion here" if scale.is_length else ""
+    return f"Severities 1 to 5: {scale.meaning} {values}{scale.unit}{length}."
+
+
 def corruption_called(slug: str) -> Corruption:
     """The corruption with this `slug`. Raises `ExplorerError` when there is none."""
     for one in Corruption:

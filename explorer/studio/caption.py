@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.attribution.result import Method, method_called
-from explorer.figures.publication.text import printable
+from explorer.disturb.pictures import amplification
 from explorer.measures.attention import Operator
+from explorer.studio import caption_disturbed as disturbed
+from explorer.studio.attacked import settings
 from explorer.studio.content import Content
+from explorer.studio.latex import escape, number
 from explorer.studio.record import Record
-from explorer.studio.spec import GRIDS, OPERATORS, Spec, Template
+from explorer.studio.spec import DISTURBED, GRIDS, OPERATORS, Spec, Template
 from explorer.types import ModelCard
 from explorer.version import VERSION
 
@@ -44,17 +47,6 @@ _NORMS = {
     "ratio": r"$\|A(V - AV)\|_2 / \|AV\|_2$ over the channels of a head; in the curve, ratio of Frobenius norms over "
     "the patch tokens",
 }
-_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{c: "\\" + c for c in "&%$#_{}"},
-    "²": "$^2$",
-    "−": "$-$",
-    "×": r"$\times$",
-    "λ": r"$\lambda$",
-    "≠": r"$\neq$",
-}
 _MOST_RANGES = 12
 
 
@@ -62,7 +54,7 @@ def caption(content: Content, record: Record, cards: Sequence[ModelCard], names:
     """The caption. What it says of heads, layers and scale is what was drawn."""
     spec = record.spec
     sentences = [*_seen(spec, content, record), *_models(cards, names)]
-    if spec.template in GRIDS and spec.template not in (Template.RESIDUAL, Template.ATTRIBUTION):
+    if spec.template in GRIDS - {Template.RESIDUAL, Template.ATTRIBUTION, Template.ATTACK}:
         sentences.append("A heatmap is not an attribution.")
     sentences.append(
         rf"Twicing Attention: \citet{{abdullaev2025twicing}}; made with Twicing Explorer {VERSION} "
@@ -96,6 +88,10 @@ def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
         return _seen_spectrum(content, of_images)
     if spec.template is Template.ATTRIBUTION:
         return _seen_attribution(spec, content, of_images)
+    if spec.template is Template.ATTACK:
+        return _seen_attack(spec, content, of_images)
+    if spec.template is Template.ROBUSTNESS:
+        return disturbed.accuracy(content.sweeps)
     if spec.template is Template.RESIDUAL:
         what = f"Magnitude of each patch: {_NORMS[spec.quantity]}"
         one = content.heads[0].isdecimal() and len(content.heads) == 1
@@ -113,6 +109,8 @@ def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
         )
         query = "the CLS token (the mean patch in models without one)" if spec.place is None else "the outlined patch"
         what, extra = f"{row[0].upper()}{row[1:]}, query: {query}", []
+        if spec.template is Template.CORRUPTION:
+            extra = disturbed.corruption(spec, count)
     fixed = ", the same for all rows" if count > 1 else ""
     return [
         f"{what}, {_layers(content.layers)}, {_heads(content.heads)}{fixed}; {of_images}.",
@@ -147,14 +145,28 @@ _METHODS = {
 def _seen_attribution(spec: Spec, content: Content, of_images: str) -> list[str]:
     method = method_called(spec.method)
     sign = "; red speaks for the class, blue against it" if method.is_signed else ""
-    if spec.target:
-        about = f"the class {escape(content.classes[0][0])}"
-    else:
-        about = "each model's first choice (" + "; ".join(", ".join(map(escape, two)) for two in content.classes) + ")"
+    about = _class(spec, content)
     return [
         f"{escape(str(method))} of the logit of {about}: {_METHODS[method]}; mean over the pixels of each patch{sign}; "
         f"{of_images}.",
         _scale(spec, content),
+        _picture(spec),
+    ]
+
+
+def _class(spec: Spec, content: Content) -> str:
+    """What an attribution or an attack is about."""
+    if spec.target:
+        return f"the class {escape(content.classes[0][0])}"
+    return "each model's first choice (" + "; ".join(", ".join(map(escape, two)) for two in content.classes) + ")"
+
+
+def _seen_attack(spec: Spec, content: Content, of_images: str) -> list[str]:
+    return [
+        f"{disturbed.attack(settings(spec))} with each model's own gradients, away from {_class(spec, content)}; "
+        f"{of_images}.",
+        f"From left to right: clean, the perturbation times {amplification(spec.eps / 255):g} around grey with its "
+        "largest change, adversarial; beneath, each model's first choice and its softmax probability.",
         _picture(spec),
     ]
 
@@ -173,23 +185,20 @@ def _heads(heads: Sequence[str]) -> str:
 
 def _scale(spec: Spec, content: Content) -> str:
     each = "in each image" if spec.template is Template.ATTRIBUTION else "in each layer and image"
+    who = "Both models and all severities" if spec.template is Template.CORRUPTION else "Both models"
     shared = {
         "map": "Each map has its own scale",
-        "shared": f"Both models share one scale {each}",
+        "shared": f"{who} share one scale {each}",
         "figure": "All maps share one scale",
     }[spec.scale]
     if len(content.ranges) > _MOST_RANGES:
         return f"{shared}."
-    return f"{shared}; colours end at ${', '.join(map(_number, content.ranges))}$."
-
-
-def _number(value: float) -> str:
-    """Three significant digits, for LaTeX's mathematics."""
-    mantissa, _, exponent = f"{value:.3g}".partition("e")
-    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+    return f"{shared}; colours end at ${', '.join(map(number, content.ranges))}$."
 
 
 def _picture(spec: Spec) -> str:
+    if spec.template in DISTURBED:
+        return "The pixels are those at the model's input, the photograph's those of the baseline."
     return {
         "sharp": "The photograph is cropped as the models saw it, at its own resolution.",
         "model": "The photograph is shown as the model saw it.",
@@ -218,8 +227,3 @@ def _list(numbers: Sequence[int]) -> str:
         else:
             parts.append([one])
     return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in parts)
-
-
-def escape(text: str) -> str:
-    """Text that is not ours, taken literally by LaTeX."""
-    return "".join(_ESCAPES.get(c, c) for c in printable(text))

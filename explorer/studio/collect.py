@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from explorer.photographs import Photograph
 from explorer.serving.pair import ModelPair
-from explorer.studio import attributions, curves, maps, spectra
+from explorer.studio import attacked, attributions, corrupted, curves, maps, robust, spectra
 from explorer.studio.content import Content
 from explorer.studio.run import Run, chosen_layers
 from explorer.studio.spec import Spec, Template
@@ -21,6 +21,9 @@ _GATHER: dict[Template, Callable[[Run, tuple[int, ...]], Content]] = {
     Template.DYNAMICS: spectra.dynamics,
     Template.SPECTRUM: spectra.overlay,
     Template.ATTRIBUTION: attributions.gather,
+    Template.CORRUPTION: corrupted.gather,
+    Template.ATTACK: attacked.gather,
+    Template.ROBUSTNESS: robust.gather,
 }
 
 

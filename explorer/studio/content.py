@@ -11,6 +11,7 @@ import numpy as np
 from explorer.figures.publication.cells import Grid
 from explorer.figures.publication.charts import Curves, Dynamics, Spectra
 from explorer.figures.publication.trials import Trials
+from explorer.studio.sweeps import Sweep
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,4 +47,6 @@ class Content:
     outside: tuple[str, ...] = ()
     """How many eigenvalues leave the unit disc, panel by panel."""
     classes: tuple[tuple[str, str], ...] = ()
-    """What each image's maps are about, model by model."""
+    """What each image's maps or attacks are about, model by model."""
+    sweeps: tuple[Sweep, ...] = ()
+    """What result files hold."""

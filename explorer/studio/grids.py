@@ -44,6 +44,11 @@ ATTRIBUTION = "attribution"
 """The key of the only map of a model and image."""
 
 
+def of_severity(name: str, severity: int) -> str:
+    """The key of a map of a disturbed photograph."""
+    return f"{name}, severity {severity}"
+
+
 def key(layer: int, head: str, operator: Operator | None = None) -> str:
     """What tells the maps of one model and image apart."""
     return f"layer {layer}, head {head}" + (f", {operator.value}" if operator else "")
@@ -57,19 +62,19 @@ def arrange(
     layers: tuple[int, ...],
     heads: tuple[str, ...],
 ) -> tuple[Grid, tuple[float, ...]]:
-    """The grid, and where the colours of each group of maps end, in the order in which the groups are read."""
-    scales = _Scales(spec, photos)
+    """The grid and its `ends`."""
+    scales = Scales(spec, photos)
     pictures = _Pictures(spec, cards)
 
     def cell(photo: Photo, side: int, name: str) -> Cell:
         picture, region = pictures.of(photo.image, side)
         values = photo.sides[side][name].values
-        return Cell(picture, values, scales.of(photo, side, name), region, _mark(photo, side, region))
+        return Cell(picture, values, scales.of(photo, side, name), region, mark(photo, side, region))
 
     blocks = []
     for photo in photos:
         picture, region = pictures.of(photo.image, 0)
-        lead = Cell(picture, mark=_mark(photo, 0, region))
+        lead = Cell(picture, mark=mark(photo, 0, region))
         rows = tuple(
             Row(tuple(cell(photo, side, name) for side, name in names), label, colour)
             for names, label, colour in _rows(spec, named, layers, heads)
@@ -81,8 +86,13 @@ def arrange(
     bars = scales.bars() if spec.colour_bar else ()
     heading = "Image" if spec.column_labels else ""
     grid = Grid(tuple(blocks), columns, spec.look, bars, heading, spec.letters, spec.bare)
-    spans = {id(cell.range): cell.range for cell in cells_of(grid)}
-    return grid, tuple(span.high for span in spans.values())
+    return grid, ends(grid)
+
+
+def ends(grid: Grid) -> tuple[float, ...]:
+    """Where the colours of each group of maps end, in the order in which the groups are read."""
+    spans = {id(cell.range): cell.range for cell in cells_of(grid) if cell.values is not None}
+    return tuple(span.high for span in spans.values())
 
 
 def arrays(photos: Sequence[Photo], names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -112,10 +122,14 @@ def _rows(
     for layer in layers:
         for head in heads:
             for side in (0, 1):
-                label = named[side] + (f", layer {layer}" if len(layers) > 1 else "")
                 names = [(side, key(layer, head, operator)) for operator in _THREE]
-                rows.append((names, _with_head(label, heads, head), _SIDES[side]))
+                rows.append((names, row_label(named[side], layers, layer, heads, head), _SIDES[side]))
     return rows
+
+
+def row_label(name: str, layers: tuple[int, ...], layer: int, heads: tuple[str, ...], head: str) -> str:
+    """A model's name with what tells its rows apart."""
+    return _with_head(name + (f", layer {layer}" if len(layers) > 1 else ""), heads, head)
 
 
 def _with_head(label: str, heads: tuple[str, ...], head: str) -> str:
@@ -146,7 +160,7 @@ def _columns(
     return tuple(Columns(tuple(words), name, colour) for name, colour in zip(named, _SIDES, strict=True))
 
 
-class _Scales:
+class Scales:
     """Ranges of the maps: each its own, one for both models, or one for the figure."""
 
     def __init__(self, spec: Spec, photos: Sequence[Photo]) -> None:
@@ -170,7 +184,8 @@ class _Scales:
             return ()
         if self._spec.scale == "map":
             return index, side, name
-        if self._spec.template is Template.OPERATORS:  # three operators beside each other are for comparing, too
+        # Three operators beside each other, and severities, are for comparing, too.
+        if self._spec.template in (Template.OPERATORS, Template.CORRUPTION):
             return index, name.rpartition(", ")[0]
         return index, name
 
@@ -211,7 +226,8 @@ def _label(spec: Spec) -> str:
     }[spec.operator]
 
 
-def _mark(photo: Photo, side: int, region: Region) -> Region | None:
+def mark(photo: Photo, side: int, region: Region = WHOLE) -> Region | None:
+    """The query's patch in shares of the picture; `None` for CLS."""
     patch = photo.marks[side]
     if patch is None:
         return None

@@ -22,11 +22,12 @@ from explorer.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio import caption as captions
 from explorer.studio import record as records
+from explorer.studio import robust
 from explorer.studio.collect import collect
 from explorer.studio.content import Content
 from explorer.studio.naming import names
 from explorer.studio.record import Record
-from explorer.studio.spec import Spec
+from explorer.studio.spec import Spec, Template
 from explorer.types import ExplorerError, ModelCard, Progress
 from explorer.version import VERSION
 
@@ -147,11 +148,12 @@ def make(
     pair: ModelPair,
     progress: Progress | None = None,
 ) -> Made:
-    """Runs the images through both models and lays out the figure.
+    """Runs the images through both models and lays out the figure; result files instead of images for `robustness`.
 
     Raises `ExplorerError` for an image that cannot be read and for settings that do not fit the models or the page.
     """
-    photographs = [photograph(image) for image in images]
+    is_measured = spec.template is Template.ROBUSTNESS
+    photographs = robust.inputs(images, pair) if is_measured else [photograph(image) for image in images]
     content = collect(spec, photographs, pair, progress)
     shown = [(one.name, digest) for one, digest in zip(photographs, content.digests, strict=True)]
     record = records.of(spec, shown, pair.cards, pair.engine.device)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from explorer.attribution.result import Method
+from explorer.disturb.corruptions import Corruption
 from explorer.figures.maps import Look
 from explorer.figures.publication.page import Page, check_font
 from explorer.figures.style import COLOUR_MAPS
@@ -40,11 +41,20 @@ class Template(StrEnum):
     """`A`, `A − A²` and `2A − A²` for one query."""
     ATTRIBUTION = "attribution"
     """What speaks for a class and against it: image, baseline, twicing; a row for each image."""
+    CORRUPTION = "corruption"
+    """A disturbed photograph and both models' maps by severity, with the drift of attention beneath."""
+    ATTACK = "attack"
+    """Clean, perturbation, adversarial; a row for each model."""
+    ROBUSTNESS = "robustness"
+    """Top-1 against the budget of an attack (Fig. 5 and 6), from result files instead of images."""
 
 
-GRIDS = frozenset({Template.HEATMAPS, Template.EVOLUTION, Template.RESIDUAL, Template.OPERATORS, Template.ATTRIBUTION})
+CHARTS = frozenset({Template.SIMILARITY, Template.DYNAMICS, Template.SPECTRUM, Template.ROBUSTNESS})
+GRIDS = frozenset(Template) - CHARTS
 """The templates that show photographs."""
-_OF_OPERATOR = frozenset({Template.HEATMAPS, Template.EVOLUTION})
+DISTURBED = frozenset({Template.CORRUPTION, Template.ATTACK})
+"""Those that show the pixels which the models see."""
+_OF_OPERATOR = frozenset({Template.HEATMAPS, Template.EVOLUTION, Template.CORRUPTION})
 """The templates whose operator is a setting."""
 
 
@@ -77,6 +87,8 @@ OPERATORS = MappingProxyType({**_OPERATORS, "2a-a2": Operator.TWICING, "rollout"
 
 
 METHODS = tuple(one.slug for one in Method)
+CORRUPTIONS = tuple(one.slug for one in Corruption)
+ATTACKS = ("fgsm", "pgd")
 
 
 def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
@@ -95,8 +107,15 @@ class Spec:
     quantity: str = _setting("smoothed-residual", "what the residual's maps show", QUANTITIES)
     method: str = _setting("grad-cam", "how an attribution is made", METHODS)
     target: str = _setting(
-        "", "class of an attribution: name, WordNet id or number; each model's first choice by default"
+        "", "class of an attribution or attack: name, WordNet id or number; each model's first choice by default"
     )
+    corruption: str = _setting("gaussian-noise", "what disturbs the photograph, in severities 1 to 5", CORRUPTIONS)
+    attack: str = _setting("fgsm", "the attack, with each model's own gradients", ATTACKS)
+    eps: float = _setting(4.0, "budget of an attack in 255ths, 0 to 8, at the model's input")
+    steps: int = _setting(20, "steps of pgd")
+    step_size: float | None = _setting(None, "step of pgd in 255ths; 2.5 eps / steps by default")
+    random_start: bool = _setting(False, "pgd starts at a random point of the ball")
+    seed: int = _setting(0, "of a corruption's noise and of the random start")
     with_cls: bool = _setting(False, "token similarity counts prefix tokens too")
     absolute: bool = _setting(False, "token similarity takes absolute cosines")
     with_diagonal: bool = _setting(False, "token similarity counts each token with itself")
@@ -143,6 +162,10 @@ class Spec:
             ("dpi", self.dpi, 36, 1200),
             ("font_size", page.font_size, 4, 72),
             ("opacity", self.opacity, 0.0, 1.0),
+            ("eps", self.eps, 0.0, 8.0),
+            ("steps", self.steps, 1, 200),
+            *((("step_size", self.step_size, 0.001, 255.0),) if self.step_size is not None else ()),
+            ("seed", self.seed, 0, 999_999),
             *(("iterations", n, 1, 1000) for n in self.iterations),
             *(("layers", n, 1, 1000) for n in self.layers),
         ]

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from explorer import images
-from explorer.disturb.corruptions import SCALES, SEVERITIES, Corruption, corrupt
+from explorer.disturb.corruptions import SEVERITIES, Corruption, corrupt
 from explorer.disturb.drift import Queries
 from explorer.disturb.effects import Effect, effect, margin, traced
 from explorer.models import LoadedModel
@@ -155,14 +155,6 @@ def curve(of_model: Sequence[Sequence[Effect]], quantity: str) -> tuple[np.ndarr
     """Mean over images by strength, and their standard deviation."""
     values = np.array([[value(one, effects[0], quantity) for one in effects] for effects in of_model])
     return values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
-
-
-def scale_words(kind: Corruption) -> str:
-    """What the severities of a corruption are."""
-    scale = SCALES[kind]
-    values = ", ".join(f"{one:.3g}" for one in scale.values[1:])
-    length = " on 224 px, in proportion here" if scale.is_length else ""
-    return f"Severities 1 to 5: {scale.meaning} {values}{scale.unit}{length}."
 
 
 def clean_and_disturbed(found: Sequence[Effect]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from explorer.disturb.corruptions import severities
 from explorer.figures import curves, trials
 from explorer.figures.curves import Line
 from explorer.figures.trials import Trial
@@ -49,7 +50,7 @@ figure = curves.by_layer(lines, colours, y="Token similarity (thin: clean)", fir
 charts[2].plotly_chart(figure, key="corruption-similarity", config=bare, alt="Token similarity by layer")
 
 st.subheader("All severities", anchor=False, help=disturbing.DEFINITIONS)
-st.caption(disturbing.scale_words(choice.kind))
+st.caption(severities(choice.kind))
 which, what, room = st.columns([2, 2, 3], gap="medium")
 everything = which.segmented_control(
     "Over",

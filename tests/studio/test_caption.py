@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.serving.pair import load_pair
-from explorer.studio.caption import _list, _number, escape
+from explorer.studio.caption import _list
+from explorer.studio.latex import escape, number
 from explorer.studio.spec import OPERATORS
 from tests.studio.helpers import TEMPLATES, TWICING, made, model, pair, plain, swapped
 
@@ -159,7 +160,7 @@ def test_where_colours_end_is_said(scale: str) -> None:
     ],
 )
 def test_numbers_are_latex(value: float, text: str) -> None:
-    assert _number(value) == text
+    assert number(value) == text
 
 
 def test_runs_of_layers_are_shortened() -> None:

@@ -1,0 +1,74 @@
+"""Top-1 against the budget of an attack, from files that `python -m explorer robustness` wrote."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.disturb import measured
+from explorer.figures.publication.trials import Panel, Trials
+from explorer.figures.trials import Trial
+from explorer.photographs import Photograph, photograph
+from explorer.serving.pair import ModelPair
+from explorer.studio.content import Content, Table
+from explorer.studio.run import ROLES, Run
+from explorer.studio.sweeps import Sweep, read
+from explorer.types import ExplorerError
+
+
+def inputs(given: Sequence[Any], pair: ModelPair) -> list[Photograph]:
+    """The files; where none are given, those bundled for this pair. Raises `ExplorerError` when there are none."""
+    bundled = measured.files()
+    names = list(given) or list(measured.of_pair(measured.results(), pair.cards))
+    if not names:
+        raise ExplorerError(
+            "At least one result file of `explorer robustness` was expected for robustness; none came, and none is "
+            f"bundled for {pair.baseline.title} and {pair.twicing.title}."
+        )
+    return [
+        replace(photograph(bundled[name]), name=name)
+        if isinstance(name, str) and name in bundled and not Path(name).exists()
+        else photograph(name)
+        for name in names
+    ]
+
+
+def gather(run: Run, layers: tuple[int, ...]) -> Content:
+    """A panel for each file."""
+    sweeps, panels, digests = [], [], []
+    for number, file in enumerate(run.photographs):
+        run.tell(number)
+        data = file.read()
+        digests.append(hashlib.sha256(data).hexdigest())
+        sweeps.append(read(file.name, data, run.pair.cards))
+        title = run.spec.labels[number] if run.spec.labels else sweeps[-1].title
+        panels.append(Panel(_lines(run, sweeps[-1]), "Top-1 accuracy", title, is_share=True))
+    chart = Trials(tuple(panels), r"$\epsilon$, 255ths", is_shared=True, letters=run.spec.letters)
+    return Content(chart, tuple(digests), table=_table(sweeps), sweeps=tuple(sweeps))
+
+
+def _lines(run: Run, one: Sweep) -> tuple[Trial, ...]:
+    lines = []
+    for (name, colour, card), shares in zip(run.models, one.shares, strict=True):
+        top1, low, high, _ = np.array(shares).T
+        dash = "dash" if card.is_counterfactual else "solid"
+        lines.append(Trial(name, np.array(one.eps), top1, colour, low, high, dash))
+    return tuple(lines)
+
+
+def _table(sweeps: Sequence[Sweep]) -> Table:
+    """A row for each file and budget."""
+    measures = ("top1", "low", "high", "top5")
+    header = ["attack", "eps_255ths", "images", *(f"{role}_{one}" for role in ROLES for one in measures)]
+    header += ["difference", "difference_low", "difference_high"]
+    rows = [
+        (str(one.attack.kind), eps, one.count, *one.shares[0][place], *one.shares[1][place], *one.differences[place])
+        for one in sweeps
+        for place, eps in enumerate(one.eps)
+    ]
+    return Table(tuple(header), tuple(rows))

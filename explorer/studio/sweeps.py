@@ -1,0 +1,77 @@
+"""What a result file of `python -m explorer robustness` says of a pair, checked: it may be a stranger's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from explorer.disturb import measured, sweep
+from explorer.disturb.attacks import MAX_EPS, Attack, Kind
+from explorer.disturb.sweep import Result
+from explorer.types import ExplorerError, ModelCard
+
+_BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, RuntimeError)
+_MODELS = 2
+"""The first curves of a result: each model under its own attack."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """One result file of this pair."""
+
+    attack: Attack
+    """Its `eps` does not count."""
+    data: str
+    """What the file remembers of its images: a digest or a name."""
+    count: int
+    eps: tuple[float, ...]
+    """In 255ths."""
+    shares: tuple[tuple[tuple[float, float, float, float], ...], ...]
+    """By model and budget: top-1, the ends of its 95% Wilson interval, top-5."""
+    differences: tuple[tuple[float, float, float], ...]
+    """By budget: top-1 of twicing minus the baseline's, paired over images, and its 95% interval."""
+
+    @property
+    def title(self) -> str:
+        """Short enough to stand over a panel."""
+        return "FGSM" if self.attack.kind is Kind.FGSM else f"PGD, {self.attack.steps} steps"
+
+
+def read(name: str, data: bytes, cards: Sequence[ModelCard]) -> Sweep:
+    """What a file holds. Raises `ExplorerError` for one of other models, one without images, and one that is none."""
+    try:
+        result = sweep.parse(name, data)
+        if not measured.is_of(result, cards):
+            theirs = " and ".join(str(model["name"])[:60] for model in result.settings["models"])
+            raise ExplorerError(
+                f"Results of {' and '.join(card.title for card in cards)} were expected, of these weights and filters; "
+                f"{name} is of {theirs[:130] or 'none'}."
+            )
+        if not result.ranks:
+            raise ExplorerError(f"Results of at least one image were expected; {name} holds none yet.")
+        return _sweep(result)
+    except _BROKEN as error:
+        raise ExplorerError(f"A result file of `explorer robustness` was expected; {name} is none.") from error
+
+
+def _sweep(result: Result) -> Sweep:
+    """Raises `ValueError` and the like for what no sweep writes."""
+    told, eps = result.settings["attack"], [float(one) for one in result.settings["eps"]]
+    if not eps or not all(math.isfinite(one) and 0 <= one <= MAX_EPS + 1e-9 for one in eps):
+        raise ValueError("eps")
+    step = told.get("step_size")
+    attack = Attack(
+        measured.kind(result),
+        steps=int(told.get("steps", 1)),
+        step_size=None if step is None else float(step),
+        random_start=bool(told.get("random_start")),
+        seed=int(told["seed"]),
+    )
+    shares = tuple(
+        tuple((one.top1, *one.interval(one.top1), one.top5) for one in curve.accuracy)
+        for curve in result.curves[:_MODELS]
+    )
+    differences = tuple(result.difference(place) for place in range(len(eps)))
+    in_255ths = tuple(round(255 * one, 6) for one in eps)
+    return Sweep(attack, str(result.settings["data"]), len(result.ranks), in_255ths, shares, differences)
