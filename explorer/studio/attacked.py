@@ -36,14 +36,15 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
     """A block for each image, a row for each model."""
     blocks, rows, classes = [], [], []
     found: dict[str, list[np.ndarray]] = {f"{role}, {what}": [] for role in ROLES for what in ("clean", "adversarial")}
-    for shown in run.images():
+    for name, shown in zip(run.files, run.images(), strict=True):
         attacked = [_attacked(run, card, shown) for card in run.pair.cards]
         drawn = tuple(
-            Row(_cells(one, card), name, colour) for one, (name, colour, card) in zip(attacked, run.models, strict=True)
+            Row(_cells(one, card), model, colour)
+            for one, (model, colour, card) in zip(attacked, run.models, strict=True)
         )
         blocks.append(Block(None, drawn, shown.title if run.spec.row_labels or run.spec.labels else ""))
         for role, card, one in zip(ROLES, run.pair.cards, attacked, strict=True):
-            rows.append((shown.title, role, *_numbers(one, card)))
+            rows.append((name, role, *_numbers(one, card)))
             found[f"{role}, clean"].append(array(one.clean[0]))
             found[f"{role}, adversarial"].append(array(one.adversarial[0]))
         first, second = (class_name(card, int(a.labels[0])) for card, a in zip(run.pair.cards, attacked, strict=True))

@@ -41,13 +41,12 @@ def accuracy(sweeps: Sequence[Sweep]) -> list[str]:
     ]
     for one in sweeps:
         differences = ", ".join(
-            f"{_points(mean)} ({_points(low)} to {_points(high)}) at {eps:g}/255"
+            f"{_points(mean)} ({_points(low)} to {_points(high)}) " + (f"at {eps:g}/255" if eps else "clean")
             for eps, (mean, low, high) in zip(one.eps, one.differences, strict=True)
         )
         sentences += [
             f"{_words(one)}: {one.count:,} images, {_data(one)}.",
-            "Twicing minus baseline in points, paired over the images, with its "
-            rf"95\% interval: {differences}.",
+            rf"Twicing minus baseline in points, paired over the images, with its 95\% interval: {differences}.",
         ]
     return sentences
 
@@ -57,7 +56,7 @@ def _words(one: Sweep) -> str:
     settings = one.attack
     if one.title == "FGSM":
         return "FGSM"
-    step = "2.5 eps / steps" if settings.step_size is None else f"{255 * settings.step_size:.3g}/255"
+    step = r"$2.5\epsilon$ over their number" if settings.step_size is None else f"{255 * settings.step_size:.3g}/255"
     start = f"a random start (seed {settings.seed})" if settings.random_start else "the image itself"
     return f"PGD, {settings.steps} steps of {step} from {start}"
 

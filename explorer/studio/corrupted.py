@@ -137,7 +137,7 @@ def _grid(
 def _beneath(run: Run, values: np.ndarray) -> Trials:
     """Drift and probability by severity: mean over images, with a band of one sample standard deviation."""
     panels = []
-    for quantity, y in (("drift", "Attention drift, nats"), ("probability", "Clean answer's probability")):
+    for quantity, y in (("drift", "Attention drift, nats"), ("probability", "$P$(clean answer)")):
         of_quantity = values[:, :, QUANTITIES.index(quantity)]
         mean, spread = of_quantity.mean(axis=0), _spread(of_quantity)
         lines = tuple(

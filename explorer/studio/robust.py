@@ -30,12 +30,14 @@ def inputs(given: Sequence[Any], pair: ModelPair) -> list[Photograph]:
             "At least one result file of `explorer robustness` was expected for robustness; none came, and none is "
             f"bundled for {pair.baseline.title} and {pair.twicing.title}."
         )
-    return [
-        replace(photograph(bundled[name]), name=name)
-        if isinstance(name, str) and name in bundled and not Path(name).exists()
-        else photograph(name)
-        for name in names
-    ]
+    return [_file(name, bundled.get(name) if isinstance(name, str) else None) for name in names]
+
+
+def _file(given: Any, bundled: Path | None) -> Photograph:
+    """A file under its name, a bundled one under its label, unless another file has that name here."""
+    if bundled is None or (Path(given).exists() and not Path(given).samefile(bundled)):
+        return photograph(given)
+    return replace(photograph(bundled), name=given)
 
 
 def gather(run: Run, layers: tuple[int, ...]) -> Content:

@@ -54,7 +54,7 @@ GRIDS = frozenset(Template) - CHARTS
 """The templates that show photographs."""
 DISTURBED = frozenset({Template.CORRUPTION, Template.ATTACK})
 """Those that show the pixels which the models see."""
-_OF_OPERATOR = frozenset({Template.HEATMAPS, Template.EVOLUTION, Template.CORRUPTION})
+OF_OPERATOR = frozenset({Template.HEATMAPS, Template.EVOLUTION, Template.CORRUPTION})
 """The templates whose operator is a setting."""
 
 
@@ -149,7 +149,7 @@ class Spec:
             raise ExplorerError(f"heads: mean, max, all or a number from 1 was expected; {self.heads[:60]!r} came.")
         if len(self.names) not in (0, 2):
             raise ExplorerError(f"names: two names, for the two models, were expected; {len(self.names)} came.")
-        if self.operator == "rollout" and self.template in _OF_OPERATOR and self.heads != "mean":
+        if self.operator == "rollout" and self.template in OF_OPERATOR and self.heads != "mean":
             raise ExplorerError(f"heads: mean was expected, which the rollout takes by itself; {self.heads} came.")
         _ = self.place
         check_font(self.page.font)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer.studio.made import SUFFIXES
 from explorer.types import ExplorerError
-from explorer.ui import panels, resources, studio, view
+from explorer.ui import panels, resources, studio, studio_controls, view
 from explorer.ui.session import plain
 
 chosen = view()
@@ -22,7 +22,7 @@ with right:
     template = studio.choose_template()
     photos = studio.choose_photos(chosen, template)
     try:
-        spec = studio.choose(template, depth, heads)
+        spec = studio_controls.choose(template, depth, heads)
     except ExplorerError as error:
         st.error(plain(str(error), 300))
 if spec is None:

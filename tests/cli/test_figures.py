@@ -21,6 +21,8 @@ from tests.studio.helpers import picture
 
 ROOT = Path(__file__).parents[2]
 FAST = ("--dpi", "36")
+BUNDLED = "checkpoints/deit-tiny-patch8-64-20c-fgsm.jsonl"
+"""The label of a result that belongs to the bundled pair."""
 
 Run = Callable[..., int]
 
@@ -68,8 +70,9 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_every_template_from_the_shell_is_the_one_from_python(
     run: Run, cat: Path, tmp_path: Path, template: Template
 ) -> None:
-    assert run("figure", template, "--images", cat, "--out", "x.png", *FAST) == 0
-    known = explorer.figure(template.value, [cat], _loaded(None, None, **OPTIONS), dpi=36)
+    images = [] if template is Template.ROBUSTNESS else [cat]  # none: the bundled results
+    assert run("figure", template, *(["--images", cat] if images else []), "--out", "x.png", *FAST) == 0
+    known = explorer.figure(template.value, images, _loaded(None, None, **OPTIONS), dpi=36)
     assert (tmp_path / "x.png").read_bytes() == known.file(".png")
 
 
@@ -131,6 +134,19 @@ def test_the_command_of_a_figure_makes_it_again(run: Run, cat: Path, tmp_path: P
         (["heatmaps", "--images", "cat.png", "--baseline", "absent.safetensors"], "absent.safetensors"),
         (["heatmaps", "--images", "cat.png", "--baseline", "hub:nothing"], "nothing"),
         (["heatmaps", "--images", "cat.png", "--device", "toaster"], "toaster"),
+        (["corruption", "--images", "cat.png", "--corruption", "rain"], "rain"),
+        (["attack", "--images", "cat.png", "--eps", "9"], "eps"),
+        (["attack", "--images", "cat.png", "--eps", "much"], "eps"),
+        (["attack", "--images", "cat.png", "--steps", "1.5"], "steps"),
+        (["attack", "--images", "cat.png", "--target", "zebra crossing"], "zebra crossing"),
+        (["robustness", "--images", "cat.png"], "cat.png"),
+        (["robustness", "--images", "text.png"], "text.png"),
+        (["robustness", "--images", "absent.jsonl"], "absent.jsonl"),
+        (["robustness", "--twicing-filter", "1.5"], "none is bundled"),
+        (
+            ["robustness", "--images", BUNDLED, "--twicing-filter", "1.5"],
+            "filters",
+        ),
         (["heatmaps", "--images", *["cat.png"] * 90, "--layers", "1-12"], "Panels"),
     ],
 )

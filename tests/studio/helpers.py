@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from functools import cache
+import json
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import timm
 from PIL import Image
 
+from explorer.disturb import sweep
 from explorer.models import LoadedModel
 from explorer.models.twicing import make_filtered, set_filter
 from explorer.photographs import Photograph
@@ -93,9 +95,40 @@ def photos(count: int = 2) -> list[Photograph]:
     return [photo(f"disc {seed}.png", seed) for seed in range(count)]
 
 
+def result(models: ModelPair, kind: str = "FGSM", count: int = 40, **changes: Any) -> bytes:
+    """A result file of these models: ranks that grow with the budget, drawn from a seed."""
+    attack = {"kind": kind, "seed": 0}
+    if kind == "PGD":
+        attack |= {"steps": 20, "step_size": 0.15 / 255, "random_start": False}
+    header = {
+        "format": sweep.FORMAT,
+        "attack": attack,
+        "eps": [one / 255 for one in (0, 1, 2, 4)],
+        "models": [{"name": c.title, "digest": c.digest, "filter": list(c.filter)} for c in models.cards],
+        "batch_size": 25,
+        "data": "ab" * 32,
+    } | changes
+    drawn = np.random.default_rng(len(kind)).integers(0, 4, (count, 2, len(header["eps"])))
+    ranks = np.minimum(1 + drawn.cumsum(axis=-1) // 2, len(CLASSES)).tolist()
+    lines = [header, *({"id": str(i), "label": 0, "ranks": one} for i, one in enumerate(ranks))]
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+def results(count: int = 2, models: ModelPair | None = None) -> list[Photograph]:
+    """Result files, FGSM and PGD in turn."""
+    kinds = [("FGSM", "PGD")[number % 2] for number in range(count)]
+    files = [(f"{number} {kind}.jsonl", result(models or pair(), kind)) for number, kind in enumerate(kinds)]
+    return [Photograph(name, name, partial(bytes, data)) for name, data in files]
+
+
+def inputs(template: str, count: int = 2, models: ModelPair | None = None) -> list[Photograph]:
+    """What a template takes."""
+    return results(count, models) if template == Template.ROBUSTNESS else photos(count)
+
+
 def made(template: str, images: int | list[Photograph] = 2, models: ModelPair | None = None, **settings: Any) -> Made:
     """A figure of the tiny pair."""
-    shown = photos(images) if isinstance(images, int) else images
+    shown = inputs(template, images, models) if isinstance(images, int) else images
     return make(Spec(Template(template), **settings), shown, models or pair())
 
 

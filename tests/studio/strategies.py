@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from explorer.figures.style import COLOUR_MAPS
 from explorer.measures.residual import QUANTITIES
 from explorer.studio import PRESETS, Template
-from explorer.studio.spec import OPERATORS, PICTURES, SCALES
+from explorer.studio.spec import ATTACKS, CORRUPTIONS, OPERATORS, PICTURES, SCALES
 
 _SHARES = st.floats(0, 1)
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -17,6 +17,13 @@ _SETTINGS = {
     "query": st.just("cls") | st.builds("{:g},{:g}".format, _SHARES, _SHARES),
     "operator": st.sampled_from(sorted(OPERATORS)),
     "quantity": st.sampled_from(QUANTITIES),
+    "corruption": st.sampled_from(CORRUPTIONS),
+    "attack": st.sampled_from(ATTACKS),
+    "eps": st.floats(0, 8),
+    "steps": st.integers(1, 200),
+    "step_size": st.none() | st.floats(0.001, 255),
+    "random_start": st.booleans(),
+    "seed": st.integers(0, 999_999),
     "with_cls": st.booleans(),
     "absolute": st.booleans(),
     "with_diagonal": st.booleans(),

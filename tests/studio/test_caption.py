@@ -38,7 +38,7 @@ def test_every_template_has_a_caption_that_says_what_and_whom_to_cite(template: 
     assert caption.startswith("\\caption{%\n")
     assert caption.endswith("}\n")
     for word in (
-        "2 images",
+        "40 images" if template == "robustness" else "2 images",
         "DeiT: Tiny",
         "DeiT-Twicing: Tiny-Twicing",
         "SHA-256 0000",
@@ -46,7 +46,7 @@ def test_every_template_has_a_caption_that_says_what_and_whom_to_cite(template: 
     ):
         assert word in caption, caption
     assert "counterfactual" not in caption
-    assert ("not an attribution" in caption) == (template in ("heatmaps", "evolution", "operators"))
+    assert ("not an attribution" in caption) == (template in ("heatmaps", "evolution", "operators", "corruption"))
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

@@ -26,7 +26,7 @@ from tests.studio.helpers import TEMPLATES, file, made, plain, swapped
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
-GRIDS = ("heatmaps", "evolution", "residual", "operators")
+GRIDS = ("heatmaps", "evolution", "residual", "operators", "corruption", "attack")
 WORDS = {
     "attribution": ("Image", "DeiT", "DeiT-Twicing", "GradCAM, mean over each patch"),
     "heatmaps": ("Image", "DeiT", "DeiT-Twicing", "effective attention of the query"),
@@ -36,6 +36,9 @@ WORDS = {
     "spectrum": ("Layer 1", "Layer 3", "leave the unit disc:", "DeiT-Twicing, others"),
     "residual": ("Image", "DeiT-Twicing", "DeiT, would give back"),
     "operators": ("A − A²", "2A − A²", "row of the query"),
+    "corruption": ("Gaussian noise, severity", "clean", "5", "DeiT-Twicing", "Attention drift, nats"),
+    "attack": ("Clean", "Perturbation × 32", "Adversarial", "at most 4/255", "DeiT-Twicing"),
+    "robustness": ("FGSM", "PGD, 20 steps", "Top-1 accuracy", "DeiT-Twicing", "20%"),
 }
 
 
@@ -317,6 +320,9 @@ def test_an_error_is_one_sentence_when_there_is_no_room() -> None:
         ("dynamics", {"width": 1.0}),
         ("spectrum", {"width": 1.5}),
         ("residual", {"height": 1.0}),
+        ("corruption", {"width": 1.0}),
+        ("attack", {"width": 1.0}),
+        ("robustness", {"width": 1.0}),
     ):
         with pytest.raises(ExplorerError) as caught:
             made(template, 1, **settings).file(".pdf")

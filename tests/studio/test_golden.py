@@ -28,6 +28,13 @@ SETTINGS: dict[str, tuple[str, int, dict[str, object]]] = {
     "spectrum-swapped": ("spectrum", 1, {"layers": (1, 3)}),
     "residual": ("residual", 2, {"heads": "max"}),
     "operators": ("operators", 1, {"query": "0.3,0.6", "scale": "map", "smooth": False}),
+    "attribution": ("attribution", 2, {"row_labels": True, "method": "integrated-gradients"}),
+    "corruption": ("corruption", 2, {"corruption": "occlusion", "row_labels": True, "letters": True, "layers": (3,)}),
+    "corruption-swapped": ("corruption", 1, {"query": "0.6,0.4", "layers": (1, 3), "operator": "a"}),
+    "attack": ("attack", 2, {"attack": "pgd", "steps": 3, "row_labels": True, "letters": True}),
+    "attack-swapped": ("attack", 1, {"eps": 2.0, "target": "fox", "preset": "cvpr-column"}),
+    "robustness": ("robustness", 2, {"letters": True}),
+    "robustness-swapped": ("robustness", 1, {"preset": "cvpr-column"}),
     "operators-bare": ("operators", 1, {"bare": True, "font": "sans", "scale": "figure", "picture": "model"}),
 }
 

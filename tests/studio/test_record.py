@@ -21,7 +21,7 @@ from explorer.studio.record import Record
 from explorer.studio.spec import from_told
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
-from tests.studio.helpers import made, model, pair, photo, photos, plain, swapped
+from tests.studio.helpers import inputs, made, model, pair, photo, photos, plain, swapped
 from tests.studio.strategies import told
 
 PARSER = cli._parser("figure")
@@ -53,7 +53,7 @@ def test_json_makes_the_same_figure(template: Template) -> None:
     known = plain(template)
     found = record.read(known.record.json().encode())
     assert found == known.record
-    assert again(found, photos(), pair()).file(".svg") == known.file(".svg")
+    assert again(found, inputs(template), pair()).file(".svg") == known.file(".svg")
 
 
 def test_a_png_holds_the_record() -> None:

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from explorer.disturb.attacks import Attack, Kind
 from explorer.studio import PRESETS, Spec, Template
+from explorer.studio.attacked import settings as settings_of
 from explorer.studio.spec import SETTINGS, from_told
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
@@ -52,6 +54,19 @@ def refusal(**settings: Any) -> str:
         ("query", (0.5, 0.5), "(0.5, 0.5)"),
         ("operator", "b", "b"),
         ("quantity", "size", "size"),
+        ("corruption", "rain", "rain"),
+        ("attack", "CW", "CW"),
+        ("eps", 8.5, "8.5"),
+        ("eps", -1, "-1"),
+        ("eps", math.nan, "nan"),
+        ("steps", 0, "0"),
+        ("steps", 201, "201"),
+        ("steps", 2.5, "2.5"),
+        ("step_size", 0, "0"),
+        ("step_size", "small", "small"),
+        ("random_start", 1, "1"),
+        ("seed", -1, "-1"),
+        ("seed", 10**9, "1e+09"),
         ("with_cls", 1, "1"),
         ("with_cls", "no", "no"),
         ("iterations", (), "0"),
@@ -93,7 +108,7 @@ def test_more_pixels_than_memory_holds_are_refused() -> None:
     assert "200 megapixels" in refusal(width=50.0, height=60.0, dpi=600)
 
 
-@pytest.mark.parametrize("template", ["heatmaps", "evolution"])
+@pytest.mark.parametrize("template", ["heatmaps", "evolution", "corruption"])
 def test_the_rollout_has_no_heads_to_choose(template: str) -> None:
     """It is a mean over heads: a figure that claims to show head 3 of it would lie."""
     for heads in ("3", "max", "all"):
@@ -148,3 +163,11 @@ def test_a_preset_gives_what_is_not_set() -> None:
 @pytest.mark.parametrize(("query", "place"), [("cls", None), ("0,1", (0.0, 1.0)), ("0.5,0.25", (0.5, 0.25))])
 def test_a_query_is_a_place(query: str, place: tuple[float, float] | None) -> None:
     assert Spec(Template.HEATMAPS, query=query).place == place
+
+
+def test_limits_are_those_of_the_attack() -> None:
+    """Every setting that is accepted makes an attack."""
+    for eps, steps, step in ((0, 1, 0.001), (8, 200, 255), (4, 20, None)):
+        found = settings_of(Spec(Template.ATTACK, attack="pgd", eps=eps, steps=steps, step_size=step, seed=3))
+        assert found == Attack(Kind.PGD, eps / 255, steps, None if step is None else step / 255, seed=3)
+    assert settings_of(Spec(Template.ATTACK)) == Attack(Kind.FGSM, 4 / 255)

@@ -30,7 +30,7 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """Panels of the same curves; `is_shared` gives them one scale, named once."""
+    """Panels of the same curves; `is_shared` gives them the same axes, named once."""
 
     panels: tuple[Panel, ...]
     x: str
@@ -75,8 +75,9 @@ def panels(figure: Figure, chart: Trials, page: Page, top: float, height: float)
     shown = figure.axes[-count:]
     if chart.is_shared:
         upper = max(axes.get_ylim()[1] for axes in shown)
+        ends = [axes.get_xlim() for axes in shown]
         for axes in shown:
-            axes.set_ylim(0, upper)
+            axes.set(xlim=(min(left for left, _ in ends), max(right for _, right in ends)), ylim=(0, upper))
     return drawn[0]
 
 
