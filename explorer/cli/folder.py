@@ -8,10 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer.cli import INTERRUPTED
+
 if TYPE_CHECKING:
     from explorer.folder import Pair, Progress
 
-INTERRUPTED = 130
 _ABOUT = """\
 Measures the token similarity of every image in a folder and its sub-folders after each block of two models, and writes
 one row per image: image, sha256, error, baseline_0 to baseline_L and twicing_0 to twicing_L, where 0 is the embedding.
@@ -30,7 +31,9 @@ def add_similarity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .csv or .parquet")
     for side, bundled in (("baseline", "standard"), ("twicing", "twicing")):
         parser.add_argument(
-            f"--{side}", type=Path, metavar="FILE", help=f"checkpoint; the bundled {bundled} one by default"
+            f"--{side}",
+            metavar="FILE",
+            help=f"checkpoint, or hub:NAME of timm; the bundled {bundled} one by default",
         )
     parser.add_argument("--with-cls", action="store_true", help="count CLS and other prefix tokens too")
     parser.add_argument("--absolute", action="store_true", help="mean of |cos| instead of the signed cosine")
@@ -74,11 +77,8 @@ def _measure(options: argparse.Namespace) -> Progress:
 
 
 def _pair(options: argparse.Namespace) -> Pair:
-    from explorer.models import load, sources
+    from explorer.models.named import load_named
     from explorer.serving import device as devices
 
     device = devices.choose(options.device)
-    return (
-        load(options.baseline or sources.bundled("standard"), device),
-        load(options.twicing or sources.bundled("twicing"), device),
-    )
+    return load_named(options.baseline, "standard", device), load_named(options.twicing, "twicing", device)

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer.cli import INTERRUPTED
+
 if TYPE_CHECKING:
     from explorer.disturb.attacks import Attack
     from explorer.disturb.sweep import Result
     from explorer.models import LoadedModel
     from explorer.training.data import Dataset
 
-INTERRUPTED = 130
 _ABOUT = """\
 Attacks every image with each model's own gradients at every budget and counts how often the label is still the first
 prediction, as in the paper's Fig. 5 and 6. Budgets and steps are in 255ths of a pixel's range, at the model's input.
@@ -49,7 +50,9 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=25, help="images attacked together (25)")
     for side in ("baseline", "twicing"):
         parser.add_argument(
-            f"--{side}", type=Path, metavar="FILE", help=f"checkpoint; the bundled {side} model by default"
+            f"--{side}",
+            metavar="FILE",
+            help=f"checkpoint, or hub:NAME of timm; the bundled {side} model by default",
         )
     parser.add_argument("--classes", type=Path, help="class list of Parquet data: index, wnid and name, tab-separated")
     parser.add_argument(
@@ -118,13 +121,13 @@ def _eps(text: str) -> tuple[float, ...]:
 
 
 def _models(options: argparse.Namespace) -> list[LoadedModel]:
-    from explorer.models import load, sources
+    from explorer.models.named import load_named
     from explorer.serving import device as devices
     from explorer.types import ExplorerError
 
     device = devices.choose(options.device)
-    first = load(options.baseline or sources.bundled("standard"), device)
-    second = load(options.twicing or sources.bundled("twicing"), device)
+    first = load_named(options.baseline, "standard", device)
+    second = load_named(options.twicing, "twicing", device)
     seen = [(model.card.wnids, model.card.preprocessing.input_size) for model in (first, second)]
     if seen[0] != seen[1]:
         raise ExplorerError("Two models with the same classes and input size were expected; others came.")

@@ -1,0 +1,41 @@
+"""The model a person names: loaded, a file, timm's hub, or the bundled one."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from explorer.models import hub, sources
+from explorer.models.checkpoints import LoadedModel, load
+from explorer.models.registry import uniform_filter
+from explorer.types import ExplorerError, Filter, ModelCard
+
+HUB = "hub:"
+"""`hub:deit_tiny_patch16_224.fb_in1k` names a model of timm's hub wherever a file can be named."""
+
+ModelSource = LoadedModel | str | Path | None
+"""A model that was loaded, its file, its name on timm's hub, or the bundled one."""
+
+
+def load_named(source: ModelSource, variant: str, device: object) -> LoadedModel:
+    """The model of `source`; for `None` the bundled one of the variant, `standard` or `twicing`.
+
+    Raises `ExplorerError` for what cannot be loaded.
+    """
+    if isinstance(source, LoadedModel):
+        return source
+    if source is None:
+        source = sources.bundled(variant)
+    if str(source).startswith(HUB):
+        return hub.load(str(source).removeprefix(HUB), str(device))
+    # The label by which a record names a file of the known folders names it here, too, wherever it is read.
+    path = Path(source) if Path(source).exists() else sources.files().get(str(source), Path(source))
+    return load(path, str(device))
+
+
+def filter_for(card: ModelCard, given: Filter | float) -> Filter:
+    """One coefficient for each block, out of one for all or a list. Raises `ExplorerError` for what is not finite."""
+    filter = uniform_filter(len(card.filter), given) if isinstance(given, int | float) else tuple(map(float, given))
+    if not all(map(math.isfinite, filter)):
+        raise ExplorerError(f"A filter of finite numbers was expected; {', '.join(map(str, filter))[:60]} came.")
+    return filter
