@@ -1,5 +1,6 @@
 """`robustness` and `attribute` on tiny data: what they write, resumed, and what they say when something is wrong."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from explorer import cli
-from explorer.disturb.sweep import read
+from explorer.disturb.sweep_file import read
 from tests.helpers import assert_one_sentence, picture, write_class_list, write_folder, write_parquet
 
 Run = Callable[..., int]
@@ -61,6 +62,27 @@ def test_a_sweep_of_a_folder_prints_what_its_file_holds(
         low, high = curve.accuracy[1].interval(curve.accuracy[1].top1)
         shown = f"{100 * curve.accuracy[1].top1:.1f}% (95% interval {100 * low:.1f} to {100 * high:.1f})"
         assert f"eps 4/255: top-1 {shown}" in said
+
+
+def test_transfer_is_printed_and_tabled_with_its_intervals(
+    robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "table.csv"
+    assert robustness("--transfer", "--csv", table) == 0
+    curves = read(tmp_path / "sweep.jsonl").curves
+    said = capsys.readouterr().out
+    assert said.count("95% interval") == 4 * 2
+    assert "shown images made to fool" in said
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["eps_255ths"] for row in rows] == ["0", "4"] * 4
+    for row, found in zip(rows, [one for curve in curves for one in curve.accuracy], strict=True):
+        low, high = found.interval(found.top1)
+        assert [float(row[key]) for key in ("top1", "top1_low", "top1_high")] == pytest.approx(
+            [found.top1, low, high], abs=1e-5
+        )
+    assert_refused(robustness("--csv", tmp_path / "table.txt"), capsys, ".csv")
+    assert_refused(robustness(), capsys, "transfer")
 
 
 def test_parquet_gives_the_same_columns(robustness: Run, tmp_path: Path) -> None:

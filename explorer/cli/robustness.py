@@ -12,13 +12,14 @@ from explorer.cli import INTERRUPTED
 
 if TYPE_CHECKING:
     from explorer.disturb.attacks import Attack
-    from explorer.disturb.sweep import Result
+    from explorer.disturb.sweep_file import Result
     from explorer.models import LoadedModel
     from explorer.training.data import Dataset
 
 _ABOUT = """\
 Attacks every image with each model's own gradients at every budget and counts how often the label is still the first
 prediction, as in the paper's Fig. 5 and 6. Budgets and steps are in 255ths of a pixel's range, at the model's input.
+With --transfer each model is also shown what was made with the other's gradients.
 
 The file holds the settings, then one line for each image. A run that was stopped goes on when the same command is given
 again; a file of other settings is never added to. Pictures pass through --source-size as in `evaluate`."""
@@ -34,6 +35,10 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
         "data", type=Path, nargs="+", metavar="DATA", help="Parquet files, or a folder with one sub-folder per class"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .jsonl")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="the printed table as CSV, with top-5")
+    parser.add_argument(
+        "--transfer", action="store_true", help="show each model the images made to fool the other, too"
+    )
     parser.add_argument("--attack", choices=("fgsm", "pgd"), default="fgsm", help="fgsm (default) or pgd")
     parser.add_argument(
         "--eps", default="0,1,2,4,6", metavar="E[,E...]", help="budgets in 255ths, 0 to 8 (0,1,2,4,6); 0 is no attack"
@@ -63,6 +68,8 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `robustness`; the bar is drawn on a terminal only, the table always."""
+    from explorer import files
+
     try:
         result = _sweep(options)
     except KeyboardInterrupt:
@@ -72,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
         )
         return INTERRUPTED
     print(_table(result))
+    if options.csv:
+        files.write_atomically(options.csv, _csv(result).encode())
     return 0
 
 
@@ -82,13 +91,16 @@ def _sweep(options: argparse.Namespace) -> Result:
     from explorer.disturb.sweep import sweep
     from explorer.types import ExplorerError
 
-    if options.out.suffix.lower() != ".jsonl":
-        raise ExplorerError(f"A name ending in .jsonl was expected for the result; {options.out.name} came.")
+    for path, suffix in ((options.out, ".jsonl"), (options.csv, ".csv")):
+        if path and path.suffix.lower() != suffix:
+            raise ExplorerError(f"A name ending in {suffix} was expected for the result; {path.name} came.")
     attack, eps = _attack(options), _eps(options.eps)
     models = _models(options)
     data = _data(options, models)
     try:
-        steps = sweep(models, data, attack, options.out, eps=eps, batch_size=options.batch_size)
+        steps = sweep(
+            models, data, attack, options.out, eps=eps, batch_size=options.batch_size, transfer=options.transfer
+        )
         last = next(steps)
         with tqdm(total=last.total, initial=last.done, unit=" images", disable=not sys.stderr.isatty()) as bar:
             for last in steps:
@@ -148,7 +160,7 @@ def _data(options: argparse.Namespace, models: list[LoadedModel]) -> Dataset:
 
 
 def _table(result: Result) -> str:
-    """Top-1 with its 95% interval for each model and budget."""
+    """Top-1 with its 95% interval for each model and budget, and for each model shown the other's images."""
     lines = []
     for curve in result.curves:
         lines.append(f"{curve.name}, {len(result.ranks)} images")
@@ -158,3 +170,21 @@ def _table(result: Result) -> str:
                 f"  eps {255 * eps:g}/255: top-1 {100 * accuracy.top1:.1f}% (95% interval {low:.1f} to {high:.1f})"
             )
     return "\n".join(lines)
+
+
+def _csv(result: Result) -> str:
+    """A row for each curve and budget: shares with the ends of their 95% Wilson intervals; eps in 255ths."""
+    import csv
+    import io
+
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
+    shares = [f"{share}{end}" for share in ("top1", "top5") for end in ("", "_low", "_high")]
+    rows.writerow(["model", "made_to_fool", "eps_255ths", "images", *shares])
+    models = [model["name"] for model in result.settings["models"]]
+    for curve in result.curves:
+        for eps, found in zip(curve.eps, curve.accuracy, strict=True):
+            numbers = [one for share in (found.top1, found.top5) for one in (share, *found.interval(share))]
+            told = [models[curve.target], models[curve.source], f"{255 * eps:g}", found.count]
+            rows.writerow([*told, *(f"{one:.6g}" for one in numbers)])
+    return stream.getvalue()

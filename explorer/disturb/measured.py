@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from explorer.disturb import sweep
+from explorer.disturb import sweep_file
 from explorer.disturb.attacks import Kind
-from explorer.disturb.sweep import Result
+from explorer.disturb.sweep_file import Result
 from explorer.models.sources import BUNDLED
 from explorer.types import ExplorerError, ModelCard
 
@@ -23,7 +23,7 @@ def results() -> dict[str, Result]:
     found = {}
     for label, path in files().items():
         try:
-            found[label] = sweep.read(path)
+            found[label] = sweep_file.read(path)
         except ExplorerError:
             continue
     return found

@@ -11,7 +11,7 @@ from torch import Tensor
 from explorer.attribution.classes import class_name
 from explorer.disturb.attacks import Answers, Attack, Kind
 from explorer.disturb.pictures import amplification, around_grey, rgb
-from explorer.disturb.sweep import Result
+from explorer.disturb.sweep_file import Result
 from explorer.figures import trials
 from explorer.figures.trials import Trial
 from explorer.training.evaluate import Accuracy
@@ -121,7 +121,7 @@ def reported(view: View) -> None:
     if Kind.FGSM in results:
         one = results[Kind.FGSM]
         eps = [255 * e for e in one.settings["eps"]]
-        curves(view, [c.accuracy for c in one.curves], eps, "Top-1 under FGSM, validation images", "attack-measured")
+        curves(view, [c.accuracy for c in one.white_box], eps, "Top-1 under FGSM, validation images", "attack-measured")
 
 
 def _measured(view: View, name: str, results: dict[Kind, Result]) -> dict[str, str]:

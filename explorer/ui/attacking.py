@@ -11,8 +11,8 @@ import torch
 
 from explorer import images
 from explorer.disturb import measured as bundled
-from explorer.disturb import sweep as sweeps
 from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Answers, Attack, Attacked, Kind
+from explorer.disturb.sweep_file import Result
 from explorer.models import LoadedModel
 from explorer.training.evaluate import Accuracy
 from explorer.types import ExplorerError, ModelCard, Progress
@@ -195,11 +195,11 @@ def _survives(photo: Photo, card: ModelCard, settings: Attack, progress: Progres
 
 
 @st.cache_resource(show_spinner=False)
-def measured() -> dict[str, sweeps.Result]:
+def measured() -> dict[str, Result]:
     """The sweeps that lie beside the bundled models, by label."""
     return bundled.results()
 
 
-def of_pair(view: View) -> dict[Kind, sweeps.Result]:
+def of_pair(view: View) -> dict[Kind, Result]:
     """Those of this very pair, weights and filters."""
     return {bundled.kind(result): result for result in bundled.of_pair(measured(), view.pair.cards).values()}

@@ -11,7 +11,9 @@ import torch
 
 from explorer.disturb import sweep as module
 from explorer.disturb.attacks import Attack, Kind, attack
-from explorer.disturb.sweep import Labelled, Result, Step, label_ranks, read, sweep
+from explorer.disturb.attacks import transfer as transferred
+from explorer.disturb.sweep import Labelled, Step, label_ranks, sweep
+from explorer.disturb.sweep_file import Result, dumps, read
 from explorer.models import LoadedModel
 from explorer.training.data import Dataset
 from explorer.training.evaluate import Accuracy
@@ -198,3 +200,83 @@ def test_a_logit_that_is_no_number_is_no_hit() -> None:
     nan = float("nan")
     logits = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [nan, 2.0, 3.0], [5.0, nan, 1.0]])
     assert label_ranks(logits, torch.tensor([0, 1, 0, 0])).tolist() == [1, 2, 3, 2]
+
+
+# --- transfer -----------------------------------------------------------------------------------------------------
+
+
+def test_transfer_is_the_other_models_answer_to_the_same_pixels(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path
+) -> None:
+    result = run(pair, labelled, tmp_path / "sweep.jsonl", transfer=True, batch_size=2)
+    assert [(curve.source, curve.target) for curve in result.curves] == [(0, 0), (1, 1), (0, 1), (1, 0)]
+    assert [curve.is_transfer for curve in result.curves] == [False, False, True, True]
+    assert pair[0].card.title in result.curves[2].name
+    for trial, (source, target) in enumerate(((0, 1), (1, 0)), start=2):
+        for image in range(len(labelled)):
+            pixels, label = labelled.images[image] / 255.0, int(labelled.labels[image])
+            found = attack(pair[source], [pixels], [label], replace(PGD, eps=EPS[1]), ids=[str(image)])
+            logits = transferred(pair[target], found)[1].logits[0]
+            assert result.ranks[str(image)][trial][1] == 1 + int((logits > logits[label]).sum())
+
+
+def test_white_box_numbers_are_the_same_with_and_without_transfer(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path
+) -> None:
+    without = run(pair, labelled, tmp_path / "without.jsonl")
+    result = run(pair, labelled, tmp_path / "with.jsonl", transfer=True)
+    assert {name: ranks[:2] for name, ranks in result.ranks.items()} == without.ranks
+    assert result.white_box == result.curves[:2] == without.curves
+    assert result.difference(1) == without.difference(1)
+    for curve in result.curves[2:]:  # no budget: every model on the clean images
+        assert curve.accuracy[0] == result.curves[curve.target].accuracy[0]
+
+
+def test_the_same_model_twice_transfers_as_it_is_attacked(
+    loaded: LoadedModel, labelled: Dataset, tmp_path: Path
+) -> None:
+    for ranks in run([loaded, loaded], labelled, tmp_path / "sweep.jsonl", transfer=True).ranks.values():
+        assert ranks[0] == ranks[1] == ranks[2] == ranks[3]
+
+
+def test_transfer_goes_on_after_every_way_to_be_cut_short(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path
+) -> None:
+    path = tmp_path / "sweep.jsonl"
+    expected = run(pair, labelled, path, transfer=True)
+    whole = path.read_bytes()
+    assert dumps(expected, {str(i): int(label) for i, label in enumerate(labelled.labels)}) == whole
+    ends = list(itertools.accumulate(len(line) for line in whole.splitlines(keepends=True)))
+    for cut in (0, ends[0] - 1, ends[0] + 5, ends[3], ends[-1] - 1):
+        path.write_bytes(whole[:cut])
+        assert run(pair, labelled, path, transfer=True) == expected
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_file_with_transfer_and_one_without_are_not_mixed(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path, before: bool
+) -> None:
+    path = tmp_path / "sweep.jsonl"
+    run(pair, labelled, path, transfer=before)
+    written = path.read_bytes()
+    with pytest.raises(ExplorerError, match="other settings: transfer") as caught:
+        run(pair, labelled, path, transfer=not before)
+    assert_one_sentence(str(caught.value))
+    assert path.read_bytes() == written
+
+
+def test_transfer_between_models_of_other_classes_is_refused(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path
+) -> None:
+    other = replace(pair[1], card=replace(pair[1].card, wnids=("m0",)))
+    with pytest.raises(ExplorerError, match="same classes and input size") as caught:
+        run([pair[0], other], labelled, tmp_path / "sweep.jsonl", transfer=True)
+    assert_one_sentence(str(caught.value))
+    assert not (tmp_path / "sweep.jsonl").exists()
+
+
+def test_files_from_before_transfer_are_read() -> None:
+    for path in sorted((Path(__file__).parents[2] / "checkpoints").glob("*.jsonl")):
+        curves = read(path).curves
+        assert [(curve.source, curve.target) for curve in curves] == [(0, 0), (1, 1)]

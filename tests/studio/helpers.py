@@ -11,7 +11,7 @@ import numpy as np
 import timm
 from PIL import Image
 
-from explorer.disturb import sweep
+from explorer.disturb import sweep_file
 from explorer.models import LoadedModel
 from explorer.models.twicing import make_filtered, set_filter
 from explorer.photographs import Photograph
@@ -101,7 +101,7 @@ def result(models: ModelPair, kind: str = "FGSM", count: int = 40, **changes: An
     if kind == "PGD":
         attack |= {"steps": 20, "step_size": 0.15 / 255, "random_start": False}
     header = {
-        "format": sweep.FORMAT,
+        "format": sweep_file.FORMAT,
         "attack": attack,
         "eps": [one / 255 for one in (0, 1, 2, 4)],
         "models": [{"name": c.title, "digest": c.digest, "filter": list(c.filter)} for c in models.cards],

@@ -1,0 +1,212 @@
+"""The file of a sweep: a header that fixes the settings, then for each image the ranks of its label, a line each.
+
+`{"format", "attack", "eps", "models", "batch_size", "data"}` and, where models were also shown each other's images,
+`"transfer": true`. A row is `{"id", "label", "ranks"}`; `ranks` has a list over budgets for each of `trials`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from explorer.disturb.attacks import Attack, Kind
+from explorer.training.evaluate import Accuracy
+from explorer.types import ExplorerError, ModelCard
+
+FORMAT = 1
+
+Ranks = tuple[tuple[int, ...], ...]
+"""The rank of a label, 1 the best, by trial and budget."""
+
+
+def trials(models: int, transfer: bool) -> list[tuple[int, int]]:
+    """Who made the images and who is shown them, as places in the list of models: white-box first, then transfer."""
+    pairs = [(source, target) for source in range(models) for target in range(models) if source != target]
+    return [(one, one) for one in range(models)] + (pairs if transfer else [])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy of one model at every budget, with the intervals of `Accuracy.interval` (Wilson, 95%)."""
+
+    name: str
+    """The model's; of transfer also the one that the images were made to fool."""
+    eps: tuple[float, ...]
+    accuracy: tuple[Accuracy, ...]
+    source: int = 0
+    """Place of the model whose gradients made the images."""
+    target: int = 0
+    """Place of the model that was shown them."""
+
+    @property
+    def is_transfer(self) -> bool:
+        return self.source != self.target
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a file holds."""
+
+    settings: dict[str, Any]
+    """Of the attack, the models (digest and filter), the budgets, the batch size."""
+    ranks: dict[str, Ranks]
+    """By image."""
+
+    @property
+    def trials(self) -> list[tuple[int, int]]:
+        """Source and target of each list of ranks."""
+        return trials(len(self.settings["models"]), bool(self.settings.get("transfer")))
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """White-box, a curve for each model; then transfer, where it was measured; none before the first image."""
+        eps, count = tuple(self.settings["eps"]), len(self.ranks)
+        if not count:
+            return ()
+        table = torch.tensor(list(self.ranks.values()))  # (image, trial, eps)
+        first, among = ((table <= k).double().mean(dim=0).tolist() for k in (1, 5))
+        return tuple(
+            Curve(
+                self._name(source, target),
+                eps,
+                tuple(Accuracy(top1, top5, count) for top1, top5 in zip(first[i], among[i], strict=True)),
+                source,
+                target,
+            )
+            for i, (source, target) in enumerate(self.trials)
+        )
+
+    @property
+    def white_box(self) -> tuple[Curve, ...]:
+        """Every model against its own gradients."""
+        return tuple(curve for curve in self.curves if not curve.is_transfer)
+
+    def difference(self, place: int) -> tuple[float, float, float]:
+        """Top-1 of the second model minus the first's at one budget, and its 95% interval over the shared images.
+
+        White-box. Paired: mean and normal interval of each image's difference, which is narrower than two intervals
+        beside each other when the models fail on the same images.
+        """
+        hits = torch.tensor([[of_model[place] == 1 for of_model in ranks] for ranks in self.ranks.values()]).double()
+        differences = hits[:, 1] - hits[:, 0]
+        mean = float(differences.mean())
+        half = (
+            1.959964 * float(differences.std(correction=1)) / len(differences) ** 0.5 if len(differences) > 1 else 1.0
+        )
+        return mean, mean - half, mean + half
+
+    def _name(self, source: int, target: int) -> str:
+        models = self.settings["models"]
+        name = str(models[target]["name"])
+        return name if source == target else f"{name}, shown images made to fool {models[source]['name']}"
+
+
+def read(path: Path) -> Result:
+    """What a file holds so far; a last line that was cut short is left out. Raises `ExplorerError` for other files."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ExplorerError(f"{path.name} was expected to hold a sweep; it cannot be read.") from error
+    return parse(path.name, data)
+
+
+def parse(name: str, data: bytes) -> Result:
+    """What the bytes of a file of this name hold. Raises `ExplorerError` for those of other files."""
+    settings, ranks, _ = _parse(name, data)
+    return Result(settings, ranks)
+
+
+def header(
+    cards: Sequence[ModelCard], attack: Attack, eps: Sequence[float], batch_size: int, data: str, transfer: bool
+) -> dict[str, Any]:
+    """What fixes the numbers, in the words of the file; `data` names the images."""
+    told = {key: value for key, value in asdict(attack).items() if key != "eps"}
+    if attack.kind is Kind.FGSM:
+        told = {"kind": told["kind"], "seed": told["seed"]}
+    models = [{"name": card.title, "digest": card.digest, "filter": list(card.filter)} for card in cards]
+    settings = {"format": FORMAT, "attack": told, "eps": list(eps), "models": models, "batch_size": batch_size}
+    return settings | ({"transfer": True} if transfer else {}) | {"data": data}
+
+
+def dumps(result: Result, labels: Mapping[str, int]) -> bytes:
+    """The file that holds the result; the class of each image by its id."""
+    rows = ({"id": name, "label": labels[name], "ranks": ranks} for name, ranks in result.ranks.items())
+    return _line(result.settings) + b"".join(map(_line, rows))
+
+
+@contextmanager
+def opened(path: Path, settings: dict[str, Any]) -> Iterator[tuple[IO[bytes], dict[str, Any]]]:
+    """The file, locked and ready to be appended to, and the ranks it holds; half a last line is cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+b") as file:
+        _lock(file, path)
+        file.seek(0)
+        data = file.read()
+        first = _line(settings)
+        if len(data) < len(first) and first.startswith(data):  # nothing, or a header that was cut short
+            file.truncate(0)
+            append(file, settings)
+            data = b""
+        ranks: dict[str, Any] = {}
+        if data:
+            before, ranks, sound = _parse(path.name, data)
+            if before != json.loads(json.dumps(settings)):
+                raise ExplorerError(f"{path.name} holds a sweep of other settings: {_difference(before, settings)}.")
+            file.truncate(sound)
+        yield file, ranks
+
+
+def append(file: IO[bytes], row: dict[str, Any]) -> None:
+    """One line in one write, so that a kill leaves at most half of it."""
+    file.write(_line(row))
+    file.flush()
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return json.dumps(row).encode() + b"\n"
+
+
+def _parse(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """The header, the ranks by image, and the length of the part that is sound."""
+    lines = data.split(b"\n")[:-1]  # what follows the last end of line was cut short
+    ranks: dict[str, Any] = {}
+    try:
+        settings = json.loads(lines[0])
+        if settings["format"] != FORMAT:
+            raise ValueError("another format")
+        shape = len(trials(len(settings["models"]), bool(settings.get("transfer")))), len(settings["eps"])
+        for line in lines[1:]:
+            row = json.loads(line)
+            found = tuple(tuple(int(rank) for rank in by_eps) for by_eps in row["ranks"])
+            if len(found) != shape[0] or any(len(by_eps) != shape[1] for by_eps in found) or row["id"] in ranks:
+                raise ValueError("another shape")
+            ranks[row["id"]] = found
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ExplorerError(
+            f"{name} was expected to hold a sweep: settings, then a line for each image; line {len(ranks) + 2} "
+            "of it is something else."
+        ) from error
+    return settings, ranks, sum(len(line) + 1 for line in lines)
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    changed = [key for key in {**now, **before} if before.get(key) != now.get(key)]
+    return ", ".join(key.replace("_", " ") for key in changed) or "more of them"
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Held until the file is closed, by a kill as well; where there is no such lock, nothing is locked."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ExplorerError(f"{path.name} is being written by another run.") from error
