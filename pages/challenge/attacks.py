@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.ui import attack_view, attacking, classes, panels, view, work
+from explorer.ui import attack_view, attacking, classes, labelled_view, labelling, panels, view, work
 
 chosen = view()
 panels.opening(
@@ -36,8 +36,14 @@ if found is not None:
 
 attack_view.reported(chosen)
 
+st.subheader("Over many images", anchor=False)
+over = st.segmented_control(
+    "Over", labelling.sources(), default=labelling.LOADED, key="attack-over", required=True, persist_state="session"
+)
+if over != labelling.LOADED:
+    labelled_view.show(chosen, str(over), settings, comparison)
+    st.stop()
 words, room = st.columns([4, 3], gap="medium")
-words.subheader("Over the images loaded", anchor=False)
 words.caption(
     f"Uploads have no labels: each model's own clean prediction on the {len(chosen.photos)} images counts as the "
     "label, so this is agreement with itself, not accuracy. It starts at 100%."
@@ -56,5 +62,5 @@ if kept is not None:
     attack_view.curves(chosen, kept, attacking.SWEEP_EPS, "Clean prediction survives", "attack-sweep")
     st.caption(
         f"{attacking.of_any_eps(settings).kind}, {len(photos)} images, band: 95% Wilson interval, wide with few "
-        "images. For accuracy on labelled images: `python -m explorer robustness`."
+        "images. For accuracy, choose a labelled folder, or `python -m explorer robustness`."
     )

@@ -2,13 +2,19 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
+from explorer import images, labelled
 from explorer.attribution.result import Method
-from explorer.ui import attacking, work
+from explorer.disturb.attacks import Attack
+from explorer.ui import attacking, labelling, resources, work
+from tests.helpers import write_folder
 from tests.ui.conftest import Open
 from tests.ui.test_pages import assert_sound, charts, choose, numbers, png, texts, upload
 
@@ -189,3 +195,129 @@ def test_uploads_are_attacked_with_their_own_predictions_as_labels(
     assert_sound(app)
     lines = [line for line in charts(app)["attack-sweep"]["data"] if line.get("name")]
     assert all(numbers(line["y"])[0] == 1.0 for line in lines)
+
+
+# --- labelled images ----------------------------------------------------------------------------------------------
+
+
+def labelled_files(cards: object, each: int = 1) -> list[tuple[str, bytes, str]]:
+    """A folder of two classes of the models, one unknown, and a broken image."""
+    first, second = next(iter(cards)).wnids[:2]  # type: ignore[call-overload]
+    named = [(f"mine/{name}/{i}.png", png(10 * k + i)) for k, name in enumerate((first, second)) for i in range(each)]
+    more = [("mine/unicorn/a.png", png(90)), (f"mine/{first}/broken.png", b"no image")]
+    return [(name, data, "image/png") for name, data in (*named, *more)]
+
+
+def on_labelled(page: Open, source: str = labelling.UPLOAD) -> AppTest:
+    return choose(page("attacks"), "attack-over", source)
+
+
+def upload_labelled(app: AppTest, files: list[tuple[str, bytes, str]]) -> AppTest:
+    app.file_uploader(key="labelled-folder").set_value(files).run()
+    assert_sound(app)
+    return app
+
+
+@pytest.fixture
+def two_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attacking, "SWEEP_EPS", (0.0, 4.0))
+
+
+@pytest.mark.usefixtures("two_budgets")
+def test_a_labelled_folder_gives_what_the_sweep_of_the_same_views_gives(
+    page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from explorer.disturb import sweep as sweeps
+
+    given, made = DeltaGenerator.download_button, {}
+
+    def download_button(self: DeltaGenerator, label: str, data: Any, *options: Any, **named: Any) -> bool:
+        made[named["key"]] = data
+        return given(self, label, data, *options, **named)
+
+    monkeypatch.setattr(DeltaGenerator, "download_button", download_button)
+    cards = sorted(resources.engine().cards, key=lambda card: not card.is_standard)
+    files = labelled_files(cards, each=2)
+    app = upload_labelled(on_labelled(page), files)
+    assert any("unicorn" in one.value for one in app.warning)
+    assert "labelled-curves" not in charts(app)
+    app.button(key="labelled-work").click().run()
+    assert_sound(app)
+    assert any("broken" in one.value for one in app.warning)
+    assert len([line for line in charts(app)["labelled-curves"]["data"] if line.get("name")]) == 2
+
+    path = tmp_path / "page.jsonl"
+    path.write_bytes(made["labelled-download"]())
+    result = sweeps.read(path)
+    assert list(result.ranks) == [name for name, *_ in files[:4]]
+    assert [curve.is_transfer for curve in result.curves] == [False, False, True, True]
+    models = [resources.engine().run(card.key, lambda model, tell: model) for card in cards]
+    views = [
+        (name, images.model_view(images.decode(data).rgb, cards[0].preprocessing), k // 2)
+        for k, (name, data, _) in enumerate(files[:4])
+    ]
+    eps = [one / 255 for one in attacking.SWEEP_EPS]
+    steps = list(sweeps.sweep(models, views, Attack(), tmp_path / "own.jsonl", eps=eps, transfer=True))
+    assert steps[-1].result.ranks == result.ranks
+    assert {**steps[-1].result.settings, "data": ""} == {**result.settings, "data": ""}
+    app.toggle(key="labelled-transfer").set_value(True).run()
+    assert_sound(app)
+    assert len([line for line in charts(app)["labelled-curves"]["data"] if line.get("name")]) == 4
+    table = next(one.value for one in app.dataframe if "eps, 255ths" in one.value)
+    assert table.shape == (2, 6)
+
+
+@pytest.mark.usefixtures("two_budgets")
+def test_a_labelled_folder_that_was_cancelled_goes_on_where_it_stopped(
+    page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import streamlit as st
+
+    work.results.clear()  # type: ignore[attr-defined]
+    app = upload_labelled(on_labelled(page), labelled_files(resources.engine().cards, each=3))
+    real, seen = labelling._ranks, []
+
+    def stops(task: labelling.Task, item: labelled.Item, *options: object) -> object:
+        seen.append(item.name)
+        if len(seen) == 10:  # in the third image of four attacks each
+            work._stop("labelled", task.key)
+            st.rerun()
+        return real(task, item, *options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(labelling, "_ranks", stops)
+    app.button(key="labelled-work").click().run()
+    assert_sound(app)
+    said = [one.value for one in app.caption]
+    assert "Cancelled." in said
+    assert any("2 of 7 images so far" in one for one in said)
+    app.button(key="labelled-work").click().run()
+    assert_sound(app)
+    assert len(seen) == 10 + 6 * 4 - 9
+    assert any("6 images," in one.value for one in app.caption)
+    app.run()
+    assert len(seen) == 10 + 6 * 4 - 9
+
+
+@pytest.mark.usefixtures("two_budgets")
+def test_data_of_the_server_are_offered_by_name(page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert labelling.SERVER not in page("attacks").segmented_control(key="attack-over").options
+    wnids = resources.engine().cards[0].wnids
+    monkeypatch.setenv(labelled.VARIABLE, str(write_folder(tmp_path / "validation", wnids[:2], each=1)))
+    app = on_labelled(page, labelling.SERVER)
+    assert app.selectbox(key="labelled-data").options == ["validation"]
+    app.button(key="labelled-work").click().run()
+    assert_sound(app)
+    assert "labelled-curves" in charts(app)
+    monkeypatch.setenv(labelled.VARIABLE, str(tmp_path / "nowhere"))
+    app.run()
+    assert not app.exception
+    assert ["EXPLORER" in error.value for error in app.error] == [True]
+    assert app.segmented_control(key="attack-over").value == labelling.LOADED
+
+
+def test_a_folder_without_a_known_class_is_said(page: Open) -> None:
+    app = on_labelled(page)
+    app.file_uploader(key="labelled-folder").upload("mine/unicorn/a.png", png(), "image/png").run()
+    assert not app.exception
+    assert ["none came" in error.value for error in app.error] == [True]
+    assert not [one for one in app.button if one.key == "labelled-work"]

@@ -1,0 +1,222 @@
+"""Labelled images of the attacks page: where they come from, and the ranks of their labels, remembered one by one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+
+from explorer import images, labelled
+from explorer.disturb.attacks import Answers, Attack, Attacked
+from explorer.disturb.sweep_file import Result, header, trials
+from explorer.labelled import File, Item, Listing
+from explorer.models import LoadedModel
+from explorer.types import ExplorerError, ImageInput, ModelCard, Progress
+from explorer.ui import attacking, resources, work
+from explorer.ui.session import plain
+from explorer.ui.sidebar import MAX_UPLOADS
+
+LOADED, UPLOAD, SERVER = "the images loaded", "a labelled folder", "data on this server"
+COUNTS = (50, 200, 500, 2000)
+_DIGESTS = "labelled-digests"
+_LISTED_SECONDS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Labelled images under one kind of attack on two models."""
+
+    title: str
+    listing: Listing
+    cards: tuple[ModelCard, ModelCard]
+    alike: bool
+    """Whether either model takes what was made to fool the other."""
+    attack: Attack
+    """Without its budget."""
+
+    @property
+    def budgets(self) -> list[Attack]:
+        return [replace(self.attack, eps=eps / 255) for eps in attacking.SWEEP_EPS]
+
+    @property
+    def key(self) -> work.Key:
+        return "labelled", self.listing.digest, *(card.key for card in self.cards), self.attack
+
+    def key_of(self, item: Item, source: int, budget: Attack) -> work.Key:
+        """Of the ranks of one image under one budget: the attacked model's, and the other's."""
+        keys = self.cards[source].key, self.cards[1 - source].key
+        return "labelled-attack", item.digest, item.name, item.labels, *keys, source, budget
+
+
+@dataclass(frozen=True, eq=False)
+class SoFar:
+    """What is known of a task."""
+
+    result: Result
+    labels: dict[str, int]
+    """Of the result's images, in the first model."""
+    broken: dict[str, str]
+    """By image, why it is left out."""
+    is_done: bool
+
+
+def sources() -> list[str]:
+    """Where images can come from; the server's only where its operator offers some."""
+    try:
+        return [LOADED, UPLOAD, *([SERVER] if labelled.offered() else [])]
+    except ExplorerError as error:
+        st.error(plain(str(error), 300))
+        return [LOADED, UPLOAD]
+
+
+def choose(source: str, cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tuple[str, Listing] | None:
+    """The labelled images and what they are called; `None` before there are any."""
+    return _uploaded(cards, counts) if source == UPLOAD else _served(cards, counts)
+
+
+def _uploaded(cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tuple[str, Listing] | None:
+    uploads: list[Any] = st.file_uploader(
+        "Folder with one sub-folder per class",
+        type=sorted(images.SUFFIXES),
+        accept_multiple_files="directory",
+        key="labelled-folder",
+        help="A sub-folder's name is the WordNet id, the name or the number of a class of the models. At most "
+        f"{MAX_UPLOADS} images of 20 MB each; they stay in memory, until the page is left.",
+    )
+    if not uploads:
+        return None
+    if len(uploads) > MAX_UPLOADS:
+        st.error(f"At most {MAX_UPLOADS} images at a time were expected; {len(uploads)} came, the rest is left out.")
+    digests: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
+    found = []
+    for one in uploads[:MAX_UPLOADS]:
+        if one.file_id not in digests:
+            digests[one.file_id] = hashlib.sha256(one.getbuffer()).hexdigest()
+        found.append(File(one.name, digests[one.file_id], one.getvalue))
+    known = {file.path: file for file in found}  # a folder that was added twice counts once
+    title = found[0].path.replace("\\", "/").split("/")[0]
+    return title, labelled.in_folders(known.values(), labelled.classes_of(cards, counts))
+
+
+def _served(cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tuple[str, Listing] | None:
+    chosen, how_many = st.columns([3, 4], gap="medium")
+    offered = labelled.offered()
+    name = chosen.selectbox("Data", list(offered), key="labelled-data", persist_state="session")
+    count = how_many.segmented_control(
+        "At most",
+        COUNTS,
+        default=COUNTS[1],
+        key="labelled-count",
+        required=True,
+        persist_state="session",
+        help="Images, drawn by their names: fewer are a part of more.",
+    )
+    if name not in offered:
+        return None
+    try:
+        return name, _listed(name, tuple(card.key for card in cards), cards, counts, int(str(count)))
+    except ExplorerError as error:
+        st.error(plain(str(error), 300))
+        return None
+
+
+@st.cache_resource(show_spinner="Listing …", ttl=_LISTED_SECONDS, max_entries=8)
+def _listed(
+    name: str, keys: tuple[str, ...], _cards: tuple[ModelCard, ModelCard], counts: tuple[int, int], count: int
+) -> Listing:
+    path = labelled.offered()[name]
+    return labelled.listing(path, labelled.classes_of(_cards, counts)).at_most(count)
+
+
+def so_far(task: Task) -> SoFar:
+    """The images that are done, out of what is remembered."""
+    budgets = task.budgets
+    settings = header(
+        task.cards, task.attack, [one.eps for one in budgets], 1, f"{task.title}, {task.listing.digest}", task.alike
+    )
+    pairs = trials(2, task.alike)
+    result, labels, broken = {}, {}, {}
+    for item in task.listing.items:
+        why = work.kept(_broken_key(item))
+        if why is not None:
+            broken[item.name] = why
+            continue
+        of_source = [[work.kept(task.key_of(item, source, budget)) for budget in budgets] for source in (0, 1)]
+        if any(one is None for by_eps in of_source for one in by_eps):
+            continue
+        result[item.name] = tuple(
+            tuple(own if source == target else other for own, other in of_source[source]) for source, target in pairs
+        )
+        labels[item.name] = item.labels[0]
+    return SoFar(Result(settings, result), labels, broken, len(result) + len(broken) == len(task.listing.items))
+
+
+def attack_all(task: Task, progress: Progress) -> SoFar:
+    """Attacks what is not remembered; each image, model and budget is kept as soon as it is made."""
+    tell = work.parts(progress, len(task.listing.items))
+    for number, item in enumerate(task.listing.items):
+        part = tell(number)
+        part(0, 1)
+        if work.kept(_broken_key(item)) is None:
+            try:
+                _attack(task, item, part)
+            except _BrokenError as error:
+                work.keep(_broken_key(item), str(error), 512)
+    return so_far(task)
+
+
+class _BrokenError(Exception):
+    """Why an image is left out."""
+
+
+def _attack(task: Task, item: Item, progress: Progress) -> None:
+    budgets = task.budgets
+    missing = [(s, b) for s in (0, 1) for b in budgets if work.kept(task.key_of(item, s, b)) is None]
+    if not missing:
+        return
+    image = _decoded(item)
+    tell = work.parts(progress, len(missing))
+    for number, (source, budget) in enumerate(missing):
+        work.keep(task.key_of(item, source, budget), _ranks(task, item, image, source, budget, tell(number)), 512)
+
+
+def _decoded(item: Item) -> ImageInput:
+    try:
+        return images.decode(item.read())
+    except ExplorerError as error:
+        raise _BrokenError(str(error)) from error
+
+
+def _ranks(
+    task: Task, item: Item, image: ImageInput, source: int, budget: Attack, progress: Progress
+) -> tuple[int, int | None]:
+    """The label's rank in the attacked model and, shown the same pixels, in the other."""
+    from explorer.disturb.attacks import attack, transfer
+    from explorer.disturb.sweep import label_ranks
+
+    card, other = task.cards[source], task.cards[1 - source]
+    seen = images.model_view(image.rgb, card.preprocessing)
+
+    def own(model: LoadedModel, tell: Progress) -> Attacked:
+        return attack(model, [seen], [item.labels[source]], budget, ids=[item.name], progress=tell)
+
+    def asked(model: LoadedModel, tell: Progress) -> Answers:
+        return transfer(model, attacked)[1]
+
+    attacked = resources.engine().run(card.key, own, progress)
+    rank = int(label_ranks(attacked.after.logits, attacked.labels))
+    if not task.alike:
+        return rank, None
+    return rank, int(label_ranks(resources.engine().run(other.key, asked, progress).logits, attacked.labels))
+
+
+def are_alike(cards: Sequence[ModelCard], counts: Sequence[int]) -> bool:
+    """Whether the models take the same pixels and answer with the same classes."""
+    return len({(c.wnids, n, c.preprocessing.input_size) for c, n in zip(cards, counts, strict=True)}) == 1
+
+
+def _broken_key(item: Item) -> work.Key:
+    return "labelled-broken", item.digest, item.name
