@@ -15,7 +15,7 @@ _COMMANDS = {
     "attribute": ("attribute", "maps of what a class rests on, for images and two models"),
     "robustness": ("robustness", "accuracy against the budget of an attack, over labelled images"),
     "train": ("training", "train a standard and a twicing model on the same batches"),
-    "evaluate": ("training", "top-1 and top-5 accuracy of checkpoints"),
+    "evaluate": ("evaluation", "accuracy of checkpoints and what a model card says of them"),
 }
 _CODES = "exit codes: 0 done, 1 done but for some images, 2 something is wrong and said, 130 interrupted"
 INTERRUPTED = 130

@@ -1,4 +1,4 @@
-"""`python -m explorer train` and `evaluate`."""
+"""`python -m explorer train`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from pathlib import Path
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--classes", type=Path, help="class list of Parquet data: index, wnid and name, tab-separated")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -41,17 +36,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--title", required=True, help="name of the standard model on the screen")
     parser.add_argument("--data-note", required=True, help="what the data is and under which terms")
     parser.add_argument("--license", default="not declared", help="terms of the weights")
-    _add_data(parser)
-
-
-def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_evaluate)
-    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
-    parser.add_argument(
-        "--source-size", type=int, help="pixels a side the data is read at; the checkpoint's by default"
-    )
-    _add_data(parser)
+    parser.add_argument("--classes", type=Path, help="class list of Parquet data: index, wnid and name, tab-separated")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -97,31 +83,6 @@ def _train(options: argparse.Namespace) -> int:
         pair, options.out, options.prefix, names, options.data_note, _describe(recipe), _revision(), options.license
     ):
         print(path)
-    return 0
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from explorer.models import checkpoints
-    from explorer.serving import device as devices
-    from explorer.training import data
-    from explorer.training.evaluate import accuracy
-    from explorer.types import ExplorerError
-
-    classes = data.read_classes(options.classes) if options.classes else None
-    for path in options.checkpoints:
-        model = checkpoints.load(path, devices.choose(options.device))
-        pre = model.card.preprocessing
-        size = options.source_size or (pre.source_size or pre.input_size)[0]
-        split = data.load(options.data, size, classes, model.card.wnids)
-        if tuple(c.wnid for c in split.classes) != model.card.wnids:
-            raise ExplorerError(f"The classes of the data are not the {len(model.card.wnids)} classes of {path.name}.")
-        device = next(model.module.parameters()).device
-        reached = accuracy(model.module, split.to(device), model.card.preprocessing)
-        low, high = reached.interval(reached.top1)
-        print(
-            f"{model.card.name}: top-1 {100 * reached.top1:.2f}% (95% interval {100 * low:.1f} to {100 * high:.1f}), "
-            f"top-5 {100 * reached.top5:.2f}%, {reached.count} images, chance {100 / len(split.classes):.1f}%"
-        )
     return 0
 
 

@@ -1,7 +1,11 @@
-"""Labelled images in memory as uint8, from image-label Parquet files or a folder with one sub-folder per class."""
+"""Labelled images in memory as uint8, from image-label Parquet files or a folder.
+
+In a folder, a sub-folder is a class; without sub-folders, the WordNet id in each file's name is.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +20,7 @@ from torch import Tensor
 from explorer import images
 from explorer.types import ExplorerError, Preprocessing
 
+_WNID = re.compile(r"n\d{8}")
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
@@ -83,17 +88,35 @@ def from_parquet(paths: Sequence[Path], classes: Sequence[ClassName], keep: Sequ
 
 
 def from_folder(folder: Path, size: int, wnids: Sequence[str] | None = None) -> Dataset:
-    """Reads `folder/<class>/*.jpg` and the like; the folder's name is both the class's id and its name."""
-    found = [ClassName(name, name) for name in sorted(entry.name for entry in folder.iterdir() if entry.is_dir())]
-    names = [found[i].name for i in select(found, wnids)]
-    pixels: list[np.ndarray] = []
-    labels: list[int] = []
-    for label, name in enumerate(names):
-        for path in sorted((folder / name).rglob("*")):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                pixels.append(_square(path.read_bytes(), size))
-                labels.append(label)
-    return _dataset(pixels, labels, [ClassName(name, name) for name in names])
+    """Reads `folder/<class>/*.jpg` and the like; the folder's name is both the class's id and its name.
+
+    A folder without sub-folders is read by the WordNet ids in its files' names (`n02124075_cat.JPEG`): pictures of
+    other classes than `wnids` are left out, and a class may have none.
+    """
+    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    if not found:
+        return _from_names(folder, size, wnids)
+    everything = [ClassName(name, name) for name in found]
+    classes = [everything[i] for i in select(everything, wnids)]
+    return _from_files(
+        ((path, label) for label, c in enumerate(classes) for path in sorted((folder / c.name).rglob("*"))),
+        classes,
+        size,
+    )
+
+
+def _from_names(folder: Path, size: int, wnids: Sequence[str] | None) -> Dataset:
+    named = [(path, match[0]) for path in sorted(folder.iterdir()) if (match := _WNID.search(path.name))]
+    names = sorted({wnid for _, wnid in named}) if wnids is None else list(wnids)
+    label = {wnid: i for i, wnid in enumerate(names)}
+    files = ((path, label[wnid]) for path, wnid in named if wnid in label)
+    return _from_files(files, [ClassName(name, name) for name in names], size)
+
+
+def _from_files(labelled: Iterable[tuple[Path, int]], classes: Sequence[ClassName], size: int) -> Dataset:
+    pictures = [(path, label) for path, label in labelled if path.suffix.lower() in IMAGE_SUFFIXES]
+    pixels = [_square(path.read_bytes(), size) for path, _ in pictures]
+    return _dataset(pixels, [label for _, label in pictures], classes)
 
 
 def load(

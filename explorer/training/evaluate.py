@@ -1,4 +1,4 @@
-"""Top-1 and top-5 accuracy of a model on labelled images."""
+"""Top-1 and top-5 accuracy of a model on labelled images, and how far two models differ on the same ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from explorer.training.data import Dataset
@@ -52,20 +52,47 @@ def resized(images: UInt8[Tensor, "batch 3 _ _"], size: tuple[int, int]) -> Floa
 
 
 @torch.inference_mode()
-def accuracy(model: nn.Module, data: Dataset, preprocessing: Preprocessing, batch_size: int = 250) -> Accuracy:
-    """Evaluates in batches, in the model's current mode set to `eval` for the time being."""
+def hits(
+    model: nn.Module, data: Dataset, preprocessing: Preprocessing, batch_size: int = 250
+) -> Bool[Tensor, "image 2"]:
+    """Whether each image's label is the first, and among the first five, of the predictions.
+
+    The model is in `eval` mode for the time being.
+    """
     was_training = model.training
     model.eval()
-    first = among = 0
+    found: list[Tensor] = []
     try:
         for start in range(0, len(data), batch_size):
             chosen = slice(start, start + batch_size)
             pixels = resized(data.images[chosen], preprocessing.input_size)
             logits: Tensor = model(normalise(pixels, preprocessing))
             best = logits.topk(min(5, logits.shape[1]), dim=1).indices
-            hits = best == data.labels[chosen, None]
-            first += int(hits[:, 0].sum())
-            among += int(hits.any(dim=1).sum())
+            equal = best == data.labels[chosen, None]
+            found.append(torch.stack([equal[:, 0], equal.any(dim=1)], dim=1))
     finally:
         model.train(was_training)
-    return Accuracy(first / len(data), among / len(data), len(data))
+    return torch.cat(found).cpu()
+
+
+def accuracy(model: nn.Module, data: Dataset, preprocessing: Preprocessing, batch_size: int = 250) -> Accuracy:
+    """Shares of `hits`."""
+    return accuracy_of(hits(model, data, preprocessing, batch_size))
+
+
+def accuracy_of(found: Bool[Tensor, "image 2"]) -> Accuracy:
+    """Shares of hits that are known image by image."""
+    top1, top5 = (int(column.sum()) / len(found) for column in found.T)
+    return Accuracy(top1, top5, len(found))
+
+
+def paired_difference(first: Bool[Tensor, " image"], second: Bool[Tensor, " image"]) -> tuple[float, float, float]:
+    """Share of hits of the second minus the first's over the same images, and its 95% normal interval.
+
+    Paired: from each image's difference, which is narrower than two intervals beside each other where both models fail
+    on the same images. One image says nothing: the interval is then -1 to 1 about it.
+    """
+    differences = second.double() - first.double()
+    mean, count = float(differences.mean()), len(differences)
+    half = _Z95 * float(differences.std(correction=1)) / math.sqrt(count) if count > 1 else 1.0
+    return mean, mean - half, mean + half

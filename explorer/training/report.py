@@ -1,0 +1,123 @@
+"""What a model card says of a model beyond its accuracy: measures over labelled images, and what a forward pass costs.
+
+Images stream through in small batches and only curves and counts are kept, so memory does not grow with traces.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from explorer.measures import residual, similarity, spectrum
+from explorer.measures.similarity import Band
+from explorer.models.checkpoints import LoadedModel
+from explorer.trace import trace
+from explorer.training.data import Dataset
+from explorer.training.evaluate import normalise, resized
+from explorer.types import ExplorerError, Trace
+
+ROUNDS = 30
+"""Timed passes of each model, after a few that are not."""
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Eigenvalues:
+    """Counts over the eigenvalues of `A` in all layers and heads of some images; `2 lambda - lambda^2` maps them."""
+
+    count: int
+    on_curve: int
+    """Real and not negative up to rounding (`spectrum.on_curve`)."""
+    leaving: int
+    """Mapped out of the unit disc."""
+    largest: float
+    """Largest modulus of the mapped ones."""
+
+    def __add__(self, other: Eigenvalues) -> Eigenvalues:
+        return Eigenvalues(
+            self.count + other.count,
+            self.on_curve + other.on_curve,
+            self.leaving + other.leaving,
+            max(self.largest, other.largest),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """Of one model over images: mean and standard deviation between images by layer, and its eigenvalues."""
+
+    similarity: Band
+    """Mean signed cosine over pairs of patch tokens, after the embedding and after every block."""
+    ratio: Band
+    """`||A(V - AV)||_F / ||AV||_F`, mean over heads, by layer."""
+    eigenvalues: Eigenvalues
+
+
+def draw(count: int, wanted: int, seed: int = 0) -> Int64[Tensor, " image"]:
+    """Positions of `wanted` images out of `count`, all of them where there are no more, at random from a seed."""
+    if wanted < 1:
+        raise ExplorerError(f"At least 1 image to measure was expected; {wanted} came.")
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:wanted]
+
+
+def measure(model: LoadedModel, data: Dataset, chosen: Int64[Tensor, " image"], batch_size: int = 8) -> Measures:
+    """Traces the chosen images batch by batch."""
+    curves: list[Tensor] = []
+    ratios: list[Tensor] = []
+    found = Eigenvalues(0, 0, 0, 0.0)
+    pre = model.card.preprocessing
+    for part in chosen.split(batch_size):
+        pixels = normalise(resized(data.images[part.to(data.images.device)], pre.input_size), pre)
+        for one in trace(model.module, pixels):
+            curves.append(similarity.token_similarity(one).double().cpu())
+            ratios.append(residual.magnitudes(one).ratio.mean(dim=-1).double().cpu())
+            found += eigenvalues(one)
+    return Measures(similarity.band(curves), similarity.band(ratios), found)
+
+
+def eigenvalues(one: Trace) -> Eigenvalues:
+    """Counts over all layers and heads of an image."""
+    found = Eigenvalues(0, 0, 0, 0.0)
+    for layer in spectrum.spectra([(one, layer) for layer in range(one.depth)]):
+        values = layer.eigenvalues
+        found += Eigenvalues(
+            values.numel(),
+            int(spectrum.on_curve(values).sum()),
+            layer.leaving_unit_disc(),
+            float(layer.mapped().abs().max()),
+        )
+    return found
+
+
+@torch.inference_mode()
+def forward_times(models: Sequence[LoadedModel], batch: int, rounds: int = ROUNDS) -> list[float]:
+    """Median seconds per image of each model's plain fused forward pass on random pixels, interleaved by rounds."""
+    if batch < 1:
+        raise ExplorerError(f"A batch of at least 1 image was expected; {batch} came.")
+    taken: list[list[float]] = [[] for _ in models]
+    inputs = []
+    for model in models:
+        device = next(model.module.parameters()).device
+        inputs.append(torch.randn(batch, 3, *model.card.preprocessing.input_size, device=device))
+    for number in range(_WARM_UP + rounds):
+        for model, x, seconds in zip(models, inputs, taken, strict=True):
+            _wait(x.device)
+            started = time.perf_counter()
+            model.module(x)
+            _wait(x.device)
+            if number >= _WARM_UP:
+                seconds.append(time.perf_counter() - started)
+    return [statistics.median(seconds) / batch for seconds in taken]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

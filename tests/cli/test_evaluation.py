@@ -1,0 +1,175 @@
+"""`evaluate` beside computations of its numbers by other means, on a few pictures."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from explorer import cli
+from explorer.models import checkpoints
+from explorer.training import report
+from tests.helpers import Array, assert_one_sentence, picture, vit_reference, write_folder
+
+CLASSES = [f"n{i}" for i in range(5)]
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+
+
+@pytest.fixture
+def standard(
+    tmp_path: Path, make_model: Callable[..., VisionTransformer], declared: dict[str, Any], checkpoint: Path
+) -> Path:
+    """Weights of its own, so that both models differ in hits."""
+    path = tmp_path / "standard.safetensors"
+    checkpoints.save(
+        path, make_model((1.0, 1.0), seed=4).state_dict(), {**declared, "name": "Tiny", "filter": [1.0, 1.0]}
+    )
+    return path
+
+
+def evaluated(*paths: Path, data: Path, **options: object) -> dict[str, Any]:
+    out = data.parent / "out.json"
+    told = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    arguments = ["evaluate", *map(str, paths), "--data", str(data), "--json", str(out), "--device", "cpu", *told]
+    assert cli.main(arguments) == 0
+    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return found
+
+
+def references(path: Path, data: Path) -> list[dict[str, Array]]:
+    """What each picture leaves behind, by the NumPy model."""
+    model = checkpoints.load(path)
+    found = []
+    for file in sorted(data.rglob("*.png")):
+        label = CLASSES.index(file.parent.name)
+        pixels = np.asarray(picture(100 * label + int(file.stem)), dtype=np.float64) / 255
+        image = torch.from_numpy(((pixels - MEAN) / STD).transpose(2, 0, 1))
+        found.append({**vit_reference(model.module.state_dict(), image, model.card.filter, 2, 8), "label": label})
+    return found
+
+
+def test_accuracy_and_difference_of_two_models(checkpoint: Path, standard: Path, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", CLASSES, each=4)
+    found = evaluated(standard, checkpoint, data=data)
+    hits = []
+    for row, path in zip(found["models"], (standard, checkpoint), strict=True):
+        hits.append([one["logits"].argmax() == one["label"] for one in references(path, data)])
+        assert row["top1"][0] == pytest.approx(np.mean(hits[-1]))
+        assert row["top5"][0] == 1.0
+        assert row["top1"][1] <= row["top1"][0] <= row["top1"][2]
+        assert (row["images"], row["classes"], row["read_at"]) == (20, 5, [32, 32])
+    (difference,) = found["differences"]
+    assert (difference["of"], difference["minus"]) == ("Tiny-Twicing", "Tiny")
+    each = np.array(hits[1], dtype=float) - np.array(hits[0], dtype=float)
+    half = 1.959964 * each.std(ddof=1) / math.sqrt(20)
+    assert difference["top1"] == pytest.approx([each.mean(), each.mean() - half, each.mean() + half])
+    assert len(set(each)) > 1, "models that hit the same pictures would show nothing"
+
+
+def test_measures_by_layer(checkpoint: Path, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", CLASSES)
+    (row,) = evaluated(checkpoint, data=data, measures=100)["models"]
+    assert row["measured"] == 10
+    similarities, ratios = [], []
+    for one in references(checkpoint, data):
+        patches = one["tokens"][:, 1:]
+        unit = patches / np.linalg.norm(patches, axis=-1, keepdims=True)
+        cosines = unit @ unit.transpose(0, 2, 1)
+        pairs = ~np.eye(16, dtype=bool)
+        similarities.append(cosines[:, pairs].mean(axis=1))
+        smoothed = one["attention"] @ one["values"]
+        back = one["attention"] @ (one["values"] - smoothed)
+        frobenius = [np.sqrt((x[:, :, 1:] ** 2).sum(axis=(2, 3))) for x in (back, smoothed)]
+        ratios.append((frobenius[0] / frobenius[1]).mean(axis=1))
+    for name, expected in (("similarity", similarities), ("ratio", ratios)):
+        assert row[name]["mean"] == pytest.approx(np.mean(expected, axis=0), rel=1e-4)
+        assert row[name]["std"] == pytest.approx(np.std(expected, axis=0, ddof=1), rel=1e-3)
+
+
+def test_eigenvalues(checkpoint: Path, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", CLASSES)
+    (row,) = evaluated(checkpoint, data=data, measures=10)["models"]
+    values = np.concatenate([np.linalg.eigvals(one["attention"]).ravel() for one in references(checkpoint, data)])
+    mapped = np.abs(2 * values - values**2)
+    real = (np.abs(values.imag) < 1e-7) & (values.real > -1e-9)
+    found = row["eigenvalues"]
+    assert found["count"] == len(values) == 10 * 2 * 2 * 17
+    assert found["on_curve"] == real.sum() > 0
+    assert found["leaving"] == (mapped > 1 + 1e-5).sum()
+    assert found["largest"] == pytest.approx(mapped.max(), rel=1e-5)
+
+
+def test_the_seed_draws_the_images(checkpoint: Path, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", CLASSES)
+    of = [evaluated(checkpoint, data=data, measures=3, seed=seed)["models"][0] for seed in (0, 0, 1)]
+    assert of[0] == of[1]
+    assert of[0]["similarity"] != of[2]["similarity"]
+    assert of[0]["measured"] == 3
+    assert sorted(report.draw(5, 9).tolist()) == list(range(5))
+
+
+def test_batches_do_not_change_the_measures(checkpoint: Path, tmp_path: Path) -> None:
+    from explorer.training import data as labelled
+
+    model = checkpoints.load(checkpoint)
+    data = labelled.load([write_folder(tmp_path / "data", CLASSES)], 32)
+    one, many = (report.measure(model, data, torch.arange(10), batch_size=size) for size in (1, 8))
+    torch.testing.assert_close(one.similarity.mean, many.similarity.mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(one.ratio.std, many.ratio.std, rtol=1e-3, atol=1e-6)
+
+
+def test_costs(checkpoint: Path, standard: Path, tmp_path: Path) -> None:
+    """Multiply-adds by hand: the twicing block multiplies with `A` once more."""
+    data = write_folder(tmp_path / "data", CLASSES)
+    found = evaluated(standard, checkpoint, data=data, times="1,2")
+    tokens, dim, heads, head = 17, 32, 2, 16
+    product = heads * tokens * tokens * head
+    block = tokens * (3 * dim * dim + dim * dim + 8 * dim * dim) + 2 * product
+    plain = 16 * (3 * 8 * 8) * dim + 2 * block + dim * 5
+    assert [row["multiply_adds"] for row in found["models"]] == [plain, plain + product]
+    for row in found["models"]:
+        assert set(row["ms_per_image"]) == {"1", "2"}
+        assert all(0 < taken < 1000 for taken in row["ms_per_image"].values())
+    assert found["device"].startswith("CPU")
+
+
+def test_times_interleave_and_leave_out_the_first_rounds(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = checkpoints.load(checkpoint)
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(report.time, "perf_counter", lambda: next(ticks))
+    assert report.forward_times([model, model], batch=4, rounds=5) == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("name", ["n02124075_Egyptian_cat.png", "photo-n02124075.png"])
+def test_a_flat_folder_is_read_by_the_ids_in_its_names(
+    tmp_path: Path, make_model: Callable[..., VisionTransformer], declared: dict[str, Any], name: str
+) -> None:
+    """A class may have no picture, and pictures of other classes are left out."""
+    wnids = ["n00000001", "n02124075", "n00000003", "n00000004", "n00000005"]
+    path = tmp_path / "flat.safetensors"
+    checkpoints.save(path, make_model().state_dict(), {**declared, "wnids": wnids})
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, file in enumerate((name, "n99999999_other.png", "README.txt", "nothing.png")):
+        picture(number).save(flat / file, "PNG")
+    (row,) = evaluated(path, data=flat)["models"]
+    assert (row["images"], row["classes"]) == (1, 5)
+    model = checkpoints.load(path)
+    pixels = (np.asarray(picture(0), dtype=np.float64) / 255 - MEAN) / STD
+    state = model.module.state_dict()
+    logits = vit_reference(state, torch.from_numpy(pixels.transpose(2, 0, 1)), model.card.filter, 2, 8)["logits"]
+    assert row["top1"][0] == float(logits.argmax() == 1)
+
+
+@pytest.mark.parametrize("options", [["--times", "1,0"], ["--times", "many"], ["--measures", "0"]])
+def test_what_cannot_be_measured_is_refused(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    data = write_folder(tmp_path / "data", CLASSES)
+    assert cli.main(["evaluate", str(checkpoint), "--data", str(data), "--device", "cpu", *options]) == 2
+    assert_one_sentence(capsys.readouterr().err)
