@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from explorer.training.run import PairRun
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,6 +29,21 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--small-size", type=int, default=32, help="pixels a side in those epochs")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--warmup-epochs", type=int, default=2)
+    parser.add_argument("--mixup", type=float, default=0.2, help="alpha of Mixup (0.2); CutMix's is 1")
+    parser.add_argument("--mix-probability", type=float, default=0.5, help="that a batch is mixed (0.5)")
+    parser.add_argument("--drop-path", type=float, default=0.05, help="stochastic depth of the last block (0.05)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="measure the pace, then train as many epochs as fit, with the same share of small ones",
+    )
+    parser.add_argument(
+        "--export-every",
+        type=int,
+        metavar="EPOCHS",
+        help="write both checkpoints as training goes, not at its end only",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, where the hardware has it")
     parser.add_argument("--compile", action="store_true", help="torch.compile both models")
@@ -41,14 +60,17 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    import torch
+
     from explorer.models import registry
     from explorer.serving import device as devices
     from explorer.training import data, run
+    from explorer.training.learner import Recipe
     from explorer.types import Preprocessing
 
     row = registry.architecture(options.architecture)
     first, last = _layers(options.layers)
-    recipe = run.Recipe(
+    recipe = Recipe(
         architecture=options.architecture,
         twicing_filter=registry.twicing_in(row.depth, first, last),
         epochs=options.epochs,
@@ -56,6 +78,10 @@ def _train(options: argparse.Namespace) -> int:
         small_size=options.small_size,
         batch_size=options.batch_size,
         lr=options.lr,
+        warmup_epochs=options.warmup_epochs,
+        mixup=options.mixup,
+        mix_probability=options.mix_probability,
+        drop_path=options.drop_path,
         seed=options.seed,
         bf16=options.bf16,
         compile=options.compile,
@@ -75,15 +101,38 @@ def _train(options: argparse.Namespace) -> int:
         data.load(paths, options.source_size, classes, wnids).to(device) for paths in (options.train, options.val)
     )
     print(f"{len(train)} training and {len(validation)} validation images of {len(train.classes)} classes", flush=True)
-    pair = run.PairRun(recipe, train, validation, preprocessing, options.run_folder)
+    if options.bf16 and device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # for the evaluations, which are not under autocast
+    pair = run.PairRun(recipe, train, validation, preprocessing, options.run_folder, options.minutes)
+    print(_planned(pair), flush=True)
     for outcome in pair.epochs():
         print("  ".join(f"{key} {value}" for key, value in outcome.row().items()), flush=True)
-    names = {"standard": options.title, "twicing": f"{options.title}-Twicing"}
-    for path in run.export_pair(
-        pair, options.out, options.prefix, names, options.data_note, _describe(recipe), _revision(), options.license
-    ):
+        if options.export_every and pair.epoch % options.export_every == 0:
+            _export(pair, options)
+    for path in _export(pair, options):
         print(path)
     return 0
+
+
+def _planned(pair: PairRun) -> str:
+    recipe, pace = pair.recipe, pair.pace
+    said = f"{recipe.epochs} epochs of {pair.steps} steps, {recipe.small_epochs} of them at {recipe.small_size} px"
+    if pace is None:
+        return said
+    return (
+        f"{said}: measured {pace.small:.4f} s a step there, {pace.full:.4f} s at {recipe.full_size} px, "
+        f"{pace.after:.2f} s after each epoch"
+    )
+
+
+def _export(pair: PairRun, options: argparse.Namespace) -> list[Path]:
+    from explorer.training.export import export_pair
+
+    names = {"standard": options.title, "twicing": f"{options.title}-Twicing"}
+    recipe = _describe(pair.recipe)
+    return export_pair(
+        pair, options.out, options.prefix, names, options.data_note, recipe, _revision(), options.license
+    )
 
 
 def _layers(text: str) -> tuple[int, int]:

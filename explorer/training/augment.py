@@ -32,16 +32,19 @@ class Augmentation:
 def augment(
     images: UInt8[Tensor, "batch 3 height width"], size: int, spec: Augmentation, generator: torch.Generator
 ) -> Float[Tensor, "batch 3 size size"]:
-    """Random view of every image as floats in [0, 1], `size` pixels square."""
+    """Random view of every image as floats in [0, 1], `size` pixels square.
+
+    The generator is of the images' device, so that nothing waits for the CPU; a seed decides the views on one device.
+    """
     pixels = images.float().div_(255.0)
-    theta = _affine(len(pixels), spec, generator).to(pixels.device)
+    theta = _affine(len(pixels), spec, generator)
     grid = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
     view = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return _erase(_jitter(view, spec.colour, generator), spec.erase, generator)
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return torch.empty(count).uniform_(low, high, generator=generator)
+    return torch.empty(count, device=generator.device).uniform_(low, high, generator=generator)
 
 
 def _affine(count: int, spec: Augmentation, generator: torch.Generator) -> Float[Tensor, "batch 2 3"]:
@@ -62,8 +65,7 @@ def _affine(count: int, spec: Augmentation, generator: torch.Generator) -> Float
 
 def _jitter(view: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     def factor() -> Tensor:
-        shares = _uniform(len(view), 1 - strength, 1 + strength, generator)
-        return shares.to(view.device).view(-1, 1, 1, 1)
+        return _uniform(len(view), 1 - strength, 1 + strength, generator).view(-1, 1, 1, 1)
 
     view = view * factor()
     mean = view.mean(dim=(1, 2, 3), keepdim=True)
@@ -77,8 +79,8 @@ def _erase(view: Tensor, probability: float, generator: torch.Generator) -> Tens
     chosen = _uniform(count, 0, 1, generator) < probability
     side = _uniform(count, 0.15, 0.5, generator) * height
     top, left = (_uniform(count, 0, 1, generator) * (height - side) for _ in range(2))
-    rows, columns = torch.arange(height), torch.arange(width)
+    rows, columns = (torch.arange(length, device=view.device) for length in (height, width))
     inside_y = (rows >= top[:, None]) & (rows < (top + side)[:, None])  # (batch, height)
     inside_x = (columns >= left[:, None]) & (columns < (left + side)[:, None])
-    mask = (inside_y[:, :, None] & inside_x[:, None, :] & chosen[:, None, None]).to(view.device)
+    mask = inside_y[:, :, None] & inside_x[:, None, :] & chosen[:, None, None]
     return view.masked_fill(mask[:, None], 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -36,11 +37,16 @@ def normalise(
     pixels: Float[Tensor, "batch 3 height width"], preprocessing: Preprocessing
 ) -> Float[Tensor, "batch 3 height width"]:
     """Pixels in [0, 1] to what the model expects."""
-    mean, std = (
-        torch.tensor(values, device=pixels.device).view(1, 3, 1, 1)
-        for values in (preprocessing.mean, preprocessing.std)
-    )
+    mean, std = _statistics(preprocessing.mean, preprocessing.std, pixels.device)
     return (pixels - mean) / std
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _statistics(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Kept on the device: copying them there again would make every step of training wait."""
+    first, second = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+    return first, second
 
 
 def resized(images: UInt8[Tensor, "batch 3 _ _"], size: tuple[int, int]) -> Float[Tensor, "batch 3 height width"]:

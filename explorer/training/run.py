@@ -1,8 +1,7 @@
 """Trains a standard and a twicing model in one process on the same augmented batches.
 
 Both start from the same initial weights and meet the same images in the same order under the same augmentation, by
-construction: one batch is made and both models take one step on it. Follows DeiT's recipe
-(https://arxiv.org/abs/2012.12877) with timm's optimizer, schedule, Mixup/CutMix and EMA.
+construction: one batch is made, with timm's Mixup and CutMix, and both models take one step on it.
 
 A run is a folder. Its state is written after every epoch, whole or not at all, and each epoch draws from a generator
 seeded by (seed, epoch), so a run that was killed goes on to the same batches it would have seen.
@@ -13,97 +12,30 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import itertools
 import pickle
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from timm.data import Mixup
-from timm.loss import SoftTargetCrossEntropy
-from timm.optim import create_optimizer_v2
-from timm.scheduler import CosineLRScheduler
-from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import Tensor
 
 from explorer import files
-from explorer.models import checkpoints, registry
-from explorer.training.augment import Augmentation, augment
+from explorer.training import budget
+from explorer.training.augment import augment
 from explorer.training.data import Dataset
 from explorer.training.evaluate import Accuracy, accuracy, normalise
-from explorer.types import ExplorerError, Filter, Preprocessing
+from explorer.training.learner import VARIANTS, Recipe, begin, both
+from explorer.types import ExplorerError, Preprocessing
 
-VARIANTS = ("standard", "twicing")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the outcome of a run besides the data."""
-
-    architecture: str
-    twicing_filter: Filter
-    epochs: int = 30
-    small_epochs: int = 20
-    """The first epochs run at `small_size`; the position embedding is resampled on the fly."""
-    small_size: int = 32
-    batch_size: int = 128
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    warmup_epochs: int = 2
-    label_smoothing: float = 0.1
-    mixup: float = 0.2
-    cutmix: float = 1.0
-    mix_probability: float = 0.5
-    drop_path: float = 0.05
-    ema_decay: float = 0.999
-    clip: float = 1.0
-    seed: int = 0
-    bf16: bool = False
-    compile: bool = False
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def size(self, epoch: int) -> int:
-        full = registry.architecture(self.architecture).input_size[0]
-        return self.small_size if epoch < self.small_epochs else full
-
-
-@dataclass(eq=False)
-class Learner:
-    """One of the two models with its optimizer, schedule and moving average."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: CosineLRScheduler
-    ema: ModelEmaV3
-    forward: Callable[[Tensor], Tensor]
-
-    def step(self, images: Tensor, target: Tensor, recipe: Recipe, update: int) -> Tensor:
-        """One update; returns the loss without waiting for it."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.bf16):
-            logits = self.forward(images)
-        loss: Tensor = SoftTargetCrossEntropy()(logits.float(), target)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
-        self.optimizer.step()
-        self.schedule.step_update(update)
-        self.ema.update(self.model, step=update)
-        return loss.detach()
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.module.state_dict(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.module.load_state_dict(state["ema"])
+_WARM_UP_STEPS = 3
+_MEASURED_SECONDS = 15.0
+"""At each of the two sizes: with compiling, a pace takes about a minute."""
 
 
 @dataclass(frozen=True)
@@ -126,22 +58,40 @@ class Outcome:
 
 
 class PairRun:
-    """A training run of both variants in a folder, resumable after a kill."""
+    """A training run of both variants in a folder, resumable after a kill.
+
+    With `minutes`, counted from here, the pace of both models is measured first; it fixes the number of epochs, which
+    keep the recipe's share at the small size. The run is then the one that this number of epochs gives without
+    `minutes`; resumed, it keeps the number.
+    """
 
     def __init__(
-        self, recipe: Recipe, train: Dataset, validation: Dataset, preprocessing: Preprocessing, folder: Path
+        self,
+        recipe: Recipe,
+        train: Dataset,
+        validation: Dataset,
+        preprocessing: Preprocessing,
+        folder: Path,
+        minutes: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.recipe, self.folder, self.preprocessing = recipe, folder, preprocessing
+        started = clock()
+        self.recipe, self.folder, self.preprocessing, self.clock = recipe, folder, preprocessing, clock
         self.device = train.images.device
         self.train, self.validation = train, validation
         self._check()
         self.steps = max(1, len(train) // recipe.batch_size)
         folder.mkdir(parents=True, exist_ok=True)
-        self.learners = self._learners()
         self.rows: list[dict[str, float | int]] = []
         self.epoch = 0
-        if self._state_file.exists():
-            self._resume()
+        self.pace: budget.Pace | None = None
+        """Where it was measured."""
+        stored = self._stored(minutes is not None) if self._state_file.exists() else None
+        self.learners = both(self.recipe, len(train.classes), self.steps, self.device)
+        if stored:
+            self._resume(stored)
+        elif minutes is not None:
+            self._fit(60 * minutes, started)
 
     @property
     def _state_file(self) -> Path:
@@ -162,13 +112,11 @@ class PairRun:
     def epochs(self) -> Iterator[Outcome]:
         """Trains what is left, one epoch at a time; after each, state and log are on disk."""
         while self.epoch < self.recipe.epochs:
-            started = time.monotonic()
+            started = self.clock()
             losses = self._train_epoch(self.epoch)
-            reached = {
-                variant: accuracy(learner.ema.module, self.validation, self.preprocessing)
-                for variant, learner in self.learners.items()
-            }
-            outcome = Outcome(self.epoch, self.recipe.size(self.epoch), time.monotonic() - started, losses, reached)
+            outcome = Outcome(
+                self.epoch, self.recipe.size(self.epoch), self.clock() - started, losses, self._evaluate()
+            )
             self.rows.append(outcome.row())
             self.epoch += 1
             self._save_state()
@@ -188,43 +136,63 @@ class PairRun:
             writer.writerows(self.rows)
         return text.getvalue().encode()
 
-    def _learners(self) -> dict[str, Learner]:
-        recipe = self.recipe
-        depth = registry.architecture(recipe.architecture).depth
-        filters = {"standard": registry.uniform_filter(depth, 1.0), "twicing": recipe.twicing_filter}
-        torch.manual_seed(recipe.seed)
-        learners: dict[str, Learner] = {}
-        initial: dict[str, Tensor] | None = None
-        for variant, filter in filters.items():
-            model = registry.create(
-                recipe.architecture,
-                len(self.train.classes),
-                filter,
-                drop_path_rate=recipe.drop_path,
-                dynamic_img_size=True,
-            )
-            if initial is None:
-                initial = copy.deepcopy(model.state_dict())
-            model.load_state_dict(initial)
-            model.to(self.device)
-            optimizer = create_optimizer_v2(model, opt="adamw", lr=recipe.lr, weight_decay=recipe.weight_decay)
-            schedule = CosineLRScheduler(
-                optimizer,
-                t_initial=recipe.epochs * self.steps,
-                lr_min=recipe.lr / 100,
-                warmup_t=recipe.warmup_epochs * self.steps,
-                warmup_lr_init=recipe.lr / 1000,
-                t_in_epochs=False,
-            )
-            forward: Callable[[Tensor], Tensor] = torch.compile(model) if recipe.compile else model
-            ema = ModelEmaV3(model, decay=recipe.ema_decay, use_warmup=True)
-            learners[variant] = Learner(model, optimizer, schedule, ema, forward)
-        return learners
+    def _fit(self, seconds: float, started: float) -> None:
+        """Measures, fixes the number of epochs in the recipe, and puts everything back to the start."""
+        share = self.recipe.small_epochs / self.recipe.epochs
+        initial = {variant: copy.deepcopy(learner.model.state_dict()) for variant, learner in self.learners.items()}
+        self.pace = self._measured()
+        epochs, small = budget.fitting(seconds - (self.clock() - started), self.steps, self.pace, share)
+        self.recipe = replace(self.recipe, epochs=epochs, small_epochs=small)
+        for variant, learner in self.learners.items():
+            learner.model.load_state_dict(initial[variant])
+            self.learners[variant] = begin(learner.model, learner.forward, self.recipe, self.steps)
+
+    def _measured(self) -> budget.Pace:
+        small, full = (self._step_seconds(size) for size in (self.recipe.small_size, self.recipe.full_size))
+        began = self.clock()
+        self._evaluate()
+        self._state_bytes()
+        return budget.Pace(small, full, self.clock() - began)
+
+    def _step_seconds(self, size: int) -> float:
+        """Seconds of a step of both models, once they are compiled."""
+        for learner in self.learners.values():
+            learner.model.train()
+        batches = itertools.chain.from_iterable(self._batches(epoch, size) for epoch in itertools.count())
+        began, count = self.clock(), 0
+        for number, batch in enumerate(batches, start=1):
+            losses = [learner.step(*batch, self.recipe, number) for learner in self.learners.values()]
+            if number <= _WARM_UP_STEPS:
+                float(sum(losses))  # waits for the device
+                began = self.clock()
+                continue
+            count += 1
+            if self.clock() - began >= _MEASURED_SECONDS:
+                float(sum(losses))
+                break
+        return (self.clock() - began) / count
+
+    def _evaluate(self) -> dict[str, Accuracy]:
+        return {
+            variant: accuracy(learner.ema.module, self.validation, self.preprocessing)
+            for variant, learner in self.learners.items()
+        }
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
+        for learner in self.learners.values():
+            learner.model.train()
+        totals = {variant: torch.zeros((), device=self.device) for variant in VARIANTS}
+        first = epoch * self.steps + 1
+        for update, batch in enumerate(self._batches(epoch, self.recipe.size(epoch)), start=first):
+            for variant, learner in self.learners.items():
+                totals[variant] += learner.step(*batch, self.recipe, update)
+        return {variant: float(total) / self.steps for variant, total in totals.items()}
+
+    def _batches(self, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Augmented images and soft targets of one epoch; nothing in it waits for the device."""
         recipe = self.recipe
         seed = recipe.seed * 100_003 + epoch
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(seed)
         torch.manual_seed(seed)  # stochastic depth
         np.random.seed(seed % 2**32)  # timm's Mixup
         mix = Mixup(
@@ -234,22 +202,18 @@ class PairRun:
             label_smoothing=recipe.label_smoothing,
             num_classes=len(self.train.classes),
         )
-        for learner in self.learners.values():
-            learner.model.train()
-        totals = {variant: torch.zeros((), device=self.device) for variant in VARIANTS}
-        order = torch.randperm(len(self.train), generator=generator).to(self.device)
-        size = recipe.size(epoch)
+        order = torch.randperm(len(self.train), generator=generator, device=self.device)
         for step in range(self.steps):
             chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             chosen = chosen[: len(chosen) - len(chosen) % 2]  # Mixup pairs images up
             views = augment(self.train.images[chosen], size, recipe.augmentation, generator)
-            images, target = mix(normalise(views, self.preprocessing), self.train.labels[chosen])
-            update = epoch * self.steps + step + 1
-            for variant, learner in self.learners.items():
-                totals[variant] += learner.step(images, target, recipe, update)
-        return {variant: float(total) / self.steps for variant, total in totals.items()}
+            yield mix(normalise(views, self.preprocessing), self.train.labels[chosen])
 
     def _save_state(self) -> None:
+        files.write_atomically(self._state_file, self._state_bytes())
+        files.write_atomically(self.folder / "log.csv", self.log())
+
+    def _state_bytes(self) -> bytes:
         buffer = io.BytesIO()
         state = {
             "recipe": asdict(self.recipe),
@@ -259,56 +223,27 @@ class PairRun:
             "learners": {variant: learner.state() for variant, learner in self.learners.items()},
         }
         torch.save(state, buffer)
-        files.write_atomically(self._state_file, buffer.getvalue())
-        files.write_atomically(self.folder / "log.csv", self.log())
+        return buffer.getvalue()
 
-    def _resume(self) -> None:
+    def _stored(self, was_fitted: bool) -> dict[str, Any]:
+        """The state in the folder, when it is of this recipe; how many epochs were fitted is then taken from it."""
         try:
-            state = torch.load(self._state_file, map_location=self.device, weights_only=True)
-            same = (state["recipe"], state["wnids"]) == (asdict(self.recipe), [c.wnid for c in self.train.classes])
+            state: dict[str, Any] = torch.load(self._state_file, map_location=self.device, weights_only=True)
+            recipe = state["recipe"]
+            if was_fitted:
+                self.recipe = replace(
+                    self.recipe, epochs=int(recipe["epochs"]), small_epochs=int(recipe["small_epochs"])
+                )
+            same = (recipe, state["wnids"]) == (asdict(self.recipe), [c.wnid for c in self.train.classes])
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise ExplorerError(f"The state in {self.folder.name} cannot be read; choose another folder.") from error
         if not same:
             raise ExplorerError(
                 f"{self.folder.name} holds a run with another recipe or other classes; choose another folder."
             )
+        return state
+
+    def _resume(self, state: dict[str, Any]) -> None:
         self.epoch, self.rows = state["epoch"], state["rows"]
         for variant, learner in self.learners.items():
             learner.restore(state["learners"][variant])
-
-
-def export_pair(
-    run: PairRun,
-    folder: Path,
-    prefix: str,
-    names: dict[str, str],
-    data: str,
-    recipe: str,
-    git_revision: str,
-    license: str = checkpoints.UNDECLARED,
-) -> list[Path]:
-    """Writes both variants' moving averages with complete metadata, and the log of curves beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    for variant in VARIANTS:
-        reached = accuracy(run.learners[variant].ema.module, run.validation, run.preprocessing)
-        depth = registry.architecture(run.recipe.architecture).depth
-        declared = checkpoints.declare(
-            name=names[variant],
-            architecture=run.recipe.architecture,
-            filter=registry.uniform_filter(depth, 1.0) if variant == "standard" else run.recipe.twicing_filter,
-            classes=tuple(c.name for c in run.train.classes),
-            wnids=tuple(c.wnid for c in run.train.classes),
-            preprocessing=run.preprocessing,
-            recipe=recipe,
-            data=data,
-            top1=round(100 * reached.top1, 2),
-            git_revision=git_revision,
-            license=license,
-        )
-        path = folder / f"{prefix}-{variant}.safetensors"
-        checkpoints.save(path, run.export(variant), declared)
-        written.append(path)
-    log = folder / f"{prefix}-log.csv"
-    files.write_atomically(log, run.log())
-    return [*written, log]

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from explorer.models import checkpoints
 from explorer.models.twicing import get_filter
-from explorer.training import run
 from explorer.training.data import Dataset
-from explorer.training.run import VARIANTS, PairRun, Recipe
+from explorer.training.export import export_pair
+from explorer.training.learner import VARIANTS, Learner, Recipe
+from explorer.training.run import PairRun
 from explorer.types import ExplorerError, Preprocessing
 from tests.helpers import digest, small_dataset
 
@@ -79,13 +80,13 @@ def test_the_moving_average_has_the_filter_too(start: Start) -> None:
 
 def test_both_see_the_same_batches(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[object, str]] = []
-    original = run.Learner.step
+    original = Learner.step
 
-    def spy(self: run.Learner, images: Tensor, target: Tensor, *rest: Any) -> Tensor:
+    def spy(self: Learner, images: Tensor, target: Tensor, *rest: Any) -> Tensor:
         seen.append((self, digest([images, target])))
         return original(self, images, target, *rest)
 
-    monkeypatch.setattr(run.Learner, "step", spy)
+    monkeypatch.setattr(Learner, "step", spy)
     # At one size and without Mixup, whose own generator differs by epoch: the order and the views must differ too.
     pair = start(small_epochs=0, mix_probability=0.0)
     list(pair.epochs())
@@ -125,9 +126,9 @@ def test_a_run_stopped_between_epochs_ends_the_same(start: Start) -> None:
 
 def test_a_run_killed_within_an_epoch_ends_the_same(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = end_of(start("whole"))
-    steps, original = [], run.Learner.step
+    steps, original = [], Learner.step
 
-    def killed(self: run.Learner, *rest: Any) -> Tensor:
+    def killed(self: Learner, *rest: Any) -> Tensor:
         steps.append(rest)
         if len(steps) == 2:  # when one of the two models has taken its step
             raise KeyboardInterrupt
@@ -136,7 +137,7 @@ def test_a_run_killed_within_an_epoch_ends_the_same(start: Start, monkeypatch: p
     cut = start("cut").epochs()
     next(cut)
     with monkeypatch.context() as patch:
-        patch.setattr(run.Learner, "step", killed)
+        patch.setattr(Learner, "step", killed)
         with pytest.raises(KeyboardInterrupt):
             next(cut)
     assert end_of(start("cut")) == expected
@@ -204,7 +205,7 @@ def test_batches_of_one_image_are_refused_in_words(start: Start, count: int, bat
 
 def export(pair: PairRun, folder: Path) -> list[Path]:
     names = {"standard": "Tiny", "twicing": "Tiny-Twicing"}
-    return run.export_pair(pair, folder, "tiny", names, "noise", "in words", "abc123", "CC0")
+    return export_pair(pair, folder, "tiny", names, "noise", "in words", "abc123", "CC0")
 
 
 def test_export_writes_two_checkpoints_and_the_log(start: Start, tmp_path: Path) -> None:
