@@ -1,6 +1,6 @@
 """Runs every benchmark and writes bench/results.json; `--images DIR` uses a folder instead of the bundled examples.
 
-`--only speed,folder,figures,others,attribution,browser,visitors` runs some of them and keeps the other rows.
+`--only speed,folder,figures,others,attribution,browser,visitors,gpu` runs some of them and keeps the other rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from bench import speed
+from bench import gpu, speed
 from bench.common import Row
 from explorer import examples, images
 from explorer.types import ImageInput, Preprocessing
@@ -28,10 +28,15 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="a folder of photographs instead of the bundled examples")
     parser.add_argument("--only", default=",".join(GROUPS), help="which groups to run")
     options = parser.parse_args()
+    chosen = options.only.split(",")
+    if "gpu" in chosen and not gpu.is_available():
+        print("gpu: skipped, there is no CUDA device; its rows stay as they are", flush=True)
+        chosen.remove("gpu")
+        if not chosen:
+            return
     paths = sorted(options.images.iterdir()) if options.images else []
     decoded = [images.decode(p.read_bytes()) for p in paths] or [examples.load(item) for item in examples.EXAMPLES]
     before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    chosen = options.only.split(",")
     results = [row for row in before if row.get("group") in GROUPS and row["group"] not in chosen]
     for group in chosen:
         for row in GROUPS[group](decoded):
@@ -78,6 +83,11 @@ def _visitors(decoded: list[ImageInput]) -> Iterator[Row]:
     yield from visitors.rows(decoded)
 
 
+def _gpu(decoded: list[ImageInput]) -> Iterator[Row]:
+    for size in ("tiny", "base"):
+        yield from gpu.rows(size, torch.device("cuda"))
+
+
 def _attribution(decoded: list[ImageInput]) -> Iterator[Row]:
     from bench import attribution
 
@@ -92,6 +102,7 @@ GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
     "attribution": _attribution,
     "browser": _browser,
     "visitors": _visitors,
+    "gpu": _gpu,
 }
 
 

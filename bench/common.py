@@ -23,10 +23,12 @@ class Row:
     note: str = ""
 
 
-def medians(tasks: Mapping[str, Callable[[T], object]], inputs: Sequence[T], rounds: int) -> dict[str, float]:
+def medians(
+    tasks: Mapping[str, Callable[[T], object]], inputs: Sequence[T], rounds: int, keep: int = 40
+) -> dict[str, float]:
     """Median seconds of each task, interleaved round by round on distinct inputs; two rounds warm up.
 
-    Every result of the last rounds is kept alive, as a cache would keep it, so that memory is not simply used again.
+    The last `keep` results are kept alive, as a cache would keep them, so that memory is not simply used again.
     """
     times: dict[str, list[float]] = {name: [] for name in tasks}
     kept: list[object] = []
@@ -37,5 +39,5 @@ def medians(tasks: Mapping[str, Callable[[T], object]], inputs: Sequence[T], rou
             kept.append(task(x))
             if number >= 2:
                 times[name].append(time.perf_counter() - started)
-        kept = kept[-40:]
+        kept = kept[-keep:]
     return {name: statistics.median(values) for name, values in times.items()}
