@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 
 from explorer.disturb.attacks import Attack, Kind
-from explorer.training.evaluate import Accuracy
+from explorer.training.evaluate import Accuracy, paired_difference
 from explorer.types import ExplorerError, ModelCard
 
 FORMAT = 1
@@ -88,18 +88,9 @@ class Result:
         return tuple(curve for curve in self.curves if not curve.is_transfer)
 
     def difference(self, place: int) -> tuple[float, float, float]:
-        """Top-1 of the second model minus the first's at one budget, and its 95% interval over the shared images.
-
-        White-box. Paired: mean and normal interval of each image's difference, which is narrower than two intervals
-        beside each other when the models fail on the same images.
-        """
-        hits = torch.tensor([[of_model[place] == 1 for of_model in ranks] for ranks in self.ranks.values()]).double()
-        differences = hits[:, 1] - hits[:, 0]
-        mean = float(differences.mean())
-        half = (
-            1.959964 * float(differences.std(correction=1)) / len(differences) ** 0.5 if len(differences) > 1 else 1.0
-        )
-        return mean, mean - half, mean + half
+        """Top-1 of the second model minus the first's at one budget, white-box: `evaluate.paired_difference`."""
+        hits = torch.tensor([[of_model[place] == 1 for of_model in ranks] for ranks in self.ranks.values()])
+        return paired_difference(hits[:, 0], hits[:, 1])
 
     def _name(self, source: int, target: int) -> str:
         models = self.settings["models"]
