@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain, islice
@@ -30,7 +30,7 @@ from explorer import files, images
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
-from explorer.rows import WRITERS, Partial, Row, write_table
+from explorer.rows import Partial, Row, check_out, keeping, settings_file, write_table
 from explorer.trace import geometry, states
 from explorer.types import ExplorerError, ModelCard, Preprocessing
 from explorer.version import VERSION
@@ -96,13 +96,9 @@ def measure(
 
     Raises `ExplorerError` for a folder without images, another suffix, or a file that cannot be written.
     """
-    if out.suffix.lower() not in WRITERS:
-        raise ExplorerError(f"A name ending in .csv or .parquet was expected for the result; {out.name} came.")
-    if out.is_dir():
-        raise ExplorerError(f"A file was expected for the result; {out.name} is a folder.")
+    check_out(out, MADE_BY)
     if not folder.is_dir():
         raise ExplorerError(f"A folder of images was expected; {folder} is {'none' if folder.exists() else 'missing'}.")
-    _check_settings(_settings_file(out))
     identity = json.dumps([str(folder.resolve()), CHUNK, settings(pair, definition), *(m.card.key for m in pair)])
     digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
     total = sum(1 for _ in walk(folder))
@@ -151,15 +147,15 @@ def _run(
         yield Progress(done, max(total, done), failed)
         with closing(_in_order(chain(changed, chunks), _measuring(pair, definition))) as measured:
             for chunk in measured:
-                with _keeping(out, done):
+                with keeping(out, done):
                     rows.append(chunk)
                 done += len(chunk)
                 failed += sum(bool(row.error) for row in chunk)
                 yield Progress(done, max(total, done), failed)
-        with _keeping(out, done):
+        with keeping(out, done):
             said = settings(pair, definition) | {"images": done, "errors": failed}
             text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
-            files.write_atomically(_settings_file(out), text.encode())
+            files.write_atomically(settings_file(out), text.encode())
             write_table((row for row, _ in rows.rows()), names, out)
         rows.remove()
 
@@ -302,28 +298,3 @@ def _device(model: LoadedModel) -> torch.device:
 
 def _declared(card: ModelCard) -> dict[str, Any]:
     return {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
-
-
-def _settings_file(out: Path) -> Path:
-    return out.with_suffix(".json")
-
-
-def _check_settings(path: Path) -> None:
-    """A JSON that something else has written is not replaced."""
-    try:
-        ours = not path.exists() or json.loads(path.read_bytes()).get("made_by") == MADE_BY
-    except (OSError, ValueError, AttributeError):
-        ours = False
-    if not ours:
-        raise ExplorerError(f"The settings would replace {path.name}, which is none of ours; choose another name.")
-
-
-@contextmanager
-def _keeping(out: Path, done: int) -> Iterator[None]:
-    """Says of what stops the writing that the rest is kept."""
-    try:
-        yield
-    except (OSError, ExplorerError) as error:
-        what = f"{out.name} could not be written: {files.why(error, out)}" if isinstance(error, OSError) else str(error)
-        kept = f"what was measured of {done} images is kept, and the same command goes on from there"
-        raise ExplorerError(f"{what.rstrip('.')}; {kept}.") from error

@@ -6,8 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from itertools import islice
 from pathlib import Path
@@ -38,7 +38,8 @@ class Row:
     error: str
     """One sentence, or empty."""
     numbers: tuple[str, ...] = ()
-    """float32 in the fewest digits that tell it from every other; none beside an error."""
+    """float32 in the fewest digits that tell it from every other, empty where there is none, or text; none beside an
+    error."""
 
     @property
     def stamp(self) -> Stamp:
@@ -100,45 +101,88 @@ class Partial:
         self._path.unlink(missing_ok=True)
 
 
-def write_table(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+def write_table(rows: Iterable[Row], columns: Sequence[str], path: Path, texts: Collection[str] = ()) -> None:
     """Writes `image`, `sha256`, `error` and the named columns as CSV or Parquet, by the suffix; at constant memory.
 
+    Columns are float32 but for the `texts` among them.
     CSV is UTF-8 with a header, fields quoted where needed, missing ones empty; in Parquet they are null.
     Raises `ExplorerError`, leaving the old file as it was.
     """
     with files.replacing(path) as temporary:
-        WRITERS[path.suffix.lower()](rows, ("image", "sha256", "error", *columns), temporary)
+        WRITERS[path.suffix.lower()](rows, ("image", "sha256", "error", *columns), temporary, texts)
 
 
-def _csv(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+def settings_file(out: Path) -> Path:
+    """The JSON beside a table, with what fixes its numbers."""
+    return out.with_suffix(".json")
+
+
+def check_out(out: Path, made_by: str) -> None:
+    """Raises `ExplorerError` for a name that no table can have, and where something else than `made_by` has written
+    the JSON that would be replaced."""
+    if out.suffix.lower() not in WRITERS:
+        raise ExplorerError(f"A name ending in .csv or .parquet was expected for the result; {out.name} came.")
+    if out.is_dir():
+        raise ExplorerError(f"A file was expected for the result; {out.name} is a folder.")
+    path = settings_file(out)
+    try:
+        ours = not path.exists() or json.loads(path.read_bytes()).get("made_by") == made_by
+    except (OSError, ValueError, AttributeError):
+        ours = False
+    if not ours:
+        raise ExplorerError(f"The settings would replace {path.name}, which is none of ours; choose another name.")
+
+
+@contextmanager
+def keeping(out: Path, done: int) -> Iterator[None]:
+    """Says of what stops the writing that the rest is kept."""
+    try:
+        yield
+    except (OSError, ExplorerError) as error:
+        what = f"{out.name} could not be written: {files.why(error, out)}" if isinstance(error, OSError) else str(error)
+        kept = f"what was measured of {done} images is kept, and the same command goes on from there"
+        raise ExplorerError(f"{what.rstrip('.')}; {kept}.") from error
+
+
+def _csv(rows: Iterable[Row], columns: Sequence[str], path: Path, texts: Collection[str]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(",".join(columns) + "\n")
         for row in rows:
-            numbers = row.numbers or [""] * (len(columns) - 3)
+            numbers = row.numbers or ("",) * (len(columns) - 3)
+            if texts:
+                numbers = tuple(map(_quoted, numbers))
             file.write(",".join((_quoted(row.image), row.sha256, _quoted(row.error), *numbers)) + "\n")
 
 
-def _parquet(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+def _parquet(rows: Iterable[Row], columns: Sequence[str], path: Path, texts: Collection[str]) -> None:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-    fields = [(name, pa.string() if number < 3 else pa.float32()) for number, name in enumerate(columns)]
-    schema = pa.schema(fields)
+    kinds = [pa.string() if i < 3 or name in texts else pa.float32() for i, name in enumerate(columns)]
+    schema = pa.schema(list(zip(columns, kinds, strict=True)))
     iterator = iter(rows)
     with pq.ParquetWriter(path, schema) as writer:
         while group := list(islice(iterator, _GROUP)):
-            missing = np.array([not row.numbers for row in group])
-            nothing = ("0",) * (len(columns) - 3)
-            numbers = np.array([row.numbers or nothing for row in group]).astype(np.float32)
-            texts = [[getattr(row, name) or None for row in group] for name in columns[:3]]
-            arrays = [
-                *(pa.array(text, pa.string()) for text in texts),
-                *(pa.array(column, pa.float32(), mask=missing) for column in numbers.T),
-            ]
+            nothing = ("",) * (len(columns) - 3)
+            cells = [(row.image, row.sha256, row.error, *(row.numbers or nothing)) for row in group]
+            arrays = [_array(column, kind) for column, kind in zip(zip(*cells, strict=True), kinds, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-WRITERS: dict[str, Callable[[Iterable[Row], Sequence[str], Path], None]] = {".csv": _csv, ".parquet": _parquet}
+def _array(column: Sequence[str], kind: Any) -> Any:
+    """Empty cells are null."""
+    import pyarrow as pa
+
+    if kind == pa.string():
+        return pa.array([cell or None for cell in column], kind)
+    missing = np.array([not cell for cell in column])
+    return pa.array(np.array([cell or "0" for cell in column]).astype(np.float32), kind, mask=missing)
+
+
+WRITERS: dict[str, Callable[[Iterable[Row], Sequence[str], Path, Collection[str]], None]] = {
+    ".csv": _csv,
+    ".parquet": _parquet,
+}
 
 
 def _quoted(text: str) -> str:

@@ -13,6 +13,7 @@ _COMMANDS = {
     "compare": ("figures", "maps, curves and an interactive page for each image"),
     "similarity": ("folder", "token-similarity curves of a folder of images"),
     "attribute": ("attribute", "maps of what a class rests on, for images and two models"),
+    "corruptions": ("corruptions", "what noise, blur and the like do to two models, as a table"),
     "robustness": ("robustness", "accuracy against the budget of an attack, over labelled images"),
     "train": ("training", "train a standard and a twicing model on the same batches"),
     "evaluate": ("evaluation", "accuracy of checkpoints and what a model card says of them"),

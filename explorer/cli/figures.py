@@ -224,7 +224,7 @@ def load_pair_of(options: argparse.Namespace) -> ModelPair:
 def _filter(text: str | None) -> Filter | float | None:
     if text is None:
         return None
-    values = _each(text, float, "filter")
+    values = each(text, float, "filter")
     return values[0] if len(values) == 1 else values
 
 
@@ -236,26 +236,27 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         if value is None or isinstance(value, bool | list | tuple):
             given |= {} if value is None else {one.name: tuple(value) if isinstance(value, list) else value}
         elif isinstance(one.default, tuple):
-            given[one.name] = _numbers(value, one.name)
+            given[one.name] = numbers(value, one.name)
         else:
             kind = _KINDS.get(str(one.type).removesuffix(" | None"))
-            given[one.name] = value if kind is None else _each(value, kind, one.name, 1)[0]
+            given[one.name] = value if kind is None else each(value, kind, one.name, 1)[0]
     return given
 
 
-def _numbers(text: str, name: str) -> tuple[int, ...]:
+def numbers(text: str, name: str) -> tuple[int, ...]:
     """`1,6,10-12` as numbers."""
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        start, end = _each(f"{first},{last if dash else first}", int, name, 2)
+        start, end = each(f"{first},{last if dash else first}", int, name, 2)
         if not 0 <= end - start < 1000:
             raise ExplorerError(f"{name}: numbers such as 1,6,10-12 were expected; {text[:40]!r} came.")
         found += range(start, end + 1)
     return tuple(found)
 
 
-def _each(text: str, kind: Any, name: str, count: int | None = None) -> tuple[Any, ...]:
+def each(text: str, kind: Any, name: str, count: int | None = None) -> tuple[Any, ...]:
+    """`1,2.5` as numbers of a kind, so many of them."""
     try:
         values = tuple(kind(part) for part in text.split(","))
         if count is not None and len(values) != count:

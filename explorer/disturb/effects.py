@@ -1,20 +1,34 @@
-"""What a disturbed picture does to one model: its answer, and how far its inside has moved."""
+"""What a corrupted picture changes in a model: its answer, and how far its inside has moved."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from explorer import images
+from explorer.disturb.corruptions import SEVERITIES, Corruption, Picture, corrupt
 from explorer.disturb.drift import Queries, drift
 from explorer.measures import similarity
 from explorer.models import LoadedModel
 from explorer.trace import trace
-from explorer.types import Trace
+from explorer.types import Progress, Trace
+
+ALL_STRENGTHS = (0.0, *(float(one) for one in SEVERITIES))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A disturbance."""
+
+    kind: Corruption
+    strength: float
+    seed: int = 0
+    queries: Queries = Queries.ALL
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +38,50 @@ class Effect:
     strength: float
     logits: Float[Tensor, " class"]
     attention: Float[Tensor, " layer"]
-    """Jensen-Shannon divergence from the clean picture, nats."""
+    """Jensen-Shannon divergence by layer, nats."""
     tokens: Float[Tensor, " state"]
-    """Cosine with the clean picture's tokens."""
+    """Cosine by state."""
     similarity: Float[Tensor, " state"]
-    """Token similarity."""
+    """Token similarity by state."""
 
 
-def traced(model: LoadedModel, seen: UInt8[np.ndarray, "height width 3"]) -> Trace:
+def effects(
+    model: LoadedModel, seen: Picture, choice: Choice, strengths: Sequence[float], progress: Progress | None = None
+) -> list[Effect]:
+    """The clean picture first, then one for each strength; `seen` is what the model sees, the choice's own strength
+    does not count."""
+    clean = traced(model, seen)
+    found = [effect(0.0, clean, clean, choice.queries)]
+    for number, strength in enumerate(strengths):
+        if progress:
+            progress(number, len(strengths))
+        disturbed = corrupt(seen, choice.kind, strength, choice.seed).rgb
+        found.append(effect(strength, clean, traced(model, disturbed), choice.queries))
+    return found
+
+
+def margin(logits: Float[Tensor, " class"], index: int) -> float:
+    """Probability of a class minus that of the strongest other one; negative when another wins."""
+    probabilities = logits.softmax(dim=0)
+    return float(probabilities[index] - np.delete(probabilities.numpy(), index).max())
+
+
+def value(of: Effect, clean: Effect, quantity: str) -> float:
+    """One number of one image: `kept`, `probability` or `margin` of the clean answer, `attention` (mean over layers),
+    `tokens` or `similarity` (last layer)."""
+    answer = int(clean.logits.argmax())
+    if quantity == "kept":
+        return float(int(of.logits.argmax()) == answer)
+    if quantity == "probability":
+        return float(of.logits.softmax(dim=0)[answer])
+    if quantity == "margin":
+        return margin(of.logits, answer)
+    if quantity == "attention":
+        return float(of.attention.mean())
+    return float(getattr(of, quantity)[-1])
+
+
+def traced(model: LoadedModel, seen: Picture) -> Trace:
     """The trace of what a model sees, on the model's device."""
     device = next(model.module.parameters()).device
     with torch.inference_mode():
@@ -44,9 +94,3 @@ def effect(strength: float, clean: Trace, disturbed: Trace, queries: Queries = Q
     curve = similarity.token_similarity(disturbed)
     parts = (disturbed.logits, moved.attention, moved.tokens, curve)
     return Effect(strength, *(part.detach().float().cpu().clone() for part in parts))
-
-
-def margin(logits: Float[Tensor, " class"], index: int) -> float:
-    """Probability of a class minus that of the strongest other one; negative when another wins."""
-    probabilities = logits.softmax(dim=0)
-    return float(probabilities[index] - np.delete(probabilities.numpy(), index).max())

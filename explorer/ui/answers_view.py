@@ -9,7 +9,7 @@ import streamlit as st
 from torch import Tensor
 
 from explorer.attribution.classes import class_name
-from explorer.disturb.effects import margin
+from explorer.disturb.effects import Choice, margin
 from explorer.disturb.pictures import around_grey
 from explorer.figures import trials
 from explorer.figures.maps import Picture
@@ -29,7 +29,7 @@ def enlarged(picture: Picture) -> np.ndarray:
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def pictures(view: View, choice: disturbing.Choice) -> None:
+def pictures(view: View, choice: Choice) -> None:
     """What the models see, clean and disturbed; twice where they see differently."""
     distinct = {card.preprocessing.input_size: card for card in reversed(view.pair.cards)}
     for card in reversed(distinct.values()):

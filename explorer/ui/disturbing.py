@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
 from explorer import images
+from explorer.disturb import effects as disturbed
 from explorer.disturb.corruptions import SEVERITIES, Corruption, corrupt
 from explorer.disturb.drift import Queries
-from explorer.disturb.effects import Effect, effect, margin, traced
+from explorer.disturb.effects import ALL_STRENGTHS, Choice, Effect, value
 from explorer.models import LoadedModel
 from explorer.types import ModelCard, Progress
 from explorer.ui import resources, work
 from explorer.ui.session import Photo, array
 
-ALL_STRENGTHS = (0.0, *(float(one) for one in SEVERITIES))
 _CUSTOM = "custom"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A disturbance."""
-
-    kind: Corruption
-    strength: float
-    seed: int
-    queries: Queries
 
 
 def choose() -> Choice:
@@ -71,8 +60,8 @@ def choose() -> Choice:
 def before_and_after(photo: Photo, card: ModelCard, choice: Choice) -> tuple[np.ndarray, np.ndarray, str]:
     """What the model sees of the photograph, of the disturbed one, and the disturbance in words."""
     seen = images.model_view(photo.image.rgb, card.preprocessing)
-    disturbed = corrupt(seen, choice.kind, choice.strength, choice.seed)
-    return seen, disturbed.rgb, disturbed.sentence()
+    made = corrupt(seen, choice.kind, choice.strength, choice.seed)
+    return seen, made.rgb, made.sentence()
 
 
 def key(photo: Photo, card: ModelCard, choice: Choice, strengths: Sequence[float]) -> work.Key:
@@ -87,13 +76,7 @@ def effects(
 
     def task(model: LoadedModel, tell: Progress) -> list[Effect]:
         seen = images.model_view(photo.image.rgb, card.preprocessing)
-        clean = traced(model, seen)
-        found = [effect(0.0, clean, clean, choice.queries)]
-        for number, strength in enumerate(strengths):
-            tell(number, len(strengths))
-            disturbed = corrupt(seen, choice.kind, strength, choice.seed).rgb
-            found.append(effect(strength, clean, traced(model, disturbed), choice.queries))
-        return found
+        return disturbed.effects(model, seen, choice, strengths, tell)
 
     return work.remembered(
         key(photo, card, choice, strengths),
@@ -120,20 +103,6 @@ DEFINITIONS = """
 - **Token cosine**: cosine of each patch token with itself in the other picture, mean over patches; 1 has not turned.
 - **Token similarity**: mean cosine between different patch tokens of one picture, as on its own page.
 """
-
-
-def value(of: Effect, clean: Effect, quantity: str) -> float:
-    """One number of one image."""
-    answer = int(clean.logits.argmax())
-    if quantity == "kept":
-        return float(int(of.logits.argmax()) == answer)
-    if quantity == "probability":
-        return float(of.logits.softmax(dim=0)[answer])
-    if quantity == "margin":
-        return margin(of.logits, answer)
-    if quantity == "attention":
-        return float(of.attention.mean())
-    return float(getattr(of, quantity)[-1])
 
 
 def sweep(

@@ -87,6 +87,8 @@ def _curves(view: View, curves: list[Curve]) -> None:
     lines = []
     for curve in curves:
         ends = np.array([one.interval(one.top1) for one in curve.accuracy])
+        # Four bands would look like one; the table holds all intervals.
+        low, high = (None, None) if curve.is_transfer else (ends[:, 0], ends[:, 1])
         name, card = view.names[curve.target], view.pair.cards[curve.target]
         dash = "dot" if curve.is_transfer else "dash" if card.is_counterfactual else "solid"
         lines.append(
@@ -95,8 +97,8 @@ def _curves(view: View, curves: list[Curve]) -> None:
                 255 * np.array(curve.eps),
                 np.array([one.top1 for one in curve.accuracy]),
                 colours.models[curve.target],
-                ends[:, 0],
-                ends[:, 1],
+                low,
+                high,
                 dash,
             )
         )
@@ -114,9 +116,8 @@ def _table(view: View, result: Result, with_transfer: bool) -> list[dict[str, st
             if with_transfer or not c.is_transfer
         }
         mean, low, high = (signed(100 * one, ".1f") for one in result.difference(place))
-        rows.append(
-            {"eps, 255ths": f"{255 * eps:g}", **shares, "Twicing − baseline, points": f"{mean} ({low} to {high})"}
-        )
+        words = "no image differs" if low == high else f"{mean} ({low} to {high})"
+        rows.append({"eps, 255ths": f"{255 * eps:g}", **shares, "Twicing − baseline, points": words})
     return rows
 
 

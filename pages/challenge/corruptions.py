@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.disturb.corruptions import severities
+from explorer.disturb.effects import ALL_STRENGTHS
 from explorer.figures import curves, trials
 from explorer.figures.curves import Line
 from explorer.figures.trials import Trial
@@ -80,7 +81,7 @@ for name, of_model, colour, dash in zip(names, measured, colours.models, dashes,
     mean, std = disturbing.curve(of_model, disturbing.QUANTITIES[quantity])
     several = len(photos) > 1 and quantity != "Still the clean answer"
     low, high = (mean - std, mean + std) if several else (None, None)
-    lines.append(Trial(name, np.array(disturbing.ALL_STRENGTHS), mean, colour, low, high, dash))
+    lines.append(Trial(name, np.array(ALL_STRENGTHS), mean, colour, low, high, dash))
 shares = quantity in ("Still the clean answer", "Probability of the clean answer")
 figure = trials.against(
     lines, colours, x=f"Severity, {choice.kind}", y=quantity, percent=shares, y_range=(-0.02, 1.02) if shares else None

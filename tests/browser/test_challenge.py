@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from explorer.disturb.sweep import read
+from explorer.models import load, sources
+from tests.helpers import write_folder
 from tests.running_app import CHROMIUM, PATIENCE, running_app, running_browser, settle
 
 pytestmark = pytest.mark.browser
@@ -32,4 +36,26 @@ def test_a_click_on_cancel_ends_what_runs(page: Page) -> None:
     page.get_by_role("button", name="Cancel").click(timeout=PATIENCE)
     expect(page.get_by_text("Cancelled.")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_role("button", name="Attack all images")).to_be_enabled()
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+def test_a_labelled_folder_keeps_its_classes_and_goes_on_after_cancel(page: Page, tmp_path: Path) -> None:
+    wnids = load(sources.bundled("standard")).card.wnids[:2]
+    folder = write_folder(tmp_path / "mine", [*wnids, "unicorn"], each=12)
+    page.get_by_text("a labelled folder", exact=True).click()
+    settle(page)
+    page.locator("[data-testid=stMain] [data-testid=stFileUploader] input").set_input_files(folder)
+    expect(page.get_by_text("unicorn (12 images)")).to_be_visible(timeout=PATIENCE)
+    start = page.get_by_role("button", name="Attack 24 images")
+    start.click()
+    page.get_by_role("button", name="Cancel").click(timeout=PATIENCE)
+    expect(page.get_by_text("Cancelled.")).to_be_visible(timeout=PATIENCE)
+    start.click()
+    page.get_by_role("button", name="JSON lines").wait_for(timeout=PATIENCE)
+    settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="JSON lines").click()
+    download.value.save_as(tmp_path / "sweep.jsonl")
+    ranks = read(tmp_path / "sweep.jsonl").ranks
+    assert set(ranks) == {f"mine/{wnid}/{i}.png" for wnid in wnids for i in range(12)}
     assert page.locator("[data-testid=stException]").count() == 0

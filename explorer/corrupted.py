@@ -1,0 +1,216 @@
+"""A table of what corruptions do to two models: answers, and drift by layer, for any number of images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from explorer import files, images
+from explorer.attribution.classes import class_name
+from explorer.disturb.corruptions import SCALES, Corruption
+from explorer.disturb.drift import Queries
+from explorer.disturb.effects import Choice, Effect, effects, margin
+from explorer.models import LoadedModel
+from explorer.photographs import photograph
+from explorer.rows import Partial, Row, check_out, keeping, settings_file, write_table
+from explorer.serving.pair import ModelPair
+from explorer.types import ExplorerError, ImageInput, ModelCard, Progress
+from explorer.version import VERSION
+
+SIDES = ("baseline", "twicing")
+MADE_BY = "python -m explorer corruptions"
+TEXTS = ("model", "corruption", "prediction", "clean_prediction")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which disturbances every image goes through."""
+
+    kinds: tuple[Corruption, ...]
+    strengths: tuple[float, ...]
+    """Above 0; the clean picture comes with each kind."""
+    seed: int = 0
+    queries: Queries = Queries.ALL
+
+    def __post_init__(self) -> None:
+        if (
+            not self.kinds
+            or not self.strengths
+            or not all(0 < one <= 5 for one in self.strengths)
+            or not 0 <= self.seed < 10_000
+        ):
+            raise ExplorerError(
+                "At least one corruption, strengths above 0 and up to 5, and a seed of 0 to 9999 were expected; "
+                f"{len(self.kinds)}, {', '.join(f'{one:g}' for one in self.strengths) or 'none'} and {self.seed} came."
+            )
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a run has come, in images; `problem` says why the last one could not be read."""
+
+    done: int
+    total: int
+    failed: int
+    problem: str = ""
+
+
+def measure(sources: Sequence[str], pair: ModelPair, out: Path, plan: Plan) -> Generator[Step, None, None]:
+    """Writes a row for each image, corruption, strength (0 first, clean) and model to `out`, CSV or Parquet.
+
+    Columns, beside `image`, `sha256` and `error`: `model` (baseline or twicing), `corruption`, `severity`, `seed`,
+    `prediction` and its `probability`, the `clean_prediction` and what its probability is now (`clean_probability`),
+    `margin` (see `effects.margin`), `attention_1..L` (Jensen-Shannon drift, nats), `tokens_0..L` (cosine to the clean
+    picture) and `similarity_change_0..L` (disturbed minus clean). Beside `out` a JSON holds the settings.
+
+    Runs as the result is iterated. Started again, it goes on after the last image that was whole and is the same.
+    Raises `ExplorerError` for another suffix, a model without a classifier, or a file that cannot be written.
+    """
+    check_out(out, MADE_BY)
+    told = _settings(pair, plan)
+    identity = json.dumps([told, *(card.key for card in pair.cards)])
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return _run(list(dict.fromkeys(sources)), pair, out, plan, out.with_name(f".{out.name}.{digest}.partial"))
+
+
+def columns(pair: ModelPair) -> list[str]:
+    """Names of the columns behind `error`; of two depths the larger one counts."""
+    depth = max(len(card.filter) for card in pair.cards)
+    return [
+        *("model", "corruption", "severity", "seed", "prediction", "probability"),
+        *("clean_prediction", "clean_probability", "margin"),
+        *(f"attention_{layer}" for layer in range(1, depth + 1)),
+        *(f"{name}_{state}" for name in ("tokens", "similarity_change") for state in range(depth + 1)),
+    ]
+
+
+def rows_of(image: ImageInput, name: str, pair: ModelPair, plan: Plan) -> list[Row]:
+    """The rows of one image."""
+    depth = max(len(card.filter) for card in pair.cards)
+    rows = []
+    for kind in plan.kinds:
+        choice = Choice(kind, 0.0, plan.seed, plan.queries)
+        for side, card in zip(SIDES, pair.cards, strict=True):
+            seen = images.model_view(image.rgb, card.preprocessing)
+
+            def task(model: LoadedModel, tell: Progress, seen: Any = seen, choice: Choice = choice) -> list[Effect]:
+                if not model.module.num_classes:
+                    raise ExplorerError(f"A model with a classifier was expected; {model.card.name} has none.")
+                return effects(model, seen, choice, plan.strengths, tell)
+
+            found = pair.engine.run(card.key, task)
+            rows += [
+                Row(name, 0, 0, image.digest, "", (side, str(kind), *_numbers(one, found[0], card, plan.seed, depth)))
+                for one in found
+            ]
+    return rows
+
+
+def _numbers(one: Effect, clean: Effect, card: ModelCard, seed: int, depth: int) -> tuple[str, ...]:
+    now, before = int(one.logits.argmax()), int(clean.logits.argmax())
+    probabilities = one.logits.softmax(dim=0)
+    return (
+        *(_text(one.strength), str(seed)),
+        *(class_name(card, now), _text(probabilities[now])),
+        *(class_name(card, before), _text(probabilities[before]), _text(margin(one.logits, before))),
+        *_padded(one.attention, depth),
+        *_padded(one.tokens, depth + 1),
+        *_padded(one.similarity - clean.similarity, depth + 1),
+    )
+
+
+def _text(number: float | Tensor) -> str:
+    return str(np.float32(float(number)))
+
+
+def _padded(values: Tensor, count: int) -> Iterator[str]:
+    yield from map(str, values.numpy())
+    yield from [""] * (count - len(values))
+
+
+def _run(sources: list[str], pair: ModelPair, out: Path, plan: Plan, unfinished: Path) -> Generator[Step, None, None]:
+    each = len(plan.kinds) * (1 + len(plan.strengths)) * len(SIDES)
+    with Partial(unfinished, out) as rows:
+        done, failed = _kept(rows, sources, each, len(columns(pair)))
+        yield Step(done, len(sources), failed)
+        for source in sources[done:]:
+            data, problem = _read(source)
+            made = [Row(source, 0, 0, _sha256(data), problem)] if problem else []
+            if not problem:
+                made = rows_of(images.decode(data), source, pair, plan)
+            with keeping(out, done):
+                rows.append(made)
+            done, failed = done + 1, failed + bool(problem)
+            yield Step(done, len(sources), failed, problem)
+        with keeping(out, done):
+            said = _settings(pair, plan) | {"images": done, "errors": failed}
+            files.write_atomically(settings_file(out), (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode())
+            write_table((row for row, _ in rows.rows()), columns(pair), out, TEXTS)
+        rows.remove()
+
+
+def _kept(rows: Partial, sources: Sequence[str], each: int, width: int) -> tuple[int, int]:
+    """Keeps the leading images whose rows are whole and whose content is the same; how many, and how many errors."""
+    done = failed = end = 0
+    found = rows.rows()
+    for source in sources:
+        first = list(islice(found, 1))
+        if not first:
+            break
+        is_bad = bool(first[0][0].error)
+        of_image = first if is_bad else [*first, *islice(found, each - 1)]
+        data, problem = _read(source)
+        expected = (source, _sha256(data), problem)
+        same = all((row.image, row.sha256, row.error) == expected for row, _ in of_image)
+        whole = len(of_image) == (1 if is_bad else each)
+        if not (same and whole and all(len(row.numbers) == (0 if is_bad else width) for row, _ in of_image)):
+            break
+        done, failed, end = done + 1, failed + is_bad, of_image[-1][1]
+    rows.cut(end)
+    return done, failed
+
+
+def _read(source: str) -> tuple[bytes, str]:
+    """The bytes of an image, and what is wrong with them."""
+    try:
+        one = photograph(source)
+        data = one.read()
+    except ExplorerError as error:
+        return b"", str(error)
+    try:
+        images.decode(data)
+    except ExplorerError as error:
+        return data, f"{one.name}: {error}"
+    return data, ""
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest() if data else ""
+
+
+def _settings(pair: ModelPair, plan: Plan) -> dict[str, Any]:
+    """What fixes the numbers, beyond the images."""
+    return {
+        "made_by": MADE_BY,
+        "corruptions": {
+            str(kind): [SCALES[kind].meaning, *SCALES[kind].values, SCALES[kind].unit.strip()] for kind in plan.kinds
+        },
+        "strengths": list(plan.strengths),
+        "seed": plan.seed,
+        "attention_rows": str(plan.queries),
+        "models": {
+            side: {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
+            for side, card in zip(SIDES, pair.cards, strict=True)
+        },
+        "device": pair.engine.device.type,
+        "versions": {"explorer": VERSION} | {name: version(name) for name in ("torch", "timm", "pillow", "numpy")},
+    }
