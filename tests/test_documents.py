@@ -1,5 +1,6 @@
-"""What the documents show works: the notebook runs from top to bottom."""
+"""What the documents show works: the notebook runs from top to bottom, the card holds what was measured."""
 
+import runpy
 from pathlib import Path
 
 import nbformat
@@ -17,3 +18,9 @@ def test_the_notebook_runs_from_top_to_bottom() -> None:
     shown = [data for cell in notebook.cells for output in cell.get("outputs", []) if (data := output.get("data"))]
     assert sum("image/png" in data for data in shown) == 2
     assert any("<iframe" in data.get("text/html", "") for data in shown)
+
+
+def test_the_card_holds_what_was_measured() -> None:
+    """The tables of the card are those of the JSON files beside it."""
+    card = (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(ROOT / "docs" / "make_card.py"))["written"](card) == card
