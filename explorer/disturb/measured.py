@@ -23,18 +23,18 @@ def results() -> dict[str, Result]:
     found = {}
     for label, path in files().items():
         try:
-            found[label] = sweep_file.read(path)
-        except ExplorerError:
+            result = sweep_file.read(path)
+            kind(result)
+        except (ExplorerError, ValueError):
             continue
+        found[label] = result
     return found
 
 
 def kind(result: Result) -> Kind:
-    """Which attack a result is of. Raises `ExplorerError` for one that is unknown here."""
-    name = result.settings["attack"].get("kind")
-    if name not in tuple(Kind):
-        raise ExplorerError(f"A result of {' or '.join(Kind)} was expected; {str(name)[:40]!r} came.")
-    return Kind(name)
+    """Which attack a result is of. Raises `ValueError` for one that is unknown here."""
+    told = result.settings.get("attack")
+    return Kind(told.get("kind") if isinstance(told, dict) else None)
 
 
 def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:

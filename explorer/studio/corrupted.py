@@ -111,10 +111,11 @@ def _grid(
     heads: tuple[str, ...],
 ) -> Grid:
     spec, scales = run.spec, grids.Scales(run.spec, photos)
+    over = "Image" if spec.column_labels else ""
     blocks = []
     for photo, sides in zip(photos, found, strict=True):
         marks = [grids.mark(photo, side) for side in (0, 1)]
-        rows = [Row(tuple(Cell(one, mark=marks[0], is_sharp=True) for one in sides[0].pictures), "Image", INK)]
+        rows = [Row(tuple(Cell(one, mark=marks[0], is_sharp=True) for one in sides[0].pictures), over, INK)]
         for layer in layers:
             for head in heads:
                 for side, (name, colour) in enumerate(zip(run.names, COLOURS, strict=True)):

@@ -95,7 +95,7 @@ def photos(count: int = 2) -> list[Photograph]:
     return [photo(f"disc {seed}.png", seed) for seed in range(count)]
 
 
-def result(models: ModelPair, kind: str = "FGSM", count: int = 40, **changes: Any) -> bytes:
+def result(of: ModelPair, kind: str = "FGSM", count: int = 40, **changes: Any) -> bytes:
     """A result file of these models: ranks that grow with the budget, drawn from a seed."""
     attack = {"kind": kind, "seed": 0}
     if kind == "PGD":
@@ -104,7 +104,7 @@ def result(models: ModelPair, kind: str = "FGSM", count: int = 40, **changes: An
         "format": sweep_file.FORMAT,
         "attack": attack,
         "eps": [one / 255 for one in (0, 1, 2, 4)],
-        "models": [{"name": c.title, "digest": c.digest, "filter": list(c.filter)} for c in models.cards],
+        "models": [{"name": c.title, "digest": c.digest, "filter": list(c.filter)} for c in of.cards],
         "batch_size": 25,
         "data": "ab" * 32,
     } | changes

@@ -321,7 +321,7 @@ def test_an_error_is_one_sentence_when_there_is_no_room() -> None:
         ("spectrum", {"width": 1.5}),
         ("residual", {"height": 1.0}),
         ("corruption", {"width": 1.0}),
-        ("attack", {"width": 1.0}),
+        ("attack", {"width": 1.0, "font_size": 30.0}),
         ("robustness", {"width": 1.0}),
     ):
         with pytest.raises(ExplorerError) as caught:
