@@ -34,7 +34,7 @@ def results() -> dict[str, Result]:
 def kind(result: Result) -> Kind:
     """Which attack a result is of. Raises `ValueError` for one that is unknown here."""
     told = result.settings.get("attack")
-    return Kind(told.get("kind") if isinstance(told, dict) else None)
+    return Kind(str(told.get("kind") if isinstance(told, dict) else None))
 
 
 def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:
