@@ -65,10 +65,10 @@ def figure(
     pair: ModelPair | None = None,
     **settings: Any,
 ) -> Made:
-    """A figure for a paper: `heatmaps`, `evolution`, `similarity`, `dynamics`, `spectrum`, `residual` or `operators`.
+    """A figure for a paper: one of the templates of `explorer.studio.Template`, by its name.
 
-    Of several images or of one; settings are those of `explorer.studio.Spec`. Raises `ExplorerError` for what does
-    not fit.
+    Of several images or of one, or of result files for `robustness`; settings are those of `explorer.studio.Spec`.
+    Raises `ExplorerError` for what does not fit.
     """
     from explorer import studio
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from explorer.figures.publication.charts import Key, lettered
 from explorer.figures.publication.page import Page, check_room, plot_area, settings, sheet
@@ -97,7 +97,7 @@ def _panel(axes: Axes, panel: Panel) -> list[Line2D]:
     axes.set_ylabel(panel.y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
     if panel.is_share:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
     axes.set_axisbelow(True)
     axes.grid(axis="y", color="0.9", linewidth=0.6 * axes.spines["left"].get_linewidth())
     return drawn
