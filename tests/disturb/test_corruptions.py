@@ -4,10 +4,21 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from explorer.disturb.corruptions import REFERENCE_SIDE, SCALES, SEVERITIES, Corruption, corrupt, disc
+from explorer.disturb.corruptions import (
+    REFERENCE_SIDE,
+    SCALES,
+    SEVERITIES,
+    Corruption,
+    corrupt,
+    corruption_called,
+    disc,
+    severities,
+)  # fmt: skip
+from explorer.disturb.pictures import amplification, around_grey, rgb
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
@@ -126,3 +137,25 @@ def test_the_picture_that_came_is_not_written_to(picture: np.ndarray) -> None:
         for strength in (0, 2):
             assert not np.shares_memory(corrupt(picture, kind, strength).rgb, picture)
     assert np.array_equal(picture, before)
+
+
+@pytest.mark.parametrize("kind", list(Corruption))
+def test_a_slug_names_a_corruption(kind: Corruption) -> None:
+    assert corruption_called(kind.slug) is kind
+    assert corruption_called(f" {kind.slug.upper()} ") is kind
+    assert severities(kind).startswith("Severities 1 to 5: ")
+
+
+def test_another_slug_is_one_sentence() -> None:
+    with pytest.raises(ExplorerError) as caught:
+        corruption_called("rain")
+    assert_one_sentence(str(caught.value))
+    assert "gaussian-noise" in str(caught.value)
+
+
+def test_grey_is_no_difference() -> None:
+    change = np.array([[[0.0, 4.0, -4.0]]])
+    assert around_grey(change, amplification(4 / 255)).tolist() == [[[128, 255, 0]]]
+    assert amplification(0.0) == 1.0
+    pixels = torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1)
+    assert rgb(pixels).tolist() == [[[0, 128, 255]]]

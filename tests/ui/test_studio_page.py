@@ -1,5 +1,6 @@
 """The figure studio under AppTest: what it shows is what Python makes, and no setting loses another."""
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from explorer.studio import PRESETS, Template, record
 from explorer.studio.made import SUFFIXES
 from explorer.ui import studio
 from tests.helpers import assert_one_sentence
-from tests.studio.helpers import picture
+from tests.studio.helpers import pair, picture, result
 from tests.ui.conftest import Open
 from tests.ui.test_pages import assert_sound, swapped_key, upload
 
@@ -245,3 +246,56 @@ def test_layers_and_heads_of_a_larger_pair_do_not_break_a_smaller_one() -> None:
     spec = app.session_state.spec
     assert max(spec.layers or (1,)) <= 4
     assert spec.heads in ("mean", "max", "all", "1", "2", "3")
+
+
+# --- result files instead of images -------------------------------------------------------------------------------
+
+
+def results(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    (uploader,) = [one for one in app.file_uploader if one.label == "Result files"]
+    for name, data in files:
+        uploader.upload(name, data, "application/octet-stream")
+    return app.run()
+
+
+def test_results_are_uploaded_where_no_photographs_are_chosen(
+    app: AppTest, files: Files, bundled: explorer.ModelPair
+) -> None:
+    choose(app, Template.ROBUSTNESS)
+    assert not [one for one in app.multiselect if one.label == "Images"]
+    data = result(bundled)
+    results(app, ("mine.jsonl", data))
+    assert_sound(app)
+    assert "40 images" in caption(app)
+    assert "--images mine.jsonl" in app.code[1].value
+    assert record.read(files[".png"]()).images == (("mine.jsonl", hashlib.sha256(data).hexdigest()),)
+
+
+def test_results_of_others_are_one_sentence(app: AppTest) -> None:
+    choose(app, Template.ROBUSTNESS)
+    results(app, ("theirs.jsonl", result(pair())))
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "theirs" in app.error[0].value
+
+
+def test_controls_are_those_of_the_template(app: AppTest) -> None:
+    def keys() -> set[str]:
+        kinds = (app.selectbox, app.segmented_control, app.number_input, app.toggle, app.slider, app.text_input)
+        return {one.key.removeprefix("studio-") for kind in kinds for one in kind if one.key}
+
+    choose(app, Template.CORRUPTION)
+    assert {"corruption", "seed", "operator", "query", "scale"} <= keys()
+    assert not {"picture", "eps", "target"} & keys()
+    choose(app, Template.ATTACK)
+    assert {"attack", "eps", "target"} <= keys()
+    assert not {"steps", "corruption", "operator", "scale", "colour_bar"} & keys()
+    app.segmented_control(key="studio-attack").set_value("pgd").run()
+    assert {"steps", "step_size", "random_start"} <= keys()
+    assert "seed" not in keys()
+    app.toggle(key="studio-random_start").set_value(True).run()
+    assert_sound(app)
+    assert "seed" in keys()
+    assert "--attack pgd --random-start" in app.code[1].value
+    choose(app, Template.ROBUSTNESS)
+    assert not {"heads", "scale", "seed", "row_labels"} & keys()

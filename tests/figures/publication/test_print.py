@@ -13,11 +13,13 @@ from PIL import Image
 from explorer.figures.curves import Line
 from explorer.figures.maps import Look, coloured, dim_grey, draw
 from explorer.figures.points import Points
-from explorer.figures.publication import charts, grids, page, text
+from explorer.figures.publication import charts, grids, page, text, trials
 from explorer.figures.publication.cells import Block, Cell, Columns, Grid, Region, Row
 from explorer.figures.publication.charts import Curves, Dynamics, Spectra
 from explorer.figures.publication.page import Page
+from explorer.figures.publication.trials import Panel, Trials
 from explorer.figures.style import Range
+from explorer.figures.trials import Trial
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
@@ -53,11 +55,26 @@ def spectra(panels: int, name: str = "A") -> Spectra:
     return Spectra(tuple((f"Layer {n}", (points, points)) for n in range(panels)))
 
 
+def panels(count: int, name: str = "A", **options: bool) -> Trials:
+    x = np.array([0.0, 2.0, 4.0])
+    lines = (Trial(name, x, x / 5, "#0072B2", x / 6, x / 4), Trial(name, x, x / 7, "#D55E00", dash="dash"))
+    return Trials(tuple(Panel(lines, "y", f"panel {n}", is_share=True) for n in range(count)), "x", **options)
+
+
+def noted() -> Grid:
+    """Without a picture in front, with words beneath every cell."""
+    cells = tuple(Cell(photograph(8, 8), note=f"{LONG} (93%)", is_sharp=True) for _ in range(3))
+    return Grid((Block(None, (Row(cells, "row"), Row(cells, "row"))),) * 2, (Columns(("a", "b", "c")),), Look())
+
+
 FIGURES = {
     "grid": lambda p: grids.draw(grid(2, 2, 3), p, vector=False),
     "grid and chart": lambda p: grids.draw(grid(1, 1, 2), p, vector=True, below=curves(LONG)),
     "curves": lambda p: charts.draw_curves(curves(LONG), p),
     "dynamics": lambda p: charts.draw_dynamics(Dynamics((1, 2), ((LONG, "red", np.array([0.1, 1.1])),)), p),
+    "trials": lambda p: trials.draw_trials(panels(2, LONG), p),
+    "grid and trials": lambda p: grids.draw(grid(1, 2, 2), p, vector=False, below=panels(2, LONG)),
+    "notes": lambda p: grids.draw(noted(), p, vector=True),
     "spectra": lambda p: charts.draw_spectra(spectra(2, LONG), p),
 }
 
@@ -284,3 +301,30 @@ def test_panels_of_spectra_share_their_axes() -> None:
 def test_letters_go_on_from_panel_to_panel() -> None:
     figure = charts.draw_dynamics(Dynamics((1,), letters=True), PAGE)
     assert [axes.get_title()[:3] for axes in figure.axes] == ["(a)", "(b)"]
+
+
+# --- curves against a strength, pixels ----------------------------------------------------------------------------
+
+
+def test_panels_that_share_their_axes_name_them_once() -> None:
+    figure = trials.draw_trials(panels(3, is_shared=True, letters=True), Page(6.0, 6.0, 50))
+    assert len({(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes}) == 1
+    assert [axes.get_ylabel() for axes in figure.axes] == ["y", "", ""]
+    assert [axes.get_title() for axes in figure.axes] == ["(a) panel 0", "(b) panel 1", "(c) panel 2"]
+    assert figure.axes[0].get_ylim()[0] == 0
+    assert [line.get_linestyle() for line in figure.axes[0].lines] == ["-", "--"]
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_sharp_pixels_stay_squares(vector: bool) -> None:
+    """Each as wide as the others within a pixel of the page, in its own colour."""
+    picture = photograph(5, 5)
+    one = Grid((Block(None, (Row((Cell(picture, is_sharp=True),)),)),), (Columns(("",)),), Look())
+    (image,) = grids.draw(one, PAGE, vector=vector).axes[0].images
+    drawn = np.asarray(image.pixels)
+    side = drawn.shape[0] / 5
+    centres = (side * (np.arange(5) + 0.5)).astype(int)
+    np.testing.assert_array_equal(drawn[np.ix_(centres, centres)], picture)
+    exact = drawn.shape[0] * drawn.shape[1] / 25
+    for colour in picture.reshape(-1, 3):
+        assert abs((drawn == colour).all(axis=-1).sum() - exact) <= 4 * side + 4
