@@ -13,7 +13,6 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,8 +24,8 @@ from explorer import images
 from explorer.images import ImageError
 from tests.helpers import assert_one_sentence, picture
 
-SECONDS = 1.0
-"""Of processor time for one file."""
+SECONDS = 5.0
+"""Of processor time for one file: five times what the dearest takes on an idle core, an AVIF of 40 megapixels."""
 MEMORY = 500e6
 """Bytes by which resident memory may rise for one file: three copies of 40 megapixels in RGBA."""
 EXTREMES = (0, 1, 2, 3, 20, 255, 4096, 6000, 16383, 2**15, 2**16 - 1, 2**24 - 1, 2**31 - 1, 2**31, 2**32 - 1)
@@ -431,18 +430,11 @@ def outcome(data: bytes) -> Outcome:
         problem = f"warning {caught[0].message!r}"
     elif read and (image.rgb.dtype != np.uint8 or image.rgb.shape != (*image.size, 3) or not image.rgb.size):
         problem = f"pixels of shape {image.rgb.shape} in {image.rgb.dtype}"
-    elif seconds > SECONDS and min(processor_time(lambda: images.decode(data)) for _ in range(3)) > SECONDS:
+    elif seconds > SECONDS:
         problem = f"{seconds:.2f} s"
     elif peak > MEMORY:
         problem = f"{peak / 1e6:.0f} MB"
     return Outcome(problem, read, seconds, peak)
-
-
-def processor_time(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    with suppress(ImageError):
-        work()
-    return time.process_time() - started
 
 
 def high_water() -> int:
@@ -488,7 +480,7 @@ def large(name: str, side: int) -> bytes:
 REGRESSIONS: dict[str, Callable[[], bytes]] = {
     "NumPy warned of a signalling NaN": float_tiff,
     "Pillow warned of a TIFF cut in its tags": lambda: big_endian_tiff()[:100],
-    "40 megapixels with alpha out of a small AVIF took over a second": lambda: large("avif alpha", 6324),
+    "40 megapixels with alpha out of a small AVIF took long": lambda: large("avif alpha", 6324),
 }
 
 

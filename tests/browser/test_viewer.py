@@ -544,11 +544,10 @@ def test_a_tap_pins_a_patch(browser: Browser, bundled: tuple[ImageInput, list[vi
     page = context.new_page()
     page.goto(path.as_uri())
     page.wait_for_selector(".viewer[data-painted]")
-    page.wait_for_timeout(500)  # the page settles: what is above the maps wraps once its font is there
-    box = page.locator(".stack").first.bounding_box()
-    page.touchscreen.tap(box["x"] + 0.3 * box["width"], box["y"] + 0.45 * box["height"])
-    page.wait_for_timeout(200)
-    assert "query row 4, column 3" in live(page)
+    stack = page.locator(".stack").first
+    box = stack.bounding_box()
+    stack.tap(position={"x": 0.3 * box["width"], "y": 0.45 * box["height"]})  # once it stands still
+    page.locator(".live", has_text="query row 4, column 3").wait_for()
     page.wait_for_url("**query=0.4375%2C0.3125**")
     context.close()
 
