@@ -21,7 +21,7 @@ from torch import Tensor
 
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import FromPixels, View, as_batch, from_pixels
-from explorer.types import ExplorerError, Progress
+from explorer.types import ExplorerError, ModelCard, Progress
 
 Batch = Float[Tensor, "image 3 height width"]
 Labels = Int64[Tensor, " image"]
@@ -116,11 +116,6 @@ class Attacked:
         """`adversarial - clean`, within +-eps."""
         return self.adversarial - self.clean
 
-    @property
-    def fooled(self) -> Tensor:
-        """Images that were recognised and no longer are."""
-        return (self.before.predictions == self.labels) & (self.after.predictions != self.labels)
-
 
 def attack(
     model: LoadedModel,
@@ -149,6 +144,12 @@ def attack(
     return Attacked(pixels.cpu(), adversarial.cpu(), known.cpu(), before, after, settings, model.card.key)
 
 
+def are_alike(cards: Sequence[ModelCard], class_counts: Sequence[int]) -> bool:
+    """Whether models take the same pixels and answer with the same classes, so that attacks transfer between them."""
+    told = zip(cards, class_counts, strict=True)
+    return len({(card.wnids, count, card.preprocessing.input_size) for card, count in told}) == 1
+
+
 def transfer(model: LoadedModel, attacked: Attacked) -> tuple[Answers, Answers]:
     """What another model says of the clean and of the adversarial images.
 
@@ -160,6 +161,11 @@ def transfer(model: LoadedModel, attacked: Attacked) -> tuple[Answers, Answers]:
             behind(torch.cat([as_batch(image, model) for image in pixels]))
             for pixels in (attacked.clean, attacked.adversarial)
         )
+        if clean.shape[1] != attacked.before.logits.shape[1]:
+            raise ExplorerError(
+                f"A model with {attacked.before.logits.shape[1]} classes was expected; {model.card.name} has "
+                f"{clean.shape[1]}."
+            )
         labels = _labels(attacked.labels.tolist(), clean)
         return answers(clean, labels), answers(disturbed, labels)
 

@@ -115,8 +115,9 @@ SCALES: dict[Corruption, Scale] = {
 
 
 def corrupt(rgb: Picture, kind: Corruption, strength: float, seed: int = 0) -> Corrupted:
-    """The disturbed picture; the same seed gives the same pixels, and one noise at every strength.
+    """The disturbed picture; the same seed gives the same pixels.
 
+    Gaussian noise is one field at every strength, and occlusions grow around one point; photons are drawn anew.
     Raises `ExplorerError` for a strength outside 0 to 5.
     """
     if not 0 <= strength <= SEVERITIES[-1]:  # NaN is neither

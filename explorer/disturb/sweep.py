@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,13 +18,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from explorer.disturb.attacks import Attack, perturb
+from explorer.disturb.attacks import Attack, are_alike, perturb
 from explorer.disturb.sweep_file import Ranks, Result, append, header, opened, trials
 from explorer.models.checkpoints import LoadedModel
-from explorer.models.pixels import FromPixels, View, as_batch, from_pixels
+from explorer.models.pixels import Batch, View, as_batch, from_pixels
 from explorer.training.data import Dataset
 from explorer.training.evaluate import resized
-from explorer.types import ExplorerError, Size
+from explorer.types import ExplorerError, Progress, Size
 
 PAPER_EPS = tuple(budget / 255 for budget in range(7))
 """No attack and six budgets; the paper's figures show six without naming them in the text."""
@@ -65,7 +65,7 @@ def sweep(
     """
     if not models or not eps or batch_size < 1:
         raise ExplorerError("At least one model, one eps and a batch of one image were expected.")
-    if transfer and not are_alike(models):
+    if transfer and not are_alike([model.card for model in models], [model.module.num_classes for model in models]):
         raise ExplorerError("For transfer, models with the same classes and input size were expected; others came.")
     digest = _digest(data) if isinstance(data, Dataset) else data_name
     settings = header([model.card for model in models], attack, eps, batch_size, digest, transfer)
@@ -73,24 +73,18 @@ def sweep(
     total = len(data) if isinstance(data, Sized) else None
     images = _labelled(data, models[0].card.preprocessing.input_size) if isinstance(data, Dataset) else iter(data)
     with opened(path, settings) as (file, ranks):
-        behind = [from_pixels(model) for model in models]
         yield Step(len(ranks), total, Result(settings, dict(ranks)))
         seen: set[str] = set()
         while batch := list(itertools.islice(images, batch_size)):
             _check(batch, seen, models)
             if all(name in ranks for name, _, _ in batch):
                 continue
-            for (name, _, label), found in zip(batch, _ranks(models, behind, batch, budgets, transfer), strict=True):
+            for (name, _, label), found in zip(batch, _ranks(models, batch, budgets, transfer), strict=True):
                 if name not in ranks:
                     ranks[name] = found
                     append(file, {"id": name, "label": label, "ranks": found})
             os.fsync(file.fileno())
             yield Step(len(ranks), total, Result(settings, dict(ranks)))
-
-
-def are_alike(models: Sequence[LoadedModel]) -> bool:
-    """Whether the models take the same pixels and answer with the same classes."""
-    return len({(m.card.wnids, m.module.num_classes, m.card.preprocessing.input_size) for m in models}) == 1
 
 
 def _digest(data: Dataset) -> str:
@@ -116,30 +110,44 @@ def _check(batch: Sequence[Labelled], seen: set[str], models: Sequence[LoadedMod
         seen.add(name)
 
 
-@torch.no_grad()
-@torch.inference_mode(False)
 def _ranks(
-    models: Sequence[LoadedModel],
-    behind: Sequence[FromPixels],
-    batch: Sequence[Labelled],
-    budgets: Sequence[Attack],
-    transfer: bool = False,
+    models: Sequence[LoadedModel], batch: Sequence[Labelled], budgets: Sequence[Attack], transfer: bool
 ) -> list[Ranks]:
     """For each image the ranks of its label, by trial and budget."""
+    names, views, labels = zip(*batch, strict=True)
+    found: dict[tuple[int, int], list[tuple[int, ...]]] = {}
     pairs = trials(len(models), transfer)
-    found: dict[tuple[int, int], list[Tensor]] = {pair: [] for pair in pairs}
-    names = [name for name, _, _ in batch]
-    given = [torch.cat([as_batch(view, model) for _, view, _ in batch]) for model in models]
-    for source, pixels in enumerate(given):
-        labels = torch.tensor([label for _, _, label in batch], device=pixels.device)
-        for budget in budgets:
-            adversarial = perturb(behind[source], pixels, labels, budget, names)
-            for pair in pairs:
-                if pair[0] == source:
-                    shown = adversarial.to(given[pair[1]])
-                    found[pair].append(label_ranks(behind[pair[1]](shown), labels.to(shown.device)))
-    by_trial = [torch.stack(found[pair], dim=1).tolist() for pair in pairs]
-    return [tuple(map(tuple, by_image)) for by_image in zip(*by_trial, strict=True)]
+    for source, model in enumerate(models):
+        made = adversaries(model, views, labels, budgets, names)
+        found |= {pair: ranks_of(models[pair[1]], made, labels) for pair in pairs if pair[0] == source}
+    return list(zip(*(found[pair] for pair in pairs), strict=True))
+
+
+@torch.no_grad()
+@torch.inference_mode(False)
+def adversaries(
+    model: LoadedModel,
+    views: Sequence[View],
+    labels: Sequence[int],
+    budgets: Sequence[Attack],
+    ids: Sequence[str],
+    progress: Callable[[int], Progress] | None = None,
+) -> list[Batch]:
+    """What the model's gradients make of a batch of images under each budget; `progress` is that of each budget."""
+    behind = from_pixels(model)
+    pixels = torch.cat([as_batch(view, model) for view in views])
+    known = torch.tensor(labels, device=pixels.device)
+    return [perturb(behind, pixels, known, budget, ids, progress and progress(i)) for i, budget in enumerate(budgets)]
+
+
+@torch.no_grad()
+@torch.inference_mode(False)
+def ranks_of(model: LoadedModel, batches: Sequence[Batch], labels: Sequence[int]) -> list[tuple[int, ...]]:
+    """By image, the ranks of its label in each of the batches, which are the same images disturbed."""
+    behind = from_pixels(model)
+    logits = [behind(torch.cat([as_batch(one, model) for one in batch])) for batch in batches]
+    known = torch.tensor(labels, device=logits[0].device)
+    return [tuple(ranks) for ranks in torch.stack([label_ranks(one, known) for one in logits], dim=1).tolist()]
 
 
 def label_ranks(logits: Float[Tensor, "image class"], labels: Int64[Tensor, " image"]) -> Int64[Tensor, " image"]:

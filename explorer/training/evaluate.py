@@ -93,12 +93,14 @@ def accuracy_of(found: Bool[Tensor, "image 2"]) -> Accuracy:
 
 
 def paired_difference(first: Bool[Tensor, " image"], second: Bool[Tensor, " image"]) -> tuple[float, float, float]:
-    """Share of hits of the second minus the first's over the same images, and its 95% normal interval.
+    """Share of hits of the second minus the first's over the same images, and its 95% interval.
 
-    Paired: from each image's difference, which is narrower than two intervals beside each other where both models fail
-    on the same images. One image says nothing: the interval is then -1 to 1 about it.
+    The interval is Agresti and Min's for matched pairs ("Simple improved confidence intervals for comparing matched
+    proportions", 2005): the normal one after half an image was added to each of the four cells of hit and miss. So it
+    is never empty, not even where all images agree.
     """
-    differences = second.double() - first.double()
-    mean, count = float(differences.mean()), len(differences)
-    half = _Z95 * float(differences.std(correction=1)) / math.sqrt(count) if count > 1 else 1.0
-    return mean, mean - half, mean + half
+    gained, lost = (float((a & ~b).sum()) + 0.5 for a, b in ((second, first), (first, second)))
+    count = len(first) + 2
+    middle = (gained - lost) / count
+    half = _Z95 * math.sqrt(gained + lost - count * middle**2) / count
+    return (gained - lost) / len(first), max(-1.0, middle - half), min(1.0, middle + half)

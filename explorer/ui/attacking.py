@@ -11,11 +11,11 @@ import torch
 
 from explorer import images
 from explorer.disturb import measured as bundled
-from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Answers, Attack, Attacked, Kind
+from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Answers, Attack, Attacked, Kind, are_alike
 from explorer.disturb.sweep_file import Result
 from explorer.models import LoadedModel
 from explorer.training.evaluate import Accuracy
-from explorer.types import ExplorerError, ModelCard, Progress
+from explorer.types import ModelCard, Progress
 from explorer.ui import resources, work
 from explorer.ui.classes import Targets
 from explorer.ui.session import Photo, View
@@ -123,19 +123,14 @@ def _crossed(view: View, index: int, target: int, settings: Attack, progress: Pr
 
         return attack(model, [_seen(view.photo, card)], [target], settings, ids=[view.photo.digest], progress=tell)
 
-    def asked(model: LoadedModel, tell: Progress) -> tuple[Answers, Answers]:
+    def asked(model: LoadedModel, tell: Progress) -> tuple[Answers, Answers] | None:
         from explorer.disturb.attacks import transfer
 
-        return transfer(model, attacked)
+        counts = attacked.before.logits.shape[1], model.module.num_classes
+        return transfer(model, attacked) if are_alike((card, other), counts) else None
 
     attacked = resources.engine().run(card.key, task, progress)
-    alike = card.wnids == other.wnids and card.preprocessing.input_size == other.preprocessing.input_size
-    if not alike:
-        return Crossed(attacked, None)
-    try:
-        return Crossed(attacked, resources.engine().run(other.key, asked, progress))
-    except ExplorerError:  # of unnamed classes, and not as many
-        return Crossed(attacked, None)
+    return Crossed(attacked, resources.engine().run(other.key, asked, progress))
 
 
 # --- over the loaded images ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from explorer.disturb.attacks import Attack
+from explorer.disturb.attacks import Attack, are_alike
 from explorer.disturb.sweep_file import Curve, Result, dumps
 from explorer.figures import trials
 from explorer.figures.trials import Trial
@@ -33,7 +33,7 @@ def show(view: View, source: str, settings: Attack, comparison: Comparison) -> N
     if not listing.items:
         st.error("An image in a sub-folder named by a class of both models was expected; none came.")
         return
-    task = Task(title, listing, cards, labelling.are_alike(cards, counts), attacking.of_any_eps(settings))
+    task = Task(title, listing, cards, are_alike(cards, counts), attacking.of_any_eps(settings))
     toggles, room = st.columns([3, 4], gap="medium", vertical_alignment="bottom")
     with_transfer = task.alike and toggles.toggle(
         "Transfer",
@@ -116,8 +116,8 @@ def _table(view: View, result: Result, with_transfer: bool) -> list[dict[str, st
             if with_transfer or not c.is_transfer
         }
         mean, low, high = (signed(100 * one, ".1f") for one in result.difference(place))
-        words = "no image differs" if low == high else f"{mean} ({low} to {high})"
-        rows.append({"eps, 255ths": f"{255 * eps:g}", **shares, "Twicing − baseline, points": words})
+        change = f"{mean} ({low} to {high})"
+        rows.append({"eps, 255ths": f"{255 * eps:g}", **shares, "Twicing − baseline, points": change})
     return rows
 
 

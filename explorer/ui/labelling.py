@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
 
 from explorer import images, labelled
-from explorer.disturb.attacks import Answers, Attack, Attacked
+from explorer.disturb.attacks import Attack, Batch
 from explorer.disturb.sweep_file import Result, header, trials
 from explorer.labelled import File, Item, Listing
 from explorer.models import LoadedModel
@@ -45,10 +44,10 @@ class Task:
     def key(self) -> work.Key:
         return "labelled", self.listing.digest, *(card.key for card in self.cards), self.attack
 
-    def key_of(self, item: Item, source: int, budget: Attack) -> work.Key:
-        """Of the ranks of one image under one budget: the attacked model's, and the other's."""
+    def key_of(self, item: Item, source: int) -> work.Key:
+        """Of one image's `_Ranks` by the gradients of one model."""
         keys = self.cards[source].key, self.cards[1 - source].key
-        return "labelled-attack", item.digest, item.name, item.labels, *keys, source, budget
+        return "labelled-attack", item.digest, item.name, item.labels, *keys, source, self.attack
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +132,8 @@ def _listed(
 
 def so_far(task: Task) -> SoFar:
     """The images that are done, out of what is remembered."""
-    budgets = task.budgets
-    settings = header(
-        task.cards, task.attack, [one.eps for one in budgets], 1, f"{task.title}, {task.listing.digest}", task.alike
-    )
+    eps = [one.eps for one in task.budgets]
+    settings = header(task.cards, task.attack, eps, 1, f"{task.title}, {task.listing.digest}", task.alike)
     pairs = trials(2, task.alike)
     result, labels, broken = {}, {}, {}
     for item in task.listing.items:
@@ -144,18 +141,16 @@ def so_far(task: Task) -> SoFar:
         if why is not None:
             broken[item.name] = why
             continue
-        of_source = [[work.kept(task.key_of(item, source, budget)) for budget in budgets] for source in (0, 1)]
-        if any(one is None for by_eps in of_source for one in by_eps):
+        of_source: list[_Ranks] = [work.kept(task.key_of(item, source)) for source in (0, 1)]
+        if None in of_source:
             continue
-        result[item.name] = tuple(
-            tuple(own if source == target else other for own, other in of_source[source]) for source, target in pairs
-        )
+        result[item.name] = tuple(of_source[source][source != target] for source, target in pairs)
         labels[item.name] = item.labels[0]
     return SoFar(Result(settings, result), labels, broken, len(result) + len(broken) == len(task.listing.items))
 
 
 def attack_all(task: Task, progress: Progress) -> SoFar:
-    """Attacks what is not remembered; each image, model and budget is kept as soon as it is made."""
+    """Attacks what is not remembered; each image and model is kept as soon as it is done."""
     tell = work.parts(progress, len(task.listing.items))
     for number, item in enumerate(task.listing.items):
         part = tell(number)
@@ -164,8 +159,12 @@ def attack_all(task: Task, progress: Progress) -> SoFar:
             try:
                 _attack(task, item, part)
             except _BrokenError as error:
-                work.keep(_broken_key(item), str(error), 512)
+                work.keep(_broken_key(item), str(error))
     return so_far(task)
+
+
+_Ranks = tuple[tuple[int, ...], tuple[int, ...]]
+"""By budget, the label's rank in the attacked model and, shown the same pixels, in the other."""
 
 
 class _BrokenError(Exception):
@@ -173,14 +172,13 @@ class _BrokenError(Exception):
 
 
 def _attack(task: Task, item: Item, progress: Progress) -> None:
-    budgets = task.budgets
-    missing = [(s, b) for s in (0, 1) for b in budgets if work.kept(task.key_of(item, s, b)) is None]
+    missing = [source for source in (0, 1) if work.kept(task.key_of(item, source)) is None]
     if not missing:
         return
     image = _decoded(item)
     tell = work.parts(progress, len(missing))
-    for number, (source, budget) in enumerate(missing):
-        work.keep(task.key_of(item, source, budget), _ranks(task, item, image, source, budget, tell(number)), 512)
+    for number, source in enumerate(missing):
+        work.keep(task.key_of(item, source), _ranks(task, item, image, source, tell(number)))
 
 
 def _decoded(item: Item) -> ImageInput:
@@ -190,32 +188,22 @@ def _decoded(item: Item) -> ImageInput:
         raise _BrokenError(str(error)) from error
 
 
-def _ranks(
-    task: Task, item: Item, image: ImageInput, source: int, budget: Attack, progress: Progress
-) -> tuple[int, int | None]:
-    """The label's rank in the attacked model and, shown the same pixels, in the other."""
-    from explorer.disturb.attacks import attack, transfer
-    from explorer.disturb.sweep import label_ranks
+def _ranks(task: Task, item: Item, image: ImageInput, source: int, progress: Progress) -> _Ranks:
+    from explorer.disturb.sweep import adversaries, ranks_of
 
     card, other = task.cards[source], task.cards[1 - source]
     seen = images.model_view(image.rgb, card.preprocessing)
+    labels = [item.labels[source]]
 
-    def own(model: LoadedModel, tell: Progress) -> Attacked:
-        return attack(model, [seen], [item.labels[source]], budget, ids=[item.name], progress=tell)
+    def own(model: LoadedModel, tell: Progress) -> tuple[list[Batch], tuple[int, ...]]:
+        part = work.parts(tell, len(task.budgets))
+        made = adversaries(model, [seen], labels, task.budgets, [item.name], part)
+        return made, ranks_of(model, made, labels)[0]
 
-    def asked(model: LoadedModel, tell: Progress) -> Answers:
-        return transfer(model, attacked)[1]
-
-    attacked = resources.engine().run(card.key, own, progress)
-    rank = int(label_ranks(attacked.after.logits, attacked.labels))
+    made, ranks = resources.engine().run(card.key, own, progress)
     if not task.alike:
-        return rank, None
-    return rank, int(label_ranks(resources.engine().run(other.key, asked, progress).logits, attacked.labels))
-
-
-def are_alike(cards: Sequence[ModelCard], counts: Sequence[int]) -> bool:
-    """Whether the models take the same pixels and answer with the same classes."""
-    return len({(c.wnids, n, c.preprocessing.input_size) for c, n in zip(cards, counts, strict=True)}) == 1
+        return ranks, ()
+    return ranks, resources.engine().run(other.key, lambda model, _: ranks_of(model, made, labels)[0], progress)
 
 
 def _broken_key(item: Item) -> work.Key:

@@ -22,7 +22,7 @@ from explorer.ui.session import plain
 T = TypeVar("T")
 Key = tuple[Hashable, ...]
 
-_KEPT = 48 * 2**20
+_RESULTS, _NUMBERS, _NUMBER = 48 * 2**20, 24 * 2**20, 1024
 _EVERY_SECONDS = 0.1
 _LINE = 68
 """Pixels of the line that holds the bar, a button or nothing."""
@@ -38,23 +38,29 @@ class Kept:
 
 @st.cache_resource(show_spinner=False)
 def results() -> ByteLRU[Key, Kept]:
-    """Results of long work, small ones, by everything they depend on."""
-    return ByteLRU(_KEPT)
+    """Maps and pictures of long work, by everything they depend on."""
+    return ByteLRU(_RESULTS)
+
+
+@st.cache_resource(show_spinner=False)
+def numbers() -> ByteLRU[Key, Kept]:
+    """Results of at most `_NUMBER` bytes, which hours of work may lie in: no picture pushes them out."""
+    return ByteLRU(_NUMBERS)
 
 
 def kept(key: Key) -> Any:
     """What is remembered under the key, or `None`."""
-    found = results().get(key)
+    found = numbers().get(key) or results().get(key)
     return None if found is None else found.value
 
 
-def keep(key: Key, value: T, nbytes: int = 1024) -> T:
+def keep(key: Key, value: T, nbytes: int = _NUMBER) -> T:
     """Remembers a result."""
-    results().put(key, Kept(value, nbytes))
+    (numbers() if nbytes <= _NUMBER else results()).put(key, Kept(value, nbytes))
     return value
 
 
-def remembered(key: Key, make: Callable[[], T], nbytes: int | Callable[[T], int] = 1024) -> T:
+def remembered(key: Key, make: Callable[[], T], nbytes: int | Callable[[T], int] = _NUMBER) -> T:
     """What is remembered under the key, made when it is not."""
     found: T | None = kept(key)
     if found is not None:

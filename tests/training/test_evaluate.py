@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from explorer.training.data import ClassName, Dataset
-from explorer.training.evaluate import Accuracy, accuracy, normalise, resized
+from explorer.training.evaluate import Accuracy, accuracy, normalise, paired_difference, resized
 from explorer.types import Preprocessing
 
 PLAIN = Preprocessing(input_size=(4, 4), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -103,3 +103,33 @@ def test_images_of_another_size_are_resampled_within_the_unit_range() -> None:
     assert out.min() >= 0
     assert out.max() <= 1
     assert math.isclose(float(out.mean()), 0.5, abs_tol=0.1)
+
+
+def test_the_paired_interval_holds_the_true_difference_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    held = 0  # of tables of both, second only, first only and neither
+    for _ in range(2000):
+        kinds = torch.from_numpy(random.choice(4, size=25, p=(0.4, 0.3, 0.1, 0.2)))
+        _, low, high = paired_difference((kinds == 0) | (kinds == 2), kinds <= 1)
+        held += low <= 0.2 <= high
+    assert 0.93 < held / 2000 < 0.98
+
+
+def test_the_paired_interval_of_many_images_is_the_normal_one() -> None:
+    random = np.random.default_rng(1)
+    first, second = (torch.from_numpy(random.random(20_000) < share) for share in (0.5, 0.6))
+    differences = second.double() - first.double()
+    half = NormalDist().inv_cdf(0.975) * float(differences.std()) / math.sqrt(20_000)
+    mean = float(differences.mean())
+    assert paired_difference(first, second) == pytest.approx((mean, mean - half, mean + half), abs=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_images_that_agree_leave_room_for_doubt(count: int) -> None:
+    none, every = torch.zeros(count, dtype=torch.bool), torch.ones(count, dtype=torch.bool)
+    mean, low, high = paired_difference(every, every)
+    assert mean == 0
+    assert low < 0 < high
+    mean, low, high = paired_difference(none, every)
+    assert mean == high == 1 or (mean == 1 and low < high <= 1)
+    assert paired_difference(every, none) == pytest.approx((-mean, -high, -low))
