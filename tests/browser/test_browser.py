@@ -274,8 +274,11 @@ def test_a_slider_of_a_lesson_changes_its_curve(visit: Visit) -> None:
     curve.wait_for(timeout=PATIENCE)
     before = curve.evaluate("(plot) => Array.from(plot._fullData[2].y).join()")
     page.get_by_role("slider", name="Bandwidth h").press("ArrowRight")
-    page.wait_for_function(
-        "(before) => Array.from(document.querySelector('.js-plotly-plot')._fullData[2].y).join() !== before",
+    page.wait_for_function(  # the chart is gone for a moment while it is drawn anew
+        """(before) => {
+            const y = document.querySelector(".js-plotly-plot")?._fullData?.[2]?.y;
+            return y && Array.from(y).join() !== before;
+        }""",
         arg=before,
         timeout=PATIENCE,
     )
