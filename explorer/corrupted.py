@@ -103,8 +103,6 @@ def rows_of(image: ImageInput, name: str, pair: ModelPair, plan: Plan) -> list[R
             seen = images.model_view(image.rgb, card.preprocessing)
 
             def task(model: LoadedModel, tell: Progress, seen: Any = seen, choice: Choice = choice) -> list[Effect]:
-                if not model.module.num_classes:
-                    raise ExplorerError(f"A model with a classifier was expected; {model.card.name} has none.")
                 return effects(model, seen, choice, plan.strengths, tell)
 
             found = pair.engine.run(card.key, task)

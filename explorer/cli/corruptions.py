@@ -102,13 +102,6 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _kinds(text: str) -> tuple[Corruption, ...]:
-    from explorer.disturb.corruptions import Corruption
-    from explorer.types import ExplorerError
+    from explorer.disturb.corruptions import Corruption, corruption_called
 
-    by_name = {one.name.lower().replace("_", "-"): one for one in Corruption}
-    if text == "all":
-        return tuple(Corruption)
-    try:
-        return tuple(dict.fromkeys(by_name[part.strip().lower()] for part in text.split(",")))
-    except KeyError:
-        raise ExplorerError(f"Corruptions out of {', '.join(by_name)} were expected; {text[:60]!r} came.") from None
+    return tuple(Corruption) if text == "all" else tuple(dict.fromkeys(map(corruption_called, text.split(","))))

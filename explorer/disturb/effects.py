@@ -16,7 +16,7 @@ from explorer.disturb.drift import Queries, drift
 from explorer.measures import similarity
 from explorer.models import LoadedModel
 from explorer.trace import trace
-from explorer.types import Progress, Trace
+from explorer.types import ExplorerError, Progress, Trace
 
 ALL_STRENGTHS = (0.0, *(float(one) for one in SEVERITIES))
 
@@ -82,7 +82,9 @@ def value(of: Effect, clean: Effect, quantity: str) -> float:
 
 
 def traced(model: LoadedModel, seen: Picture) -> Trace:
-    """The trace of what a model sees, on the model's device."""
+    """The trace of what a model sees, on the model's device. Raises `ExplorerError` for a model that cannot answer."""
+    if (classes := model.module.num_classes) < 2:  # timm's models without a classifier have 0
+        raise ExplorerError(f"A classifier of at least 2 classes was expected; {model.card.name} has {classes}.")
     device = next(model.module.parameters()).device
     with torch.inference_mode():
         return trace(model.module, images.batch([seen], model.card.preprocessing).to(device))[0]

@@ -19,7 +19,7 @@ from explorer.studio import grids
 from explorer.studio.content import Content, Table
 from explorer.studio.maps import attention_maps
 from explorer.studio.run import COLOURS, ROLES, Run, Shown, chosen_heads, patch
-from explorer.types import ExplorerError, ModelCard, Progress
+from explorer.types import ModelCard, Progress
 
 STRENGTHS = (0, *SEVERITIES)
 """0 is the clean picture."""
@@ -86,8 +86,6 @@ def _side(run: Run, card: ModelCard, shown: Shown, layers: tuple[int, ...], head
     seen = images.model_view(shown.image.rgb, card.preprocessing)
 
     def task(model: LoadedModel, tell: Progress) -> _Side:
-        if model.module.num_classes < 2:
-            raise ExplorerError(f"A model with a classifier was expected; {card.name} has none.")
         pictures = tuple(corrupt(seen, kind, strength, spec.seed).rgb for strength in STRENGTHS)
         clean = traced(model, seen)
         effects: list[Effect] = []

@@ -56,6 +56,15 @@ def test_ranks_and_curves_written_out(pair: list[LoadedModel], labelled: Dataset
             assert low <= top1 <= high
 
 
+def test_the_fifth_rank_counts_for_top5_and_the_sixth_does_not() -> None:
+    """The models of the other tests have five classes, whose every rank is among the first five."""
+    ranks = {"a": ((1, 5), (6, 6)), "b": ((2, 6), (5, 1)), "c": ((5, 7), (1, 8)), "d": ((6, 9), (2, 5))}
+    settings = {"models": [{"name": "A"}, {"name": "B"}], "eps": [0.0, EPS[1]]}
+    accuracy = [curve.accuracy for curve in Result(settings, ranks).curves]
+    assert accuracy[0] == (Accuracy(0.25, 0.75, 4), Accuracy(0.0, 0.25, 4))
+    assert accuracy[1] == (Accuracy(0.25, 0.75, 4), Accuracy(0.25, 0.5, 4))
+
+
 def test_steps_say_how_far_it_is(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
     steps = list(sweep(pair, labelled, PGD, tmp_path / "a.jsonl", eps=EPS, batch_size=2))
     assert [(step.done, step.total) for step in steps] == [(0, 5), (2, 5), (4, 5), (5, 5)]
