@@ -1,5 +1,6 @@
 """Labelled images in class sub-folders or Parquet files: listed first, read one by one when they are asked for.
 
+The page and the shell's `robustness` and `evaluate` read them here, so that one folder gives one accuracy.
 What the operator of a server offers lies in the folders of the environment's `EXPLORER_DATA`; a browser names it by a
 label out of `offered()`, never by a path.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
@@ -19,17 +21,22 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from explorer import files, images
 from explorer.attribution.classes import class_index
-from explorer.training.data import read_classes
-from explorer.types import ExplorerError, ModelCard
+from explorer.training.data import ClassName, read_classes
+from explorer.types import ExplorerError, ImageInput, ModelCard
 
 VARIABLE = "EXPLORER_DATA"
 CLASS_LIST = "classes.tsv"
 _NAMED = 6
+_WNID = re.compile(r"n\d{8}")
 
 Labels = tuple[int, ...]
 """The index of a class in each model."""
 Classes = Callable[[str], Labels | None]
-"""The class of a name, `None` where a model has none of it."""
+"""The class of a name, `None` where a model has none of it, or several."""
+Digest = str | Callable[[], str]
+"""SHA-256 of some content, known or taken when it is called."""
+Stamp = tuple[int, int]
+"""Size and time of a file, by which what was read of it is known to be the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +44,7 @@ class File:
     """A file below a folder, whose name comes first in `path`."""
 
     path: str
-    digest: str
-    """Changes with the content."""
+    digest: Digest
     read: Callable[[], bytes]
 
 
@@ -49,8 +55,16 @@ class Item:
     name: str
     """Of this image alone in its listing."""
     labels: Labels
-    digest: str
+    content: Digest
     read: Callable[[], bytes]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content, read when it is first asked for; empty where it cannot be read."""
+        try:
+            return self.content if isinstance(self.content, str) else self.content()
+        except ExplorerError:
+            return ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +104,49 @@ def in_folders(found: Iterable[File], classes: Classes) -> Listing:
 
     Hidden files and files without an image's suffix are skipped; folders that are no class are said.
     """
+
+    def folder(file: File) -> str:
+        folders = _parts(file)[:-1]
+        return folders[min(1, len(folders) - 1)] if folders else "no folder"
+
+    return _listed("Folders", ((file, folder(file)) for file in found), classes)
+
+
+def _by_names(found: Iterable[File], classes: Classes) -> Listing:
+    """The images of a folder without sub-folders, by the WordNet ids in their names: `n02124075_cat.JPEG`."""
+    ids = ((file, _WNID.search(_parts(file)[-1])) for file in found)
+    return _listed("Classes", ((file, wnid[0] if wnid else "no WordNet id") for file, wnid in ids), classes)
+
+
+def _listed(what: str, found: Iterable[tuple[File, str]], classes: Classes) -> Listing:
+    """The images among files with their classes' names."""
     items: list[Item] = []
     unknown: dict[str, int] = {}
-    for file in found:
-        *folders, name = file.path.replace("\\", "/").split("/")
-        if any(part.startswith(".") for part in (*folders[1:], name)) or not _is_image(name):
+    for file, name in found:
+        parts = _parts(file)
+        if any(part.startswith(".") for part in parts[min(1, len(parts) - 1) :]) or not _is_image(parts[-1]):
             continue
-        folder = folders[min(1, len(folders) - 1)] if folders else ""
-        labels = classes(folder)
+        labels = classes(name)
         if labels is None:
-            unknown[folder] = unknown.get(folder, 0) + 1
+            unknown[name] = unknown.get(name, 0) + 1
         else:
             items.append(Item(file.path, labels, file.digest, file.read))
-    return Listing(tuple(items), _left_out("Folders", unknown))
+    return Listing(tuple(items), _left_out(what, unknown))
+
+
+def _parts(file: File) -> list[str]:
+    return file.path.replace("\\", "/").split("/")
+
+
+def decoded(items: Iterable[Item], broken: Callable[[str], object]) -> Iterator[tuple[Item, ImageInput]]:
+    """The images that can be read, one by one; `broken` is told which cannot, and why."""
+    for item in items:
+        try:
+            image = images.decode(item.read())
+        except ExplorerError as error:
+            broken(f"{item.name}: {error}")
+            continue
+        yield item, image
 
 
 def offered() -> dict[str, Path]:
@@ -129,32 +173,74 @@ def offered() -> dict[str, Path]:
     return found
 
 
-def listing(path: Path, classes: Classes) -> Listing:
-    """The images of a folder or a Parquet file out of `offered()`. Raises `ExplorerError` for what cannot be read."""
-    return in_folders(_below(path), classes) if path.is_dir() else _in_parquet(path, classes)
+def from_paths(
+    paths: Sequence[Path], cards: Sequence[ModelCard], counts: Sequence[int], class_list: Path | None = None
+) -> Listing:
+    """The images of Parquet files and folders, for whoever may read every file: links are followed.
+
+    A folder without sub-folders is read by the WordNet ids in its files' names. Parquet files take their classes from
+    `class_list`, or from the `classes.tsv` beside them; where no model names its classes, labels are their numbers.
+    Raises `ExplorerError` for what cannot be read, for two images of one name, and when none is of the models' classes.
+    """
+    given = read_classes(class_list) if class_list else None
+    classes = classes_of(cards, counts)
+    listings = []
+    for path in map(Path.absolute, paths):
+        known, beside = given, path.parent / CLASS_LIST
+        if not path.exists():
+            raise ExplorerError(f"Expected Parquet files or a folder; there is no {path.name}.")
+        if path.is_file() and known is None:
+            if not beside.is_file():
+                raise ExplorerError("Parquet data needs a class list (index, wnid, name); none was given.")
+            known = read_classes(beside)
+        if known and not any(card.wnids or card.classes for card in cards):
+            known = tuple(ClassName(str(label), one.name) for label, one in enumerate(known))
+        listings.append(listing(path, classes, known, follow=True))
+    items = tuple(item for one in listings for item in one.items)
+    problems = tuple(problem for one in listings for problem in one.problems)
+    if len({item.name for item in items}) < len(items):
+        raise ExplorerError(f"Data of different names were expected; {', '.join(path.name for path in paths)} came.")
+    if not items:
+        why = f": {problems[0][0].lower()}{problems[0][1:]}" if problems else "."
+        raise ExplorerError(f"Images of classes of the models were expected; none came{why}")
+    return Listing(items, problems)
 
 
-def _below(root: Path) -> Iterator[File]:
-    """Files below the folder, sorted by path; links to folders are not followed, and none that leads out."""
-    for folder, names, inside in os.walk(root):
-        names.sort()
+def listing(
+    path: Path, classes: Classes, class_list: Sequence[ClassName] | None = None, *, follow: bool = False
+) -> Listing:
+    """The images of a folder or a Parquet file, such as those out of `offered()`; `follow` takes links out of it, too.
+
+    Raises `ExplorerError` for what cannot be read.
+    """
+    if not path.is_dir():
+        return _in_parquet(path, classes, read_classes(path.parent / CLASS_LIST) if class_list is None else class_list)
+    found = _below(path, follow)
+    has_folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir())
+    return in_folders(found, classes) if has_folders else _by_names(found, classes)
+
+
+def _below(root: Path, follow: bool) -> Iterator[File]:
+    """Files below the folder, sorted by path. Links that lead out are left out, unless they are to be followed: those
+    to files and those to folders of classes, but none deeper, which might lead in circles."""
+    for folder, names, inside in os.walk(root, followlinks=follow):
+        names[:] = sorted(name for name in names if Path(folder) == root or not Path(folder, name).is_symlink())
         for name in sorted(inside):
             path = Path(folder, name)
-            if not _is_image(name) or (path.is_symlink() and not path.resolve().is_relative_to(root)):
+            if not _is_image(name) or (not follow and path.is_symlink() and not path.resolve().is_relative_to(root)):
                 continue
             try:
-                info = path.stat()
+                stamp = _stamp(path)
             except OSError:
                 continue
             shown = (Path(root.name) / path.relative_to(root)).as_posix()
-            yield File(shown, f"{shown}:{info.st_size}:{info.st_mtime_ns}", partial(_bytes, path))
+            yield File(shown, partial(_sha256, path, stamp), partial(_bytes, path))
 
 
-def _in_parquet(path: Path, classes: Classes) -> Listing:
-    known = read_classes(path.parent / CLASS_LIST)
+def _in_parquet(path: Path, classes: Classes, known: Sequence[ClassName]) -> Listing:
     by_label = [classes(one.wnid) or classes(one.name) for one in known]
     try:
-        stamp = path.stat().st_mtime_ns
+        stamp = _stamp(path)
         column = pq.read_table(path, columns=["label"])["label"].to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise ExplorerError(f"{path.name} is not a Parquet file with the columns image and label.") from error
@@ -168,11 +254,22 @@ def _in_parquet(path: Path, classes: Classes) -> Listing:
             unknown[name] = unknown.get(name, 0) + 1
         else:
             name = f"{path.name}:{row}"
-            items.append(Item(name, labels, f"{name}:{stamp}", partial(_row, path, stamp, row)))
+            items.append(Item(name, labels, partial(_sha256, path, stamp, row), partial(_row, path, stamp, row)))
     return Listing(tuple(items), _left_out("Classes", unknown))
 
 
-def _row(path: Path, stamp: int, row: int) -> bytes:
+def _stamp(path: Path) -> Stamp:
+    info = path.stat()
+    return info.st_size, info.st_mtime_ns
+
+
+@lru_cache(maxsize=8192)
+def _sha256(path: Path, stamp: Stamp, row: int | None = None) -> str:
+    """Of a file, or of the image in one row of it, as it was at `stamp`."""
+    return hashlib.sha256(_bytes(path) if row is None else _row(path, stamp, row)).hexdigest()
+
+
+def _row(path: Path, stamp: Stamp, row: int) -> bytes:
     try:
         start = 0
         for group, rows in enumerate(_groups(path, stamp)):
@@ -188,14 +285,14 @@ def _row(path: Path, stamp: int, row: int) -> bytes:
 
 
 @lru_cache(maxsize=8)
-def _groups(path: Path, stamp: int) -> tuple[int, ...]:
+def _groups(path: Path, stamp: Stamp) -> tuple[int, ...]:
     """Rows in each row group of the file as it was at `stamp`."""
     metadata = pq.ParquetFile(path).metadata
     return tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
 
 
 @lru_cache(maxsize=1)
-def _group(path: Path, stamp: int, group: int) -> Any:
+def _group(path: Path, stamp: Stamp, group: int) -> Any:
     """The images of one row group; only the last one is kept."""
     return pq.ParquetFile(path).read_row_group(group, columns=["image"])["image"]
 
@@ -218,9 +315,8 @@ def _drawn(name: str) -> bytes:
 def _left_out(what: str, unknown: dict[str, int]) -> tuple[str, ...]:
     if not unknown:
         return ()
-    names = [name[:40] or "no folder" for name in unknown]
+    names = [name[:40] for name in unknown]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     count = sum(unknown.values())
-    return (
-        f"{what} that are no class of both models are left out: {', '.join(names[:_NAMED])}{more} ({count} images).",
-    )
+    said = f"{', '.join(names[:_NAMED])}{more} ({count} images)"
+    return (f"{what} that are not one class of the models are left out: {said}.",)

@@ -254,7 +254,8 @@ def unit_noise(ids: Sequence[str], seed: int, like: Batch) -> Batch:
     """Uniform noise in [-1, 1] for each image, from the seed and the image's id alone; the same at every eps."""
     drawn = []
     for name in ids:
-        of_image = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
+        told = f"{seed}:{name}".encode("utf-8", "surrogateescape")  # names of files need not be Unicode
+        of_image = int.from_bytes(hashlib.sha256(told).digest()[:8], "big") >> 1
         generator = torch.Generator().manual_seed(of_image)
         drawn.append(torch.rand(like.shape[1:], generator=generator, dtype=torch.float64) * 2 - 1)
     return torch.stack(drawn).to(like)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Attack, Attacked, Kind, attack, transfer
+from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Attack, Attacked, Kind, attack, transfer, unit_noise
 from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.types import ExplorerError, Preprocessing
@@ -204,3 +204,8 @@ def test_labels_and_views_that_do_not_fit_are_refused(loaded: LoadedModel, views
         with pytest.raises(ExplorerError) as caught:
             call()
         assert_one_sentence(str(caught.value))
+
+
+def test_a_name_that_is_no_unicode_is_an_id() -> None:
+    drawn = unit_noise(["cat\udcff.png", "cat.png"], 0, torch.zeros(2, 3, 4, 4))
+    assert not torch.equal(drawn[0], drawn[1])
