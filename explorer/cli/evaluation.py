@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
+    from explorer.labelled import Item
     from explorer.measures.similarity import Band
     from explorer.models import LoadedModel
     from explorer.training.data import Dataset
+    from explorer.types import Preprocessing
 
 _ABOUT = """\
 Top-1 and top-5 with Wilson's 95% intervals, and the paired difference of every further checkpoint to the first.
 --measures adds, over images drawn at random from a seed, token similarity and the ratio of the smoothed residual by
 layer (mean and standard deviation between images) and eigenvalue counts; --times adds the median time of a plain
-forward pass, all checkpoints in turn, and GFLOPs (multiply-adds, as papers count them). --json writes it all."""
+forward pass, all checkpoints in turn, and GFLOPs (multiply-adds, as papers count them). --json writes it all.
+
+Every model sees the pictures as on the pages, resized and cropped as its card says; folders that are no class of it and
+images that cannot be read are said and left out. With --source-size they are read at that size and resized to the
+model's input, as in training."""
+_CODES = "exit codes: 0 done, 1 some images could not be read, 2 something is wrong and said, 130 interrupted"
+_AT_ONCE = 250
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `evaluate` and what runs it."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = _ABOUT
+    parser.description, parser.epilog = _ABOUT, _CODES
     parser.set_defaults(run=run)
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
     parser.add_argument(
@@ -34,16 +45,20 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="DATA",
-        help="Parquet files, a folder with one sub-folder per class, or one whose file names hold WordNet ids",
+        help="Parquet files, folders with one sub-folder per class, or folders whose file names hold WordNet ids",
     )
     parser.add_argument(
-        "--source-size", type=int, help="pixels a side the data is read at; the checkpoint's by default"
+        "--source-size", type=int, help="read the data at so many pixels a side, instead of as the models see pictures"
     )
     parser.add_argument("--measures", type=int, metavar="N", help="measure on so many of the images too")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of those images (0)")
     parser.add_argument("--times", metavar="BATCH[,BATCH]", help="time forward passes of these batches too, as in 1,64")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number into this file")
-    parser.add_argument("--classes", type=Path, help="class list of Parquet data: index, wnid and name, tab-separated")
+    parser.add_argument(
+        "--classes",
+        type=Path,
+        help="class list of Parquet data: index, wnid and name, tab-separated; the classes.tsv beside it by default",
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
@@ -52,20 +67,21 @@ def run(options: argparse.Namespace) -> int:
     from explorer import files
     from explorer.models import load
     from explorer.serving import device as devices
-    from explorer.training import evaluate, report
+    from explorer.training import report
 
     device = devices.choose(options.device)
     batches = _batches(options.times)
     models = [load(path, device) for path in options.checkpoints]
-    splits = _splits(options, models)
-    hits = [
-        evaluate.hits(model.module, data, model.card.preprocessing) for model, data in zip(models, splits, strict=True)
+    readings = [_reading(model, options.source_size) for model in models]
+    broken: set[str] = set()
+    found_of = _hits(options, models, readings, broken)
+    rows = [
+        _accuracy(model, reading, hits) for model, reading, (hits, _) in zip(models, readings, found_of, strict=True)
     ]
-    rows = [_accuracy(*one) for one in zip(models, splits, hits, strict=True)]
-    differences = _differences(models, hits)
+    differences = _differences(models, [hits for hits, _ in found_of])
     if options.measures is not None:
-        for model, data, row in zip(models, splits, rows, strict=True):
-            row.update(_measures(model, data, options.measures, options.seed))
+        for model, reading, (_, items), row in zip(models, readings, found_of, rows, strict=True):
+            row.update(_measures(model, reading, items, options.measures, options.seed))
     if batches:
         where = _device_name(device)
         for row, cost in zip(rows, _costs(models, batches, where), strict=True):
@@ -74,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         found = {"models": rows, "differences": differences, **told}
         files.write_atomically(options.json, (json.dumps(found, indent=1) + "\n").encode())
-    return 0
+    return 1 if broken else 0
 
 
 def _batches(text: str | None) -> list[int]:
@@ -89,27 +105,76 @@ def _batches(text: str | None) -> list[int]:
     return found
 
 
-def _splits(options: argparse.Namespace, models: Sequence[LoadedModel]) -> list[Dataset]:
-    """The data as each model wants it, read once for each size."""
+def _reading(model: LoadedModel, source_size: int | None) -> Preprocessing:
+    """How the model's pictures are read."""
     from explorer.training import data
+
+    return data.read_at(source_size) if source_size else model.card.preprocessing
+
+
+def _hits(
+    options: argparse.Namespace, models: Sequence[LoadedModel], readings: Sequence[Preprocessing], broken: set[str]
+) -> list[tuple[Tensor, list[Item]]]:
+    """For each model its hits, and the images they are of; models of the same classes share one pass over the data."""
+    from explorer import labelled
+
+    found: dict[int, tuple[Tensor, list[Item]]] = {}
+    for classes in dict.fromkeys(map(_classes, models)):
+        places = [place for place, model in enumerate(models) if _classes(model) == classes]
+        first = models[places[0]]
+        listing = labelled.from_paths(options.data, [first.card], [first.module.num_classes], options.classes)
+        for problem in listing.problems:
+            _say(problem)
+        hits, items = _of_group([(models[place], readings[place]) for place in places], listing.items, broken)
+        found |= {place: (one, items) for place, one in zip(places, hits, strict=True)}
+    return [found[place] for place in range(len(models))]
+
+
+def _of_group(
+    group: Sequence[tuple[LoadedModel, Preprocessing]], items: Sequence[Item], broken: set[str]
+) -> tuple[list[Tensor], list[Item]]:
+    """Hits of each model on the images that can be read, and those."""
+    import torch
+
+    from explorer import images, labelled
+    from explorer.training import evaluate
     from explorer.types import ExplorerError
 
-    classes = data.read_classes(options.classes) if options.classes else None
-    read: dict[tuple[int, tuple[str, ...]], Dataset] = {}
-    found = []
-    for model, path in zip(models, options.checkpoints, strict=True):
-        pre, wnids = model.card.preprocessing, model.card.wnids
-        size = options.source_size or (pre.source_size or pre.input_size)[0]
-        if (size, wnids) not in read:
-            split = data.load(options.data, size, classes, wnids)
-            if tuple(c.wnid for c in split.classes) != wnids:
-                raise ExplorerError(f"The classes of the data are not the {len(wnids)} classes of {path.name}.")
-            read[size, wnids] = split.to(next(model.module.parameters()).device)
-        found.append(read[size, wnids])
-    return found
+    def left_out(why: str) -> None:
+        if why not in broken:
+            _say(why)
+        broken.add(why)
+
+    hits: list[list[Tensor]] = [[] for _ in group]
+    read: list[Item] = []
+    pictures = labelled.decoded(items, left_out)
+    views = ((item, [images.model_view(image.rgb, reading) for _, reading in group]) for item, image in pictures)
+    while batch := list(islice(views, _AT_ONCE)):
+        for place, (model, _) in enumerate(group):
+            data = _dataset(model, [(item, seen[place]) for item, seen in batch])
+            hits[place].append(evaluate.hits(model.module, data, model.card.preprocessing))
+        read += [item for item, _ in batch]
+    if not read:
+        raise ExplorerError(f"An image that can be read was expected; none of {len(items)} can.")
+    return [torch.cat(one) for one in hits], read
 
 
-def _accuracy(model: LoadedModel, data: Dataset, found: Tensor) -> dict[str, Any]:
+def _dataset(model: LoadedModel, seen: Sequence[tuple[Item, np.ndarray]]) -> Dataset:
+    from explorer.training import data
+
+    found = data.dataset([view for _, view in seen], [item.labels[0] for item, _ in seen])
+    return found.to(next(model.module.parameters()).device)
+
+
+def _classes(model: LoadedModel) -> tuple[Any, ...]:
+    return model.card.wnids, model.card.classes, model.module.num_classes
+
+
+def _say(problem: str) -> None:
+    print(f"explorer: {problem}", file=sys.stderr)
+
+
+def _accuracy(model: LoadedModel, reading: Preprocessing, found: Tensor) -> dict[str, Any]:
     from explorer.training.evaluate import accuracy_of
 
     card = model.card
@@ -119,11 +184,11 @@ def _accuracy(model: LoadedModel, data: Dataset, found: Tensor) -> dict[str, Any
         f"{name.replace('top', 'top-')} {100 * share:.2f}% (95% interval {100 * low:.1f} to {100 * high:.1f})"
         for name, (share, low, high) in shares.items()
     )
-    chance = 1 / len(data.classes)
-    print(f"{card.name}: {', '.join(said)}, {reached.count} images, chance {100 * chance:.1f}%", flush=True)
+    classes = model.module.num_classes
+    print(f"{card.name}: {', '.join(said)}, {reached.count} images, chance {100 / classes:.1f}%", flush=True)
     told = {"name": card.name, "digest": card.digest, "filter": card.filter, "source": card.source}
-    read_at = list(data.images.shape[-2:])
-    return {**told, "images": reached.count, "classes": len(data.classes), "read_at": read_at, **shares}
+    read_at = list(reading.source_size or reading.input_size)
+    return {**told, "images": reached.count, "classes": classes, "read_at": read_at, **shares}
 
 
 def _differences(models: Sequence[LoadedModel], hits: Sequence[Tensor]) -> list[dict[str, Any]]:
@@ -132,7 +197,7 @@ def _differences(models: Sequence[LoadedModel], hits: Sequence[Tensor]) -> list[
 
     differences = []
     for model, found in zip(models[1:], hits[1:], strict=True):
-        if model.card.wnids != models[0].card.wnids:
+        if _classes(model) != _classes(models[0]):
             continue
         one: dict[str, Any] = {"of": model.card.name, "minus": models[0].card.name}
         for place, name in enumerate(("top1", "top5")):
@@ -147,10 +212,18 @@ def _differences(models: Sequence[LoadedModel], hits: Sequence[Tensor]) -> list[
     return differences
 
 
-def _measures(model: LoadedModel, data: Dataset, wanted: int, seed: int) -> dict[str, Any]:
+def _measures(
+    model: LoadedModel, reading: Preprocessing, items: Sequence[Item], wanted: int, seed: int
+) -> dict[str, Any]:
+    import torch
+
+    from explorer import images, labelled
     from explorer.training import report
 
-    found = report.measure(model, data, report.draw(len(data), wanted, seed))
+    drawn = [items[place] for place in report.draw(len(items), wanted, seed).tolist()]
+    pictures = labelled.decoded(drawn, _say)  # they could be read before
+    data = _dataset(model, [(item, images.model_view(image.rgb, reading)) for item, image in pictures])
+    found = report.measure(model, data, torch.arange(len(data)))
     eigen = found.eigenvalues
     print(f"{model.card.name}, {found.similarity.count} images, mean ± standard deviation between them:")
     print(f"  token similarity from the embedding on  {_said(found.similarity)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from explorer.cli import INTERRUPTED
 
 if TYPE_CHECKING:
     from explorer.disturb.attacks import Attack
+    from explorer.disturb.sweep import Labelled
     from explorer.disturb.sweep_file import Result
+    from explorer.labelled import Listing
     from explorer.models import LoadedModel
     from explorer.training.data import Dataset
 
@@ -22,17 +25,25 @@ prediction, as in the paper's Fig. 5 and 6. Budgets and steps are in 255ths of a
 With --transfer each model is also shown what was made with the other's gradients.
 
 The file holds the settings, then one line for each image. A run that was stopped goes on when the same command is given
-again; a file of other settings is never added to. Pictures pass through --source-size as in `evaluate`."""
-_CODES = "exit codes: 0 done, 2 something is wrong and said, 130 interrupted"
+again; a file of other settings is never added to. Every model sees the pictures as on the Attacks page, resized and
+cropped as its card says; folders that are no class of the models and images that cannot be read are said and left out.
+With --source-size they are read at that size and resized to the models' input, as in training."""
+_CODES = "exit codes: 0 done, 1 some images could not be read, 2 something is wrong and said, 130 interrupted"
 
 
 def add_robustness(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `robustness` and what runs it."""
+    from explorer.cli.figures import add_models
+
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
     parser.set_defaults(run=run)
     parser.add_argument(
-        "data", type=Path, nargs="+", metavar="DATA", help="Parquet files, or a folder with one sub-folder per class"
+        "data",
+        type=Path,
+        nargs="+",
+        metavar="DATA",
+        help="Parquet files, folders with one sub-folder per class, or folders whose file names hold WordNet ids",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .jsonl")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the printed table as CSV, with top-5")
@@ -53,25 +64,24 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--random-start", action="store_true", help="pgd starts at a random point of the ball")
     parser.add_argument("--seed", type=int, default=0, help="of the random start (0)")
     parser.add_argument("--batch-size", type=int, default=25, help="images attacked together (25)")
-    for side in ("baseline", "twicing"):
-        parser.add_argument(
-            f"--{side}",
-            metavar="FILE",
-            help=f"checkpoint, or hub:NAME of timm; the bundled {side} model by default",
-        )
-    parser.add_argument("--classes", type=Path, help="class list of Parquet data: index, wnid and name, tab-separated")
     parser.add_argument(
-        "--source-size", type=int, help="pixels a side the data is read at; the checkpoint's by default"
+        "--classes",
+        type=Path,
+        help="class list of Parquet data: index, wnid and name, tab-separated; the classes.tsv beside it by default",
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    parser.add_argument(
+        "--source-size", type=int, help="read the data at so many pixels a side, instead of as the models see pictures"
+    )
+    add_models(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs `robustness`; the bar is drawn on a terminal only, the table always."""
     from explorer import files
 
+    broken: list[str] = []
     try:
-        result = _sweep(options)
+        result = _sweep(options, broken)
     except KeyboardInterrupt:
         print(
             "explorer: Interrupted; what was measured is kept, and the same command goes on from there.",
@@ -81,13 +91,15 @@ def run(options: argparse.Namespace) -> int:
     print(_table(result))
     if options.csv:
         files.write_atomically(options.csv, _csv(result).encode())
-    return 0
+    return 1 if broken else 0
 
 
-def _sweep(options: argparse.Namespace) -> Result:
+def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
+    """What the file holds at the end; images that could not be read are said and added to `broken`."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer import files
+    from explorer import files, labelled
+    from explorer.cli.figures import load_pair_of
     from explorer.disturb.sweep import sweep
     from explorer.types import ExplorerError
 
@@ -95,14 +107,29 @@ def _sweep(options: argparse.Namespace) -> Result:
         if path and path.suffix.lower() != suffix:
             raise ExplorerError(f"A name ending in {suffix} was expected for the result; {path.name} came.")
     attack, eps = _attack(options), _eps(options.eps)
-    models = _models(options)
-    data = _data(options, models)
+    pair = load_pair_of(options)
+    models = [pair.engine.run(card.key, lambda model, tell: model) for card in pair.cards]
+    listing = labelled.from_paths(options.data, pair.cards, [m.module.num_classes for m in models], options.classes)
+
+    def left_out(why: str) -> None:
+        broken.append(why)
+        tqdm.write(f"explorer: {why}", file=sys.stderr)
+
+    for problem in listing.problems:
+        print(f"explorer: {problem}", file=sys.stderr)
     try:
         steps = sweep(
-            models, data, attack, options.out, eps=eps, batch_size=options.batch_size, transfer=options.transfer
+            models,
+            _data(listing, models, options.source_size, left_out),
+            attack,
+            options.out,
+            eps=eps,
+            batch_size=options.batch_size,
+            data_name=f"{', '.join(path.absolute().name for path in options.data)}, {listing.digest}",
+            transfer=options.transfer,
         )
         last = next(steps)
-        with tqdm(total=last.total, initial=last.done, unit=" images", disable=not sys.stderr.isatty()) as bar:
+        with tqdm(total=len(listing.items), initial=last.done, unit=" images", disable=not sys.stderr.isatty()) as bar:
             for last in steps:
                 bar.update(last.done - bar.n)
     except OSError as error:
@@ -132,31 +159,23 @@ def _eps(text: str) -> tuple[float, ...]:
     return tuple(one / 255 for one in sorted(set(values)))
 
 
-def _models(options: argparse.Namespace) -> list[LoadedModel]:
-    from explorer.models.named import load_named
-    from explorer.serving import device as devices
-    from explorer.types import ExplorerError
-
-    device = devices.choose(options.device)
-    first = load_named(options.baseline, "standard", device)
-    second = load_named(options.twicing, "twicing", device)
-    seen = [(model.card.wnids, model.card.preprocessing.input_size) for model in (first, second)]
-    if seen[0] != seen[1]:
-        raise ExplorerError("Two models with the same classes and input size were expected; others came.")
-    return [first, second]
-
-
-def _data(options: argparse.Namespace, models: list[LoadedModel]) -> Dataset:
+def _data(
+    listing: Listing, models: list[LoadedModel], source_size: int | None, left_out: Callable[[str], None]
+) -> Dataset | Iterator[Labelled]:
+    """What each model sees, decoded when it is its turn; with a size, all images at it."""
+    from explorer import images, labelled
     from explorer.training import data
-    from explorer.types import ExplorerError
 
-    card = models[0].card
-    size = options.source_size or (card.preprocessing.source_size or card.preprocessing.input_size)[0]
-    classes = data.read_classes(options.classes) if options.classes else None
-    split = data.load(options.data, size, classes, card.wnids or None)
-    if card.wnids and tuple(one.wnid for one in split.classes) != card.wnids:
-        raise ExplorerError(f"The classes of the data are not the {len(card.wnids)} classes of {card.name}.")
-    return split
+    pictures = labelled.decoded(listing.items, left_out)
+    cards = [model.card for model in models]
+    if not source_size:
+        return (
+            (item.name, [images.model_view(image.rgb, card.preprocessing) for card in cards], item.labels)
+            for item, image in pictures
+        )
+    square = data.read_at(source_size)
+    read = [(images.model_view(image.rgb, square), item.labels[0]) for item, image in pictures]
+    return data.dataset([view for view, _ in read], [label for _, label in read])
 
 
 def _table(result: Result) -> str:

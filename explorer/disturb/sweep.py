@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from explorer.disturb.attacks import Attack, are_alike, perturb
@@ -24,13 +25,13 @@ from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, View, as_batch, from_pixels
 from explorer.training.data import Dataset
 from explorer.training.evaluate import resized
-from explorer.types import ExplorerError, Progress, Size
+from explorer.types import ExplorerError, Progress
 
 PAPER_EPS = tuple(budget / 255 for budget in range(7))
 """No attack and six budgets; the paper's figures show six without naming them in the text."""
 
-Labelled = tuple[str, View, int]
-"""An image's id, the view the models see, and the index of its class."""
+Labelled = tuple[str, Sequence[UInt8[np.ndarray, "_ _ 3"] | Float[Tensor, "3 _ _"]], Sequence[int]]
+"""An image's id, then for each model what it sees, a `View` of its size, and the index of the class."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,15 @@ def sweep(
     """
     if not models or not eps or batch_size < 1:
         raise ExplorerError("At least one model, one eps and a batch of one image were expected.")
-    if transfer and not are_alike([model.card for model in models], [model.module.num_classes for model in models]):
-        raise ExplorerError("For transfer, models with the same classes and input size were expected; others came.")
+    alike = are_alike([model.card for model in models], [model.module.num_classes for model in models])
+    if (transfer or isinstance(data, Dataset)) and not alike:
+        why = "For transfer" if transfer else "For images of one size"
+        raise ExplorerError(f"{why}, models with the same classes and input size were expected; others came.")
     digest = _digest(data) if isinstance(data, Dataset) else data_name
     settings = header([model.card for model in models], attack, eps, batch_size, digest, transfer)
     budgets = [replace(attack, eps=one) for one in eps]
     total = len(data) if isinstance(data, Sized) else None
-    images = _labelled(data, models[0].card.preprocessing.input_size) if isinstance(data, Dataset) else iter(data)
+    images = _labelled(data, models) if isinstance(data, Dataset) else iter(data)
     with opened(path, settings) as (file, ranks):
         yield Step(len(ranks), total, Result(settings, dict(ranks)))
         seen: set[str] = set()
@@ -79,10 +82,10 @@ def sweep(
             _check(batch, seen, models)
             if all(name in ranks for name, _, _ in batch):
                 continue
-            for (name, _, label), found in zip(batch, _ranks(models, batch, budgets, transfer), strict=True):
+            for (name, _, labels), found in zip(batch, _ranks(models, batch, budgets, transfer), strict=True):
                 if name not in ranks:
                     ranks[name] = found
-                    append(file, {"id": name, "label": label, "ranks": found})
+                    append(file, {"id": name, "label": labels[0], "ranks": found})
             os.fsync(file.fileno())
             yield Step(len(ranks), total, Result(settings, dict(ranks)))
 
@@ -95,18 +98,19 @@ def _digest(data: Dataset) -> str:
     return sha.hexdigest()
 
 
-def _labelled(data: Dataset, size: Size) -> Iterator[Labelled]:
+def _labelled(data: Dataset, models: Sequence[LoadedModel]) -> Iterator[Labelled]:
     for position in range(len(data)):
-        yield str(position), resized(data.images[position, None], size)[0], int(data.labels[position])
+        view = resized(data.images[position, None], models[0].card.preprocessing.input_size)[0]
+        yield str(position), [view] * len(models), [int(data.labels[position])] * len(models)
 
 
 def _check(batch: Sequence[Labelled], seen: set[str], models: Sequence[LoadedModel]) -> None:
-    classes = min(model.module.num_classes for model in models)
-    for name, _, label in batch:
+    for name, _, labels in batch:
         if name in seen:
             raise ExplorerError(f"An id of its own for every image was expected; {name[:80]!r} came twice.")
-        if not 0 <= label < classes:
-            raise ExplorerError(f"Labels from 0 to {classes - 1} were expected; {name[:80]!r} has {label}.")
+        for model, label in zip(models, labels, strict=True):
+            if not 0 <= label < (classes := model.module.num_classes):
+                raise ExplorerError(f"Labels from 0 to {classes - 1} were expected; {name[:80]!r} has {label}.")
         seen.add(name)
 
 
@@ -114,12 +118,13 @@ def _ranks(
     models: Sequence[LoadedModel], batch: Sequence[Labelled], budgets: Sequence[Attack], transfer: bool
 ) -> list[Ranks]:
     """For each image the ranks of its label, by trial and budget."""
-    names, views, labels = zip(*batch, strict=True)
+    names, of_views, of_labels = zip(*batch, strict=True)
+    views, labels = (list(zip(*of_images, strict=True)) for of_images in (of_views, of_labels))  # by model
     found: dict[tuple[int, int], list[tuple[int, ...]]] = {}
     pairs = trials(len(models), transfer)
     for source, model in enumerate(models):
-        made = adversaries(model, views, labels, budgets, names)
-        found |= {pair: ranks_of(models[pair[1]], made, labels) for pair in pairs if pair[0] == source}
+        made = adversaries(model, views[source], labels[source], budgets, names)
+        found |= {pair: ranks_of(models[pair[1]], made, labels[pair[1]]) for pair in pairs if pair[0] == source}
     return list(zip(*(found[pair] for pair in pairs), strict=True))
 
 

@@ -17,11 +17,10 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from explorer import images
+from explorer import files, images
 from explorer.types import ExplorerError, Preprocessing
 
 _WNID = re.compile(r"n\d{8}")
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,11 @@ def from_parquet(paths: Sequence[Path], classes: Sequence[ClassName], keep: Sequ
             table = pq.read_table(path, columns=["image", "label"])
         except (OSError, pa.ArrowException) as error:
             raise ExplorerError(f"{path.name} is not a Parquet file with the columns image and label.") from error
-        for encoded, label in zip(table["image"], table["label"].to_pylist(), strict=True):
+        for row, (encoded, label) in enumerate(zip(table["image"], table["label"].to_pylist(), strict=True)):
             if label in new_label:
-                pixels.append(_square(encoded.as_py(), size))
+                pixels.append(_square(encoded.as_py(), size, f"{path.name}, row {row}"))
                 labels.append(new_label[label])
-    return _dataset(pixels, labels, [classes[i] for i in keep])
+    return dataset(pixels, labels, [classes[i] for i in keep])
 
 
 def from_folder(folder: Path, size: int, wnids: Sequence[str] | None = None) -> Dataset:
@@ -114,9 +113,9 @@ def _from_names(folder: Path, size: int, wnids: Sequence[str] | None) -> Dataset
 
 
 def _from_files(labelled: Iterable[tuple[Path, int]], classes: Sequence[ClassName], size: int) -> Dataset:
-    pictures = [(path, label) for path, label in labelled if path.suffix.lower() in IMAGE_SUFFIXES]
-    pixels = [_square(path.read_bytes(), size) for path, _ in pictures]
-    return _dataset(pixels, [label for _, label in pictures], classes)
+    pictures = [(path, label) for path, label in labelled if path.suffix.lower() in images.SUFFIXES]
+    pixels = [_square(_bytes(path), size, path.name) for path, _ in pictures]
+    return dataset(pixels, [label for _, label in pictures], classes)
 
 
 def load(
@@ -133,14 +132,28 @@ def load(
     return from_parquet(paths, classes, select(classes, wnids), size)
 
 
-def _square(encoded: bytes, size: int) -> np.ndarray:
-    """Upright RGB, shorter side to `size`, centre crop: the pixels the explorer shows a model of that size."""
-    as_is = Preprocessing((size, size), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    return images.model_view(images.decode(encoded).rgb, as_is)
+def read_at(size: int) -> Preprocessing:
+    """Shorter side to `size`, then the centre: how images are read for training, and for `--source-size`."""
+    return Preprocessing((size, size), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
-def _dataset(pixels: list[np.ndarray], labels: list[int], classes: Sequence[ClassName]) -> Dataset:
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ExplorerError(f"{path.name} cannot be read: {files.reason(error)}.") from error
+
+
+def _square(encoded: bytes, size: int, name: str) -> np.ndarray:
+    try:
+        return images.model_view(images.decode(encoded).rgb, read_at(size))
+    except ExplorerError as error:
+        raise ExplorerError(f"{name}: {error}") from error
+
+
+def dataset(pixels: Sequence[np.ndarray], labels: Sequence[int], classes: Sequence[ClassName] = ()) -> Dataset:
+    """Square views and their labels as one. Raises `ExplorerError` when there are none."""
     if not pixels:
         raise ExplorerError("The data holds no image of the chosen classes.")
-    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
-    return Dataset(images, torch.tensor(labels, dtype=torch.int64), tuple(classes))
+    stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
+    return Dataset(stacked, torch.tensor(labels, dtype=torch.int64), tuple(classes))

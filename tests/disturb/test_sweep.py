@@ -25,7 +25,7 @@ PGD = Attack(Kind.PGD, steps=1, random_start=True)
 
 
 def labelled_images(data: Dataset) -> list[Labelled]:
-    return [(f"image {i}", data.images[i].float() / 255, int(data.labels[i])) for i in range(len(data))]
+    return [(f"image {i}", [data.images[i].float() / 255] * 2, [int(data.labels[i])] * 2) for i in range(len(data))]
 
 
 def run(pair: list[LoadedModel], data: object, path: Path, **options: object) -> Result:
@@ -131,7 +131,7 @@ def test_order_and_breaks_do_not_matter(pair: list[LoadedModel], labelled: Datas
 
 
 def test_fgsm_and_images_as_bytes(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
-    views = [(f"{i}", labelled.images[i].permute(1, 2, 0).numpy(), 0) for i in range(2)]
+    views = [(f"{i}", [labelled.images[i].permute(1, 2, 0).numpy()] * 2, [0, 0]) for i in range(2)]
     steps = list(sweep(pair, views, Attack(), tmp_path / "new" / "f.jsonl", eps=EPS, data_name="two"))
     assert steps[-1].done == 2
     settings = read(tmp_path / "new" / "f.jsonl").settings
@@ -193,7 +193,8 @@ def test_two_runs_cannot_write_one_file(pair: list[LoadedModel], labelled: Datas
 
 def test_images_that_do_not_fit_are_refused(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
     images = labelled_images(labelled)
-    wrong = ([images[0], images[0]], [("a", images[0][1], 5)], [("a", images[0][1][:, :8], 0)])
+    view = images[0][1][0]
+    wrong = ([images[0], images[0]], [("a", [view] * 2, [0, 5])], [("a", [view, view[:, :8]], [0, 0])])
     for number, data in enumerate(wrong):
         with pytest.raises(ExplorerError) as caught:
             run(pair, data, tmp_path / f"{number}.jsonl")
@@ -283,6 +284,23 @@ def test_transfer_between_models_of_other_classes_is_refused(
         run([pair[0], other], labelled, tmp_path / "sweep.jsonl", transfer=True)
     assert_one_sentence(str(caught.value))
     assert not (tmp_path / "sweep.jsonl").exists()
+
+
+def test_each_model_has_views_and_labels_of_its_own(pair: list[LoadedModel], labelled: Dataset, tmp_path: Path) -> None:
+    """As on the page: what is made from one model's view is shown to the other, under its own label."""
+    images = [one[1][0] for one in labelled_images(labelled)]
+    crossed = [(str(i), [images[i], images[i - 1]], [i, (i + 1) % 5]) for i in range(5)]
+    result = run(pair, crossed, tmp_path / "sweep.jsonl", transfer=True)
+    for name, views, labels in crossed:
+        for trial, (source, target) in enumerate(result.trials):
+            budget = replace(PGD, eps=EPS[1])
+            found = attack(pair[source], [views[source]], [labels[source]], budget, ids=[name])
+            logits = found.after.logits if source == target else transferred(pair[target], found)[1].logits
+            rank = 1 + int((logits[0] > logits[0, labels[target]]).sum())
+            assert result.ranks[name][trial][1] == rank
+    other = replace(pair[1], card=replace(pair[1].card, wnids=("m0",)))
+    with pytest.raises(ExplorerError, match="same classes and input size"):
+        run([pair[0], other], labelled, tmp_path / "one-size.jsonl")
 
 
 def test_files_from_before_transfer_are_read() -> None:

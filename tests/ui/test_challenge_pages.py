@@ -263,7 +263,7 @@ def test_a_labelled_folder_gives_what_the_sweep_of_the_same_views_gives(
     assert [curve.is_transfer for curve in result.curves] == [False, False, True, True]
     models = [resources.engine().run(card.key, lambda model, tell: model) for card in cards]
     views = [
-        (name, images.model_view(images.decode(data).rgb, cards[0].preprocessing), k // 2)
+        (name, [images.model_view(images.decode(data).rgb, card.preprocessing) for card in cards], [k // 2] * 2)
         for k, (name, data, _) in enumerate(files[:4])
     ]
     eps = [one / 255 for one in attacking.SWEEP_EPS]
