@@ -3,14 +3,23 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
 
-from explorer import cli
+from explorer import cli, images
+from explorer.disturb.attacks import Attack, attack
+from explorer.disturb.sweep import label_ranks
 from explorer.disturb.sweep_file import read
+from explorer.models import checkpoints
+from explorer.training.evaluate import resized
+from explorer.types import Preprocessing
 from tests.helpers import assert_one_sentence, picture, write_class_list, write_folder, write_parquet
 
 Run = Callable[..., int]
@@ -83,6 +92,89 @@ def test_transfer_is_printed_and_tabled_with_its_intervals(
         )
     assert_refused(robustness("--csv", tmp_path / "table.txt"), capsys, ".csv")
     assert_refused(robustness(), capsys, "transfer")
+
+
+@pytest.mark.parametrize("images_of", ["card", "one size"])
+def test_the_models_see_what_the_page_shows_them(
+    robustness: Run,
+    make_model: Callable[..., VisionTransformer],
+    declared: dict[str, Any],
+    preprocessing: Preprocessing,
+    tmp_path: Path,
+    images_of: str,
+) -> None:
+    """Crop and interpolation of each model's card, on pictures that are neither square nor of the input's size."""
+    cropped = replace(preprocessing, crop_pct=0.6, interpolation="bilinear")
+    squashed = replace(preprocessing, crop_mode="squash")
+    paths = [tmp_path / f"{number}.safetensors" for number in (0, 1)]
+    for path, seen in zip(paths, (cropped, squashed), strict=True):
+        checkpoints.save(path, make_model().state_dict(), {**declared, "preprocessing": asdict(seen)})
+    folder = tmp_path / "photos"
+    for label in range(5):
+        (folder / f"n{label}").mkdir(parents=True)
+        picture(label, (60, 90)).save(folder / f"n{label}" / "a.gif")
+    options = [] if images_of == "card" else ["--source-size", "48"]
+    assert robustness("--baseline", paths[0], "--twicing", paths[1], "--batch-size", 1, *options, data=folder) == 0
+    result = read(tmp_path / "sweep.jsonl")
+    names = [f"photos/n{label}/a.gif" for label in range(5)] if images_of == "card" else [*"01234"]
+    assert list(result.ranks) == names
+    for side, (path, seen) in enumerate(zip(paths, (cropped, squashed), strict=True)):
+        model = checkpoints.load(path)
+        for label, name in enumerate(names):
+            rgb = images.decode((folder / f"n{label}" / "a.gif").read_bytes()).rgb
+            view: Any = images.model_view(rgb, seen)
+            if images_of != "card":
+                square = images.model_view(rgb, replace(preprocessing, input_size=(48, 48)))
+                view = resized(torch.from_numpy(square).permute(2, 0, 1)[None], (32, 32))[0]
+            found = attack(model, [view], [label], Attack(eps=4 / 255), ids=[name])
+            assert result.ranks[name][side][1] == int(label_ranks(found.after.logits, found.labels))
+
+
+@pytest.mark.parametrize("options", [[], ["--source-size", "32"]])
+def test_a_broken_image_is_named_and_the_others_go_on(
+    robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    (tmp_path / "data" / "n2" / "broken.png").write_bytes(b"no image")
+    (tmp_path / "data" / "unicorn").mkdir()
+    picture(3).save(tmp_path / "data" / "unicorn" / "a.png")
+    assert robustness(*options) == 1
+    assert len(read(tmp_path / "sweep.jsonl").ranks) == 5
+    err = capsys.readouterr().err
+    assert "data/n2/broken.png: " in err
+    assert "unicorn (1 images)" in err
+    assert robustness(*options) == 1  # nothing is left to do, and it is still broken
+
+
+def test_images_are_decoded_when_it_is_their_turn(robustness: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from explorer.disturb import sweep
+
+    decode, ranks, order = images.decode, sweep._ranks, []
+    monkeypatch.setattr(images, "decode", lambda data: order.append("decode") or decode(data))
+    monkeypatch.setattr(sweep, "_ranks", lambda *given: order.append("attack") or ranks(*given))
+    assert robustness() == 0
+    assert order == [*["decode"] * 2, "attack"] * 2 + ["decode", "attack"]
+
+
+def test_a_swapped_filter_is_a_model_of_its_own(robustness: Run, tmp_path: Path) -> None:
+    assert robustness("--baseline-filter", "1") == 0
+    told = read(tmp_path / "sweep.jsonl").settings["models"]
+    assert [model["filter"] for model in told] == [[1.0, 1.0], [1.0, 2.0]]
+    assert "swapped" in told[0]["name"]
+
+
+def test_a_folder_that_moved_goes_on_and_one_that_changed_does_not(
+    robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert robustness() == 0
+    before = (tmp_path / "sweep.jsonl").read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    moved = (tmp_path / "data").rename(tmp_path / "elsewhere" / "data")
+    assert str(tmp_path) not in before.decode()
+    assert robustness(data=moved) == 0
+    assert (tmp_path / "sweep.jsonl").read_bytes() == before
+    picture(77).save(moved / "n0" / "0.png")
+    capsys.readouterr()
+    assert_refused(robustness(data=moved), capsys, "other settings: data")
 
 
 def test_parquet_gives_the_same_columns(robustness: Run, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def _result(view: View, task: Task, found: SoFar, with_transfer: bool) -> None:
     words.caption(
         f"{task.attack.kind}, {done}, top-1 by their labels; bands and brackets: 95% Wilson intervals; the difference "
         "is paired over the images. Stopped or left, it goes on where it was. The file has the form of those of "
-        "`python -m explorer robustness`, which does not add to it: there images have other names."
+        "`python -m explorer robustness`."
     )
     button.download_button(
         "JSON lines",

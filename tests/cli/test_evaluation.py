@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from explorer import cli
+from explorer import cli, images
+from explorer.cli import evaluation
 from explorer.models import checkpoints
 from explorer.training import report
+from explorer.types import Preprocessing
 from tests.helpers import Array, assert_one_sentence, picture, vit_reference, write_folder
 
 CLASSES = [f"n{i}" for i in range(5)]
@@ -164,6 +167,59 @@ def test_a_flat_folder_is_read_by_the_ids_in_its_names(
     state = model.module.state_dict()
     logits = vit_reference(state, torch.from_numpy(pixels.transpose(2, 0, 1)), model.card.filter, 2, 8)["logits"]
     assert row["top1"][0] == float(logits.argmax() == 1)
+
+
+def test_every_model_sees_what_its_card_says(
+    make_model: Callable[..., VisionTransformer],
+    declared: dict[str, Any],
+    preprocessing: Preprocessing,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two crops, one pass over the data, and as few pictures at once as are asked for; sizes by hand where asked."""
+    monkeypatch.setattr(evaluation, "_AT_ONCE", 3)
+    crops = replace(preprocessing, crop_pct=0.6, interpolation="bilinear"), replace(preprocessing, crop_mode="squash")
+    paths = [tmp_path / f"{number}.safetensors" for number in (0, 1)]
+    for path, seen in zip(paths, crops, strict=True):
+        checkpoints.save(path, make_model().state_dict(), {**declared, "preprocessing": asdict(seen)})
+    data = tmp_path / "photos"
+    for number in range(20):
+        (data / f"n{number % 5}").mkdir(parents=True, exist_ok=True)
+        picture(number, (60, 90)).save(data / f"n{number % 5}" / f"{number}.gif")
+    found = evaluated(*paths, data=data)
+    shared = evaluated(*paths, data=data, **{"source-size": 48})
+    assert [row["read_at"] for row in (*found["models"], *shared["models"])] == [[32, 32]] * 2 + [[48, 48]] * 2
+    assert shared["models"][0]["top1"] == shared["models"][1]["top1"]
+    hits: list[list[bool]] = []
+    for row, path, seen in zip(found["models"], paths, crops, strict=True):
+        model = checkpoints.load(path)
+        hits.append([])
+        for file in sorted(data.rglob("*.gif")):
+            view = images.model_view(images.decode(file.read_bytes()).rgb, seen)
+            logits = model.module(images.batch([view], seen))[0]
+            hits[-1].append(int(logits.argmax()) == CLASSES.index(file.parent.name))
+        assert row["top1"][0] == pytest.approx(np.mean(hits[-1]))
+    each = np.array(hits[1], dtype=float) - np.array(hits[0], dtype=float)
+    half = 1.959964 * each.std(ddof=1) / math.sqrt(20)
+    assert found["differences"][0]["top1"] == pytest.approx([each.mean(), each.mean() - half, each.mean() + half])
+    assert half > 0, "crops that change no answer would show nothing"
+
+
+def test_a_broken_picture_is_named_and_left_out(
+    checkpoint: Path, standard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_folder(tmp_path / "data", CLASSES)
+    whole = evaluated(standard, checkpoint, data=data, measures=100)
+    (data / "n1" / "broken.png").write_bytes(b"no image")
+    out = tmp_path / "out.json"
+    words = ["evaluate", standard, checkpoint, "--data", data, "--json", out, "--measures", 100, "--device", "cpu"]
+    assert cli.main([*map(str, words)]) == 1
+    assert json.loads(out.read_text(encoding="utf-8")) == whole
+    assert capsys.readouterr().err.count("data/n1/broken.png") == 1
+    for path in data.rglob("*.png"):
+        path.write_bytes(b"no image")
+    assert cli.main([*map(str, words)]) == 2
+    assert "none of 11 can" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [["--times", "1,0"], ["--times", "many"], ["--measures", "0"]])

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -101,3 +103,16 @@ def test_grey_images_become_rgb(tmp_path: Path) -> None:
     (image,) = data.from_folder(tmp_path, 32).images
     assert torch.equal(image[0], image[1])
     assert torch.equal(image[0], image[2])
+
+
+def test_every_format_is_read_and_a_broken_image_is_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", ("n0",), each=1)
+    picture(1).save(folder / "n0" / "b.tiff")
+    assert len(data.from_folder(folder, 32)) == 2
+    (folder / "n0" / "bad.gif").write_bytes(b"GIF8")
+    with pytest.raises(ExplorerError, match=r"^bad\.gif: "):
+        data.from_folder(folder, 32)
+    path = write_parquet(tmp_path / "x.parquet", [0, 1])
+    pq.write_table(pa.table({"image": [b"no", b"image"], "label": [0, 1]}), path)
+    with pytest.raises(ExplorerError, match=r"^x\.parquet, row 1: "):
+        data.load([path], 32, CLASSES, ["n1"])
