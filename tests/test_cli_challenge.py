@@ -299,6 +299,8 @@ def test_an_image_that_cannot_be_read_is_said_and_left_out(
         (["--class", "5"], ["0 to 4"]),
         (["--baseline-picture", "pink"], ["blurred", "'pink'"]),
         (["--steps", "0"], ["Steps"]),
+        (["--seed", "-1"], ["2^63 - 1", "-1"]),
+        (["--seed", str(10**20)], ["2^63 - 1", str(10**20)]),
     ],
 )
 def test_wrong_options_of_attribute_are_one_sentence(

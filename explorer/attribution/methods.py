@@ -106,21 +106,9 @@ def attribute(
         task = replace(task, forward=Counted(behind, passes(method, task), progress))
         found = METHODS[method](task)
         values = reduced(found, method).detach().float().cpu()
-        raw = None if found.raw is None else found.raw.detach().float().cpu()
     on = Grid.PIXELS if found.patches is None else Grid.PATCHES
     size = model.card.preprocessing.input_size
-    return Attribution(
-        values,
-        on,
-        method,
-        chosen,
-        settings,
-        model.card.key,
-        size,
-        grid,
-        raw if on is Grid.PIXELS else None,
-        found.delta,
-    )
+    return Attribution(values, on, method, chosen, settings, model.card.key, size, grid, found.delta)
 
 
 def reduced(found: Found, method: Method) -> Float[Tensor, "row column"]:

@@ -45,19 +45,11 @@ class Method(StrEnum):
         return self not in (Method.SALIENCY, Method.WEIGHTED_ROLLOUT)
 
     @property
-    def is_seeded(self) -> bool:
-        """Whether another seed gives another map."""
-        return self is Method.GRADIENT_SHAP
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether it takes many passes, and so deserves a progress bar."""
-        return self in (
-            Method.INTEGRATED_GRADIENTS,
-            Method.GRADIENT_SHAP,
-            Method.OCCLUSION,
-            Method.FEATURE_ABLATION,
-        )
+    def unit(self) -> str:
+        """Of a value; GradCAM's and the rollout's products, which mix powers of the logit, have none."""
+        if self in (Method.GRAD_CAM, Method.WEIGHTED_ROLLOUT):
+            return ""
+        return "logit per unit of pixel" if self is Method.SALIENCY else "logit"
 
 
 def method_called(slug: str) -> Method:
@@ -108,11 +100,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.samples, self.batch, *(n for n in (self.window, self.stride) if n is not None))
-        if min(counts) < 1 or not 0 <= self.noise <= 1 or self.seed < 0:
+        if min(counts) < 1 or not 0 <= self.noise <= 1:
             raise ExplorerError(
-                "Steps, samples, window, stride and batch of at least 1, noise in [0, 1] and a seed of 0 or more "
-                f"were expected; {self} came."
+                "Steps, samples, window, stride and batch of at least 1 and noise in [0, 1] were expected; "
+                f"{self} came."
             )
+        if not 0 <= self.seed < 2**63:  # what torch and numpy both take
+            raise ExplorerError(f"A seed from 0 to 2^63 - 1 was expected; {self.seed} came.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +124,8 @@ class Attribution:
     """Of the view in pixels."""
     grid: Size
     """Of the patches."""
-    raw: Float[Tensor, "3 height width"] | None = None
-    """By colour channel, where the method gives that."""
     delta: float | None = None
-    """Integrated Gradients: what the sum misses of `y(x) - y(baseline)`, in logits."""
+    """Integrated Gradients: the sum minus `(y(x) - y(baseline))`, in logits."""
 
     def on_pixels(self) -> Float[Tensor, "height width"]:
         """Patches repeat their value over their pixels."""

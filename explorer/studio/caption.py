@@ -137,18 +137,17 @@ _METHODS = {
     Method.GRADIENT_SHAP: "expected gradients from four baselines, 16 samples, seed 0",
     Method.OCCLUSION: "fall when a square of one patch, moved by half of it, becomes the mean colour",
     Method.FEATURE_ABLATION: "fall when one patch becomes the mean colour",
-    Method.GRAD_CAM: "tokens read by the last attention, weighted by the mean gradient, without ReLU",
-    Method.WEIGHTED_ROLLOUT: "product over layers of effective attention where its gradient agrees",
+    Method.GRAD_CAM: "tokens read by the last attention, weighted by the mean gradient of the logit, without ReLU",
+    Method.WEIGHTED_ROLLOUT: "product over layers of effective attention where the logit's gradient agrees",
 }
 
 
 def _seen_attribution(spec: Spec, content: Content, of_images: str) -> list[str]:
     method = method_called(spec.method)
     sign = "; red speaks for the class, blue against it" if method.is_signed else ""
-    about = _class(spec, content)
+    about = f"{'of the logit of' if method.unit else 'for'} {_class(spec, content)}"
     return [
-        f"{escape(str(method))} of the logit of {about}: {_METHODS[method]}; mean over the pixels of each patch{sign}; "
-        f"{of_images}.",
+        f"{escape(str(method))} {about}: {_METHODS[method]}; mean over the pixels of each patch{sign}; {of_images}.",
         _scale(spec, content),
         _picture(spec),
     ]

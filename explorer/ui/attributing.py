@@ -109,7 +109,7 @@ def _map(view: View, index: int, method: Method, target: int, settings: Settings
     def task(model: LoadedModel, tell: Progress) -> Attribution:
         from explorer.attribution.methods import attribute
 
-        return replace(attribute(model, seen, method, target, settings, tell), raw=None)
+        return attribute(model, seen, method, target, settings, tell)
 
     return work.remembered(
         key(view, index, method, target, settings),

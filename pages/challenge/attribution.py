@@ -81,16 +81,15 @@ for index, place in enumerate(places):
         config={"displayModeBar": False},
         alt=f"{method} for {chosen.names[index]}",
     )
-    unit = "logit per unit of pixel" if method is Method.SALIENCY else "logit"
     ends = "; ends at the 99th percentile" if by is Grid.PIXELS else ""
-    measured = f"{method}, {unit}" if method is not Method.GRAD_CAM else str(method)
+    measured = f"{method}, {method.unit}" if method.unit else str(method)
     bar = figures.colour_bar(spans[index], look.colour_map, colours, measured + ends)
     place.plotly_chart(bar, key=f"attribution-bar-{index}", config={"displayModeBar": False})
     if found[index].delta is not None:
         total = float(np.sum(array(found[index].on_pixels())))
         place.caption(
             f"Sum {signed(total)} logits; convergence delta {signed(found[index].delta)}: "
-            "what the sum misses of y(image) − y(baseline). More steps make it smaller."
+            "the sum minus (y(image) − y(baseline)). More steps bring it nearer to 0."
         )
 if targets[0] != targets[1] and chosen.pair.baseline.wnids == chosen.pair.twicing.wnids:
     st.caption(

@@ -121,7 +121,7 @@ def test_methods_are_exact_on_a_linear_model(linear: LoadedModel, view: np.ndarr
     torch.testing.assert_close(made(Method.SALIENCY).values, w.abs().amax(dim=0), **close)
     torch.testing.assert_close(made(Method.INPUT_X_GRADIENT).values, (w * x[0]).sum(dim=0), **close)
     integrated = made(Method.INTEGRATED_GRADIENTS, steps=4)
-    torch.testing.assert_close(integrated.raw, each, **close)
+    torch.testing.assert_close(integrated.values, each.sum(dim=0), **close)
     assert integrated.delta == pytest.approx(0, abs=1e-6)
     torch.testing.assert_close(made(Method.FEATURE_ABLATION).values, by_patch, **close)
     tiled = made(Method.OCCLUSION, window=8, stride=8)
@@ -147,7 +147,7 @@ def test_integrated_gradients_are_complete(make_loaded: MakeLoaded, view: np.nda
     found = attribute(model, view, Method.INTEGRATED_GRADIENTS, TARGET, settings)
     assert found.delta is not None
     assert abs(found.delta) < 1e-3 * abs(fall)
-    assert float(found.raw.double().sum()) - fall == pytest.approx(found.delta, abs=1e-4)
+    assert float(found.values.double().sum()) - fall == pytest.approx(found.delta, abs=1e-4)
 
 
 # --- what is asked and what comes back ----------------------------------------------------------------------------
@@ -237,9 +237,12 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_settings_and_models_that_do_not_fit(make_loaded: MakeLoaded, view: np.ndarray) -> None:
-    for wrong in ({"steps": 0}, {"noise": 2.0}, {"window": 0}, {"seed": -1}):
-        with pytest.raises(ExplorerError):
+    for wrong in ({"steps": 0}, {"noise": 2.0}, {"window": 0}, {"seed": -1}, {"seed": 2**63}, {"seed": 10**20}):
+        with pytest.raises(ExplorerError) as caught:
             Settings(**wrong)
+        assert_one_sentence(str(caught.value))
+    largest = Settings(seed=2**63 - 1, samples=1)
+    assert attribute(make_loaded(), view, Method.GRADIENT_SHAP, TARGET, largest).values.isfinite().all()
     training = make_loaded()
     training.module.train()
     with pytest.raises(ExplorerError, match="eval mode"):
@@ -255,5 +258,4 @@ def test_a_map_knows_its_grid(loaded: LoadedModel, view: np.ndarray) -> None:
     assert on_pixels.on is Grid.PIXELS
     assert float(on_pixels.on_patches()[1, 2]) == pytest.approx(float(on_pixels.values[8:16, 16:24].mean()), abs=1e-6)
     on_patches = attribute(loaded, view, Method.FEATURE_ABLATION, TARGET)
-    assert on_patches.raw is None
     assert torch.equal(on_patches.on_pixels()[8:16, 16:24], on_patches.values[1, 2].expand(8, 8))

@@ -169,5 +169,19 @@ def test_runs_of_layers_are_shortened() -> None:
     assert _list((3,)) == "3"
 
 
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("occlusion", "Occlusion of the logit of each"),
+        ("grad-cam", "GradCAM for each"),
+        ("weighted-rollout", "rollout for each"),
+    ],
+)
+def test_only_maps_in_logits_are_called_so(method: str, said: str) -> None:
+    figure = made("attribution", 1, method=method)
+    assert said in figure.caption
+    assert all("logit" not in bar.label for bar in figure.content.shown.bars)
+
+
 def test_the_pair_of_the_helpers_is_as_it_was_trained() -> None:
     assert not any(card.is_counterfactual for card in pair().cards)

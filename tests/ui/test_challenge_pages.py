@@ -1,5 +1,6 @@
 """The pages of attribution, corruptions and attacks, as a visitor meets them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,10 +69,24 @@ def test_both_models_share_a_scale_around_zero_or_from_it(page: Open, one: Metho
 
 def test_integrated_gradients_say_their_convergence_delta(page: Open) -> None:
     app = method(page("attribution"), Method.INTEGRATED_GRADIENTS)
-    assert (
-        sum("convergence delta +" in caption.value or "convergence delta −" in caption.value for caption in app.caption)
-        == 2
-    )
+    said = [one.value for one in app.caption if "convergence delta " in one.value]
+    assert len(said) == 2
+    for one in said:
+        assert re.search("convergence delta [+−].*: the sum minus \\(y\\(image\\) − y\\(baseline\\)\\)\\.", one), one
+
+
+@pytest.mark.parametrize(
+    ("one", "unit"),
+    [
+        (Method.WEIGHTED_ROLLOUT, None),
+        (Method.GRAD_CAM, None),
+        (Method.FEATURE_ABLATION, ", logit"),
+        (Method.SALIENCY, ", logit per unit of pixel"),
+    ],
+)
+def test_the_colour_bar_names_a_unit_where_there_is_one(page: Open, one: Method, unit: str | None) -> None:
+    app = method(page("attribution"), one)
+    assert charts(app)["attribution-bar-0"]["layout"]["xaxis"]["title"]["text"] == f"{one}{unit or ''}"
 
 
 def test_a_class_of_ones_own_changes_the_maps(page: Open) -> None:
