@@ -14,10 +14,13 @@ from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
 from explorer import cli, images
+from explorer.attribution import methods
+from explorer.attribution.faithfulness import Removal, infidelity, sensitivity
+from explorer.attribution.result import Method
 from explorer.disturb.attacks import Attack, attack
 from explorer.disturb.sweep import label_ranks
 from explorer.disturb.sweep_file import read
-from explorer.models import checkpoints
+from explorer.models import checkpoints, load, with_filter
 from explorer.training.evaluate import resized
 from explorer.types import Preprocessing
 from tests.helpers import assert_one_sentence, picture, write_class_list, write_folder, write_parquet
@@ -270,6 +273,60 @@ def test_maps_are_written_with_numbers_and_settings(attribute: Run, tmp_path: Pa
     assert told["maps"]["feature-ablation"]["twicing"]["class_name"] == "dog"
     largest = max(np.abs(arrays[f"saliency, {role}"]).max() for role in ("baseline", "twicing"))
     assert told["maps"]["saliency"]["colours_end_at"] == pytest.approx(largest)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    return np.argsort(np.argsort(values.ravel()))
+
+
+def test_faithfulness_is_written_beside_the_maps(attribute: Run, checkpoint: Path, tmp_path: Path) -> None:
+    """Areas and correlations by plain arithmetic on what is written, the rest by the measures themselves."""
+    options = ("--method", "grad-cam,feature-ablation,gradient-shap", "--samples", 2, "--twicing-filter", 1)
+    assert attribute(*options, "--faithfulness") == 0
+    folder = tmp_path / "maps" / "cat"
+    with np.load(folder / "maps.npz") as file:
+        maps = dict(file)
+    told = json.loads((folder / "settings.json").read_text())
+    assert Removal().sentence() in told["faithfulness"]["Deletion, insertion"]
+    assert (told["maps"]["grad-cam"]["unit"], told["maps"]["feature-ablation"]["unit"]) == (None, "logit")
+
+    curves = table(folder / "curves.csv")
+    rows = {(row["method"], row["model"]): row for row in table(folder / "faithfulness.csv")}
+    assert len(rows) == 6
+    for (slug, role), row in rows.items():
+        own = [one for one in curves if (one["method"], one["model"]) == (slug, role)]
+        share = np.array([float(one["share"]) for one in own])
+        np.testing.assert_allclose(share, np.arange(17) / 16)
+        for kind in ("deletion", "insertion", "deletion_at_random", "insertion_at_random"):
+            area = np.trapezoid([float(one[kind]) for one in own], share)
+            assert float(row[kind.replace("_at", "_auc_at") if "_at" in kind else f"{kind}_auc"]) == pytest.approx(area)
+    models = {"baseline": load(checkpoint), "twicing": with_filter(load(checkpoint), (1.0, 1.0))}
+    seen = images.model_view(
+        images.decode((tmp_path / "cat.png").read_bytes()).rgb, models["twicing"].card.preprocessing
+    )
+    for role, model in models.items():
+        found = methods.attribute(model, seen, Method.GRAD_CAM)
+        row = rows["grad-cam", role]
+        assert float(row["infidelity_logits2"]) == pytest.approx(infidelity(model, seen, found, samples=64), rel=1e-4)
+        expected = sensitivity(model, seen, Method.GRAD_CAM, found.target, samples=5)
+        assert float(row["sensitivity"]) == pytest.approx(expected, rel=1e-4)
+        assert row["class"] == model.card.classes[found.target]
+
+    pairs = table(folder / "correlations.csv")
+    assert len(pairs) == 2 * 3 + 3
+    for one in pairs:
+        first, second = (f"{one[f'{end}method']}, {one[f'{end}model']}" for end in ("", "other_"))
+        both = [maps[name] for name in (first, second)]
+        if both[0].shape != both[1].shape:  # pixels beside patches
+            both = [m.reshape(4, len(m) // 4, 4, -1).mean(axis=(1, 3)) for m in both]
+        expected = np.corrcoef(*map(ranks, both))[0, 1]
+        assert float(one["rank_correlation"]) == pytest.approx(expected, abs=1e-6)
+    assert {(one["model"], one["other_model"]) for one in pairs[-3:]} == {("baseline", "twicing")}
 
 
 def test_the_same_seed_gives_the_same_numbers(attribute: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from explorer.attribution.result import Attribution, Method, Settings
+    from explorer.attribution.trust import Trust
     from explorer.models import LoadedModel
     from explorer.photographs import Photograph
     from explorer.serving.pair import ModelPair
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 _ABOUT = """\
 Writes a folder for each image: METHOD-baseline.png and METHOD-twicing.png (the map over the crop the models saw,
 both on one scale, red for the class and blue against it), maps.npz (the numbers) and settings.json (all of it).
+With --faithfulness also faithfulness.csv (AUCs of deletion and insertion, infidelity, sensitivity), curves.csv
+(deletion and insertion) and correlations.csv (rank correlations between methods and between the models).
 An image that cannot be read is said and left out. Attention is not attribution: these maps are about a class."""
+_ROLES = ("baseline", "twicing")
 _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea.png"
 
 
@@ -52,6 +56,11 @@ def add_attribute(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", type=int, help="side of occlusion's square in pixels; a patch by default")
     parser.add_argument("--stride", type=int, help="its step in pixels; half its side by default")
     parser.add_argument("--seed", type=int, default=0, help="of gradient-shap's noise (0)")
+    parser.add_argument(
+        "--faithfulness",
+        action="store_true",
+        help="measure how far each map can be trusted, and whether methods and models agree",
+    )
     add_models(parser)
 
 
@@ -73,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
             try:
                 one = photograph(source)
                 folder = options.out / free_name(Path(one.name.removeprefix(EXAMPLE)).stem, taken)
-                _write(one, pair, methods, settings, targets, folder, bar)
+                _write(one, pair, methods, settings, targets, folder, bar, options.faithfulness)
             except ExplorerError as error:
                 tqdm.write(f"explorer: {error}", file=sys.stderr)
                 failed += 1
@@ -127,12 +136,14 @@ def _write(
     targets: list[int | None],
     folder: Path,
     bar: Any,
+    is_judged: bool,
 ) -> None:
     import io
 
     import numpy as np
 
     from explorer import files, images
+    from explorer.attribution import trust
     from explorer.attribution.methods import attribute
     from explorer.figures import maps as figures
     from explorer.figures.style import Range
@@ -140,6 +151,7 @@ def _write(
 
     image = one.open()
     made: dict[str, list[Attribution]] = {}
+    judged: dict[str, list[Trust]] = {}
     for method in methods:
         for card, target in zip(pair.cards, targets, strict=True):
             seen = images.model_view(image.rgb, card.preprocessing)
@@ -151,6 +163,10 @@ def _write(
 
             found = pair.engine.run(card.key, made_by)
             made.setdefault(method.slug, []).append(found)
+            if is_judged:
+                tasks = trust.tasks(seen, found)
+                measured = trust.Trust(**{name: pair.engine.run(card.key, task) for name, task in tasks.items()})
+                judged.setdefault(method.slug, []).append(measured)
             bar.update()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +176,7 @@ def _write(
     for slug, both in made.items():
         values = [found.values.numpy() for found in both]
         span = Range.of(*values, signed=both[0].method.is_signed)
-        for role, card, array in zip(("baseline", "twicing"), pair.cards, values, strict=True):
+        for role, card, array in zip(_ROLES, pair.cards, values, strict=True):
             drawn = figures.draw(
                 images.sharp_view(image.rgb, card.preprocessing), array, span, figures.Look(opacity=0.9)
             )
@@ -169,8 +185,50 @@ def _write(
     stream = io.BytesIO()
     np.savez(stream, **arrays)  # type: ignore[arg-type]  # its signature takes no dict of arrays
     files.write_atomically(folder / "maps.npz", stream.getvalue())
-    text = json.dumps(_told(one.name, image.digest, pair, settings, made), indent=2, ensure_ascii=False) + "\n"
+    told = _told(one.name, image.digest, pair, settings, made)
+    if is_judged:
+        told["faithfulness"] = dict(trust.DEFINITIONS)
+        for name, rows in _tables(pair, made, judged).items():
+            files.write_atomically(folder / f"{name}.csv", rows.encode())
+    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
     files.write_atomically(folder / "settings.json", text.encode())
+
+
+def _tables(pair: ModelPair, made: dict[str, list[Attribution]], judged: dict[str, list[Trust]]) -> dict[str, str]:
+    """CSV by name: numbers by map, curves by map and share, and rank correlations by two maps."""
+    from explorer.attribution.classes import class_name
+    from explorer.attribution.trust import agreement
+
+    kinds = ("deletion", "insertion")
+    numbers: list[tuple[Any, ...]] = [
+        ("method", "model", "class", *(f"{kind}_auc{end}" for end in ("", "_at_random") for kind in kinds),
+         "infidelity_logits2", "sensitivity")
+    ]  # fmt: skip
+    curves: list[tuple[Any, ...]] = [
+        ("method", "model", "share", *(f"{kind}{end}" for end in ("", "_at_random") for kind in kinds))
+    ]
+    for slug, both in judged.items():
+        for role, card, found, one in zip(_ROLES, pair.cards, made[slug], both, strict=True):
+            four = [getattr(which, kind) for which in (one.curves, one.at_random) for kind in kinds]
+            aucs = [curve.auc for curve in four]
+            numbers.append((slug, role, class_name(card, found.target), *aucs, one.infidelity, one.sensitivity))
+            columns = [four[0].share.tolist(), *(curve.probability.tolist() for curve in four)]
+            curves += [(slug, role, *row) for row in zip(*columns, strict=True)]
+    within, between = agreement(list(zip(*made.values(), strict=True)))
+    pairs: list[tuple[Any, ...]] = [("method", "model", "other_method", "other_model", "rank_correlation")]
+    for role, table in zip(_ROLES, within, strict=True):
+        pairs += [(a, role, b, role, table[i, j]) for i, a in enumerate(made) for j, b in enumerate(made) if i < j]
+    pairs += [(slug, _ROLES[0], slug, _ROLES[1], value) for slug, value in zip(made, between, strict=True)]
+    return {"faithfulness": _csv(numbers), "curves": _csv(curves), "correlations": _csv(pairs)}
+
+
+def _csv(rows: list[tuple[Any, ...]]) -> str:
+    import csv
+    import io
+
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()
 
 
 def _told(
@@ -183,18 +241,18 @@ def _told(
     from explorer.attribution.classes import class_name
     from explorer.version import VERSION
 
-    roles = ("baseline", "twicing")
     return {
         "image": {"name": name, "sha256": digest},
         "models": {
             role: {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
-            for role, card in zip(roles, pair.cards, strict=True)
+            for role, card in zip(_ROLES, pair.cards, strict=True)
         },
         "settings": asdict(settings),
         "maps": {
             slug: {
                 "method": str(both[0].method),
                 "on": str(both[0].on),
+                "unit": both[0].method.unit or None,
                 "colours_end_at": max(float(found.values.abs().max()) for found in both),
                 **{
                     role: {
@@ -202,7 +260,7 @@ def _told(
                         "class_name": class_name(card, found.target),
                         "convergence_delta": found.delta,
                     }
-                    for role, card, found in zip(roles, pair.cards, both, strict=True)
+                    for role, card, found in zip(_ROLES, pair.cards, both, strict=True)
                 },
             }
             for slug, both in made.items()

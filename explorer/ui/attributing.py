@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
-import torch
 
 from explorer import images
+from explorer.attribution import trust as trusting
 from explorer.attribution.result import Attribution, Baseline, Method, Settings
+from explorer.attribution.trust import Trust
 from explorer.models import LoadedModel
-from explorer.types import ExplorerError, ModelCard, Progress
+from explorer.types import ModelCard, Progress
 from explorer.ui import resources, work
 from explorer.ui.classes import Targets
 from explorer.ui.session import View
-
-if TYPE_CHECKING:
-    from explorer.attribution.faithfulness import Curve
 
 ABOUT = {
     Method.SALIENCY: "largest magnitude of the logit's gradient over colour channels; never negative",
@@ -43,7 +40,6 @@ SHORT = {
     Method.WEIGHTED_ROLLOUT: "Rollout",
 }
 _WITH_BASELINE = (Method.INTEGRATED_GRADIENTS, Method.OCCLUSION, Method.FEATURE_ABLATION)
-RANDOM_SEED = 0
 
 
 def choose_settings(method: Method, patch: int) -> Settings:
@@ -129,16 +125,6 @@ def are_kept(view: View, method: Method, targets: Targets, settings: Settings) -
     return all(work.kept(key(view, i, method, targets[i], settings)) is not None for i in (0, 1))
 
 
-class Trust:
-    """How far one model's map can be trusted: curves with their AUC, infidelity and sensitivity."""
-
-    def __init__(
-        self, deletion: Curve, insertion: Curve, at_random: tuple[float, float], infidelity: float, sensitivity: float
-    ) -> None:
-        self.deletion, self.insertion, self.at_random = deletion, insertion, at_random
-        self.infidelity, self.sensitivity = infidelity, sensitivity
-
-
 def trust_key(view: View, index: int, attribution: Attribution) -> work.Key:
     return "trust", *key(view, index, attribution.method, attribution.target, attribution.settings)
 
@@ -154,33 +140,11 @@ def trust(view: View, found: Sequence[Attribution], progress: Progress) -> tuple
 
 
 def _trust(view: View, index: int, found: Attribution, progress: Progress) -> Trust:
-    from explorer.attribution import faithfulness
-
     card = view.pair.cards[index]
-    seen = pixels(view, card)
-    generator = torch.Generator().manual_seed(RANDOM_SEED)
-    random = replace(found, values=torch.rand(found.values.shape, generator=generator))
-    part = work.parts(progress, 4)
-
-    def run(task: Callable[[LoadedModel, Progress], object], index: int) -> object:
-        return resources.engine().run(card.key, task, part(index))
-
-    curves = run(lambda model, tell: faithfulness.deletion_and_insertion(model, seen, found, progress=tell), 0)
-    chance = run(lambda model, tell: faithfulness.deletion_and_insertion(model, seen, random, progress=tell), 1)
-    infidelity = run(lambda model, tell: faithfulness.infidelity(model, seen, found, progress=tell), 2)
-    sensitivity = run(
-        lambda model, tell: faithfulness.sensitivity(
-            model, seen, found.method, found.target, found.settings, samples=5, progress=tell
-        ),
-        3,
-    )
-    assert isinstance(curves, faithfulness.Faithfulness)
-    assert isinstance(chance, faithfulness.Faithfulness)
-    assert isinstance(infidelity, float)
-    assert isinstance(sensitivity, float)
-    return Trust(
-        curves.deletion, curves.insertion, (chance.deletion.auc, chance.insertion.auc), infidelity, sensitivity
-    )
+    tasks = trusting.tasks(pixels(view, card), found)
+    part = work.parts(progress, len(tasks))
+    run = resources.engine().run
+    return Trust(**{name: run(card.key, task, part(i)) for i, (name, task) in enumerate(tasks.items())})
 
 
 def every_method(view: View, targets: Targets, chosen: Attribution, progress: Progress) -> None:
@@ -201,17 +165,9 @@ def settings_of(method: Method, chosen: Attribution) -> Settings:
 
 def table(view: View, targets: Targets, chosen: Attribution) -> tuple[list[Method], list[np.ndarray], np.ndarray]:
     """The methods there are maps of, their rank correlations within each model, and between the models."""
-    from explorer.attribution.faithfulness import rank_correlation
-
     methods = [method for method in Method if are_kept(view, method, targets, settings_of(method, chosen))]
     found: list[list[Attribution]] = [
         [work.kept(key(view, i, method, targets[i], settings_of(method, chosen))) for method in methods] for i in (0, 1)
     ]
-    within = [np.array([[rank_correlation(a, b) for a in of_model] for b in of_model]) for of_model in found]
-    between = []
-    for a, b in zip(*found, strict=True):
-        try:
-            between.append(rank_correlation(a, b))
-        except ExplorerError:  # maps on different grids
-            between.append(float("nan"))
-    return methods, within, np.array(between)
+    within, between = trusting.agreement(found)
+    return methods, within, between

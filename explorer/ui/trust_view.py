@@ -8,21 +8,14 @@ import numpy as np
 import streamlit as st
 
 from explorer.attribution.result import Attribution, Method
+from explorer.attribution.trust import DEFINITIONS
 from explorer.figures import trials
 from explorer.figures.trials import Trial
 from explorer.ui import attributing, work
 from explorer.ui.classes import Targets
 from explorer.ui.session import View, array, palette
 
-_MEASURES = """
-- **Deletion**, **insertion**: probability of the class as patches, most important first, are replaced by the mean
-  colour, or brought back into the blurred picture; AUC by trapezia over the share of the picture, in [0, 1]. A faithful
-  map has a low deletion AUC and a high insertion AUC (Petsiuk et al. 2018). *At random*: the same with the patches in
-  random order.
-- **Infidelity**: mean squared error, in squared logits, of the fall the map foretells when a random half of the patches
-  goes, best factor fitted; 0 is perfect. **Sensitivity**: largest relative change of the map under noise of at most
-  0.02, 5 samples; 0 does not move (Yeh et al. 2019).
-"""
+_MEASURES = "\n".join(f"- **{name}**: {text}" for name, text in DEFINITIONS.items() if name != "Rank correlation")
 
 
 def faithfulness(view: View, found: Sequence[Attribution], names: Sequence[str]) -> None:
@@ -46,13 +39,14 @@ def faithfulness(view: View, found: Sequence[Attribution], names: Sequence[str])
     for slot, kind in zip(st.columns(2, gap="large"), ("deletion", "insertion"), strict=True):
         lines = [
             Trial(
-                f"{name}, AUC {getattr(one, kind).auc:.3f}",
-                array(getattr(one, kind).share),
-                array(getattr(one, kind).probability),
+                f"{name}, AUC {curve.auc:.3f}",
+                array(curve.share),
+                array(curve.probability),
                 colour,
                 dash="dash" if card.is_counterfactual else "solid",
             )
             for name, one, colour, card in zip(view.names, measured, colours.models, view.pair.cards, strict=True)
+            for curve in (getattr(one.curves, kind),)
         ]
         y = "Probability of the class"
         figure = trials.against(
@@ -64,8 +58,12 @@ def faithfulness(view: View, found: Sequence[Attribution], names: Sequence[str])
     st.table(
         {
             "": list(names),
-            "Deletion AUC (at random)": [f"{one.deletion.auc:.3f} ({one.at_random[0]:.3f})" for one in measured],
-            "Insertion AUC (at random)": [f"{one.insertion.auc:.3f} ({one.at_random[1]:.3f})" for one in measured],
+            "Deletion AUC (at random)": [
+                f"{one.curves.deletion.auc:.3f} ({one.at_random.deletion.auc:.3f})" for one in measured
+            ],
+            "Insertion AUC (at random)": [
+                f"{one.curves.insertion.auc:.3f} ({one.at_random.insertion.auc:.3f})" for one in measured
+            ],
             "Infidelity, logits²": [f"{one.infidelity:.3g}" for one in measured],
             "Sensitivity": [f"{one.sensitivity:.2f}" for one in measured],
         },
@@ -79,9 +77,7 @@ def agreement(view: View, targets: Targets, chosen: Attribution) -> None:
     words.subheader(
         "Agreement",
         anchor=False,
-        help="Spearman's rank correlation of two maps, on patches (on pixels where both methods give pixels): 1 the "
-        "same order, 0 none, −1 the reverse. Saliency and rollout have no sign, so they cannot agree fully with signed "
-        "maps.",
+        help=DEFINITIONS["Rank correlation"],
     )
     words.caption("Do methods agree about one model, and do the models agree under one method?")
     everything = list(Method)

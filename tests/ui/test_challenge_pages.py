@@ -1,5 +1,6 @@
 """The pages of attribution, corruptions and attacks, as a visitor meets them."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
-from explorer import images, labelled
+from explorer import cli, examples, images, labelled
 from explorer.attribution.result import Method
 from explorer.disturb.attacks import Attack
 from explorer.ui import attacking, labelling, resources, work
@@ -149,13 +150,33 @@ def test_what_was_cancelled_stays_so_until_it_or_something_else_is_asked_for() -
     assert (app.session_state["runs"], app.session_state["made"]) == (3, 7)
 
 
-def test_faithfulness_and_agreement_come_on_demand(page: Open) -> None:
+def test_faithfulness_and_agreement_come_on_demand(page: Open, tmp_path: Path) -> None:
+    """And say what `attribute --faithfulness` writes."""
     app = method(page("attribution"), Method.GRAD_CAM)
     assert "trust-deletion" not in charts(app)
     app.button(key="trust-work").click().run()
     assert_sound(app)
     assert {"trust-deletion", "trust-insertion"} <= charts(app).keys()
     assert "agreement-between" in charts(app)
+    assert all(name.split(",")[0] in app.subheader[0].help for name in ("Deletion", "Infidelity", "Sensitivity"))
+
+    image = f"example:{examples.EXAMPLES[0].file}"
+    assert cli.main(["attribute", image, "--method", "grad-cam", "--faithfulness", "--out", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    with (folder / "faithfulness.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    written = {
+        "Deletion AUC (at random)": [
+            f"{float(r['deletion_auc']):.3f} ({float(r['deletion_auc_at_random']):.3f})" for r in rows
+        ],
+        "Insertion AUC (at random)": [
+            f"{float(r['insertion_auc']):.3f} ({float(r['insertion_auc_at_random']):.3f})" for r in rows
+        ],
+        "Infidelity, logits²": [f"{float(r['infidelity_logits2']):.3g}" for r in rows],
+        "Sensitivity": [f"{float(r['sensitivity']):.2f}" for r in rows],
+    }
+    shown = app.table[0].value
+    assert {name: shown[name].tolist() for name in written} == written
 
 
 def test_a_corruption_says_what_it_is_and_changes_the_answer_bars(page: Open) -> None:

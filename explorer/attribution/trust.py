@@ -1,0 +1,89 @@
+"""What is measured of maps to judge them, and with which settings: the same on the page and in a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+
+from explorer.attribution.faithfulness import (
+    Faithfulness,
+    Removal,
+    deletion_and_insertion,
+    infidelity,
+    rank_correlation,
+    sensitivity,
+)
+from explorer.attribution.result import Attribution, Baseline
+from explorer.models.checkpoints import LoadedModel
+from explorer.models.pixels import View
+from explorer.types import ExplorerError, Progress
+
+REMOVAL = Removal()
+SEED = 0
+"""Of the random order, of infidelity's coins and of sensitivity's noise."""
+DRAWS, NOTHING = 64, Baseline.MEAN
+"""Of infidelity."""
+NOISES, RADIUS = 5, 0.02
+"""Of sensitivity."""
+
+DEFINITIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "Deletion, insertion": f"{REMOVAL.sentence()} A faithful map has a low deletion AUC and a high insertion AUC "
+        f"(Petsiuk et al. 2018). At random: the same with the {REMOVAL.unit} in random order, seed {SEED}.",
+        "Infidelity": "Mean squared error, in squared logits, of the fall the map foretells when a random half of the "
+        f"patches is replaced by the {NOTHING} picture, best factor fitted; {DRAWS} draws, seed {SEED}; 0 is perfect "
+        "(Yeh et al. 2019).",
+        "Sensitivity": f"Largest relative change of the map under noise of at most {RADIUS}; {NOISES} samples, seed "
+        f"{SEED}; 0 does not move (Yeh et al. 2019).",
+        "Rank correlation": "Spearman's of two maps, on patches (on pixels where both methods give pixels): 1 the same "
+        "order, 0 none, −1 the reverse. Saliency and rollout have no sign: they cannot agree fully with signed maps.",
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """How far a map can be trusted."""
+
+    curves: Faithfulness
+    at_random: Faithfulness
+    """The same with patches in random order."""
+    infidelity: float
+    sensitivity: float
+
+
+def tasks(view: View, found: Attribution) -> dict[str, Callable[[LoadedModel, Progress | None], Any]]:
+    """What makes each field of the map's `Trust`, by its name; each is long, so that others may come in between."""
+    drawn = torch.rand(found.values.shape, generator=torch.Generator().manual_seed(SEED))
+    method, target, settings = found.method, found.target, found.settings
+    return {
+        "curves": lambda model, tell: deletion_and_insertion(model, view, found, REMOVAL, tell),
+        "at_random": lambda model, tell: deletion_and_insertion(
+            model, view, replace(found, values=drawn), REMOVAL, tell
+        ),
+        "infidelity": lambda model, tell: infidelity(
+            model, view, found, samples=DRAWS, seed=SEED, baseline=NOTHING, progress=tell
+        ),
+        "sensitivity": lambda model, tell: sensitivity(
+            model, view, method, target, settings, radius=RADIUS, samples=NOISES, seed=SEED, progress=tell
+        ),
+    }
+
+
+def agreement(found: Sequence[Sequence[Attribution]]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Rank correlations of two models' maps, the same methods in order: within each model `[method, method]`, and
+    between the models by method, NaN where their grids differ."""
+    within = [np.array([[rank_correlation(a, b) for a in of_model] for b in of_model]) for of_model in found]
+    return within, np.array([_between(a, b) for a, b in zip(*found, strict=True)])
+
+
+def _between(first: Attribution, second: Attribution) -> float:
+    try:
+        return rank_correlation(first, second)
+    except ExplorerError:  # maps on different grids
+        return float("nan")
