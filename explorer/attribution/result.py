@@ -45,6 +45,11 @@ class Method(StrEnum):
         return self not in (Method.SALIENCY, Method.WEIGHTED_ROLLOUT)
 
     @property
+    def takes_baseline(self) -> bool:
+        """Whether `Settings.baseline` is part of the question."""
+        return self in (Method.INTEGRATED_GRADIENTS, Method.OCCLUSION, Method.FEATURE_ABLATION)
+
+    @property
     def unit(self) -> str:
         """Of a value; GradCAM's and the rollout's products, which mix powers of the logit, have none."""
         if self in (Method.GRAD_CAM, Method.WEIGHTED_ROLLOUT):

@@ -7,12 +7,25 @@ import numpy as np
 from explorer import images
 from explorer.arrays import array
 from explorer.attribution.classes import class_index, class_name
-from explorer.attribution.result import Attribution, method_called
+from explorer.attribution.result import Attribution, Baseline, Settings, method_called
 from explorer.models import LoadedModel
 from explorer.studio import grids
 from explorer.studio.content import Content
 from explorer.studio.run import Run
+from explorer.studio.spec import Spec
+from explorer.trace import geometry
 from explorer.types import ImageInput, ModelCard, Progress
+
+
+def settings(spec: Spec, patch: int) -> Settings:
+    """What the methods read, for a model whose patches have this side in pixels."""
+    return Settings(
+        seed=spec.seed,
+        baseline=Baseline(spec.baseline_picture),
+        steps=spec.path_steps,
+        samples=spec.samples,
+        window=None if spec.square == 1 else spec.square * patch,
+    )
 
 
 def gather(run: Run, layers: tuple[int, ...]) -> Content:
@@ -39,6 +52,7 @@ def _attributed(run: Run, card: ModelCard, image: ImageInput) -> Attribution:
 
     def task(model: LoadedModel, tell: Progress) -> Attribution:
         target = class_index(model.card, model.module.num_classes, wanted) if wanted else None
-        return attribute(model, seen, method, target, progress=tell)
+        patch = seen.shape[0] // geometry(model.module).grid[0]
+        return attribute(model, seen, method, target, settings(run.spec, patch), tell)
 
     return run.pair.engine.run(card.key, task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from explorer.attribution.result import Method, method_called
+from explorer.attribution.result import Baseline, Method, method_called
 from explorer.disturb.pictures import amplification
 from explorer.measures.attention import Operator
 from explorer.studio import caption_disturbed as disturbed
@@ -130,16 +130,28 @@ def _seen_spectrum(content: Content, of_images: str) -> list[str]:
     ]
 
 
-_METHODS = {
-    Method.SALIENCY: "largest magnitude of the gradient over colour channels",
-    Method.INPUT_X_GRADIENT: "pixel times gradient, summed over colour channels, pixels in $[0, 1]$",
-    Method.INTEGRATED_GRADIENTS: "gradients along the straight line from the mean colour, 50 steps",
-    Method.GRADIENT_SHAP: "expected gradients from four baselines, 16 samples, seed 0",
-    Method.OCCLUSION: "fall when a square of one patch, moved by half of it, becomes the mean colour",
-    Method.FEATURE_ABLATION: "fall when one patch becomes the mean colour",
-    Method.GRAD_CAM: "tokens read by the last attention, weighted by the mean gradient of the logit, without ReLU",
-    Method.WEIGHTED_ROLLOUT: "product over layers of effective attention where the logit's gradient agrees",
+_NOTHING = {
+    Baseline.MEAN: "the mean colour",
+    Baseline.BLACK: "black",
+    Baseline.WHITE: "white",
+    Baseline.BLURRED: "the image under a Gaussian of a sixteenth of its shorter side",
 }
+
+
+def _method(spec: Spec) -> str:
+    """How a map is made, with the settings it reads."""
+    nothing = _NOTHING[Baseline(spec.baseline_picture)]
+    square = "one patch" if spec.square == 1 else f"{spec.square} by {spec.square} patches"
+    return {
+        Method.SALIENCY: "largest magnitude of the gradient over colour channels",
+        Method.INPUT_X_GRADIENT: "pixel times gradient, summed over colour channels, pixels in $[0, 1]$",
+        Method.INTEGRATED_GRADIENTS: f"gradients along the straight line from {nothing}, {spec.path_steps} steps",
+        Method.GRADIENT_SHAP: f"expected gradients from four baselines, {spec.samples} samples, seed {spec.seed}",
+        Method.OCCLUSION: f"fall when a square of {square}, moved by half of it, becomes {nothing}",
+        Method.FEATURE_ABLATION: f"fall when one patch becomes {nothing}",
+        Method.GRAD_CAM: "tokens read by the last attention, weighted by the mean gradient of the logit, without ReLU",
+        Method.WEIGHTED_ROLLOUT: "product over layers of effective attention where the logit's gradient agrees",
+    }[method_called(spec.method)]
 
 
 def _seen_attribution(spec: Spec, content: Content, of_images: str) -> list[str]:
@@ -147,7 +159,7 @@ def _seen_attribution(spec: Spec, content: Content, of_images: str) -> list[str]
     sign = "; red speaks for the class, blue against it" if method.is_signed else ""
     about = f"{'of the logit of' if method.unit else 'for'} {_class(spec, content)}"
     return [
-        f"{escape(str(method))} {about}: {_METHODS[method]}; mean over the pixels of each patch{sign}; {of_images}.",
+        f"{escape(str(method))} {about}: {_method(spec)}; mean over the pixels of each patch{sign}; {of_images}.",
         _scale(spec, content),
         _picture(spec),
     ]

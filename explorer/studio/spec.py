@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from explorer.attribution.result import Method
+from explorer.attribution.result import Baseline, Method
 from explorer.disturb.corruptions import Corruption
 from explorer.figures.maps import Look
 from explorer.figures.publication.page import Page, check_font
@@ -87,6 +87,7 @@ OPERATORS = MappingProxyType({**_OPERATORS, "2a-a2": Operator.TWICING, "rollout"
 
 
 METHODS = tuple(one.slug for one in Method)
+BASELINES = tuple(one.value for one in Baseline)
 CORRUPTIONS = tuple(one.slug for one in Corruption)
 ATTACKS = ("fgsm", "pgd")
 
@@ -106,6 +107,12 @@ class Spec:
     operator: str = _setting("effective", "the matrix whose row is shown", tuple(OPERATORS))
     quantity: str = _setting("smoothed-residual", "what the residual's maps show", QUANTITIES)
     method: str = _setting("grad-cam", "how an attribution is made", METHODS)
+    baseline_picture: str = _setting(
+        "mean colour", "what stands for nothing in integrated-gradients, occlusion and feature-ablation", BASELINES
+    )
+    path_steps: int = _setting(50, "steps of integrated-gradients")
+    samples: int = _setting(16, "of gradient-shap")
+    square: int = _setting(1, "side of occlusion's square in patches; it moves by half of it")
     target: str = _setting(
         "", "class of an attribution or attack: name, WordNet id or number; each model's first choice by default"
     )
@@ -115,7 +122,7 @@ class Spec:
     steps: int = _setting(20, "steps of pgd")
     step_size: float | None = _setting(None, "step of pgd in 255ths; 2.5 eps / steps by default")
     random_start: bool = _setting(False, "pgd starts at a random point of the ball")
-    seed: int = _setting(0, "of a corruption's noise and of the random start")
+    seed: int = _setting(0, "of gradient-shap, of a corruption's noise and of the random start")
     with_cls: bool = _setting(False, "token similarity counts prefix tokens too")
     absolute: bool = _setting(False, "token similarity takes absolute cosines")
     with_diagonal: bool = _setting(False, "token similarity counts each token with itself")
@@ -162,6 +169,9 @@ class Spec:
             ("dpi", self.dpi, 36, 1200),
             ("font_size", page.font_size, 4, 72),
             ("opacity", self.opacity, 0.0, 1.0),
+            ("path_steps", self.path_steps, 1, 1000),
+            ("samples", self.samples, 1, 1000),
+            ("square", self.square, 1, 64),
             ("eps", self.eps, 0.0, 8.0),
             ("steps", self.steps, 1, 200),
             *((("step_size", self.step_size, 0.001, 255.0),) if self.step_size is not None else ()),

@@ -39,14 +39,13 @@ SHORT = {
     Method.FEATURE_ABLATION: "Ablation",
     Method.WEIGHTED_ROLLOUT: "Rollout",
 }
-_WITH_BASELINE = (Method.INTEGRATED_GRADIENTS, Method.OCCLUSION, Method.FEATURE_ABLATION)
 
 
 def choose_settings(method: Method, patch: int) -> Settings:
     """The settings that matter to the method, beside one another."""
     settings = Settings()
     first, second, third = st.columns([2, 2, 2], gap="medium")
-    if method in _WITH_BASELINE:
+    if method.takes_baseline:
         with first:
             baseline = st.selectbox(
                 "Baseline",

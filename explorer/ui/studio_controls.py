@@ -8,12 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.attribution.result import method_called
+from explorer.attribution.result import Method, method_called
 from explorer.disturb.corruptions import corruption_called
 from explorer.measures.residual import QUANTITIES
 from explorer.studio import PRESETS, Spec, Template
 from explorer.studio.spec import (
     ATTACKS,
+    BASELINES,
     CORRUPTIONS,
     DISTURBED,
     GRIDS,
@@ -68,14 +69,7 @@ def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
     if template is Template.RESIDUAL:
         values["quantity"] = _segments("quantity", list(QUANTITIES), words=_NORMS.__getitem__)
     if template is Template.ATTRIBUTION:
-        values["method"] = st.selectbox(
-            "Method",
-            METHODS,
-            index=METHODS.index(_DEFAULTS["method"]),
-            format_func=lambda one: str(method_called(one)),
-            key="studio-method",
-            persist_state="session",
-        )
+        values |= _attribution()
     if template in (Template.ATTRIBUTION, Template.ATTACK):
         values["target"] = st.text_input(
             "Class",
@@ -110,6 +104,34 @@ def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
             persist_state="session",
         )
         values["iterations"] = tuple(sorted(steps)) or (1,)
+    return values
+
+
+def _attribution() -> dict[str, Any]:
+    slider = partial(st.slider, persist_state="session")
+    name: str = st.selectbox(
+        "Method",
+        METHODS,
+        index=METHODS.index(_DEFAULTS["method"]),
+        format_func=lambda one: str(method_called(one)),
+        key="studio-method",
+        persist_state="session",
+    )
+    method, values = method_called(name), dict[str, Any](method=name)
+    if method.takes_baseline:
+        values["baseline_picture"] = st.selectbox(
+            "Baseline",
+            BASELINES,
+            key="studio-baseline_picture",
+            help=_HELP["baseline_picture"].capitalize() + ".",
+            persist_state="session",
+        )
+    if method is Method.INTEGRATED_GRADIENTS:
+        values["path_steps"] = slider("Steps", 10, 200, _DEFAULTS["path_steps"], 10, key="studio-path_steps")
+    if method is Method.OCCLUSION:
+        values["square"] = int(_segments("square", ["1", "2", "3"]))
+    if method is Method.GRADIENT_SHAP:
+        values |= {"samples": slider("Samples", 4, 64, _DEFAULTS["samples"], 4, key="studio-samples"), "seed": _seed()}
     return values
 
 

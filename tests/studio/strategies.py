@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from explorer.figures.style import COLOUR_MAPS
 from explorer.measures.residual import QUANTITIES
 from explorer.studio import PRESETS, Template
-from explorer.studio.spec import ATTACKS, CORRUPTIONS, OPERATORS, PICTURES, SCALES
+from explorer.studio.spec import ATTACKS, BASELINES, CORRUPTIONS, METHODS, OPERATORS, PICTURES, SCALES
 
 _SHARES = st.floats(0, 1)
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -17,6 +17,12 @@ _SETTINGS = {
     "query": st.just("cls") | st.builds("{:g},{:g}".format, _SHARES, _SHARES),
     "operator": st.sampled_from(sorted(OPERATORS)),
     "quantity": st.sampled_from(QUANTITIES),
+    "method": st.sampled_from(METHODS),
+    "baseline_picture": st.sampled_from(BASELINES),
+    "path_steps": st.integers(1, 1000),
+    "samples": st.integers(1, 1000),
+    "square": st.integers(1, 64),
+    "target": _TEXTS,
     "corruption": st.sampled_from(CORRUPTIONS),
     "attack": st.sampled_from(ATTACKS),
     "eps": st.floats(0, 8),

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import explorer
 from explorer import examples
-from explorer.studio import PRESETS, Template, record
+from explorer.studio import PRESETS, Spec, Template, record
 from explorer.studio.made import SUFFIXES
 from explorer.ui import studio
 from tests.helpers import assert_one_sentence
@@ -279,10 +279,49 @@ def test_results_of_others_are_one_sentence(app: AppTest) -> None:
     assert "theirs" in app.error[0].value
 
 
+def keys_of(app: AppTest) -> set[str]:
+    """The settings there are controls for."""
+    kinds = (app.selectbox, app.segmented_control, app.number_input, app.toggle, app.slider, app.text_input)
+    return {one.key.removeprefix("studio-") for kind in kinds for one in kind if one.key}
+
+
+def of_an_attribution() -> None:
+    import streamlit as st
+
+    from explorer.studio import Template
+    from explorer.ui import studio_controls
+
+    st.session_state.spec = studio_controls.choose(Template.ATTRIBUTION, 12, 3)
+
+
+def test_an_attribution_has_the_settings_its_method_reads() -> None:
+    app = AppTest.from_function(of_an_attribution, default_timeout=30).run()
+    every = {"baseline_picture", "path_steps", "square", "samples", "seed"}
+    assert not every & keys_of(app)
+    for method, own in (
+        ("integrated-gradients", {"baseline_picture", "path_steps"}),
+        ("occlusion", {"baseline_picture", "square"}),
+        ("feature-ablation", {"baseline_picture"}),
+        ("gradient-shap", {"samples", "seed"}),
+    ):
+        app.selectbox(key="studio-method").set_value(method).run()
+        assert not app.exception
+        assert every & keys_of(app) == own
+        assert app.session_state.spec == Spec(Template.ATTRIBUTION, method=method)
+    app.slider(key="studio-samples").set_value(4)
+    app.number_input(key="studio-seed").set_value(3).run()
+    assert app.session_state.spec == Spec(Template.ATTRIBUTION, method="gradient-shap", samples=4, seed=3)
+    app.selectbox(key="studio-method").set_value("occlusion").run()
+    app.segmented_control(key="studio-square").set_value("2")
+    app.selectbox(key="studio-baseline_picture").set_value("blurred").run()
+    assert app.session_state.spec == Spec(
+        Template.ATTRIBUTION, method="occlusion", square=2, baseline_picture="blurred"
+    )
+
+
 def test_controls_are_those_of_the_template(app: AppTest) -> None:
     def keys() -> set[str]:
-        kinds = (app.selectbox, app.segmented_control, app.number_input, app.toggle, app.slider, app.text_input)
-        return {one.key.removeprefix("studio-") for kind in kinds for one in kind if one.key}
+        return keys_of(app)
 
     choose(app, Template.CORRUPTION)
     assert {"corruption", "seed", "operator", "query", "scale"} <= keys()
