@@ -91,7 +91,7 @@ def _seen(spec: Spec, content: Content, record: Record) -> list[str]:
     if spec.template is Template.ATTACK:
         return _seen_attack(spec, content, of_images)
     if spec.template is Template.ROBUSTNESS:
-        return disturbed.accuracy(content.sweeps)
+        return disturbed.accuracy(content.sweeps, spec.transfer)
     if spec.template is Template.RESIDUAL:
         what = f"Magnitude of each patch: {_NORMS[spec.quantity]}"
         one = content.heads[0].isdecimal() and len(content.heads) == 1

@@ -33,12 +33,17 @@ def attack(settings: Attack) -> str:
     return escape(settings.sentence().removesuffix("."))
 
 
-def accuracy(sweeps: Sequence[Sweep]) -> list[str]:
+def accuracy(sweeps: Sequence[Sweep], with_transfer: bool) -> list[str]:
     """Each file's attack, data and paired differences."""
     sentences = [
         "Top-1 accuracy against the budget of an attack, each model attacked with its own gradients at its input; "
         r"bands: 95\% Wilson intervals."
     ]
+    if with_transfer:
+        sentences.append(
+            "Dotted, in the colour of the model that is shown the images: transfer, where they were made to fool the "
+            "other model."
+        )
     for one in sweeps:
         differences = ", ".join(
             f"{_points(mean)} ({_points(low)} to {_points(high)}) " + (f"at {eps:g}/255" if eps else "clean")

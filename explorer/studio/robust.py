@@ -41,36 +41,48 @@ def _file(given: Any, bundled: Path | None) -> Photograph:
 
 
 def gather(run: Run, layers: tuple[int, ...]) -> Content:
-    """A panel for each file."""
+    """A panel for each file. Raises `ExplorerError` where transfer is asked for and a file holds none."""
     sweeps, panels, digests = [], [], []
     for number, file in enumerate(run.photographs):
         run.tell(number)
         data = file.read()
         digests.append(hashlib.sha256(data).hexdigest())
         sweeps.append(read(file.name, data, run.pair.cards))
+        if run.spec.transfer and not sweeps[-1].transfer:
+            raise ExplorerError(
+                f"Results of `explorer robustness --transfer` were expected for transfer; {file.name} holds white-box "
+                "ones only."
+            )
         title = run.spec.labels[number] if run.spec.labels else sweeps[-1].title
         panels.append(Panel(_lines(run, sweeps[-1]), "Top-1 accuracy", title, is_share=True))
     chart = Trials(tuple(panels), r"$\epsilon$, 255ths", is_shared=True, letters=run.spec.letters)
-    return Content(chart, tuple(digests), table=_table(sweeps), sweeps=tuple(sweeps))
+    return Content(chart, tuple(digests), table=_table(sweeps, run.spec.transfer), sweeps=tuple(sweeps))
 
 
 def _lines(run: Run, one: Sweep) -> tuple[Trial, ...]:
+    """White-box with bands, then transfer, dotted: four bands would look like one."""
     lines = []
     for (name, colour, card), shares in zip(run.models, one.shares, strict=True):
         top1, low, high, _ = np.array(shares).T
         dash = "dash" if card.is_counterfactual else "solid"
         lines.append(Trial(name, np.array(one.eps), top1, colour, low, high, dash))
+    for (name, colour, _), shares in zip(run.models, one.transfer if run.spec.transfer else (), strict=False):
+        lines.append(Trial(f"{name}, transfer", np.array(one.eps), np.array(shares)[:, 0], colour, dash="dot"))
     return tuple(lines)
 
 
-def _table(sweeps: Sequence[Sweep]) -> Table:
+def _table(sweeps: Sequence[Sweep], with_transfer: bool) -> Table:
     """A row for each file and budget."""
     measures = ("top1", "low", "high", "top5")
     header = ["attack", "eps_255ths", "images", *(f"{role}_{one}" for role in ROLES for one in measures)]
     header += ["difference", "difference_low", "difference_high"]
-    rows = [
-        (str(one.attack.kind), eps, one.count, *one.shares[0][place], *one.shares[1][place], *one.differences[place])
-        for one in sweeps
-        for place, eps in enumerate(one.eps)
-    ]
+    if with_transfer:
+        header += [f"{role}_transfer_{one}" for role in ROLES for one in measures]
+    rows = []
+    for one in sweeps:
+        transfer = one.transfer if with_transfer else ()
+        for place, eps in enumerate(one.eps):
+            shown = [share for of_model in one.shares for share in of_model[place]]
+            others = [share for of_model in transfer for share in of_model[place]]
+            rows.append((str(one.attack.kind), eps, one.count, *shown, *one.differences[place], *others))
     return Table(tuple(header), tuple(rows))

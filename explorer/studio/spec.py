@@ -123,6 +123,7 @@ class Spec:
     step_size: float | None = _setting(None, "step of pgd in 255ths; 2.5 eps / steps by default")
     random_start: bool = _setting(False, "pgd starts at a random point of the ball")
     seed: int = _setting(0, "of gradient-shap, of a corruption's noise and of the random start")
+    transfer: bool = _setting(False, "robustness also draws each model's top-1 on images made to fool the other")
     with_cls: bool = _setting(False, "token similarity counts prefix tokens too")
     absolute: bool = _setting(False, "token similarity takes absolute cosines")
     with_diagonal: bool = _setting(False, "token similarity counts each token with itself")

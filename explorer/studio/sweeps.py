@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from explorer.disturb import measured, sweep_file
 from explorer.disturb.attacks import MAX_EPS, Attack, Kind
-from explorer.disturb.sweep_file import Result
+from explorer.disturb.sweep_file import Curve, Result
 from explorer.types import ExplorerError, ModelCard
 
 _BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, RuntimeError)
-_MODELS = 2
-"""The first curves of a result: each model under its own attack."""
+Shares = tuple[tuple[tuple[float, float, float, float], ...], ...]
+"""By model and budget: top-1, the ends of its 95% Wilson interval, top-5."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,10 @@ class Sweep:
     count: int
     eps: tuple[float, ...]
     """In 255ths."""
-    shares: tuple[tuple[tuple[float, float, float, float], ...], ...]
-    """By model and budget: top-1, the ends of its 95% Wilson interval, top-5."""
+    shares: Shares
+    """Each model under its own attack."""
+    transfer: Shares
+    """Each model shown the images that were made to fool the other; none where that was not measured."""
     differences: tuple[tuple[float, float, float], ...]
     """By budget: top-1 of twicing minus the baseline's, paired over images, and its 95% interval."""
 
@@ -68,10 +70,19 @@ def _sweep(result: Result) -> Sweep:
         random_start=bool(told.get("random_start")),
         seed=int(told["seed"]),
     )
-    shares = tuple(
-        tuple((one.top1, *one.interval(one.top1), one.top5) for one in curve.accuracy)
-        for curve in result.curves[:_MODELS]
-    )
+    others = sorted((curve for curve in result.curves if curve.is_transfer), key=lambda curve: curve.target)
     differences = tuple(result.difference(place) for place in range(len(eps)))
     in_255ths = tuple(round(255 * one, 6) for one in eps)
-    return Sweep(attack, str(result.settings["data"]), len(result.ranks), in_255ths, shares, differences)
+    return Sweep(
+        attack,
+        str(result.settings["data"]),
+        len(result.ranks),
+        in_255ths,
+        _shares(result.white_box),
+        _shares(others),
+        differences,
+    )
+
+
+def _shares(curves: Sequence[Curve]) -> Shares:
+    return tuple(tuple((one.top1, *one.interval(one.top1), one.top5) for one in curve.accuracy) for curve in curves)

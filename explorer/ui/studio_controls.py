@@ -37,10 +37,9 @@ _HELP = {one.name: one.metadata["help"] for one in SETTINGS}
 def choose(template: Template, depth: int, heads: int) -> Spec:
     """The settings that matter to the template. Raises `ExplorerError` for values that do not fit."""
     values: dict[str, Any] = {}
-    if template is not Template.ROBUSTNESS:  # its files say everything
-        with st.container(border=True):
-            st.markdown("**What is shown**")
-            values |= _content(template, depth, heads)
+    with st.container(border=True):
+        st.markdown("**What is shown**")
+        values |= _content(template, depth, heads)
     if template in GRIDS - {Template.ATTACK}:
         with st.expander("Look"):
             values |= _look(template)
@@ -91,6 +90,8 @@ def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
         values["seed"] = _seed()
     if template is Template.ATTACK:
         values |= _attack()
+    if template is Template.ROBUSTNESS:  # its files say everything else
+        values["transfer"] = _toggle("transfer", "Transfer, where the files hold it")
     if template is Template.SIMILARITY:
         for name, label in (("with_cls", "With CLS"), ("absolute", "Absolute cosine"), ("with_diagonal", "i = j too")):
             values[name] = _toggle(name, label)

@@ -108,7 +108,8 @@ def result(of: ModelPair, kind: str = "FGSM", count: int = 40, **changes: Any) -
         "batch_size": 25,
         "data": "ab" * 32,
     } | changes
-    drawn = np.random.default_rng(len(kind)).integers(0, 4, (count, 2, len(header["eps"])))
+    trials = 4 if header.get("transfer") else 2
+    drawn = np.random.default_rng(len(kind)).integers(0, 4, (count, trials, len(header["eps"])))
     ranks = np.minimum(1 + drawn.cumsum(axis=-1) // 2, 8).tolist()  # more than five: or top-5 could not fail
     lines = [header, *({"id": str(i), "label": 0, "ranks": one} for i, one in enumerate(ranks))]
     return "".join(json.dumps(line) + "\n" for line in lines).encode()

@@ -30,6 +30,7 @@ _SETTINGS = {
     "step_size": st.none() | st.floats(0.001, 255),
     "random_start": st.booleans(),
     "seed": st.integers(0, 999_999),
+    "transfer": st.booleans(),
     "with_cls": st.booleans(),
     "absolute": st.booleans(),
     "with_diagonal": st.booleans(),

@@ -210,6 +210,45 @@ def test_accuracy_is_counted_from_the_file() -> None:
     assert numbers["eps_255ths"].tolist() == [0, 1, 2, 4]
 
 
+def test_transfer_is_drawn_in_the_colour_of_who_is_shown_the_images() -> None:
+    """The file's third list is of the twicing model, shown what fools the baseline; the fourth the other way round."""
+    ranks = [[[1, 1], [1, 2], [1, 1], [1, 7]], [[2, 2], [1, 2], [1, 2], [1, 3]]]
+    header = result(pair(), count=0, eps=[0, 4 / 255], transfer=True)
+    data = header + b"".join(
+        b'{"id": "%d", "label": 0, "ranks": %s}\n' % (i, str(one).encode()) for i, one in enumerate(ranks)
+    )
+    figure = made("robustness", [file(data)], transfer=True)
+    numbers = figure.numbers
+    assert numbers["twicing_transfer_top1"].tolist() == [1, 0.5]
+    assert numbers["baseline_transfer_top1"].tolist() == [1, 0]
+    assert numbers["baseline_transfer_top5"].tolist() == [1, 0.5]
+    assert (numbers["baseline_transfer_low"][1], numbers["baseline_transfer_high"][1]) == pytest.approx(wilson(0, 2))
+    assert numbers["baseline_top1"].tolist() == [0.5, 0.5]
+    (panel,) = figure.content.shown.panels
+    colours = ["#0072B2", "#D55E00"]
+    assert [line.colour for line in panel.lines] == 2 * colours
+    assert [line.dash for line in panel.lines] == ["solid", "solid", "dot", "dot"]
+    assert [line.y.tolist() for line in panel.lines[2:]] == [[1, 0], [1, 0.5]]
+    axes = figure.figure().axes[0]
+    assert [line.get_linestyle() for line in axes.get_lines()] == ["-", "-", ":", ":"]
+    key = [text.get_text() for text in figure.figure().legends[0].get_texts()]
+    assert sorted(key) == sorted(["DeiT", "DeiT-Twicing", "DeiT, transfer", "DeiT-Twicing, transfer"])
+    assert "made to fool the other model" in figure.caption
+    assert "--transfer" in figure.command
+
+
+def test_transfer_is_left_out_unless_it_is_asked_for() -> None:
+    data = file(result(pair(), transfer=True))
+    figure = made("robustness", [data])
+    assert len(figure.content.shown.panels[0].lines) == 2
+    assert not any("transfer" in name for name in figure.numbers)
+    assert "fool" not in figure.caption
+    with pytest.raises(ExplorerError) as caught:
+        made("robustness", [data, file(result(pair()), "old.jsonl")], transfer=True)
+    assert_one_sentence(str(caught.value))
+    assert "old.jsonl" in str(caught.value)
+
+
 def test_a_panel_for_each_file() -> None:
     shown = plain("robustness").content.shown
     assert isinstance(shown, Trials)

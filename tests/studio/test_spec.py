@@ -71,6 +71,7 @@ def refusal(**settings: Any) -> str:
         ("random_start", 1, "1"),
         ("seed", -1, "-1"),
         ("seed", 10**9, "1e+09"),
+        ("transfer", 1, "1"),
         ("with_cls", 1, "1"),
         ("with_cls", "no", "no"),
         ("iterations", (), "0"),

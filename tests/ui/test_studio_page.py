@@ -271,6 +271,16 @@ def test_results_are_uploaded_where_no_photographs_are_chosen(
     assert record.read(files[".png"]()).images == (("mine.jsonl", hashlib.sha256(data).hexdigest()),)
 
 
+def test_transfer_is_a_toggle(app: AppTest, bundled: explorer.ModelPair) -> None:
+    choose(app, Template.ROBUSTNESS)
+    results(app, ("mine.jsonl", result(bundled, transfer=True)))
+    assert "fool" not in caption(app)
+    app.toggle(key="studio-transfer").set_value(True).run()
+    assert_sound(app)
+    assert "made to fool the other model" in caption(app)
+    assert "--images mine.jsonl --transfer" in app.code[1].value
+
+
 def test_results_of_others_are_one_sentence(app: AppTest) -> None:
     choose(app, Template.ROBUSTNESS)
     results(app, ("theirs.jsonl", result(pair())))

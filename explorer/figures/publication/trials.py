@@ -15,6 +15,8 @@ from explorer.figures.trials import Trial
 
 _ASPECT = 0.8
 """Height per width of a panel that may choose."""
+_STYLES = {"solid": "-", "dash": "--", "dot": ":"}
+"""What matplotlib calls plotly's dashes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +93,7 @@ def _panel(axes: Axes, panel: Panel) -> list[Line2D]:
     for one in panel.lines:
         if one.low is not None and one.high is not None:
             axes.fill_between(one.x, one.low, one.high, color=one.colour, alpha=0.18, linewidth=0)
-        style = "-" if one.dash == "solid" else "--"
-        drawn += axes.plot(one.x, one.y, style, marker="o", color=one.colour, zorder=3)
+        drawn += axes.plot(one.x, one.y, _STYLES[one.dash], marker="o", color=one.colour, zorder=3)
     axes.set_ylim(bottom=0)
     axes.set_ylabel(panel.y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
