@@ -1,7 +1,6 @@
 """`evaluate` beside computations of its numbers by other means, on a few pictures."""
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from explorer.cli import evaluation
 from explorer.models import checkpoints
 from explorer.training import report
 from explorer.types import Preprocessing
-from tests.helpers import Array, assert_one_sentence, picture, vit_reference, write_folder
+from tests.helpers import Array, assert_one_sentence, paired_interval, picture, vit_reference, write_folder
 
 CLASSES = [f"n{i}" for i in range(5)]
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -68,10 +67,8 @@ def test_accuracy_and_difference_of_two_models(checkpoint: Path, standard: Path,
         assert (row["images"], row["classes"], row["read_at"]) == (20, 5, [32, 32])
     (difference,) = found["differences"]
     assert (difference["of"], difference["minus"]) == ("Tiny-Twicing", "Tiny")
-    each = np.array(hits[1], dtype=float) - np.array(hits[0], dtype=float)
-    half = 1.959964 * each.std(ddof=1) / math.sqrt(20)
-    assert difference["top1"] == pytest.approx([each.mean(), each.mean() - half, each.mean() + half])
-    assert len(set(each)) > 1, "models that hit the same pictures would show nothing"
+    assert difference["top1"] == pytest.approx(paired_interval(*map(np.array, hits)))
+    assert hits[0] != hits[1], "models that hit the same pictures would show nothing"
 
 
 def test_measures_by_layer(checkpoint: Path, tmp_path: Path) -> None:
@@ -199,10 +196,8 @@ def test_every_model_sees_what_its_card_says(
             logits = model.module(images.batch([view], seen))[0]
             hits[-1].append(int(logits.argmax()) == CLASSES.index(file.parent.name))
         assert row["top1"][0] == pytest.approx(np.mean(hits[-1]))
-    each = np.array(hits[1], dtype=float) - np.array(hits[0], dtype=float)
-    half = 1.959964 * each.std(ddof=1) / math.sqrt(20)
-    assert found["differences"][0]["top1"] == pytest.approx([each.mean(), each.mean() - half, each.mean() + half])
-    assert half > 0, "crops that change no answer would show nothing"
+    assert found["differences"][0]["top1"] == pytest.approx(paired_interval(*map(np.array, hits)))
+    assert hits[0] != hits[1], "crops that change no answer would show nothing"
 
 
 def test_a_broken_picture_is_named_and_left_out(

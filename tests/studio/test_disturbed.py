@@ -18,7 +18,7 @@ from explorer.studio import Made, Spec, Template, again, make, record, robust
 from explorer.studio.attacked import settings as attack_of
 from explorer.trace import trace
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, paired_interval
 from tests.studio.helpers import STANDARD, TWICING, made, model, pair, photo, plain, result, results
 
 OURS = (model(), model("Tiny-Twicing", TWICING, 1))
@@ -203,10 +203,9 @@ def test_accuracy_is_counted_from_the_file() -> None:
         for place, hit in enumerate(hits):
             ends = numbers[f"{role}_low"][place], numbers[f"{role}_high"][place]
             assert ends == pytest.approx(wilson(int(hit), 3), abs=1e-6)
-    paired = (table[:, 1] == 1).astype(float) - (table[:, 0] == 1)
-    np.testing.assert_allclose(numbers["difference"], paired.mean(axis=0))
-    half = 1.959964 * paired.std(axis=0, ddof=1) / math.sqrt(3)
-    np.testing.assert_allclose(numbers["difference_high"] - numbers["difference"], half, atol=1e-9)
+    paired = np.array([paired_interval(*(table[:, :, place].T == 1)) for place in range(table.shape[2])]).T
+    for name, expected in zip(("difference", "difference_low", "difference_high"), paired, strict=True):
+        np.testing.assert_allclose(numbers[name], expected, atol=1e-6)
     assert numbers["eps_255ths"].tolist() == [0, 1, 2, 4]
 
 
