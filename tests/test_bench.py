@@ -1,5 +1,6 @@
 """The GPU's benchmark without a GPU: its code on the CPU, and results that stay as they are where it is skipped."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,9 @@ def test_without_a_gpu_the_results_stay(
     bench.main()
     assert "skipped" in capsys.readouterr().out
     assert results.read_text(encoding="utf-8") == "as it was"
+
+
+@pytest.mark.parametrize("name", ["attribution", "browser", "figures", "folder", "speed", "visitors"])
+def test_a_benchmark_imports(name: str) -> None:
+    """They run rarely, and what they measure moves on; `others` needs packages of its own."""
+    import_module(f"bench.{name}")

@@ -19,7 +19,7 @@ _COMMANDS = {
     "evaluate": ("evaluation", "accuracy of checkpoints and what a model card says of them"),
 }
 _CODES = "exit codes: 0 done, 1 done but for some images, 2 something is wrong and said, 130 interrupted"
-INTERRUPTED = 130
+_RESUMABLE = ("similarity", "corruptions", "robustness", "train")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"explorer: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("explorer: Interrupted; what was written is whole.", file=sys.stderr)
-        return INTERRUPTED
+        goes_on = ", and the same command goes on from there" if given[0] in _RESUMABLE else ""
+        print(f"explorer: Interrupted; what was written is whole{goes_on}.", file=sys.stderr)
+        return 130
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

@@ -8,8 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.cli import INTERRUPTED
-
 if TYPE_CHECKING:
     from explorer.corrupted import Plan, Step
     from explorer.disturb.corruptions import Corruption
@@ -53,14 +51,7 @@ def add_corruptions(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `corruptions`; the bar counts images and is drawn on a terminal only."""
-    try:
-        last = _measure(options)
-    except KeyboardInterrupt:
-        print(
-            "explorer: Interrupted; what was measured is kept, and the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+    last = _measure(options)
     unreadable = f", of which {last.failed:,} could not be read" if last.failed else ""
     print(f"{options.out}: {last.done:,} images{unreadable}", file=sys.stderr)
     return 1 if last.failed else 0

@@ -8,8 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.cli import INTERRUPTED
-
 if TYPE_CHECKING:
     from explorer.folder import Pair, Progress
 
@@ -45,14 +43,7 @@ def add_similarity(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `similarity`; the bar is drawn on a terminal only, the last line always."""
-    try:
-        last = _measure(options)
-    except KeyboardInterrupt:
-        print(
-            "explorer: Interrupted; what was measured is kept, and the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+    last = _measure(options)
     unreadable = f", of which {last.failed:,} could not be read" if last.failed else ""
     print(f"{options.out}: {last.done:,} images{unreadable}", file=sys.stderr)
     return 1 if last.failed else 0

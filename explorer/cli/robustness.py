@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.cli import INTERRUPTED
-
 if TYPE_CHECKING:
     from explorer.disturb.attacks import Attack
     from explorer.disturb.sweep import Labelled
@@ -80,14 +78,7 @@ def run(options: argparse.Namespace) -> int:
     from explorer import files
 
     broken: list[str] = []
-    try:
-        result = _sweep(options, broken)
-    except KeyboardInterrupt:
-        print(
-            "explorer: Interrupted; what was measured is kept, and the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+    result = _sweep(options, broken)
     print(_table(result))
     if options.csv:
         files.write_atomically(options.csv, _csv(result).encode())
