@@ -21,6 +21,8 @@ SHOTS = {
     "spectrum": ("spectrum", "light", 1240),
     "attention-dark": ("?image=coffee.png&layer=4&operator=rollout", "dark", 1480),
     "smoothing": ("smoothing", "light", 940),
+    "attribution": ("attribution?image=coffee.png", "light", 1180),
+    "attacks": ("attacks?image=coffee.png", "light", 1330),
     "studio": ("studio", "light", 1500),
     "models": ("models", "light", 1120),
 }

@@ -57,8 +57,8 @@ def class_note(view: View) -> None:
         )
 
 
-def look() -> tuple[Look, str]:
-    """How maps are drawn, and where their colours end."""
+def look(signed: bool = False) -> tuple[Look, str]:
+    """How maps are drawn, and where their colours end; `signed` ones have colours of their own."""
     scale_column, colours_column, opacity_column = st.columns([3, 3, 3], gap="medium")
     scale = scale_column.segmented_control(
         "Scale",
@@ -70,7 +70,14 @@ def look() -> tuple[Look, str]:
         help="Where the colours end. **map**: at each map's own largest value. **shared**: at the largest of both.",
     )
     colour_map = colours_column.segmented_control(
-        "Colour map", COLOUR_MAPS, default="cividis", key="colour-map", required=True, persist_state="session"
+        "Colour map",
+        COLOUR_MAPS,
+        default="cividis",
+        key="colour-map",
+        required=True,
+        persist_state="session",
+        disabled=signed,
+        help="Maps of two signs are blue, grey and red." if signed else None,
     )
     opacity = opacity_column.slider("Opacity", 0.0, 1.0, 0.85, 0.05, key="opacity", persist_state="session")
     return Look(colour_map=colour_map, opacity=opacity), scale

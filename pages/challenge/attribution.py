@@ -40,7 +40,7 @@ by = grid_column.segmented_control(
 )
 patch = chosen.pair.baseline.preprocessing.input_size[0] // comparison.baseline.grid[0]
 settings = attributing.choose_settings(method, patch)
-look, scale = panels.look()
+look, scale = panels.look(method.is_signed)
 places = [column.container() for column in st.columns(2, gap="medium")]
 pictures = [images.sharp_view(chosen.photo.image.rgb, card.preprocessing) for card in chosen.pair.cards]
 frames = []

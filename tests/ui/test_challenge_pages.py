@@ -66,6 +66,7 @@ def test_both_models_share_a_scale_around_zero_or_from_it(page: Open, one: Metho
     first, second = (numbers(bar) for bar in bars)
     np.testing.assert_array_equal(first, second)
     assert first[0] == pytest.approx(-first[-1] if one.is_signed else 0.0)
+    assert app.button_group(key="colour-map").disabled == one.is_signed
 
 
 def test_integrated_gradients_say_their_convergence_delta(page: Open) -> None:
