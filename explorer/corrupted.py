@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -141,14 +141,15 @@ def _run(sources: list[str], pair: ModelPair, out: Path, plan: Plan, unfinished:
         done, failed = _kept(rows, sources, each, len(columns(pair)))
         yield Step(done, len(sources), failed)
         for source in sources[done:]:
-            data, problem = _read(source)
-            made = [Row(source, 0, 0, _sha256(data), problem)] if problem else []
-            if not problem:
-                made = rows_of(images.decode(data), source, pair, plan)
+            read = _read(source)
+            if read.image is None:
+                made = [Row(source, 0, 0, read.sha256, read.problem)]
+            else:
+                made = rows_of(read.image, source, pair, plan)
             with keeping(out, done):
                 rows.append(made)
-            done, failed = done + 1, failed + bool(problem)
-            yield Step(done, len(sources), failed, problem)
+            done, failed = done + 1, failed + bool(read.problem)
+            yield Step(done, len(sources), failed, read.problem)
         with keeping(out, done):
             said = _settings(pair, plan) | {"images": done, "errors": failed}
             files.write_atomically(settings_file(out), (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode())
@@ -166,8 +167,8 @@ def _kept(rows: Partial, sources: Sequence[str], each: int, width: int) -> tuple
             break
         is_bad = bool(first[0][0].error)
         of_image = first if is_bad else [*first, *islice(found, each - 1)]
-        data, problem = _read(source)
-        expected = (source, _sha256(data), problem)
+        read = _read(source)
+        expected = (source, read.sha256, read.problem)
         same = all((row.image, row.sha256, row.error) == expected for row, _ in of_image)
         whole = len(of_image) == (1 if is_bad else each)
         if not (same and whole and all(len(row.numbers) == (0 if is_bad else width) for row, _ in of_image)):
@@ -177,22 +178,26 @@ def _kept(rows: Partial, sources: Sequence[str], each: int, width: int) -> tuple
     return done, failed
 
 
-def _read(source: str) -> tuple[bytes, str]:
-    """The bytes of an image, and what is wrong with them."""
+class _Read(NamedTuple):
+    """A file's content and the image it holds, or why it holds none."""
+
+    sha256: str
+    """Empty where there is no content."""
+    image: ImageInput | None = None
+    problem: str = ""
+
+
+def _read(source: str) -> _Read:
     try:
         one = photograph(source)
         data = one.read()
     except ExplorerError as error:
-        return b"", str(error)
+        return _Read("", problem=str(error))
     try:
-        images.decode(data)
+        image = images.decode(data)
     except ExplorerError as error:
-        return data, f"{one.name}: {error}"
-    return data, ""
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest() if data else ""
+        return _Read(hashlib.sha256(data).hexdigest(), problem=f"{one.name}: {error}")
+    return _Read(image.digest, image)
 
 
 def _settings(pair: ModelPair, plan: Plan) -> dict[str, Any]:
