@@ -23,10 +23,9 @@ from explorer.models import LoadedModel
 from explorer.photographs import photograph
 from explorer.rows import Partial, Row, check_out, keeping, settings_file, write_table
 from explorer.serving.pair import ModelPair
-from explorer.types import ExplorerError, ImageInput, ModelCard, Progress
+from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard, Progress
 from explorer.version import VERSION
 
-SIDES = ("baseline", "twicing")
 MADE_BY = "python -m explorer corruptions"
 TEXTS = ("model", "corruption", "prediction", "clean_prediction")
 
@@ -99,7 +98,7 @@ def rows_of(image: ImageInput, name: str, pair: ModelPair, plan: Plan) -> list[R
     rows = []
     for kind in plan.kinds:
         choice = Choice(kind, 0.0, plan.seed, plan.queries)
-        for side, card in zip(SIDES, pair.cards, strict=True):
+        for side, card in zip(ROLES, pair.cards, strict=True):
             seen = images.model_view(image.rgb, card.preprocessing)
 
             def task(model: LoadedModel, tell: Progress, seen: Any = seen, choice: Choice = choice) -> list[Effect]:
@@ -136,7 +135,7 @@ def _padded(values: Tensor, count: int) -> Iterator[str]:
 
 
 def _run(sources: list[str], pair: ModelPair, out: Path, plan: Plan, unfinished: Path) -> Generator[Step, None, None]:
-    each = len(plan.kinds) * (1 + len(plan.strengths)) * len(SIDES)
+    each = len(plan.kinds) * (1 + len(plan.strengths)) * len(ROLES)
     with Partial(unfinished, out) as rows:
         done, failed = _kept(rows, sources, each, len(columns(pair)))
         yield Step(done, len(sources), failed)
@@ -212,7 +211,7 @@ def _settings(pair: ModelPair, plan: Plan) -> dict[str, Any]:
         "attention_rows": str(plan.queries),
         "models": {
             side: {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
-            for side, card in zip(SIDES, pair.cards, strict=True)
+            for side, card in zip(ROLES, pair.cards, strict=True)
         },
         "device": pair.engine.device.type,
         "versions": {"explorer": VERSION} | {name: version(name) for name in ("torch", "timm", "pillow", "numpy")},

@@ -32,7 +32,7 @@ from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
 from explorer.rows import Partial, Row, check_out, keeping, settings_file, write_table
 from explorer.trace import geometry, states
-from explorer.types import ExplorerError, ModelCard, Preprocessing
+from explorer.types import ROLES, ExplorerError, ModelCard, Preprocessing
 from explorer.version import VERSION
 
 Pair = tuple[LoadedModel, LoadedModel]
@@ -42,7 +42,6 @@ Measure = Callable[[list["Found"]], list[Row]]
 
 CHUNK = 8
 """Images of a pass."""
-SIDES = ("baseline", "twicing")
 MADE_BY = "python -m explorer similarity"
 _MAX_BYTES = 2**29
 """Of a file: more than any image of `images.MAX_PIXELS` takes, and little enough to be read into memory."""
@@ -122,7 +121,7 @@ def walk(folder: Path) -> Iterator[Found]:
 def columns(pair: Pair) -> list[str]:
     """Names of the columns of numbers, one for each state of each model."""
     depths = [geometry(model.module).depth for model in pair]
-    return [f"{side}_{state}" for side, depth in zip(SIDES, depths, strict=True) for state in range(depth + 1)]
+    return [f"{side}_{state}" for side, depth in zip(ROLES, depths, strict=True) for state in range(depth + 1)]
 
 
 def settings(pair: Pair, definition: Definition) -> dict[str, Any]:
@@ -131,7 +130,7 @@ def settings(pair: Pair, definition: Definition) -> dict[str, Any]:
         "made_by": MADE_BY,
         "definition": definition.sentence(),
         **asdict(definition),
-        "models": {side: _declared(model.card) for side, model in zip(SIDES, pair, strict=True)},
+        "models": {side: _declared(model.card) for side, model in zip(ROLES, pair, strict=True)},
         "device": _device(pair[0]).type,
         "versions": {"explorer": VERSION} | {name: version(name) for name in ("torch", "timm", "pillow", "numpy")},
     }

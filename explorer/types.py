@@ -178,6 +178,10 @@ class Trace:
         return sum(t.numel() * t.element_size() for t in tensors)
 
 
+ROLES = ("baseline", "twicing")
+"""What the two models of a pair are called, in their order."""
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """The same image through both models."""

@@ -20,7 +20,7 @@ from explorer.folder import Pair, Progress
 from explorer.measures.similarity import Definition, token_similarity
 from explorer.models import checkpoints, with_filter
 from explorer.trace import trace
-from explorer.types import ExplorerError
+from explorer.types import ROLES, ExplorerError
 from tests.helpers import assert_one_sentence, picture
 
 MakeModel = Callable[..., object]
@@ -442,7 +442,7 @@ def test_the_command_takes_the_bundled_pair(tmp_path: Path) -> None:
     out = tmp_path / "x.parquet"
     assert cli.main(["similarity", str(tmp_path / "root"), "--out", str(out), "--device", "cpu"]) == 0
     told = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
-    assert [told["models"][side]["filter"][0] for side in folder.SIDES] == [1.0, 2.0]
+    assert [told["models"][side]["filter"][0] for side in ROLES] == [1.0, 2.0]
 
 
 def test_the_command_refuses_in_a_sentence(

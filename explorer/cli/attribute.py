@@ -22,7 +22,6 @@ both on one scale, red for the class and blue against it), maps.npz (the numbers
 With --faithfulness also faithfulness.csv (AUCs of deletion and insertion, infidelity, sensitivity), curves.csv
 (deletion and insertion) and correlations.csv (rank correlations between methods and between the models).
 An image that cannot be read is said and left out. Attention is not attribution: these maps are about a class."""
-_ROLES = ("baseline", "twicing")
 _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea.png"
 
 
@@ -147,7 +146,7 @@ def _write(
     from explorer.attribution.methods import attribute
     from explorer.figures import maps as figures
     from explorer.figures.style import Range
-    from explorer.types import ExplorerError
+    from explorer.types import ROLES, ExplorerError
 
     image = one.open()
     made: dict[str, list[Attribution]] = {}
@@ -176,7 +175,7 @@ def _write(
     for slug, both in made.items():
         values = [found.values.numpy() for found in both]
         span = Range.of(*values, signed=both[0].method.is_signed)
-        for role, card, array in zip(_ROLES, pair.cards, values, strict=True):
+        for role, card, array in zip(ROLES, pair.cards, values, strict=True):
             drawn = figures.draw(
                 images.sharp_view(image.rgb, card.preprocessing), array, span, figures.Look(opacity=0.9)
             )
@@ -198,6 +197,7 @@ def _tables(pair: ModelPair, made: dict[str, list[Attribution]], judged: dict[st
     """CSV by name: numbers by map, curves by map and share, and rank correlations by two maps."""
     from explorer.attribution.classes import class_name
     from explorer.attribution.trust import agreement
+    from explorer.types import ROLES
 
     kinds = ("deletion", "insertion")
     numbers: list[tuple[Any, ...]] = [
@@ -208,7 +208,7 @@ def _tables(pair: ModelPair, made: dict[str, list[Attribution]], judged: dict[st
         ("method", "model", "share", *(f"{kind}{end}" for end in ("", "_at_random") for kind in kinds))
     ]
     for slug, both in judged.items():
-        for role, card, found, one in zip(_ROLES, pair.cards, made[slug], both, strict=True):
+        for role, card, found, one in zip(ROLES, pair.cards, made[slug], both, strict=True):
             four = [getattr(which, kind) for which in (one.curves, one.at_random) for kind in kinds]
             aucs = [curve.auc for curve in four]
             numbers.append((slug, role, class_name(card, found.target), *aucs, one.infidelity, one.sensitivity))
@@ -216,9 +216,9 @@ def _tables(pair: ModelPair, made: dict[str, list[Attribution]], judged: dict[st
             curves += [(slug, role, *row) for row in zip(*columns, strict=True)]
     within, between = agreement(list(zip(*made.values(), strict=True)))
     pairs: list[tuple[Any, ...]] = [("method", "model", "other_method", "other_model", "rank_correlation")]
-    for role, table in zip(_ROLES, within, strict=True):
+    for role, table in zip(ROLES, within, strict=True):
         pairs += [(a, role, b, role, table[i, j]) for i, a in enumerate(made) for j, b in enumerate(made) if i < j]
-    pairs += [(slug, _ROLES[0], slug, _ROLES[1], value) for slug, value in zip(made, between, strict=True)]
+    pairs += [(slug, ROLES[0], slug, ROLES[1], value) for slug, value in zip(made, between, strict=True)]
     return {"faithfulness": _csv(numbers), "curves": _csv(curves), "correlations": _csv(pairs)}
 
 
@@ -239,13 +239,14 @@ def _told(
     from importlib.metadata import version
 
     from explorer.attribution.classes import class_name
+    from explorer.types import ROLES
     from explorer.version import VERSION
 
     return {
         "image": {"name": name, "sha256": digest},
         "models": {
             role: {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
-            for role, card in zip(_ROLES, pair.cards, strict=True)
+            for role, card in zip(ROLES, pair.cards, strict=True)
         },
         "settings": asdict(settings),
         "maps": {
@@ -260,7 +261,7 @@ def _told(
                         "class_name": class_name(card, found.target),
                         "convergence_delta": found.delta,
                     }
-                    for role, card, found in zip(_ROLES, pair.cards, both, strict=True)
+                    for role, card, found in zip(ROLES, pair.cards, both, strict=True)
                 },
             }
             for slug, both in made.items()

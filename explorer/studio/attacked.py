@@ -14,9 +14,9 @@ from explorer.disturb.pictures import amplification, around_grey, rgb
 from explorer.figures.publication.cells import Block, Cell, Columns, Grid, Row
 from explorer.models import LoadedModel
 from explorer.studio.content import Content, Table
-from explorer.studio.run import ROLES, Run, Shown
+from explorer.studio.run import Run, Shown
 from explorer.studio.spec import Spec
-from explorer.types import ModelCard, Progress
+from explorer.types import ROLES, ModelCard, Progress
 
 _HEADER = (
     "image", "model", "attacked_class",

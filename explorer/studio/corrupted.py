@@ -18,8 +18,8 @@ from explorer.models import LoadedModel
 from explorer.studio import grids
 from explorer.studio.content import Content, Table
 from explorer.studio.maps import attention_maps
-from explorer.studio.run import COLOURS, ROLES, Run, Shown, chosen_heads, patch
-from explorer.types import ModelCard, Progress
+from explorer.studio.run import COLOURS, Run, Shown, chosen_heads, patch
+from explorer.types import ROLES, ModelCard, Progress
 
 STRENGTHS = (0, *SEVERITIES)
 """0 is the clean picture."""

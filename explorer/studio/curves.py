@@ -11,8 +11,8 @@ from explorer.figures.curves import Line
 from explorer.figures.publication.charts import Curves
 from explorer.measures import similarity
 from explorer.studio.content import Content, Table
-from explorer.studio.run import ROLES, Run
-from explorer.types import ModelCard
+from explorer.studio.run import Run
+from explorer.types import ROLES, ModelCard
 
 
 def similarities(run: Run, layers: tuple[int, ...]) -> Content:

@@ -15,7 +15,7 @@ from explorer.figures.publication.page import INK
 from explorer.figures.style import PALETTES, Range
 from explorer.measures.attention import Operator
 from explorer.studio.spec import Spec, Template
-from explorer.types import ImageInput, ModelCard, Preprocessing
+from explorer.types import ROLES, ImageInput, ModelCard, Preprocessing
 
 _SIDES = PALETTES["light"].models
 _THREE = (Operator.ATTENTION, Operator.CORRECTION, Operator.TWICING)
@@ -98,7 +98,7 @@ def ends(grid: Grid) -> tuple[float, ...]:
 def arrays(photos: Sequence[Photo], names: Sequence[str]) -> dict[str, np.ndarray]:
     """`{model}: {key}` to maps of all images, `[image, row, column]`, and the images' names."""
     found: dict[str, np.ndarray] = {"images": np.array(names)}
-    for side, role in enumerate(("baseline", "twicing")):
+    for side, role in enumerate(ROLES):
         for name in photos[0].sides[side]:
             found[f"{role}, {name}"] = np.stack([photo.sides[side][name].values for photo in photos])
     return found

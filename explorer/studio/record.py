@@ -20,12 +20,11 @@ from explorer.models import sources
 from explorer.serving.pair import HUB
 from explorer.studio import spec as specs
 from explorer.studio.spec import SETTINGS, Spec
-from explorer.types import ExplorerError, ModelCard
+from explorer.types import ROLES, ExplorerError, ModelCard
 from explorer.version import VERSION
 
 _LIBRARIES = ("torch", "timm", "matplotlib", "numpy", "pillow")
 _MOST_BYTES = 64 * 2**20
-_ROLES = ("baseline", "twicing")
 KEYWORD = "Keywords"
 """Where PNG and PDF carry the record, as JSON."""
 
@@ -82,7 +81,7 @@ def of(spec: Spec, images: Sequence[tuple[str, str]], cards: Sequence[ModelCard]
             "trained_filter": list(card.trained_filter),
             "declared_by": card.declared_by,
         }
-        for role, card in zip(_ROLES, cards, strict=True)
+        for role, card in zip(ROLES, cards, strict=True)
     )
     return Record(spec, tuple(images), models, str(device), torch.get_num_threads())
 
@@ -93,7 +92,7 @@ def read(data: bytes) -> Record:
         text = _of_png(data) if data.startswith(b"\x89PNG") else data[:_MOST_BYTES].decode()
         told = json.loads(text)
         images = tuple((str(one["name"]), str(one["sha256"])) for one in told["images"])
-        models = tuple(_model(role, one) for role, one in zip(_ROLES, told["models"], strict=True))
+        models = tuple(_model(role, one) for role, one in zip(ROLES, told["models"], strict=True))
         return Record(specs.from_told(told["settings"]), images, models, str(told["device"]), int(told["threads"]))
     except ExplorerError:
         raise

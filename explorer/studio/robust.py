@@ -16,9 +16,9 @@ from explorer.figures.trials import Trial
 from explorer.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio.content import Content, Table
-from explorer.studio.run import ROLES, Run
+from explorer.studio.run import Run
 from explorer.studio.sweeps import Sweep, read
-from explorer.types import ExplorerError
+from explorer.types import ROLES, ExplorerError
 
 
 def inputs(given: Sequence[Any], pair: ModelPair) -> list[Photograph]:

@@ -18,7 +18,6 @@ from explorer.studio.spec import Spec, Template
 from explorer.types import Comparison, ExplorerError, ImageInput, ModelCard, Progress, Trace
 
 COLOURS = PALETTES["light"].models
-ROLES = ("baseline", "twicing")
 
 
 @dataclass(frozen=True, eq=False)

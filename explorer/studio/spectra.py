@@ -12,7 +12,8 @@ from explorer.figures.publication.charts import Dynamics, Spectra
 from explorer.measures import spectrum
 from explorer.measures.spectrum import Spectrum
 from explorer.studio.content import Content, Table
-from explorer.studio.run import ROLES, Run, chosen_heads
+from explorer.studio.run import Run, chosen_heads
+from explorer.types import ROLES
 
 
 def overlay(run: Run, layers: tuple[int, ...]) -> Content:

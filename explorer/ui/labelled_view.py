@@ -41,16 +41,19 @@ def show(view: View, source: str, settings: Attack, comparison: Comparison) -> N
         persist_state="session",
         help="Also shows each model what was made with the other's gradients.",
     )
-    work.offered(
-        "labelled",
-        task.key,
-        work.line(room),
-        "Attacking …",
-        lambda tell: labelling.attack_all(task, tell),
-        labelling.so_far(task).is_done,
-        start=f"Attack {len(listing.items):,} images",
-    )
-    _result(view, task, labelling.so_far(task), with_transfer)
+    slot, found = work.line(room), labelling.so_far(task)
+    if not found.is_done:
+        made = work.offered(
+            "labelled",
+            task.key,
+            slot,
+            "Attacking …",
+            lambda tell: labelling.attack_all(task, tell),
+            ready=False,
+            start=f"Attack {len(listing.items):,} images",
+        )
+        found = made or labelling.so_far(task)
+    _result(view, task, found, with_transfer)
 
 
 def _result(view: View, task: Task, found: SoFar, with_transfer: bool) -> None:
