@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from explorer.training.learner import Recipe
     from explorer.training.run import PairRun
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -146,8 +148,20 @@ def _layers(text: str) -> tuple[int, int]:
         raise ExplorerError(f"Expected layers as FIRST-LAST, such as 10-12; {text!r} came.") from None
 
 
-def _describe(recipe: object) -> str:
-    return ", ".join(f"{key} {value}" for key, value in vars(recipe).items() if key != "twicing_filter")
+def _describe(recipe: Recipe) -> str:
+    """Every setting in words; the checkpoints declare the filter by itself."""
+    settings = {key: value for key, value in vars(recipe).items() if key not in ("twicing_filter", "augmentation")}
+    return f"{_listed(settings)}; augmentation: {_listed(vars(recipe.augmentation))}"
+
+
+def _listed(settings: Mapping[str, object]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {_said(value)}" for key, value in settings.items())
+
+
+def _said(value: object) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(map(_said, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _revision() -> str:

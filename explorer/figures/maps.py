@@ -63,9 +63,9 @@ def interactive(
     grid: tuple[int, int],
     palette: Palette,
     *,
-    height: int = 460,
+    height: int | None = None,
 ) -> go.Figure:
-    """A picture with one text per patch, in row order, for the pointer."""
+    """A picture with one text per patch, in row order, for the pointer; without a height, as high as its place."""
     rows, columns = grid
     y, x = np.divmod(np.arange(rows * columns), columns)
     patches = {

@@ -17,7 +17,9 @@ _frozen = 0
 _STYLE = (
     ".stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; } "
     # Streamlit writes white on the theme's colour, which is nearly white in the dark.
-    "[data-tag] { background: rgba(128, 136, 150, 0.28) !important; color: inherit !important; }"
+    "[data-tag] { background: rgba(128, 136, 150, 0.28) !important; color: inherit !important; } "
+    # A figure of a fixed height leaves a gap below a square map on a narrow screen.
+    "[class*='st-key-square-'] { aspect-ratio: 1; max-height: 460px; }"
 )
 
 

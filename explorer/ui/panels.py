@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 
+import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -40,6 +41,12 @@ def model_heading(view: View, index: int, right: str = "") -> None:
         f'<strong style="color:{colour};font-size:1.1rem">{name}</strong>'
         f'<span style="opacity:.7">{html.escape(right)}</span></div>'
     )
+
+
+def map_chart(place: DeltaGenerator, figure: go.Figure, key: str, alt: str) -> None:
+    """A map of `figures.maps.interactive` in a square as wide as `place` allows."""
+    square = place.container(key=f"square-{key}")
+    square.plotly_chart(figure, height="stretch", key=key, config={"displayModeBar": False}, alt=alt)
 
 
 def class_note(view: View) -> None:

@@ -53,7 +53,7 @@ ready = attributing.are_kept(chosen, method, targets, settings)
 if not ready:  # photographs of the maps' size keep their place
     for index, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
         empty = figures.interactive(picture, ["no map yet"], (1, 1), colours)
-        frame.plotly_chart(empty, key=f"attribution-frame-{index}", config={"displayModeBar": False})
+        panels.map_chart(frame, empty, f"attribution-frame-{index}", "The photograph; no map yet")
 found = work.offered(
     "attribution",
     ("attribution", chosen.photo.digest, *(card.key for card in chosen.pair.cards), method, targets, settings),
@@ -75,12 +75,8 @@ for index, place in enumerate(places):
     drawn = figures.draw(pictures[index], values[index], spans[index], look)
     by_patch = array(found[index].on_patches())
     texts = figures.hover_texts(by_patch, f"{method}, mean over the patch")
-    frames[index].plotly_chart(
-        figures.interactive(drawn, texts, by_patch.shape, colours),
-        key=f"attribution-map-{index}",
-        config={"displayModeBar": False},
-        alt=f"{method} for {chosen.names[index]}",
-    )
+    figure = figures.interactive(drawn, texts, by_patch.shape, colours)
+    panels.map_chart(frames[index], figure, f"attribution-map-{index}", f"{method} for {chosen.names[index]}")
     ends = "; ends at the 99th percentile" if by is Grid.PIXELS else ""
     measured = f"{method}, {method.unit}" if method.unit else str(method)
     bar = figures.colour_bar(spans[index], look.colour_map, colours, measured + ends)

@@ -67,9 +67,7 @@ for index, slot in enumerate(st.columns(2, gap="medium")):
         drawn = figures.draw(picture, maps[index][layer], spans[index], look)
         texts = figures.hover_texts(maps[index][layer], quantity)
         figure = figures.interactive(drawn, texts, maps[index][layer].shape, colours)
-        st.plotly_chart(
-            figure, key=f"residual-map-{index}", config={"displayModeBar": False}, alt=f"{quantity}, layer {layer + 1}"
-        )
+        panels.map_chart(slot, figure, f"residual-map-{index}", f"{quantity}, layer {layer + 1}")
         bar = figures.colour_bar(spans[index], look.colour_map, colours, f"{quantity} per patch, layer {layer + 1}")
         st.plotly_chart(bar, key=f"residual-bar-{index}", config={"displayModeBar": False})
 st.caption(

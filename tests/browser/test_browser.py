@@ -238,6 +238,15 @@ def test_a_page_opens_by_its_address_also_on_a_phone(visit: Visit, path: str) ->
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
 
 
+def test_maps_are_square_also_on_a_phone(visit: Visit) -> None:
+    page = visit("residual", width=390, height=844)
+    page.wait_for_function(
+        "() => { const maps = [...document.querySelectorAll('[class*=st-key-square-] .js-plotly-plot')];"
+        " return maps.length === 2 && maps.every((m) => m.clientWidth > 300 && m.clientWidth === m.clientHeight); }",
+        timeout=PATIENCE,
+    )
+
+
 def test_the_tour_drives_the_viewer_and_waits_for_the_learner(visit: Visit) -> None:
     page = visit("tour")
     another(page, None)

@@ -89,6 +89,7 @@ def test_train_declares_what_it_did(train: Train, tmp_path: Path, tiny: str) -> 
     assert (card.architecture, card.filter, card.wnids) == (tiny, (1.0, 2.0), ("n0", "n1", "n2"))
     assert card.data == "noise, free for all"
     assert "epochs 2" in card.recipe
+    assert "augmentation: scale 0.35 to 1," in card.recipe
     assert card.git_revision
     rows = list(csv.DictReader((tmp_path / "out" / "tiny-log.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
