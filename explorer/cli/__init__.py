@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         goes_on = ", and the same command goes on from there" if given[0] in _RESUMABLE else ""
         print(f"explorer: Interrupted; what was written is whole{goes_on}.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        return 141  # as a shell says of a program that wrote to a closed pipe
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

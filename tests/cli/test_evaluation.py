@@ -1,6 +1,8 @@
 """`evaluate` beside computations of its numbers by other means, on a few pictures."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from explorer import cli, images
 from explorer.cli import evaluation
-from explorer.models import checkpoints
+from explorer.models import checkpoints, sources
 from explorer.training import report
 from explorer.types import Preprocessing
 from tests.helpers import Array, assert_one_sentence, paired_interval, picture, vit_reference, write_folder
@@ -224,3 +226,15 @@ def test_what_cannot_be_measured_is_refused(
     data = write_folder(tmp_path / "data", CLASSES)
     assert cli.main(["evaluate", str(checkpoint), "--data", str(data), "--device", "cpu", *options]) == 2
     assert_one_sentence(capsys.readouterr().err)
+
+
+def test_whoever_reads_the_output_may_leave(tmp_path: Path) -> None:
+    bundled = sources.bundled("standard")
+    data = write_folder(tmp_path / "data", checkpoints.load(bundled).card.wnids[:2])
+    command = [sys.executable, "-m", "explorer", "evaluate", str(bundled), "--data", str(data), "--device", "cpu"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, b"")
