@@ -1,7 +1,7 @@
 """Writes the tables of checkpoints/README.md anew from what `python -m explorer evaluate --json` measured.
 
-Each run is a JSON beside the card, with the standard model first and the twicing model second; a run that is not there
-is left out. Text outside the marks `<!-- NAME -->` and `<!-- end -->` is not touched.
+Each run is a JSON beside the card, with the standard model first and the twicing model second. Text outside the
+marks `<!-- NAME -->` and `<!-- end -->` is not touched.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
 def written(text: str) -> str:
     """The card's text with its tables made anew."""
     paths = {label: FOLDER / f"{PREFIX}-{name}.json" for name, label in RUNS.items()}
-    runs = {label: json.loads(path.read_text(encoding="utf-8")) for label, path in paths.items() if path.exists()}
+    runs = {label: json.loads(path.read_text(encoding="utf-8")) for label, path in paths.items()}
     first = next(iter(runs.values()))
     for mark, table in {
         "accuracy": accuracy(first),
@@ -120,8 +120,7 @@ def compare(runs: dict[str, Found]) -> list[str]:
         ends = [f"{row['similarity']['mean'][-1]:.3f} ± {row['similarity']['std'][-1]:.3f}" for row in models]
         shares = [share(row["top1"]) for row in models]
         lines.append(f"| {label} | {' | '.join([*shares, points(difference['top1']), *ends])} |")
-    missing = [label for label in RUNS.values() if label not in runs]
-    return [*lines, "", f"Not trained yet: {'; '.join(missing)}."] if missing else lines
+    return lines
 
 
 def named(found: Found) -> list[tuple[str, Found]]:
