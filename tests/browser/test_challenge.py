@@ -20,11 +20,17 @@ if CHROMIUM is None or os.environ.get("EXPLORER_BROWSER") == "skip":
     pytest.skip("NO BROWSER TEST: no Chromium was found, or EXPLORER_BROWSER=skip", allow_module_level=True)
 
 
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with running_app() as app:
+        yield app.address
+
+
 @pytest.fixture
-def page() -> Iterator[Page]:
-    with running_app() as app, running_browser() as browser:
+def page(address: str) -> Iterator[Page]:
+    with running_browser() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.goto(f"{app.address}/attacks")
+        page.goto(f"{address}/attacks")
         settle(page)
         yield page
 
@@ -41,12 +47,12 @@ def test_a_click_on_cancel_ends_what_runs(page: Page) -> None:
 
 def test_a_labelled_folder_keeps_its_classes_and_goes_on_after_cancel(page: Page, tmp_path: Path) -> None:
     wnids = load(sources.bundled("standard")).card.wnids[:2]
-    folder = write_folder(tmp_path / "mine", [*wnids, "unicorn"], each=12)
+    folder = write_folder(tmp_path / "mine", [*wnids, "unicorn"], each=5)
     page.get_by_text("a labelled folder", exact=True).click()
     settle(page)
     page.locator("[data-testid=stMain] [data-testid=stFileUploader] input").set_input_files(folder)
-    expect(page.get_by_text("unicorn (12 images)")).to_be_visible(timeout=PATIENCE)
-    start = page.get_by_role("button", name="Attack 24 images")
+    expect(page.get_by_text("unicorn (5 images)")).to_be_visible(timeout=PATIENCE)
+    start = page.get_by_role("button", name="Attack 10 images")
     start.click()
     page.get_by_role("button", name="Cancel").click(timeout=PATIENCE)
     expect(page.get_by_text("Cancelled.")).to_be_visible(timeout=PATIENCE)
@@ -57,5 +63,5 @@ def test_a_labelled_folder_keeps_its_classes_and_goes_on_after_cancel(page: Page
         page.get_by_role("button", name="JSON lines").click()
     download.value.save_as(tmp_path / "sweep.jsonl")
     ranks = sweep_file.read(tmp_path / "sweep.jsonl").ranks
-    assert set(ranks) == {f"mine/{wnid}/{i}.png" for wnid in wnids for i in range(12)}
+    assert set(ranks) == {f"mine/{wnid}/{i}.png" for wnid in wnids for i in range(5)}
     assert page.locator("[data-testid=stException]").count() == 0
