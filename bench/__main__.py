@@ -15,7 +15,7 @@ import torch
 
 from bench import gpu, speed
 from bench.common import Row
-from explorer import examples, images
+from explorer import examples, images, preprocess
 from explorer.types import ImageInput, Preprocessing
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -107,7 +107,7 @@ GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
 
 
 def _inputs(decoded: list[ImageInput]) -> list[torch.Tensor]:
-    return [images.batch([images.model_view(image.rgb, PREPROCESSING)], PREPROCESSING) for image in decoded]
+    return [preprocess.batch([preprocess.model_view(image.rgb, PREPROCESSING)], PREPROCESSING) for image in decoded]
 
 
 if __name__ == "__main__":

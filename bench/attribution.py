@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.common import Row, medians
-from explorer import images
+from explorer import preprocess
 from explorer.attribution.gradcam import with_grid
 from explorer.attribution.methods import attribute
 from explorer.attribution.result import Method, Settings
@@ -39,8 +39,8 @@ def rows(decoded: Sequence[ImageInput]) -> Iterator[Row]:
     """A row for every method."""
     pair = [load(path) for path in sorted(CHECKPOINTS.glob("*.safetensors"))]
     pre = pair[0].card.preprocessing
-    views = [images.model_view(image.rgb, pre) for image in decoded]
-    ready = {view.tobytes(): images.batch([view], pre) for view in views}
+    views = [preprocess.model_view(image.rgb, pre) for image in decoded]
+    ready = {view.tobytes(): preprocess.batch([view], pre) for view in views}
     for method in Method:
         bare = _bare(Method.SALIENCY if method is Method.WEIGHTED_ROLLOUT else method)
         gridded = {id(model): with_grid(model.module) for model in pair}

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from bench.common import Row, medians
-from explorer import folder, images
+from explorer import folder, images, preprocess
 from explorer.models import LoadedModel, create, load, registry, sources, uniform_filter
 from explorer.types import ImageInput, ModelCard, Preprocessing
 
@@ -93,7 +93,7 @@ def _time(title: str, root: Path, pair: folder.Pair) -> Iterator[Row]:
 
 
 def _batch(paths: Sequence[Path], pre: Preprocessing) -> Tensor:
-    return images.batch([images.model_view(images.decode(path.read_bytes()).rgb, pre) for path in paths], pre)
+    return preprocess.batch([preprocess.model_view(images.decode(path.read_bytes()).rgb, pre) for path in paths], pre)
 
 
 # Not `ru_maxrss`, which a process inherits from the one that starts it.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from explorer import files, images
+from explorer import files, images, preprocess
 from explorer.attribution.classes import class_name
 from explorer.disturb.corruptions import SCALES, Corruption
 from explorer.disturb.drift import Queries
@@ -99,7 +99,7 @@ def rows_of(image: ImageInput, name: str, pair: ModelPair, plan: Plan) -> list[R
     for kind in plan.kinds:
         choice = Choice(kind, 0.0, plan.seed, plan.queries)
         for side, card in zip(ROLES, pair.cards, strict=True):
-            seen = images.model_view(image.rgb, card.preprocessing)
+            seen = preprocess.model_view(image.rgb, card.preprocessing)
 
             def task(model: LoadedModel, tell: Progress, seen: Any = seen, choice: Choice = choice) -> list[Effect]:
                 return effects(model, seen, choice, plan.strengths, tell)

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
-from explorer import files, images
+from explorer import files, images, preprocess
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
@@ -258,7 +258,7 @@ def _read(found: Found, wanted: Sequence[Preprocessing]) -> _Read:
         decoded = images.decode(data)
     except images.ImageError as error:
         return _Read(Row(*stamp, hashlib.sha256(data).hexdigest(), str(error)))
-    views = {preprocessing: images.model_view(decoded.rgb, preprocessing) for preprocessing in wanted}
+    views = {preprocessing: preprocess.model_view(decoded.rgb, preprocessing) for preprocessing in wanted}
     return _Read(Row(*stamp, decoded.digest, ""), views)
 
 
@@ -267,7 +267,7 @@ def _measured(chunk: list[_Read], pair: Pair, definition: Definition) -> list[Ro
     good = [read for read in chunk if read.views]
     if not good:
         return [read.row for read in chunk]
-    batches = {pre: images.batch([read.views[pre] for read in good], pre) for pre in good[0].views}
+    batches = {pre: preprocess.batch([read.views[pre] for read in good], pre) for pre in good[0].views}
     sides = [_curves(model, batches[model.card.preprocessing], definition) for model in pair]
     numbers = iter(np.concatenate(sides, axis=1))  # (image, state of either model)
     return [

@@ -28,7 +28,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from explorer import images
+from explorer import preprocess
 from explorer.figures.style import COLOUR_MAPS, PALETTES, lookup_table
 from explorer.measures import residual, similarity
 from explorer.types import ExplorerError, ImageInput, ModelCard, Trace
@@ -155,7 +155,7 @@ def _model(side: Side, image: ImageInput, store: _Sections, means: bool) -> dict
         "each": store.add(_floats(similarity.of_each(trace)).tobytes()),
         "similarity": _floats(similarity.token_similarity(trace)).tolist(),
         "residual": _floats(ratio).tolist(),
-        "picture": store.add(_jpeg(images.sharp_view(image.rgb, card.preprocessing))),
+        "picture": store.add(_jpeg(preprocess.sharp_view(image.rgb, card.preprocessing))),
         "top": _top(trace, card),
     }
     if means:

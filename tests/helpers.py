@@ -93,6 +93,12 @@ def assert_one_sentence(message: str) -> None:
 # --- small labelled data ------------------------------------------------------------------------------------------
 
 
+def smooth(height: int, width: int, period: float = 0.2) -> np.ndarray:
+    """Waves of different direction in each colour, whose length is a share of the shorter side."""
+    y, x = np.mgrid[:height, :width] / (period * min(height, width)) * 2 * np.pi
+    return np.stack([127.5 + 110 * np.sin(wave) for wave in (x, y, x + y)], axis=-1).astype(np.uint8)
+
+
 def picture(seed: int, size: tuple[int, int] = (32, 32)) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
     return Image.fromarray(pixels)

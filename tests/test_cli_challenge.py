@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
-from explorer import cli, images
+from explorer import cli, images, preprocess
 from explorer.attribution import methods
 from explorer.attribution.faithfulness import Removal, infidelity, sensitivity
 from explorer.attribution.result import Method
@@ -125,9 +125,9 @@ def test_the_models_see_what_the_page_shows_them(
         model = checkpoints.load(path)
         for label, name in enumerate(names):
             rgb = images.decode((folder / f"n{label}" / "a.gif").read_bytes()).rgb
-            view: Any = images.model_view(rgb, seen)
+            view: Any = preprocess.model_view(rgb, seen)
             if images_of != "card":
-                square = images.model_view(rgb, replace(preprocessing, input_size=(48, 48)))
+                square = preprocess.model_view(rgb, replace(preprocessing, input_size=(48, 48)))
                 view = resized(torch.from_numpy(square).permute(2, 0, 1)[None], (32, 32))[0]
             found = attack(model, [view], [label], Attack(eps=4 / 255), ids=[name])
             assert result.ranks[name][side][1] == int(label_ranks(found.after.logits, found.labels))
@@ -306,7 +306,7 @@ def test_faithfulness_is_written_beside_the_maps(attribute: Run, checkpoint: Pat
             area = np.trapezoid([float(one[kind]) for one in own], share)
             assert float(row[kind.replace("_at", "_auc_at") if "_at" in kind else f"{kind}_auc"]) == pytest.approx(area)
     models = {"baseline": load(checkpoint), "twicing": with_filter(load(checkpoint), (1.0, 1.0))}
-    seen = images.model_view(
+    seen = preprocess.model_view(
         images.decode((tmp_path / "cat.png").read_bytes()).rgb, models["twicing"].card.preprocessing
     )
     for role, model in models.items():

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from explorer import cli, corrupted, images
+from explorer import cli, corrupted, images, preprocess
 from explorer.attribution.classes import class_name
 from explorer.disturb.corruptions import Corruption
 from explorer.disturb.drift import Queries
@@ -68,7 +68,7 @@ def test_the_table_holds_the_numbers_of_the_page(
     assert len(found) == 3 * 2 * 4 * 2
     loaded = load(checkpoint)
     for side, model in (("baseline", with_filter(loaded, (1.0, 1.0))), ("twicing", loaded)):
-        view = images.model_view(images.decode(photos[1].read_bytes()).rgb, model.card.preprocessing)
+        view = preprocess.model_view(images.decode(photos[1].read_bytes()).rgb, model.card.preprocessing)
         choice = Choice(Corruption.GAUSSIAN_NOISE, 0.0, 7, Queries.FIRST)
         expected = effects(model, view, choice, (2.0, 2.5, 3.0))
         clean = int(expected[0].logits.argmax())

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from explorer import cli, folder, images, rows
+from explorer import cli, folder, images, preprocess, rows
 from explorer.folder import Pair, Progress
 from explorer.measures.similarity import Definition, token_similarity
 from explorer.models import checkpoints, with_filter
@@ -120,7 +120,7 @@ def test_the_curves_are_those_of_single_traces(many: Path, pair: Pair, tmp_path:
             expected = []
             for model in pair:
                 pre = model.card.preprocessing
-                (one,) = trace(model.module, images.batch([images.model_view(decoded.rgb, pre)], pre))
+                (one,) = trace(model.module, preprocess.batch([preprocess.model_view(decoded.rgb, pre)], pre))
                 expected += token_similarity(one, definition).tolist()
             assert np.allclose(numbers(row), expected, rtol=0, atol=1e-5)
 

@@ -141,7 +141,7 @@ def _write(
 
     import numpy as np
 
-    from explorer import files, images
+    from explorer import files, preprocess
     from explorer.attribution import trust
     from explorer.attribution.methods import attribute
     from explorer.figures import maps as figures
@@ -153,7 +153,7 @@ def _write(
     judged: dict[str, list[Trust]] = {}
     for method in methods:
         for card, target in zip(pair.cards, targets, strict=True):
-            seen = images.model_view(image.rgb, card.preprocessing)
+            seen = preprocess.model_view(image.rgb, card.preprocessing)
 
             def made_by(
                 model: LoadedModel, tell: Progress, seen: Any = seen, method: Method = method, to: int | None = target
@@ -177,7 +177,7 @@ def _write(
         span = Range.of(*values, signed=both[0].method.is_signed)
         for role, card, array in zip(ROLES, pair.cards, values, strict=True):
             drawn = figures.draw(
-                images.sharp_view(image.rgb, card.preprocessing), array, span, figures.Look(opacity=0.9)
+                preprocess.sharp_view(image.rgb, card.preprocessing), array, span, figures.Look(opacity=0.9)
             )
             files.write_atomically(folder / f"{slug}-{role}.png", figures.png(drawn))
             arrays[f"{slug}, {role}"] = array

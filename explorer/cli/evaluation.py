@@ -136,7 +136,7 @@ def _of_group(
     """Hits of each model on the images that can be read, and those."""
     import torch
 
-    from explorer import images, labelled
+    from explorer import labelled, preprocess
     from explorer.training import evaluate
     from explorer.types import ExplorerError
 
@@ -148,7 +148,7 @@ def _of_group(
     hits: list[list[Tensor]] = [[] for _ in group]
     read: list[Item] = []
     pictures = labelled.decoded(items, left_out)
-    views = ((item, [images.model_view(image.rgb, reading) for _, reading in group]) for item, image in pictures)
+    views = ((item, [preprocess.model_view(image.rgb, reading) for _, reading in group]) for item, image in pictures)
     while batch := list(islice(views, _AT_ONCE)):
         for place, (model, _) in enumerate(group):
             data = _dataset(model, [(item, seen[place]) for item, seen in batch])
@@ -217,12 +217,12 @@ def _measures(
 ) -> dict[str, Any]:
     import torch
 
-    from explorer import images, labelled
+    from explorer import labelled, preprocess
     from explorer.training import report
 
     drawn = [items[place] for place in report.draw(len(items), wanted, seed).tolist()]
     pictures = labelled.decoded(drawn, _say)  # they could be read before
-    data = _dataset(model, [(item, images.model_view(image.rgb, reading)) for item, image in pictures])
+    data = _dataset(model, [(item, preprocess.model_view(image.rgb, reading)) for item, image in pictures])
     found = report.measure(model, data, torch.arange(len(data)))
     eigen = found.eigenvalues
     print(f"{model.card.name}, {found.similarity.count} images, mean ± standard deviation between them:")

@@ -154,18 +154,18 @@ def _data(
     listing: Listing, models: list[LoadedModel], source_size: int | None, left_out: Callable[[str], None]
 ) -> Dataset | Iterator[Labelled]:
     """What each model sees, decoded when it is its turn; with a size, all images at it."""
-    from explorer import images, labelled
+    from explorer import labelled, preprocess
     from explorer.training import data
 
     pictures = labelled.decoded(listing.items, left_out)
     cards = [model.card for model in models]
     if not source_size:
         return (
-            (item.name, [images.model_view(image.rgb, card.preprocessing) for card in cards], item.labels)
+            (item.name, [preprocess.model_view(image.rgb, card.preprocessing) for card in cards], item.labels)
             for item, image in pictures
         )
     square = data.read_at(source_size)
-    read = [(images.model_view(image.rgb, square), item.labels[0]) for item, image in pictures]
+    read = [(preprocess.model_view(image.rgb, square), item.labels[0]) for item, image in pictures]
     return data.dataset([view for view, _ in read], [label for _, label in read])
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer import images
+from explorer import preprocess
 from explorer.disturb.corruptions import SEVERITIES, Corruption, Picture, corrupt
 from explorer.disturb.drift import Queries, drift
 from explorer.measures import similarity
@@ -87,7 +87,7 @@ def traced(model: LoadedModel, seen: Picture) -> Trace:
         raise ExplorerError(f"A classifier of at least 2 classes was expected; {model.card.name} has {classes}.")
     device = next(model.module.parameters()).device
     with torch.inference_mode():
-        return trace(model.module, images.batch([seen], model.card.preprocessing).to(device))[0]
+        return trace(model.module, preprocess.batch([seen], model.card.preprocessing).to(device))[0]
 
 
 def effect(strength: float, clean: Trace, disturbed: Trace, queries: Queries = Queries.ALL) -> Effect:

@@ -14,7 +14,7 @@ from explorer.models.checkpoints import LoadedModel
 from explorer.types import ExplorerError, Preprocessing
 
 View = UInt8[np.ndarray, "height width 3"] | Float[Tensor, "3 height width"]
-"""A model view: uint8 as `images.model_view` gives it, or channels first in [0, 1]."""
+"""A model view: uint8 as `preprocess.model_view` gives it, or channels first in [0, 1]."""
 
 Batch = Float[Tensor, "image 3 height width"]
 

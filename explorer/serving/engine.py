@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor
 
-from explorer import images as imaging
+from explorer import preprocess
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel, with_filter
@@ -304,8 +304,8 @@ class LocalEngine:
 
     def _compute(self, batch: list[_Job]) -> Sequence[Result]:
         card, module, definition = batch[0].model.card, batch[0].model.module, batch[0].definition
-        views = [imaging.model_view(job.image.rgb, card.preprocessing) for job in batch]
-        pixels = imaging.batch(views, card.preprocessing).to(self.device)
+        views = [preprocess.model_view(job.image.rgb, card.preprocessing) for job in batch]
+        pixels = preprocess.batch(views, card.preprocessing).to(self.device)
         if definition is None:
             return trace(module, pixels, batch[0].filter)
         curves = [similarity.of_tokens(x, definition, module.num_prefix_tokens) for x in states(module, pixels)]

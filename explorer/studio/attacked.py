@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer import images
+from explorer import preprocess
 from explorer.arrays import array
 from explorer.attribution.classes import class_index, class_name
 from explorer.disturb.attacks import Answers, Attack, Attacked, Kind, attack
@@ -62,7 +62,7 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
 
 
 def _attacked(run: Run, card: ModelCard, shown: Shown) -> Attacked:
-    seen = images.model_view(shown.image.rgb, card.preprocessing)
+    seen = preprocess.model_view(shown.image.rgb, card.preprocessing)
     wanted = run.spec.target
 
     def task(model: LoadedModel, tell: Progress) -> Attacked:

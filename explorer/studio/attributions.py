@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from explorer import images
+from explorer import preprocess
 from explorer.arrays import array
 from explorer.attribution.classes import class_index, class_name
 from explorer.attribution.result import Attribution, Baseline, Settings, method_called
@@ -47,7 +47,7 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
 def _attributed(run: Run, card: ModelCard, image: ImageInput) -> Attribution:
     from explorer.attribution.methods import attribute
 
-    seen: np.ndarray = images.model_view(image.rgb, card.preprocessing)
+    seen: np.ndarray = preprocess.model_view(image.rgb, card.preprocessing)
     wanted, method = run.spec.target, method_called(run.spec.method)
 
     def task(model: LoadedModel, tell: Progress) -> Attribution:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer import images
+from explorer import preprocess
 from explorer.disturb.corruptions import SEVERITIES, Picture, corrupt, corruption_called
 from explorer.disturb.effects import Effect, effect, margin, traced
 from explorer.figures.publication.cells import Block, Cell, Columns, Grid, Row
@@ -83,7 +83,7 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
 
 def _side(run: Run, card: ModelCard, shown: Shown, layers: tuple[int, ...], heads: tuple[str, ...]) -> _Side:
     spec, kind = run.spec, corruption_called(run.spec.corruption)
-    seen = images.model_view(shown.image.rgb, card.preprocessing)
+    seen = preprocess.model_view(shown.image.rgb, card.preprocessing)
 
     def task(model: LoadedModel, tell: Progress) -> _Side:
         pictures = tuple(corrupt(seen, kind, strength, spec.seed).rgb for strength in STRENGTHS)

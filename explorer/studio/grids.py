@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from explorer import images
+from explorer import preprocess
 from explorer.attribution.result import method_called
 from explorer.figures.maps import Picture
 from explorer.figures.publication.cells import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row, cells_of
@@ -253,13 +253,13 @@ class _Pictures:
 
     def _make(self, image: ImageInput, preprocessing: Preprocessing) -> tuple[Picture, Region]:
         if self._spec.picture == "model":
-            seen = images.model_view(image.rgb, preprocessing)
+            seen = preprocess.model_view(image.rgb, preprocessing)
             factor = -(-_MODEL_PIXELS // seen.shape[0])  # pixels stay pixels where a reader of PDFs would smooth them
             return seen.repeat(factor, axis=0).repeat(factor, axis=1), WHOLE
         height, width = image.size
-        top, left, bottom, right = images.crop_box(image.size, preprocessing)
+        top, left, bottom, right = preprocess.crop_box(image.size, preprocessing)
         if self._spec.picture == "original":
             region = Region(top / height, left / width, (bottom - top) / height, (right - left) / width)
             return image.rgb, region
         side = max(64, round(bottom - top))
-        return images.sharp_view(image.rgb, preprocessing, side), WHOLE
+        return preprocess.sharp_view(image.rgb, preprocessing, side), WHOLE

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from explorer import files, images
+from explorer import files, images, preprocess
 from explorer.types import ExplorerError, Preprocessing
 
 _WNID = re.compile(r"n\d{8}")
@@ -146,7 +146,7 @@ def _bytes(path: Path) -> bytes:
 
 def _square(encoded: bytes, size: int, name: str) -> np.ndarray:
     try:
-        return images.model_view(images.decode(encoded).rgb, read_at(size))
+        return preprocess.model_view(images.decode(encoded).rgb, read_at(size))
     except ExplorerError as error:
         raise ExplorerError(f"{name}: {error}") from error
 

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from explorer import images
+from explorer import preprocess
 from explorer.disturb import measured as bundled
 from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Answers, Attack, Attacked, Kind, are_alike
 from explorer.disturb.sweep_file import Result
@@ -89,7 +89,7 @@ def choose() -> Attack:
 
 
 def _seen(photo: Photo, card: ModelCard) -> np.ndarray:
-    return images.model_view(photo.image.rgb, card.preprocessing)
+    return preprocess.model_view(photo.image.rgb, card.preprocessing)
 
 
 def key(view: View, index: int, target: int, settings: Attack) -> work.Key:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from explorer import images
+from explorer import preprocess
 from explorer.attribution import trust as trusting
 from explorer.attribution.result import Attribution, Baseline, Method, Settings
 from explorer.attribution.trust import Trust
@@ -85,7 +85,7 @@ def key(view: View, index: int, method: Method, target: int, settings: Settings)
 
 def pixels(view: View, card: ModelCard) -> np.ndarray:
     """What a model sees of the photograph."""
-    return images.model_view(view.photo.image.rgb, card.preprocessing)
+    return preprocess.model_view(view.photo.image.rgb, card.preprocessing)
 
 
 def maps(

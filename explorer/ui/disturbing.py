@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from explorer import images
+from explorer import preprocess
 from explorer.disturb import effects as disturbed
 from explorer.disturb.corruptions import SEVERITIES, Corruption, corrupt
 from explorer.disturb.drift import Queries
@@ -59,7 +59,7 @@ def choose() -> Choice:
 
 def before_and_after(photo: Photo, card: ModelCard, choice: Choice) -> tuple[np.ndarray, np.ndarray, str]:
     """What the model sees of the photograph, of the disturbed one, and the disturbance in words."""
-    seen = images.model_view(photo.image.rgb, card.preprocessing)
+    seen = preprocess.model_view(photo.image.rgb, card.preprocessing)
     made = corrupt(seen, choice.kind, choice.strength, choice.seed)
     return seen, made.rgb, made.sentence()
 
@@ -75,7 +75,7 @@ def effects(
     """The clean picture first, then one for each strength."""
 
     def task(model: LoadedModel, tell: Progress) -> list[Effect]:
-        seen = images.model_view(photo.image.rgb, card.preprocessing)
+        seen = preprocess.model_view(photo.image.rgb, card.preprocessing)
         return disturbed.effects(model, seen, choice, strengths, tell)
 
     return work.remembered(

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import images, labelled
+from explorer import images, labelled, preprocess
 from explorer.disturb.attacks import Attack, Batch
 from explorer.disturb.sweep_file import Result, header, trials
 from explorer.labelled import File, Item, Listing
@@ -192,7 +192,7 @@ def _ranks(task: Task, item: Item, image: ImageInput, source: int, progress: Pro
     from explorer.disturb.sweep import adversaries, ranks_of
 
     card, other = task.cards[source], task.cards[1 - source]
-    seen = images.model_view(image.rgb, card.preprocessing)
+    seen = preprocess.model_view(image.rgb, card.preprocessing)
     labels = [item.labels[source]]
 
     def own(model: LoadedModel, tell: Progress) -> tuple[list[Batch], tuple[int, ...]]:

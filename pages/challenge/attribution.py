@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from explorer import images
+from explorer import preprocess
 from explorer.attribution.result import Grid, Method
 from explorer.figures import maps as figures
 from explorer.figures.style import Range
@@ -42,7 +42,7 @@ patch = chosen.pair.baseline.preprocessing.input_size[0] // comparison.baseline.
 settings = attributing.choose_settings(method, patch)
 look, scale = panels.look(method.is_signed)
 places = [column.container() for column in st.columns(2, gap="medium")]
-pictures = [images.sharp_view(chosen.photo.image.rgb, card.preprocessing) for card in chosen.pair.cards]
+pictures = [preprocess.sharp_view(chosen.photo.image.rgb, card.preprocessing) for card in chosen.pair.cards]
 frames = []
 for index, place in enumerate(places):
     with place:

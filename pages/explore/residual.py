@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from explorer import images
+from explorer import preprocess
 from explorer.figures import curves
 from explorer.figures import maps as figures
 from explorer.figures.style import Range
@@ -63,7 +63,7 @@ for index, slot in enumerate(st.columns(2, gap="medium")):
     with slot:
         standard = chosen.pair.cards[index].filter[layer] == 1.0
         panels.model_heading(chosen, index, "would give back" if standard and quantity != "‖AV‖" else "")
-        picture = images.sharp_view(chosen.photo.image.rgb, chosen.pair.cards[index].preprocessing)
+        picture = preprocess.sharp_view(chosen.photo.image.rgb, chosen.pair.cards[index].preprocessing)
         drawn = figures.draw(picture, maps[index][layer], spans[index], look)
         texts = figures.hover_texts(maps[index][layer], quantity)
         figure = figures.interactive(drawn, texts, maps[index][layer].shape, colours)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from explorer import cli, images
+from explorer import cli, images, preprocess
 from explorer.cli import evaluation
 from explorer.models import checkpoints
 from explorer.training import report
@@ -194,8 +194,8 @@ def test_every_model_sees_what_its_card_says(
         model = checkpoints.load(path)
         hits.append([])
         for file in sorted(data.rglob("*.gif")):
-            view = images.model_view(images.decode(file.read_bytes()).rgb, seen)
-            logits = model.module(images.batch([view], seen))[0]
+            view = preprocess.model_view(images.decode(file.read_bytes()).rgb, seen)
+            logits = model.module(preprocess.batch([view], seen))[0]
             hits[-1].append(int(logits.argmax()) == CLASSES.index(file.parent.name))
         assert row["top1"][0] == pytest.approx(np.mean(hits[-1]))
     assert found["differences"][0]["top1"] == pytest.approx(paired_interval(*map(np.array, hits)))

@@ -12,7 +12,7 @@ import pytest
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
-from explorer import cli, examples, images, labelled
+from explorer import cli, examples, images, labelled, preprocess
 from explorer.attribution.result import Method
 from explorer.disturb.attacks import Attack
 from explorer.ui import attacking, labelling, resources, work
@@ -300,7 +300,7 @@ def test_a_labelled_folder_gives_what_the_sweep_of_the_same_views_gives(
     assert [curve.is_transfer for curve in result.curves] == [False, False, True, True]
     models = [resources.engine().run(card.key, lambda model, tell: model) for card in cards]
     views = [
-        (name, [images.model_view(images.decode(data).rgb, card.preprocessing) for card in cards], [k // 2] * 2)
+        (name, [preprocess.model_view(images.decode(data).rgb, card.preprocessing) for card in cards], [k // 2] * 2)
         for k, (name, data, _) in enumerate(files[:4])
     ]
     eps = [one / 255 for one in attacking.SWEEP_EPS]

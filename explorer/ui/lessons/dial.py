@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from explorer import images
+from explorer import preprocess
 from explorer.figures import curves, maps
 from explorer.figures import lessons as figures
 from explorer.figures.maps import Look
@@ -118,7 +118,7 @@ def _maps(chosen: View, card: ModelCard, before: Trace, now: Trace, setting: Set
     signed = any(attention.is_signed(Operator.EFFECTIVE, trace, trace.depth - 1) for trace in (before, now))
     span = Range.of(*rows, signed=signed)
     colours = palette()
-    picture = images.sharp_view(chosen.photo.image.rgb, card.preprocessing, side=300)  # quick to send
+    picture = preprocess.sharp_view(chosen.photo.image.rgb, card.preprocessing, side=300)  # quick to send
     headings = ("as trained, a = 1", f"a = {setting.a:g} in {len(setting.blocks)} blocks")
     for column, values, heading, key in zip(st.columns(2, gap="medium"), rows, headings, "ab", strict=True):
         with column:

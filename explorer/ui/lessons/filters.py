@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from explorer import images
+from explorer import preprocess
 from explorer.figures import denoising as figures
 from explorer.lessons import attention_filter
 from explorer.lessons.attention_filter import Filter, Filtered
@@ -96,7 +96,7 @@ def choose(label: str, count: int, start: int, key: str) -> int:
 
 def patches_of(view: View, card: ModelCard, grid: Size) -> Picture:
     """What a model sees of the photograph, every patch `_PATCH` px a side."""
-    sharp = images.sharp_view(view.photo.image.rgb, card.preprocessing, side=grid[0] * _PATCH)
+    sharp = preprocess.sharp_view(view.photo.image.rgb, card.preprocessing, side=grid[0] * _PATCH)
     resized = Image.fromarray(sharp).resize((grid[1] * _PATCH, grid[0] * _PATCH), Image.Resampling.BICUBIC)
     return np.asarray(resized, dtype=np.float32) / np.float32(255)
 
@@ -106,7 +106,7 @@ def sides(chosen: View, settings: Settings) -> list[Side]:
     made = []
     for index, (card, trace) in enumerate(zip(chosen.pair.cards, chosen.comparison(), strict=True)):
         patches = attention_filter.cut(patches_of(chosen, card, trace.grid), trace.grid)
-        photograph = images.sharp_view(chosen.photo.image.rgb, card.preprocessing, side=_MAP)
+        photograph = preprocess.sharp_view(chosen.photo.image.rgb, card.preprocessing, side=_MAP)
         if index == 0:
             nlm = attention_filter.nonlocal_means(patches, settings.bandwidth, trace.grid)
             made.append(Side(NLM, palette().text, nlm, photograph, patches))
