@@ -16,8 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from bench.common import Row
-from explorer import images as imaging
-from explorer import viewer
+from explorer import preprocess, viewer
 from explorer.models import create, uniform_filter
 from explorer.trace import trace
 from explorer.types import ImageInput, ModelCard, Preprocessing
@@ -209,7 +208,7 @@ def _switches(page: Page) -> float:
 def _payload(image: ImageInput, size: str) -> bytes:
     """A pair with random weights, large enough that attention is far from uniform."""
     preprocessing = Preprocessing((224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    pixels = imaging.batch([imaging.model_view(image.rgb, preprocessing)], preprocessing)
+    pixels = preprocess.batch([preprocess.model_view(image.rgb, preprocessing)], preprocessing)
     sides = []
     for a in (1.0, 2.0):
         filter = uniform_filter(12, a)

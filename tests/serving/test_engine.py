@@ -13,7 +13,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer import images as imaging
+from explorer import preprocess
 from explorer.measures.similarity import Definition, token_similarity
 from explorer.models import LoadedModel
 from explorer.serving import engine as serving
@@ -85,8 +85,8 @@ def keys(loaded: list[LoadedModel]) -> tuple[str, str]:
 
 def direct(model: LoadedModel, image: ImageInput) -> Trace:
     """What the engine has to answer, without the engine."""
-    view = imaging.model_view(image.rgb, model.card.preprocessing)
-    return trace(model.module, imaging.batch([view], model.card.preprocessing))[0]
+    view = preprocess.model_view(image.rgb, model.card.preprocessing)
+    return trace(model.module, preprocess.batch([view], model.card.preprocessing))[0]
 
 
 def assert_equal(left: Trace, right: Trace) -> None:

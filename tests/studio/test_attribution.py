@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from explorer import images as imaging
+from explorer import preprocess
 from explorer.attribution.methods import attribute
 from explorer.attribution.result import Baseline, Settings, method_called
 from explorer.models.pixels import as_batch, from_pixels
@@ -23,7 +23,7 @@ def test_an_ablation_is_the_fall_written_out(nothing: Baseline) -> None:
     numbers = made("attribution", 1, method="feature-ablation", baseline_picture=nothing.value, target="fox").numbers
     for role, one in zip(ROLES, OURS, strict=True):
         forward = from_pixels(one)
-        x = as_batch(imaging.model_view(photo().open().rgb, one.card.preprocessing), one)
+        x = as_batch(preprocess.model_view(photo().open().rgb, one.card.preprocessing), one)
         flat = {Baseline.MEAN: 0.5, Baseline.BLACK: 0.0, Baseline.WHITE: 1.0}.get(nothing)
         other = blurred(x, 2.0) if flat is None else torch.full_like(x, flat)
         label = one.card.classes.index("fox")
@@ -75,7 +75,7 @@ def test_every_setting_is_in_the_numbers_the_caption_and_the_command(
 ) -> None:
     figure = made("attribution", 1, method=method, target="cat", **given)
     for role, one in zip(ROLES, OURS, strict=True):
-        seen = imaging.model_view(photo().open().rgb, one.card.preprocessing)
+        seen = preprocess.model_view(photo().open().rgb, one.card.preprocessing)
         found = attribute(one, seen, method_called(method), one.card.classes.index("cat"), settings).values.numpy()
         by_patch = found.reshape(4, 8, 4, 8).mean(axis=(1, 3))
         np.testing.assert_allclose(figure.numbers[f"{role}, attribution"][0], by_patch, rtol=1e-4, atol=1e-5)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from explorer import images as imaging
+from explorer import preprocess
 from explorer.figures.publication.cells import Cell, Grid, cells_of
 from explorer.figures.publication.charts import Curves, Dynamics, Spectra
 from explorer.measures import attention, residual, similarity, spectrum
@@ -30,7 +30,7 @@ def traces(seed: int, models: tuple[LoadedModel, ...] = OURS) -> list[Trace]:
     found = []
     for one in models:
         pre = one.card.preprocessing
-        found += trace(one.module, imaging.batch([imaging.model_view(image.rgb, pre)], pre))
+        found += trace(one.module, preprocess.batch([preprocess.model_view(image.rgb, pre)], pre))
     return found
 
 
@@ -284,7 +284,7 @@ def test_a_map_lies_over_what_the_model_saw(size: tuple[int, int], crop_mode: st
 def test_the_picture_as_the_model_saw_it_is_its_own_pixels() -> None:
     figure = made("heatmaps", 1, picture="model")
     (cell, _) = cells(figure)
-    seen = imaging.model_view(photo().open().rgb, OURS[0].card.preprocessing)
+    seen = preprocess.model_view(photo().open().rgb, OURS[0].card.preprocessing)
     factor = cell.picture.shape[0] // 32
     np.testing.assert_array_equal(cell.picture[::factor, ::factor], seen)
 

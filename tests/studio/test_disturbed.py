@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from explorer import images as imaging
+from explorer import preprocess
 from explorer.disturb import measured
 from explorer.disturb.attacks import perturb
 from explorer.disturb.corruptions import Corruption, corrupt
@@ -55,9 +55,9 @@ def test_numbers_under_a_corruption_are_those_of_plain_arithmetic(index: int) ->
     one, role = OURS[index], ROLES[index]
     pre = one.card.preprocessing
     for seed in (0, 1):
-        seen = imaging.model_view(photo(seed=seed).open().rgb, pre)
+        seen = preprocess.model_view(photo(seed=seed).open().rgb, pre)
         pictures = [corrupt(seen, Corruption.CONTRAST, severity, 3).rgb for severity in range(6)]
-        traces = [trace(one.module, imaging.batch([picture], pre))[0] for picture in pictures]
+        traces = [trace(one.module, preprocess.batch([picture], pre))[0] for picture in pictures]
         first = int(traces[0].logits.argmax())
         for severity, now in enumerate(traces):
             p, q = (t.attention.double().numpy() for t in (traces[0], now))
@@ -88,7 +88,7 @@ def test_the_photograph_stands_over_its_maps() -> None:
     (block,) = grid(figure).blocks
     assert block.lead is None
     assert [row.label for row in block.rows] == ["Image", "DeiT", "DeiT-Twicing"]
-    seen = imaging.model_view(photo().open().rgb, OURS[0].card.preprocessing)
+    seen = preprocess.model_view(photo().open().rgb, OURS[0].card.preprocessing)
     for severity, cell in enumerate(block.rows[0].cells):
         np.testing.assert_array_equal(cell.picture, corrupt(seen, Corruption.JPEG, severity).rgb)
         assert cell.values is None
@@ -129,7 +129,7 @@ def test_adversarial_images_are_those_of_the_attack(settings: dict[str, object])
     for role, one in zip(ROLES, OURS, strict=True):
         for seed in (0, 1):
             image = photo(seed=seed).open()
-            pixels = as_batch(imaging.model_view(image.rgb, one.card.preprocessing), one)
+            pixels = as_batch(preprocess.model_view(image.rgb, one.card.preprocessing), one)
             behind = from_pixels(one)
             label = behind(pixels).argmax(dim=1)
             expected = perturb(behind, pixels, label, attack, [image.digest])
