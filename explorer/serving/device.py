@@ -1,4 +1,4 @@
-"""Where models run: CUDA, then MPS, then CPU, unless EXPLORER_DEVICE says otherwise."""
+"""Where models run: CUDA, then MPS, then CPU, unless EXPLORER_DEVICE says otherwise; and its memory."""
 
 from __future__ import annotations
 
@@ -32,3 +32,17 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"GPU ({torch.cuda.get_device_name(device)})"
     return {"mps": "GPU (Apple)", "cpu": "CPU"}.get(device.type, device.type)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """CUDA has a type for it; the CPU's allocator and MPS raise a plain RuntimeError."""
+    words = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    )
+
+
+def free_memory(device: torch.device) -> None:
+    """Gives back what torch keeps of a CUDA device for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -17,6 +17,7 @@ from explorer import preprocess
 from explorer.measures.similarity import Definition, token_similarity
 from explorer.models import LoadedModel
 from explorer.serving import engine as serving
+from explorer.serving import worker as working
 from explorer.serving.engine import LocalEngine
 from explorer.trace import trace
 from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Preprocessing, Trace
@@ -116,7 +117,7 @@ class Spy:
 @pytest.fixture
 def spy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
     spy = Spy()
-    monkeypatch.setattr(serving, "trace", spy)
+    monkeypatch.setattr(working, "trace", spy)
     yield spy
     spy.gate.set()
 
@@ -233,7 +234,7 @@ def test_a_similarity_curve_is_that_of_the_trace(
 def test_a_folder_of_curves_leaves_no_trace(make_engine: MakeEngine, loaded: list[LoadedModel]) -> None:
     engine = make_engine()
     engine.similarity([photo(seed) for seed in range(20)], loaded[0].card.key, Definition())
-    assert engine._cache.nbytes == 20 * 3 * 4  # a float32 for the embedding and each of two blocks
+    assert engine._worker._cache.nbytes == 20 * 3 * 4  # a float32 for the embedding and each of two blocks
 
 
 def test_curves_and_traces_of_one_image_do_not_mix(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
@@ -284,7 +285,7 @@ def test_waiting_images_come_in_full_batches(
     hold(engine, keys[0])
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(engine.trace, [photo(seed) for seed in range(10)], keys[0])
-        until(lambda: len(engine._queue) == 10)
+        until(lambda: len(engine._worker._queue) == 10)
         spy.gate.set()
         assert len(answer.result(30)) == 10
     assert spy.batches == [1, 4, 4, 2]
@@ -303,7 +304,7 @@ def test_a_batch_never_mixes_models(
         asked = []
         for seed, key in enumerate((keys[0], keys[1], keys[0])):
             asked.append(pool.submit(engine.trace, [photo(seed)], key))
-            until(lambda: len(engine._queue) == len(asked))
+            until(lambda: len(engine._worker._queue) == len(asked))
         spy.gate.set()
         answers = [future.result(30)[0] for future in asked]
     assert spy.batches == [1, 2, 1]
@@ -376,7 +377,7 @@ def test_the_cache_is_bounded_in_bytes(
     engine = make_engine(cache_bytes=2 * one + one // 2)
     for seed in range(4):
         engine.trace([photo(seed)], keys[0])
-    assert engine._cache.nbytes == 2 * one
+    assert engine._worker._cache.nbytes == 2 * one
     engine.trace([photo(3)], keys[0])
     assert len(spy.batches) == 4
     engine.trace([photo(0)], keys[0])
@@ -388,7 +389,7 @@ def test_results_are_right_without_room_for_any(
 ) -> None:
     engine = make_engine(cache_bytes=0)
     assert_equal(engine.trace([photo(1)], keys[0])[0], direct(loaded[0], photo(1)))
-    assert engine._cache.nbytes == 0
+    assert engine._worker._cache.nbytes == 0
 
 
 def test_a_cached_result_is_not_written_again(engine: LocalEngine, keys: tuple[str, str]) -> None:
@@ -423,7 +424,7 @@ def test_after_a_full_queue_the_engine_still_answers(
     with pytest.raises(ExplorerError):
         engine.trace([photo(seed) for seed in range(4)], keys[0])
     spy.gate.set()
-    until(lambda: not engine._pending)
+    until(lambda: not engine._worker._pending)
     assert_equal(engine.trace([photo(3)], keys[0])[0], direct(loaded[0], photo(3)))
 
 
@@ -457,7 +458,7 @@ def ask_together(
     hold(engine, key)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(engine.trace, images, key)
-        until(lambda: len(engine._queue) == len(images))
+        until(lambda: len(engine._worker._queue) == len(images))
         spy.gate.set()
         return answer.result(30)
 
@@ -532,7 +533,7 @@ def test_a_failure_is_not_cached(engine: LocalEngine, keys: tuple[str, str], spy
     spy.fail = no_room_above(0)
     with pytest.raises(ExplorerError):
         engine.trace([photo(1)], keys[0])
-    assert (len(engine._cache), len(engine._pending)) == (0, 0)
+    assert (len(engine._worker._cache), len(engine._worker._pending)) == (0, 0)
 
 
 # --- swapped operators --------------------------------------------------------------------------------------------
@@ -593,9 +594,9 @@ def test_a_filter_of_the_wrong_length_is_one_sentence(engine: LocalEngine, keys:
 
 def test_close_ends_the_worker(make_engine: MakeEngine) -> None:
     engine = make_engine()
-    assert engine._worker.is_alive()
+    assert engine._worker._thread.is_alive()
     engine.close()
-    assert not engine._worker.is_alive()
+    assert not engine._worker._thread.is_alive()
 
 
 def test_close_answers_what_was_queued(
@@ -605,9 +606,9 @@ def test_close_answers_what_was_queued(
     hold(engine, keys[0])
     with ThreadPoolExecutor(2) as pool:
         asked = pool.submit(engine.trace, [photo(seed) for seed in range(3)], keys[0])
-        until(lambda: len(engine._queue) == 3)
+        until(lambda: len(engine._worker._queue) == 3)
         closing = pool.submit(engine.close)
-        until(lambda: engine._closed)
+        until(lambda: engine._worker._closed)
         spy.gate.set()
         closing.result(30)
         assert len(asked.result(30)) == 3
