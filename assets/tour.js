@@ -60,8 +60,10 @@ export default function ({ data, parentElement }) {
     if (event.key === "ArrowRight" && !next.disabled) go(1);
     else if (event.key === "ArrowLeft" && !back.disabled) go(-1);
   };
+  tour.leave?.(); // of the functions returned below, Streamlit calls the last alone
   addEventListener(STATE, follow);
+  tour.leave = () => removeEventListener(STATE, follow);
   show();
   drive();
-  return () => removeEventListener(STATE, follow);
+  return tour.leave;
 }

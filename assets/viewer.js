@@ -29,6 +29,8 @@ export function unpack(bytes) {
     if (model.squares) {
       model.squareCodes = codes(model.squares);
       model.squareScales = floats(model.square_scales);
+      model.entropies = floats(model.entropies);
+      model.distances = floats(model.distances);
     }
     model.photo = codes(model.picture);
   }
@@ -133,6 +135,7 @@ const headsOf = (model, choice) =>
 
 /** Entropy of the query's row of A in nats, the mean over the chosen heads. */
 export function entropy(model, layer, query, choice) {
+  if (model.entropies) return model.entropies[layer * (model.tokens + 1) + (query < 0 ? model.tokens : query)];
   const heads = headsOf(model, choice);
   const each = heads.map((head) =>
     row(model, layer, head, query).reduce((h, a) => (a > 0 ? h - a * Math.log(a) : h), 0),
@@ -145,6 +148,7 @@ export function distance(model, layer, query, choice) {
   if (query < model.prefix) return NaN;
   const [rows, columns] = model.grid;
   const at = query - model.prefix;
+  if (model.distances) return model.distances[layer * rows * columns + at];
   const heads = headsOf(model, choice);
   const each = heads.map((head) => {
     const r = row(model, layer, head, query).subarray(model.prefix);
@@ -1007,10 +1011,13 @@ const mounted = new WeakMap();
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".viewer");
   const save = (parameters) => setTriggerValue("saved", parameters);
-  if (!mounted.has(root)) mounted.set(root, mount(root, { address: pageAddress, save, announce }));
-  const viewer = mounted.get(root);
-  const obey = (event) => viewer.header && viewer.set(event.detail);
-  addEventListener(COMMAND, obey);
+  if (!mounted.has(root)) {
+    const viewer = mount(root, { address: pageAddress, save, announce });
+    const obey = (event) => viewer.header && viewer.set(event.detail);
+    addEventListener(COMMAND, obey); // once: of the functions returned below, Streamlit calls the last alone
+    mounted.set(root, { viewer, obey });
+  }
+  const { viewer, obey } = mounted.get(root);
   if (data) viewer.load(data instanceof Uint8Array ? data : new Uint8Array(data));
   return () => {
     removeEventListener(COMMAND, obey);

@@ -7,11 +7,10 @@ marks `<!-- NAME -->` and `<!-- end -->` is not touched.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[1] / "checkpoints"
-PREFIX = "deit-tiny-patch8-64-20c"
+from explorer.models.sources import BUNDLED, BUNDLED_PAIR
+
 RUNS = {
     "evaluation": "seed 0, twicing in all blocks (ships)",
     "seed1": "seed 1, twicing in all blocks",
@@ -25,13 +24,13 @@ Found = dict[str, Any]
 
 def main() -> None:
     """Reads the runs, writes the card."""
-    card = FOLDER / "README.md"
+    card = BUNDLED / "README.md"
     card.write_text(written(card.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def written(text: str) -> str:
     """The card's text with its tables made anew."""
-    paths = {label: FOLDER / f"{PREFIX}-{name}.json" for name, label in RUNS.items()}
+    paths = {label: BUNDLED / f"{BUNDLED_PAIR}-{name}.json" for name, label in RUNS.items()}
     runs = {label: json.loads(path.read_text(encoding="utf-8")) for label, path in paths.items()}
     first = next(iter(runs.values()))
     for mark, table in {

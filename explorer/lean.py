@@ -26,9 +26,13 @@ _SPINS = "3000"
 program holds a core, a pass of 20 ms then took up to 1.2 s of two cores, each of its 500 steps waiting for a turn."""
 
 
+def few_spins() -> None:
+    """Lets torch's threads sleep soon, so that they leave cores to others; before torch is imported."""
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+
+
 def import_timm() -> None:
     """Imports torch and timm; does nothing special where the compiler is there already."""
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     import torch
 
     if _COMPILER not in sys.modules:

@@ -98,7 +98,7 @@ class ModelCard:
     """Top-1 accuracy on the validation images, in percent, of the weights under their own filter."""
     git_revision: str
     digest: str
-    """SHA-256 of the checkpoint file."""
+    """SHA-256 of the checkpoint file; of one of several sets of weights in it, see `checkpoints.load`."""
     source: str = "unknown"
     """Where the weights came from: a file's name, or the hub and the name there."""
     declared_by: str = "the file's own metadata"
@@ -136,6 +136,12 @@ class ModelCard:
     def key(self) -> str:
         """Identity of what is computed and of what is said about it: the weights, and everything declared."""
         return f"{self.digest[:16]}:{hashlib.sha256(repr(self).encode()).hexdigest()[:16]}"
+
+    @property
+    def chance(self) -> str:
+        """How many classes there are to guess from, and how often a guess is right."""
+        count = len(self.classes)
+        return f"{count} classes (chance {100 / count:.1f}%)" if count else "no named classes"
 
     def with_filter(self, filter: Filter) -> ModelCard:
         """The same weights under another filter, declared as such."""

@@ -6,7 +6,8 @@ small entries, of which products with `A` have many, are finer. Rows of all oper
 entry of the row of `A` (0.9% at worst over the bundled pair and four photographs; linear codes reach 3%).
 
 Above `MAX_BYTES` (DeiT-Base at 384 px would need 96 MB) heads are not sent one by one but as their means of `A` and of
-`A^2`, from which the effective operator and rollout of the mean head follow exactly.
+`A^2`, from which the effective operator and rollout of the mean head follow exactly; entropy and distance, which do not
+follow, are sent as their means over the heads.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from torch import Tensor
 
 from explorer import preprocess
 from explorer.figures.style import COLOUR_MAPS, PALETTES, lookup_table
+from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
 from explorer.types import ExplorerError, ImageInput, ModelCard, Trace
 
@@ -162,7 +164,19 @@ def _model(side: Side, image: ImageInput, store: _Sections, means: bool) -> dict
         squares = torch.stack([(layer @ layer).mean(dim=0, keepdim=True) for layer in trace.attention])
         codes, scales = quantise(squares)
         described |= {"squares": store.add(codes.tobytes()), "square_scales": store.add(scales.tobytes())}
+        patch = (height // trace.grid[0], width // trace.grid[1])
+        distances = attention_measures.distance(trace, patch).mean(dim=1)
+        described |= {
+            "entropies": store.add(_floats(_entropies(trace)).tobytes()),
+            "distances": store.add(_floats(distances).tobytes()),
+        }
     return described
+
+
+def _entropies(trace: Trace) -> Float[Tensor, "layer query"]:
+    """Mean entropy over the heads of every row of `A`, then of the mean over the patches' rows."""
+    mean = trace.attention[:, :, trace.prefix :].mean(dim=2, keepdim=True)
+    return torch.cat([attention_measures.entropy(rows).mean(dim=1) for rows in (trace.attention, mean)], dim=1)
 
 
 def quantise(

@@ -1,6 +1,7 @@
 """What may import what, what is imported late, and what must not occur in the code."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,8 +45,6 @@ def is_within(module: str, package: str) -> bool:
 
 
 def test_the_app_imports_only_streamlit_and_the_user_interface() -> None:
-    if not APP.exists():
-        pytest.skip("app.py is not written yet")
     foreign = {
         module
         for module in imported_modules(APP)
@@ -64,6 +63,19 @@ def test_the_layers_of_the_package_hold() -> None:
 def test_no_markup_of_ours_is_let_through_unescaped() -> None:
     guilty = [path.name for path in sources() if "unsafe_allow_" in path.read_text(encoding="utf-8")]
     assert not guilty
+
+
+def test_errors_are_shown_as_the_plain_text_they_are() -> None:
+    """They quote what strangers call their files and models."""
+    guilty = [path.name for path in sources() if re.search(r"\.error\((str\()?\w+\)", path.read_text(encoding="utf-8"))]
+    assert not guilty
+
+
+@pytest.mark.parametrize("command", ["figure", "attribute", "corruptions", "robustness", "again", "compare"])
+def test_commands_do_without_the_compiler(command: str) -> None:
+    code = f"import sys; from explorer.cli import main\ntry: main(['{command}'])\nexcept SystemExit: pass\n"
+    done = python("-c", code + "print('timm' in sys.modules, 'torch._dynamo' in sys.modules)")
+    assert done.stdout.split() == ["True", "False"], done.stderr
 
 
 @pytest.mark.parametrize("module", ["explorer", "explorer.cli"])

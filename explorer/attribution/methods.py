@@ -263,8 +263,8 @@ def patch_mask(task: Task) -> Tensor:
 
 def _sliding(task: Task) -> tuple[Size, Size]:
     """Sides of the occluding window, and its steps."""
-    side = task.settings.window
-    window = task.patch if side is None else (side, side)
+    side, square = task.settings.window, task.settings.square
+    window = (square * task.patch[0], square * task.patch[1]) if side is None else (side, side)
     step = task.settings.stride
     stride = (max(1, window[0] // 2), max(1, window[1] // 2)) if step is None else (step, step)
     fits = zip(stride, window, task.pixels.shape[2:], strict=True)

@@ -30,7 +30,8 @@ class Method(StrEnum):
     FEATURE_ABLATION = "Feature Ablation"
     """Fall of the logit when one patch is replaced."""
     GRAD_CAM = "GradCAM"
-    """On the tokens the last attention reads; signed, the original's ReLU is left out (Selvaraju et al. 2017)."""
+    """On the tokens the last attention reads, of pooled models on those behind the last norm; signed, without the
+    original's ReLU (Selvaraju et al. 2017)."""
     WEIGHTED_ROLLOUT = "Gradient-weighted rollout"
     """On the effective attention of every block, see `rollout` (Chefer et al. 2021, adapted)."""
 
@@ -96,18 +97,26 @@ class Settings:
     """Of Gradient SHAP."""
     noise: float = 0.02
     """Standard deviation of Gradient SHAP's noise, in pixels of [0, 1]."""
+    square: int = 1
+    """Side of the occluding square in patches of the model."""
     window: int | None = None
-    """Side of the occluding square in pixels; a patch by default."""
+    """Side of the occluding square in pixels, instead."""
     stride: int | None = None
     """Step of the square in pixels; half its side by default."""
     batch: int = 16
     """Images per pass; bounds memory and changes no definition."""
 
     def __post_init__(self) -> None:
-        counts = (self.steps, self.samples, self.batch, *(n for n in (self.window, self.stride) if n is not None))
+        counts = (
+            self.steps,
+            self.samples,
+            self.square,
+            self.batch,
+            *(n for n in (self.window, self.stride) if n is not None),
+        )
         if min(counts) < 1 or not 0 <= self.noise <= 1:
             raise ExplorerError(
-                "Steps, samples, window, stride and batch of at least 1 and noise in [0, 1] were expected; "
+                "Steps, samples, square, window, stride and batch of at least 1 and noise in [0, 1] were expected; "
                 f"{self} came."
             )
         if not 0 <= self.seed < 2**63:  # what torch and numpy both take

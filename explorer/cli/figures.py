@@ -92,7 +92,9 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     """Declares which two models, under which filters, on which device."""
     for role in ("baseline", "twicing"):
         parser.add_argument(
-            f"--{role}", metavar="FILE", help=f"checkpoint, or hub:NAME of timm; the bundled {role} model by default"
+            f"--{role}",
+            metavar="FILE",
+            help=f"checkpoint (FILE#model_ema for a set in it), or hub:NAME of timm; by default the bundled {role} one",
         )
         parser.add_argument(
             f"--{role}-filter",

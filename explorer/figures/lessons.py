@@ -16,7 +16,7 @@ from jaxtyping import Float
 from explorer import theory
 from explorer.figures.style import Palette, chart, with_alpha
 from explorer.lessons.kernels import Kernel
-from explorer.lessons.regression import Observations, Steps, fold_eigenvalues
+from explorer.lessons.regression import Observations, Steps
 from explorer.lessons.risk import BiasOrder, Risk, Sweep
 
 Step = Literal["smooth", "residual", "smooth the residual", "add"]
@@ -157,17 +157,6 @@ def powers(times: Sequence[int], palette: Palette, *, a: float | None = None, he
             )
         _line(figure, _UNIT, theory.standard_power(_UNIT, n), f"λ<sup>{n}</sup>", palette.baseline, dash=dash)
         _line(figure, _UNIT, theory.twicing_power(_UNIT, n), f"(2λ − λ²)<sup>{n}</sup>", palette.twicing, dash=dash)
-    return figure
-
-
-def fold_filters(folds: Sequence[int], palette: Palette, *, lowest: float = 0.0, height: int = 340) -> go.Figure:
-    """`1 - (1 - λ)^k` from the lowest eigenvalue to 1: below 0 it grows without bound."""
-    figure = chart(palette, height=height, x="eigenvalue λ", y="after k folds")
-    x = np.linspace(min(lowest, 0.0), 1, 201)
-    for index, k in enumerate(folds):
-        colour = palette.baseline if k == 1 else palette.twicing
-        dash = _TIMES_DASHES[index % len(_TIMES_DASHES)]
-        _line(figure, x, fold_eigenvalues(x, k), f"k = {k}", colour, dash=dash)
     return figure
 
 

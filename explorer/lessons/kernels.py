@@ -63,14 +63,6 @@ def moments(kernel: Kernel, *, twicing: bool) -> Moments:
     return Moments(float(weighted.sum()), float(weighted @ u**2), float(weighted @ u**4), float(weighted @ values))
 
 
-def twicing_moments(kernel: Kernel) -> tuple[float, float, float]:
-    """Moments 0, 2 and 4 of 2K - K * K in closed form: `1`, `0` (Prop. 2) and `-6 second_moment^2`.
-
-    Moments of K * K are those of a sum of two independent draws: `2 mu_2` and `2 mu_4 + 6 mu_2^2`.
-    """
-    return 1.0, 0.0, -6 * kernel.second_moment**2
-
-
 def kernel_named(name: str) -> Kernel:
     """A row of `KERNELS`. Raises `ExplorerError` for a name that is not there."""
     if name not in KERNELS:

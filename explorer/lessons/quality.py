@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from explorer.lessons.nonlocal_means import Picture, Weights
+from explorer.lessons.nonlocal_means import Picture
 from explorer.types import ExplorerError
 
 _WINDOW = 11
@@ -56,10 +56,3 @@ def quality(estimate: Picture, clean: Picture) -> Quality:
         use_sample_covariance=False,
     )
     return Quality(-10 * math.log10(error) if error else math.inf, float(ssim))
-
-
-def lost(weights: Weights, clean: Picture, noisy: Picture) -> tuple[Lost, Lost]:
-    """What `A` and what `2A - A^2` take away, structure and noise apart; `I - (2A - A^2) = (I - A)^2`."""
-    once = [part - weights.apply(part) for part in (clean, noisy - clean)]
-    twice = [part - weights.apply(part) for part in once]
-    return Lost(*once), Lost(*twice)

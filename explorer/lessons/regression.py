@@ -132,11 +132,6 @@ def steps(smoother: Smoother, values: Curve) -> Steps:
     return Steps(smoothed, operators.residual(A, V).numpy()[:, 0], correction, smoothed + correction)
 
 
-def fold_eigenvalues(eigenvalues: Float[np.ndarray, "..."], fold: int) -> Float[np.ndarray, "..."]:
-    """`1 - (1 - lambda)^k`: what k-fold twicing makes of an eigenvalue; `k = 1` smooths, `k = 2` is twicing."""
-    return np.asarray(1 - (1 - eigenvalues) ** _checked(fold))
-
-
 def folds(smoother: Smoother, values: Curve, most: int) -> Float[np.ndarray, "fold point"]:
     """Estimates of k-fold twicing for `k = 1 ... most`: `m_k = m_(k-1) + A (V - m_(k-1))`, from `m_0 = 0`.
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from explorer.types import TWICING, Trace
 ROUNDING = 1e-5
 """A modulus counts as outside the unit disc beyond this: eigenvalues are computed in float64, but the rows of a traced
 `A` sum to 1 in float32 only, which moves the eigenvalue 1 by about 1e-6."""
+
+_LIMITING = threading.Lock()
+"""The limit is the whole process's: two that overlap would restore each other's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,7 @@ def spectra(layers: Sequence[tuple[Trace, int]]) -> list[Spectrum]:
     One matrix of 200 x 200 is too small for two threads of LAPACK, so matrices go to a few Python threads with one
     thread of LAPACK each: half the time. NumPy's library it is, because torch's number of threads is for all of torch.
     """
-    with threadpool_limits(1, user_api="blas"):
+    with _LIMITING, threadpool_limits(1, user_api="blas"):
         decomposed = [
             [
                 list(map(_threads().submit, repeat(function), trace.attention[layer].cpu().double().numpy()))

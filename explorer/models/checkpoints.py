@@ -8,6 +8,7 @@ of whoever loads it; needed are `architecture` and `filter`, the rest has defaul
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import re
@@ -26,6 +27,10 @@ from explorer.models.twicing import set_filter
 from explorer.models.weights import METADATA_KEY, State
 from explorer.types import ExplorerError, Filter, ModelCard, Preprocessing
 
+MODEL = "model"
+"""The set of weights that counts when nobody names one."""
+SET = "#"
+"""Stands between a file and one of its sets of weights."""
 UNDECLARED = "not declared"
 ASKED = "whoever loaded it"
 _NAMED_IN_A_SENTENCE = 4
@@ -50,11 +55,12 @@ def load(
     device: str | torch.device = "cpu",
     *,
     answers: Mapping[str, Any] | None = None,
-    which: str = "model",
+    which: str = MODEL,
 ) -> LoadedModel:
     """Loads a file of weights, strictly.
 
-    `answers` declares what neither the file nor a JSON beside it does; `which` picks among the file's sets of weights.
+    `answers` declares what neither the file nor a JSON beside it does; `which` picks among the file's sets of weights:
+    `x.pth#model_ema` is then the card's source, and its digest that of the file's digest, `#` and the set's name.
 
     Raises `ExplorerError` with one sentence naming what is undeclared, missing, unexpected, mis-shaped or not finite.
     """
@@ -68,8 +74,10 @@ def load(
     if which not in found.sets:
         raise ExplorerError(f"{path.name} holds {', '.join(found.sets)}; {which!r} was asked for.")
     by = found.declared_by if found.declared else ASKED
-    source = f"{path.parent.name}/{path.name}" + ("" if which == "model" else f", {which}")
-    return build(path.name, found.sets[which], told, found.digest, by, source, device)
+    source, digest = f"{path.parent.name}/{path.name}", found.digest
+    if which != MODEL:
+        source, digest = f"{source}{SET}{which}", hashlib.sha256(f"{digest}{SET}{which}".encode()).hexdigest()
+    return build(path.name, found.sets[which], told, digest, by, source, device)
 
 
 @dataclass(frozen=True)

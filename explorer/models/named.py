@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from explorer.models import hub, sources
-from explorer.models.checkpoints import LoadedModel, load
+from explorer.models.checkpoints import MODEL, SET, LoadedModel, load
 from explorer.models.registry import uniform_filter
 from explorer.types import ExplorerError, Filter, ModelCard
 
@@ -14,7 +14,8 @@ HUB = "hub:"
 """`hub:deit_tiny_patch16_224.fb_in1k` names a model of timm's hub wherever a file can be named."""
 
 ModelSource = LoadedModel | str | Path | None
-"""A model that was loaded, its file, its name on timm's hub, or the bundled one."""
+"""A model that was loaded, its file (`FILE#SET` for one of several sets in it), its name on timm's hub, or the bundled
+one."""
 
 
 def load_named(source: ModelSource, variant: str, device: object) -> LoadedModel:
@@ -28,9 +29,12 @@ def load_named(source: ModelSource, variant: str, device: object) -> LoadedModel
         source = sources.bundled(variant)
     if str(source).startswith(HUB):
         return hub.load(str(source).removeprefix(HUB), str(device))
+    name, which = str(source), MODEL
+    if not Path(name).exists() and SET in name:
+        name, _, which = name.rpartition(SET)
     # The label by which a record names a file of the known folders names it here, too, wherever it is read.
-    path = Path(source) if Path(source).exists() else sources.files().get(str(source), Path(source))
-    return load(path, str(device))
+    path = Path(name) if Path(name).exists() else sources.files().get(name, Path(name))
+    return load(path, str(device), which=which)
 
 
 def filter_for(card: ModelCard, given: Filter | float) -> Filter:

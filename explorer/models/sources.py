@@ -12,15 +12,17 @@ from explorer.models.weights import SUFFIXES
 from explorer.types import ExplorerError
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
+BUNDLED_PAIR = "deit-tiny-patch8-64-20c"
+"""What the bundled pair's files begin with; others may lie beside them."""
 VARIABLE = "EXPLORER_CHECKPOINTS"
 
 
 def bundled(variant: str) -> Path:
     """The bundled `standard` or `twicing` model. Raises `ExplorerError` when the folder has none."""
-    found = sorted(BUNDLED.glob(f"*-{variant}.safetensors"))
-    if not found:
-        raise ExplorerError(f"A bundled {variant} model was expected in {BUNDLED.name}/; none is there.")
-    return found[0]
+    path = BUNDLED / f"{BUNDLED_PAIR}-{variant}.safetensors"
+    if not path.exists():
+        raise ExplorerError(f"The bundled {variant} model was expected as {BUNDLED.name}/{path.name}; it is not there.")
+    return path
 
 
 def folders() -> list[Path]:

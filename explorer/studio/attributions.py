@@ -13,18 +13,17 @@ from explorer.studio import grids
 from explorer.studio.content import Content
 from explorer.studio.run import Run
 from explorer.studio.spec import Spec
-from explorer.trace import geometry
 from explorer.types import ImageInput, ModelCard, Progress
 
 
-def settings(spec: Spec, patch: int) -> Settings:
-    """What the methods read, for a model whose patches have this side in pixels."""
+def settings(spec: Spec) -> Settings:
+    """What the methods read."""
     return Settings(
         seed=spec.seed,
         baseline=Baseline(spec.baseline_picture),
         steps=spec.path_steps,
         samples=spec.samples,
-        window=None if spec.square == 1 else spec.square * patch,
+        square=spec.square,
     )
 
 
@@ -52,7 +51,6 @@ def _attributed(run: Run, card: ModelCard, image: ImageInput) -> Attribution:
 
     def task(model: LoadedModel, tell: Progress) -> Attribution:
         target = class_index(model.card, model.module.num_classes, wanted) if wanted else None
-        patch = seen.shape[0] // geometry(model.module).grid[0]
-        return attribute(model, seen, method, target, settings(run.spec, patch), tell)
+        return attribute(model, seen, method, target, settings(run.spec), tell)
 
     return run.pair.engine.run(card.key, task)

@@ -149,7 +149,8 @@ def _method(spec: Spec) -> str:
         Method.GRADIENT_SHAP: f"expected gradients from four baselines, {spec.samples} samples, seed {spec.seed}",
         Method.OCCLUSION: f"fall when a square of {square}, moved by half of it, becomes {nothing}",
         Method.FEATURE_ABLATION: f"fall when one patch becomes {nothing}",
-        Method.GRAD_CAM: "tokens read by the last attention, weighted by the mean gradient of the logit, without ReLU",
+        Method.GRAD_CAM: "tokens read by the last attention (of a pooled model, behind its last norm), weighted by "
+        "the mean gradient of the logit, without ReLU",
         Method.WEIGHTED_ROLLOUT: "product over layers of effective attention where the logit's gradient agrees",
     }[method_called(spec.method)]
 

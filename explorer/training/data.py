@@ -47,7 +47,10 @@ class Dataset:
 
 
 def read_classes(path: Path) -> tuple[ClassName, ...]:
-    """Reads `index <tab> wnid <tab> name, synonyms` lines; the first name is kept."""
+    """Reads `index <tab> wnid <tab> name, synonyms` lines in any order; the first name is kept.
+
+    Raises `ExplorerError` unless the indices are 0, 1, 2, ...: they are the labels of Parquet files.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -55,7 +58,11 @@ def read_classes(path: Path) -> tuple[ClassName, ...]:
     rows = [line.split("\t") for line in text.splitlines() if line.strip()]
     if any(len(row) < 3 for row in rows):
         raise ExplorerError(f"{path.name} needs lines of index, wnid and name separated by tabs.")
-    return tuple(ClassName(row[1], row[2].split(",")[0].strip()) for row in rows)
+    by_index = {row[0].strip(): ClassName(row[1], row[2].split(",")[0].strip()) for row in rows}
+    expected = [str(index) for index in range(len(rows))]
+    if by_index.keys() != set(expected):
+        raise ExplorerError(f"{path.name} needs the indices 0 to {len(rows) - 1}, each once, in its first column.")
+    return tuple(map(by_index.__getitem__, expected))
 
 
 def select(classes: Sequence[ClassName], wnids: Iterable[str] | None) -> tuple[int, ...]:
@@ -92,7 +99,7 @@ def from_folder(folder: Path, size: int, wnids: Sequence[str] | None = None) -> 
     A folder without sub-folders is read by the WordNet ids in its files' names (`n02124075_cat.JPEG`): pictures of
     other classes than `wnids` are left out, and a class may have none.
     """
-    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not found:
         return _from_names(folder, size, wnids)
     everything = [ClassName(name, name) for name in found]
@@ -113,7 +120,11 @@ def _from_names(folder: Path, size: int, wnids: Sequence[str] | None) -> Dataset
 
 
 def _from_files(labelled: Iterable[tuple[Path, int]], classes: Sequence[ClassName], size: int) -> Dataset:
-    pictures = [(path, label) for path, label in labelled if path.suffix.lower() in images.SUFFIXES]
+    pictures = [
+        (path, label)
+        for path, label in labelled
+        if path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".")
+    ]
     pixels = [_square(_bytes(path), size, path.name) for path, _ in pictures]
     return dataset(pixels, [label for _, label in pictures], classes)
 

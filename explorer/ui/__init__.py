@@ -33,14 +33,12 @@ def start(page: StreamlitPage) -> None:
     if preload.is_running():
         with st.spinner("Loading the models …"):
             preload.wait()
-    from explorer.types import ExplorerError
-    from explorer.ui import sidebar
+    from explorer.ui import panels, sidebar
 
     try:
-        st.session_state[VIEW] = sidebar.render()
-        page.run()
-    except ExplorerError as error:
-        st.error(str(error))
+        with panels.refusals():
+            st.session_state[VIEW] = sidebar.render()
+            page.run()
     finally:
         _freeze_what_was_imported()
 

@@ -28,8 +28,8 @@ ABOUT = {
     Method.OCCLUSION: "fall of the logit when a sliding square is replaced by the baseline, averaged where squares "
     "overlap",
     Method.FEATURE_ABLATION: "fall of the logit when one patch is replaced by the baseline",
-    Method.GRAD_CAM: "tokens the last attention reads, weighted by the mean gradient; signed, without the original's "
-    "ReLU",
+    Method.GRAD_CAM: "tokens the last attention reads (of a pooled model, behind its last norm), weighted by the mean "
+    "gradient; signed, without the original's ReLU",
     Method.WEIGHTED_ROLLOUT: "product over layers of the effective attention where its gradient agrees; never negative",
 }
 SHORT = {
@@ -41,7 +41,7 @@ SHORT = {
 }
 
 
-def choose_settings(method: Method, patch: int) -> Settings:
+def choose_settings(method: Method) -> Settings:
     """The settings that matter to the method, beside one another."""
     settings = Settings()
     first, second, third = st.columns([2, 2, 2], gap="medium")
@@ -67,9 +67,9 @@ def choose_settings(method: Method, patch: int) -> Settings:
             key="attribution-window",
             required=True,
             persist_state="session",
-            help="Side of the square; it moves by half of it.",
+            help="Side of the square in each model's own patches; it moves by half of it.",
         )
-        settings = replace(settings, window=int(side or 1) * patch)
+        settings = replace(settings, square=int(side or 1))
     if method is Method.GRADIENT_SHAP:
         samples = first.slider("Samples", 4, 64, 16, 4, key="attribution-samples", persist_state="session")
         seed = second.number_input("Seed", 0, 9999, 0, key="attribution-seed", persist_state="session")
@@ -156,10 +156,7 @@ def every_method(view: View, targets: Targets, chosen: Attribution, progress: Pr
 
 def settings_of(method: Method, chosen: Attribution) -> Settings:
     """The chosen settings for the chosen method, else the default ones."""
-    if method is chosen.method:
-        return chosen.settings
-    patch = chosen.size[0] // chosen.grid[0]
-    return Settings(window=patch) if method is Method.OCCLUSION else Settings()
+    return chosen.settings if method is chosen.method else Settings()
 
 
 def table(view: View, targets: Targets, chosen: Attribution) -> tuple[list[Method], list[np.ndarray], np.ndarray]:

@@ -48,10 +48,10 @@ def choose() -> Choice:
         default=Queries.ALL,
         key="corruption-rows",
         required=True,
-        format_func=lambda one: "all" if one is Queries.ALL else "CLS",
+        format_func=lambda one: "all" if one is Queries.ALL else "first token",
         persist_state="session",
-        help="Whose rows of attention count in its drift: those of all tokens, or of the first one, CLS where there is "
-        "one.",
+        help="Whose rows of attention count in its drift: those of all tokens, or of the first token alone: CLS where "
+        "there is one, else the first register or patch.",
     )
     seed = seed_column.number_input("Seed", 0, 9999, 0, key="corruption-seed", persist_state="session")
     return Choice(Corruption(str(kind)), float(strength), int(seed), Queries(queries))

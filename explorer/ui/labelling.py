@@ -14,8 +14,7 @@ from explorer.disturb.sweep_file import Result, header, trials
 from explorer.labelled import File, Item, Listing
 from explorer.models import LoadedModel
 from explorer.types import ExplorerError, ImageInput, ModelCard, Progress
-from explorer.ui import attacking, resources, work
-from explorer.ui.session import plain
+from explorer.ui import attacking, panels, resources, work
 from explorer.ui.sidebar import MAX_UPLOADS
 
 LOADED, UPLOAD, SERVER = "the images loaded", "a labelled folder", "data on this server"
@@ -64,11 +63,10 @@ class SoFar:
 
 def sources() -> list[str]:
     """Where images can come from; the server's only where its operator offers some."""
-    try:
-        return [LOADED, UPLOAD, *([SERVER] if labelled.offered() else [])]
-    except ExplorerError as error:
-        st.error(plain(str(error), 300))
-        return [LOADED, UPLOAD]
+    found = [LOADED, UPLOAD]
+    with panels.refusals():
+        found += [SERVER] if labelled.offered() else []
+    return found
 
 
 def choose(source: str, cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tuple[str, Listing] | None:
@@ -115,11 +113,10 @@ def _served(cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tupl
     )
     if name not in offered:
         return None
-    try:
-        return name, _listed(name, tuple(card.key for card in cards), cards, counts, int(str(count)))
-    except ExplorerError as error:
-        st.error(plain(str(error), 300))
-        return None
+    found = None
+    with panels.refusals():
+        found = name, _listed(name, tuple(card.key for card in cards), cards, counts, int(str(count)))
+    return found
 
 
 @st.cache_resource(show_spinner="Listing …", ttl=_LISTED_SECONDS, max_entries=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ def facts(card: ModelCard, size: ModelSize) -> dict[str, str]:
     pre = card.preprocessing
     height, width = pre.input_size
     shrunk = f", through {pre.source_size[0]} px" if pre.source_size else ""
-    classes = f"{len(card.classes)} (chance {100 / len(card.classes):.1f}%)" if card.classes else "no classifier"
     return {
         "Weights": f"{card.source}, SHA-256 {card.digest[:12]}",
         "Architecture": card.architecture,
@@ -36,7 +36,7 @@ def facts(card: ModelCard, size: ModelSize) -> dict[str, str]:
         "Cost": f"{size.multiply_adds / 1e9:.3g} GFLOPs per image (multiply-adds, as papers count)",
         "Input": f"{height} x {width} px{shrunk}, {pre.crop_mode} crop of {pre.crop_pct:g}, {pre.interpolation}; "
         f"mean {_numbers(pre.mean)}, std {_numbers(pre.std)}",
-        "Classes": classes,
+        "Classes": card.chance,
         "Top-1": "not declared" if card.top1 is None else f"{card.top1:.1f}%",
         "Data and terms": card.data,
         "Licence of the weights": card.license,
@@ -70,17 +70,17 @@ def refusal(key: str) -> str | None:
 
 
 @st.cache_resource(show_spinner="Looking into the file …", max_entries=64)
-def _inspected(path: str, changed: int, size: int) -> checkpoints.Inspection:
+def _inspected(path: str, stamps: Sequence[tuple[int, int]]) -> checkpoints.Inspection:
     return checkpoints.inspect(Path(path))
 
 
 def inspected(path: Path) -> checkpoints.Inspection:
-    """What a file says of itself; looked into again when it changes."""
+    """What a file, or the JSON beside it, says of the weights; looked into again when one of them changes."""
     try:
-        stat = path.stat()
+        found = [one.stat() for one in (path, path.with_suffix(".json")) if one == path or one.exists()]
     except OSError as error:
         raise ExplorerError(f"{path.name} cannot be read: {error.strerror}.") from error
-    return _inspected(str(path), stat.st_mtime_ns, stat.st_size)
+    return _inspected(str(path), [(stat.st_mtime_ns, stat.st_size) for stat in found])
 
 
 def questions(found: checkpoints.Inspection, key: str) -> dict[str, Any]:

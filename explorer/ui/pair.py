@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -44,14 +45,22 @@ def short(card: ModelCard) -> str:
 
 
 def partner(card: ModelCard, cards: Sequence[ModelCard]) -> ModelCard:
-    """The model trained with another filter on the same classes and architecture, else the same weights swapped."""
-    trained = (
+    """The model trained with another filter on the same classes and architecture, else the same weights swapped.
+
+    Of several, the one whose file is named alike: `mine-twicing` beside `mine-standard`.
+    """
+    trained = [
         other
         for other in cards
         if (other.architecture, other.wnids) == (card.architecture, card.wnids)
         and other.is_standard != card.is_standard
-    )
-    return next(trained, None) or swapped(card)
+    ]
+    return max(trained, key=lambda other: _run(other) == _run(card)) if trained else swapped(card)
+
+
+def _run(card: ModelCard) -> str:
+    """What the files of a pair that was trained together share."""
+    return re.sub("-(standard|twicing)(?=\\.)", "", card.source)
 
 
 def swapped(card: ModelCard) -> ModelCard:

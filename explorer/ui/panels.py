@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
@@ -11,7 +12,17 @@ from streamlit.delta_generator import DeltaGenerator
 
 from explorer.figures.maps import Look
 from explorer.figures.style import COLOUR_MAPS
+from explorer.types import ExplorerError
 from explorer.ui.session import View, escaped, palette, plain
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Says in one sentence, here, what was wrong in the block, and goes on after it."""
+    try:
+        yield
+    except ExplorerError as error:
+        st.error(plain(str(error), 600))
 
 
 def opening(title: str, sentence: str) -> None:

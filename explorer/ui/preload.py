@@ -59,6 +59,7 @@ def _load() -> None:
 
     try:
         lean.few_arenas()
+        lean.few_spins()
         with lean.no_collecting():
             lean.import_timm()
             from explorer.types import ExplorerError

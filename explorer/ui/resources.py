@@ -17,7 +17,7 @@ from explorer import images
 from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
 from explorer.models import load
-from explorer.models.sources import BUNDLED
+from explorer.models.sources import BUNDLED, BUNDLED_PAIR
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU
 from explorer.serving.engine import Engine, LocalEngine
@@ -45,7 +45,10 @@ def loaded() -> Loaded:
     torch.set_num_threads(1)  # to load: small tensors, and beside them a browser that starts
     device = devices.choose()
     models, problems = [], []
-    for path in sorted(BUNDLED.glob("*.safetensors")):
+    # What else lies in the folder comes after the bundled pair, which the explorer opens on.
+    for path in sorted(
+        BUNDLED.glob("*.safetensors"), key=lambda one: (not one.name.startswith(BUNDLED_PAIR), one.name)
+    ):
         try:
             models.append(load(path, device))
         except ExplorerError as error:

@@ -62,7 +62,9 @@ class View:
 
     @property
     def names(self) -> tuple[str, str]:
-        return self.pair.baseline.title, self.pair.twicing.title
+        """What the models are called; two of one title by their place, so that neither hides the other in a table."""
+        first, second = (card.title for card in self.pair.cards)
+        return (first, second) if first != second else (f"{first} (baseline)", f"{second} (twicing)")
 
     def comparison(self) -> Comparison:
         """Traces of the chosen image under both models."""

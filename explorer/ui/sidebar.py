@@ -131,8 +131,5 @@ def _footer(models: Pair) -> None:
     for card in dict.fromkeys(models.cards):
         trained = ", as trained" if card.is_counterfactual else ""
         top1 = "top-1 not declared" if card.top1 is None else f"top-1 {card.top1:.1f}%{trained}"
-        known = (
-            f"{len(card.classes)} classes (chance {100 / len(card.classes):.1f}%)" if card.classes else "no classifier"
-        )
-        st.caption(f"{plain(card.title, 90)}: {known}, {top1}")
+        st.caption(f"{plain(card.title, 90)}: {card.chance}, {top1}")
     st.caption(f"Runs on {devices.describe(resources.engine().device)}")

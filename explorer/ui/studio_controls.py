@@ -93,7 +93,11 @@ def _content(template: Template, depth: int, heads: int) -> dict[str, Any]:
     if template is Template.ROBUSTNESS:  # its files say everything else
         values["transfer"] = _toggle("transfer", "Transfer, where the files hold it")
     if template is Template.SIMILARITY:
-        for name, label in (("with_cls", "With CLS"), ("absolute", "Absolute cosine"), ("with_diagonal", "i = j too")):
+        for name, label in (
+            ("with_cls", "Prefix tokens"),
+            ("absolute", "Absolute cosine"),
+            ("with_diagonal", "i = j too"),
+        ):
             values[name] = _toggle(name, label)
     if template is Template.DYNAMICS:
         steps = st.multiselect(

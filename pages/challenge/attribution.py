@@ -38,8 +38,7 @@ by = grid_column.segmented_control(
     help="**pixels**: as the method gives it. **patches**: mean over the pixels of each patch, which is what the "
     "models divide the picture into. Methods that give one value per patch look the same.",
 )
-patch = chosen.pair.baseline.preprocessing.input_size[0] // comparison.baseline.grid[0]
-settings = attributing.choose_settings(method, patch)
+settings = attributing.choose_settings(method)
 look, scale = panels.look(method.is_signed)
 places = [column.container() for column in st.columns(2, gap="medium")]
 pictures = [preprocess.sharp_view(chosen.photo.image.rgb, card.preprocessing) for card in chosen.pair.cards]

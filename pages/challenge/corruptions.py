@@ -11,6 +11,7 @@ from explorer.figures.trials import Trial
 from explorer.ui import answers_view, disturbing, panels, view, work
 from explorer.ui.session import array, palette, plain
 
+_ONE, _ALL = "this image", "all images"
 chosen = view()
 colours = palette()
 cards, names = chosen.pair.cards, chosen.names
@@ -55,16 +56,17 @@ st.caption(severities(choice.kind))
 which, what, room = st.columns([2, 2, 3], gap="medium")
 everything = which.segmented_control(
     "Over",
-    ["this image", f"all {len(chosen.photos)} images"],
-    default="this image",
+    [_ONE, _ALL],
+    default=_ONE,
     key="corruption-over",
     required=True,
+    format_func=lambda one: f"all {len(chosen.photos)} images" if one == _ALL else one,
     persist_state="session",
 )
 quantity = what.selectbox(
     "Quantity", list(disturbing.QUANTITIES), index=1, key="corruption-quantity", persist_state="session"
 )
-photos = [chosen.photo] if everything == "this image" else list(chosen.photos)
+photos = [chosen.photo] if everything == _ONE else list(chosen.photos)
 measured = work.offered(
     "corruption",
     ("sweep", choice.kind, choice.seed, choice.queries, *(p.digest for p in photos), *(card.key for card in cards)),
@@ -76,11 +78,11 @@ measured = work.offered(
 )
 if measured is None:
     st.stop()
+has_band = len(photos) > 1 and quantity != "Still the clean answer"
 lines = []
 for name, of_model, colour, dash in zip(names, measured, colours.models, dashes, strict=True):
     mean, std = disturbing.curve(of_model, disturbing.QUANTITIES[quantity])
-    several = len(photos) > 1 and quantity != "Still the clean answer"
-    low, high = (mean - std, mean + std) if several else (None, None)
+    low, high = (mean - std, mean + std) if has_band else (None, None)
     lines.append(Trial(name, np.array(ALL_STRENGTHS), mean, colour, low, high, dash))
 shares = quantity in ("Still the clean answer", "Probability of the clean answer")
 figure = trials.against(
@@ -88,7 +90,8 @@ figure = trials.against(
 )
 st.plotly_chart(figure, key="corruption-sweep", config=bare, alt=f"{quantity} by severity")
 st.caption(
-    (f"Mean over {len(photos)} images, band of one standard deviation between images. " if len(photos) > 1 else "")
+    (f"Mean over {len(photos)} images. " if len(photos) > 1 else "")
+    + ("The band is one standard deviation between images. " if has_band else "")
     + "A model that is unsure of its clean answer has less to lose: "
     + "; ".join(
         f"{plain(name)} starts at {100 * disturbing.curve(of_model, 'probability')[0][0]:.0f}%"

@@ -17,7 +17,7 @@ panels.opening(
 panels.warn_swapped(chosen)
 first, second, third = st.columns(3)
 definition = similarity.Definition(
-    with_prefix=first.toggle("With CLS", key="similarity-prefix", persist_state="session"),
+    with_prefix=first.toggle("With CLS and other prefix tokens", key="similarity-prefix", persist_state="session"),
     absolute=second.toggle("Absolute cosine", key="similarity-absolute", persist_state="session"),
     with_diagonal=third.toggle("Include i = j", key="similarity-diagonal", persist_state="session"),
 )

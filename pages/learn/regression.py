@@ -11,7 +11,8 @@ lessons.opening(
 regression.lesson()
 lessons.question(
     regression.ASKED,
-    "In part 2 the least error of 2K − K∗K lies lower **and** at a larger bandwidth than that of K: twicing allows "
-    "more smoothing, because it repairs the bias that comes with it. At the same bandwidth it costs variance. In part "
-    "4 the least risk tells how many folds pay.",
+    "In part 2, for a smooth curve and a smooth kernel, the least error of 2K − K∗K lies lower **and** at a larger "
+    "bandwidth than that of K: twicing allows more smoothing, because it repairs the bias that comes with it. At the "
+    "same bandwidth it costs variance, so that it need not win: try the step, the box kernel, or much noise. In part 4 "
+    "the least risk tells how many folds pay.",
 )

@@ -31,7 +31,7 @@ for start in range(0, len(engine.cards), 2):
             if not locked:
                 st.button("Unload", key=f"unload-{card.key}", on_click=models_view.unload, args=(card.key,))
             if refused := models_view.refusal(card.key):
-                st.error(refused)
+                st.error(plain(refused, 600))
 
 st.subheader("Load another", anchor=False)
 if locked:
@@ -39,29 +39,24 @@ if locked:
     st.stop()
 st.caption("Everybody who visits this server sees the same models.")
 from_folder, from_hub = st.tabs(["From the server's folders", "From timm's hub"])
-with from_folder:
-    try:
-        files = sources.files()
-        label = st.selectbox(
-            "File",
-            list(files),
-            index=None,
-            placeholder=f"{len(files)} file{'s' * (len(files) != 1)} there",
-            help=f"Weights in checkpoints/ and in the folders that {sources.VARIABLE} names: "
-            ".safetensors, or .pth, .pt, .bin and .ckpt of torch. Nothing in a file is executed.",
-        )
-        if label is not None:
-            found = models_view.inspected(files[label])
-            which = st.segmented_control(
-                "Weights", found.sets, default=found.sets[0], required=True, key=f"set-{label}"
-            )
-            answers = None if found.is_declared else models_view.questions(found, label)
-            if st.button("Load", key="load-file", type="primary"):
-                with st.spinner("Loading …"):
-                    model = checkpoints.load(files[label], engine.device, answers=answers, which=which)
-                welcome(model)
-    except ExplorerError as error:
-        st.error(plain(str(error), 600))
+with from_folder, panels.refusals():
+    files = sources.files()
+    label = st.selectbox(
+        "File",
+        list(files),
+        index=None,
+        placeholder=f"{len(files)} file{'s' * (len(files) != 1)} there",
+        help=f"Weights in checkpoints/ and in the folders that {sources.VARIABLE} names: "
+        ".safetensors, or .pth, .pt, .bin and .ckpt of torch. Nothing in a file is executed.",
+    )
+    if label is not None:
+        found = models_view.inspected(files[label])
+        which = st.segmented_control("Weights", found.sets, default=found.sets[0], required=True, key=f"set-{label}")
+        answers = None if found.is_declared else models_view.questions(found, label)
+        if st.button("Load", key="load-file", type="primary"):
+            with st.spinner("Loading …"):
+                model = checkpoints.load(files[label], engine.device, answers=answers, which=which)
+            welcome(model)
 with from_hub:
     name = st.selectbox(
         "Name in timm",

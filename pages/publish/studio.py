@@ -3,9 +3,7 @@
 import streamlit as st
 
 from explorer.studio.made import SUFFIXES
-from explorer.types import ExplorerError
 from explorer.ui import panels, resources, studio, studio_controls, view
-from explorer.ui.session import plain
 
 chosen = view()
 panels.opening(
@@ -21,18 +19,14 @@ spec = figure = None
 with right:
     template = studio.choose_template()
     photos = studio.choose_photos(chosen, template)
-    try:
+    with panels.refusals():
         spec = studio_controls.choose(template, depth, heads)
-    except ExplorerError as error:
-        st.error(plain(str(error), 300))
 if spec is None:
     st.stop()
 with left:
-    try:
-        with st.spinner("Drawing …"):
-            figure = studio.shown(chosen, spec, photos)
-    except ExplorerError as error:
-        st.error(plain(str(error), 300))
+    with panels.refusals(), st.spinner("Drawing …"):
+        figure = studio.shown(chosen, spec, photos)
+    if figure is None:
         st.stop()
     st.image(figure.preview, width="stretch")
     st.caption(f"{figure.size[0]:.2f} x {figure.size[1]:.2f} in; as it will be printed, on white")

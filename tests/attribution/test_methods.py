@@ -237,7 +237,15 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_settings_and_models_that_do_not_fit(make_loaded: MakeLoaded, view: np.ndarray) -> None:
-    for wrong in ({"steps": 0}, {"noise": 2.0}, {"window": 0}, {"seed": -1}, {"seed": 2**63}, {"seed": 10**20}):
+    for wrong in (
+        {"steps": 0},
+        {"noise": 2.0},
+        {"window": 0},
+        {"square": 0},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"seed": 10**20},
+    ):
         with pytest.raises(ExplorerError) as caught:
             Settings(**wrong)
         assert_one_sentence(str(caught.value))

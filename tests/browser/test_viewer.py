@@ -188,8 +188,13 @@ def test_means_over_heads_stand_in_for_large_models(module: Page, monkeypatch: p
         assert_within_a_percent(found, attention.maps(trace, 3, operator, Heads.MEAN))
 
 
-@pytest.mark.parametrize("choice", ["mean", 1])
-def test_entropy_and_distance_of_a_query(module: Page, choice: str | int) -> None:
+@pytest.mark.parametrize(("choice", "most"), [("mean", None), (1, None), ("mean", 100)])
+def test_entropy_and_distance_of_a_query(
+    module: Page, choice: str | int, most: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Means over the heads' own, also where only means over heads of A are sent."""
+    if most is not None:
+        monkeypatch.setattr(viewer, "MAX_BYTES", most)
     trace = random_trace()
     payload, heads = packed(trace, trace), slice(None) if choice == "mean" else slice(choice, choice + 1)
     for query in (1, 6, 12):
@@ -205,6 +210,55 @@ def test_entropy_and_distance_of_a_query(module: Page, choice: str | int) -> Non
         distance = attention.distance(trace, (8, 8))[:, heads, query - 1].mean(dim=1)
         np.testing.assert_allclose(found, torch.stack([entropy, distance], dim=1), rtol=0.01, atol=0.02)
     assert module.evaluate("(text) => Number.isNaN(viewer.distance(open64(text).models[0], 0, 0, 'mean'))", payload)
+
+
+@pytest.mark.parametrize("most", [10**9, 100])
+def test_entropy_of_the_mean_query(module: Page, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer, "MAX_BYTES", most)
+    trace = replace(random_trace(prefix=0), has_class_token=False)
+    found = module.evaluate(
+        "(text) => [0, 1, 2].map((l) => viewer.entropy(open64(text).models[0], l, -1, 'mean'))", packed(trace, trace)
+    )
+    expected = attention.entropy(trace.attention.mean(dim=2)).mean(dim=1)
+    np.testing.assert_allclose(found, expected, rtol=0.01, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("asset", "inside", "heard"),
+    [("viewer.js", "viewer", "explorer-viewer-set"), ("tour.js", "tour", "explorer-viewer-state")],
+)
+def test_a_component_listens_once_and_not_when_it_is_gone(
+    browser: Browser, asset: str, inside: str, heard: str
+) -> None:
+    """Streamlit calls it again for new data or colours, and of what it returned the last function alone."""
+    page = browser.new_page()
+    counts = page.evaluate(
+        """async ([source, inside, heard]) => {
+            let listeners = 0;
+            for (const [name, by] of [["addEventListener", 1], ["removeEventListener", -1]]) {
+                const real = window[name];
+                window[name] = (type, ...rest) => { if (type === heard) listeners += by; real(type, ...rest); };
+            }
+            const host = document.createElement("div");
+            host.innerHTML = `<div class="${inside}"></div>`;
+            const parts = ["count", "title", "text", "task", "skip", "back", "next"];
+            host.firstChild.innerHTML = parts.map((one) => `<button class="${one}"></button>`).join("");
+            const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+            const component = (await import(url)).default;
+            const data = inside === "tour" ? { steps: [{ title: "", text: "", state: {} }] } : null;
+            const found = [];
+            let leave;
+            for (let run = 0; run < 3; run++) {
+                leave = component({ data, parentElement: host, setTriggerValue: () => {} });
+                found.push(listeners);
+            }
+            leave();
+            return [...found, listeners];
+        }""",
+        [(viewer.ASSETS / asset).read_text(encoding="utf-8"), inside, heard],
+    )
+    page.close()
+    assert counts == [1, 1, 1, 0]
 
 
 def test_curves_and_predictions_are_python_s(module: Page) -> None:

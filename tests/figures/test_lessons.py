@@ -131,13 +131,6 @@ def test_powers_are_the_papers_figure() -> None:
     assert len(lessons.powers((3,), PALETTE, a=1.5).data) == 3
 
 
-def test_fold_filters_reach_down_to_the_lowest_eigenvalue() -> None:
-    figure = lessons.fold_filters((1, 2, 5), PALETTE, lowest=-0.2)
-    line = named(figure, "k = 5")
-    assert (line.x[0], line.x[-1]) == (-0.2, 1)
-    np.testing.assert_allclose(line.y, 1 - (1 - np.asarray(line.x)) ** 5)
-
-
 def test_eigencapacities_by_quadrature_lie_on_the_exact_lines() -> None:
     figure = lessons.eigencapacity(300, PALETTE, n=12)
     for name, exact in (

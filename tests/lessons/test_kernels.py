@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from explorer.lessons.kernels import KERNELS, Kernel, kernel_named, moments, twicing_moments
+from explorer.lessons.kernels import KERNELS, Kernel, kernel_named, moments
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
@@ -37,7 +37,9 @@ def test_moments_by_quadrature_are_the_closed_forms(kernel: Kernel) -> None:
 @every_kernel
 def test_the_second_moment_of_the_twicing_kernel_is_zero(kernel: Kernel) -> None:
     found = moments(kernel, twicing=True)
-    assert (found.zeroth, found.second, found.fourth) == pytest.approx(twicing_moments(kernel), abs=1e-11)
+    # Those of K * K are of a sum of two independent draws: 2 mu_2 and 2 mu_4 + 6 mu_2^2 (Prop. 2).
+    closed = (1.0, 0.0, -6 * kernel.second_moment**2)
+    assert (found.zeroth, found.second, found.fourth) == pytest.approx(closed, abs=1e-11)
     assert found.second == pytest.approx(0.0, abs=1e-13)
     assert found.fourth < 0
 

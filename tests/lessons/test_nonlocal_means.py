@@ -243,19 +243,6 @@ def test_smoothing_a_noisy_picture_brings_it_nearer() -> None:
     assert quality.quality(smoothed, clean).psnr > quality.quality(picture, clean).psnr + 2
 
 
-def test_what_is_lost_splits_exactly_into_structure_and_noise() -> None:
-    clean, picture = scene(), noisy()
-    filter = windowed(picture)
-    once, twice = quality.lost(filter, clean, picture)
-    smoothed = filter.apply(picture)
-    twiced = smoothed + filter.apply(picture - smoothed)
-    np.testing.assert_allclose(once.structure + once.noise, picture - smoothed, atol=1e-5)
-    np.testing.assert_allclose(twice.structure + twice.noise, picture - twiced, atol=1e-5)
-    np.testing.assert_allclose(once.structure, clean - filter.apply(clean), atol=1e-6)
-    assert np.square(twice.structure).sum() < np.square(once.structure).sum()
-    assert 0 < once.structure_share < 1
-
-
 # --- pictures -----------------------------------------------------------------------------------------------------
 
 

@@ -30,10 +30,12 @@ def test_the_numbers_are_those_of_the_parts() -> None:
         assert found.twicing[n] == quality.quality(done.result.twicing[n], clean)
     assert found.noisy == quality.quality(noisy, clean)
     assert found.gain == found.twicing[1].psnr - found.standard[1].psnr
-    for ours, theirs in zip(found.lost, quality.lost(weighed.result, clean, noisy), strict=True):
-        np.testing.assert_allclose(ours.structure, theirs.structure, atol=1e-6)
-        np.testing.assert_allclose(ours.noise, theirs.noise, atol=1e-5)
     once, twice = found.lost
+    for taken, parts in ((once, (clean, noisy - clean)), (twice, (once.structure, once.noise))):  # (I - A)^2 V
+        for ours, part, atol in zip((taken.structure, taken.noise), parts, (1e-6, 1e-5), strict=True):
+            np.testing.assert_allclose(ours, part - weighed.result.apply(part), atol=atol)
+    assert np.square(twice.structure).sum() < np.square(once.structure).sum()
+    assert 0 < once.structure_share < 1
     np.testing.assert_allclose(once.structure + once.noise, found.denoised.residual, atol=1e-5)
     np.testing.assert_allclose(twice.structure + twice.noise, noisy - found.denoised.twiced, atol=1e-5)
     assert found.nbytes == 11 * clean.nbytes

@@ -23,6 +23,19 @@ def test_the_bundled_checkpoints_are_listed(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(label.startswith("checkpoints/") for label in sources.files())
 
 
+@pytest.mark.parametrize("variant", ["standard", "twicing"])
+def test_others_beside_the_bundled_pair_do_not_take_its_place(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BUNDLED", tmp_path)
+    (tmp_path / f"another-{variant}.safetensors").touch()
+    with pytest.raises(ExplorerError, match=f"The bundled {variant} model was expected"):
+        sources.bundled(variant)
+    path = tmp_path / f"{sources.BUNDLED_PAIR}-{variant}.safetensors"
+    path.touch()
+    assert sources.bundled(variant) == path
+
+
 def test_files_of_weights_are_listed_and_nothing_else(folder: Path) -> None:
     for name in ("a.safetensors", "b.pth", "c.pt", "notes.txt", "d.json"):
         (folder / name).touch()

@@ -27,7 +27,7 @@ from safetensors.torch import save as safetensors_bytes
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.models import checkpoints, registry, weights
+from explorer.models import checkpoints, named, registry, weights
 from explorer.models.twicing import get_filter
 from explorer.types import ExplorerError
 from tests.helpers import TINY, assert_one_sentence, randomise
@@ -205,7 +205,25 @@ def test_the_average_is_taken_when_asked_for(tmp_path: Path, state: State, make_
     assert_same(checkpoints.load(path, answers=TOLD).module, state)
     loaded = checkpoints.load(path, answers=TOLD, which="model_ema")
     assert_same(loaded.module, average)
-    assert loaded.card.source.endswith("x.pth, model_ema")
+    assert loaded.card.source.endswith("x.pth#model_ema")
+    assert loaded.card.digest != checkpoints.load(path, answers=TOLD).card.digest
+
+
+def test_a_set_of_a_file_is_named_behind_a_hash(
+    tmp_path: Path, state: State, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a figure's record names it, and as a shell does."""
+    path = write(tmp_path / "x.pth", saved(training(state, model_ema=make_model(seed=3).state_dict())))
+    path.with_suffix(".json").write_text(json.dumps(TOLD))
+    asked = checkpoints.load(path, which="model_ema").card
+    assert named.load_named(f"{path}#model_ema", "standard", "cpu").card == asked
+    monkeypatch.setenv("EXPLORER_CHECKPOINTS", str(tmp_path))
+    assert named.load_named(asked.source, "standard", "cpu").card == asked
+    with pytest.raises(ExplorerError, match=r"x\.pth holds model, model_ema; 'other' was asked for\."):
+        named.load_named(f"{path}#other", "standard", "cpu")
+    odd = path.rename(tmp_path / "a#b.pth")
+    odd.with_suffix(".json").write_text(json.dumps(TOLD))
+    assert named.load_named(odd, "standard", "cpu").card.source.endswith("/a#b.pth")
 
 
 def test_an_average_that_is_not_there_is_refused(tmp_path: Path, state: State) -> None:

@@ -264,7 +264,7 @@ def test_everything_declared_is_part_of_the_key(loaded: list[LoadedModel]) -> No
     others = [
         replace(card, filter=TWICING),
         replace(card, filter=TWICING, trained_filter=TWICING),
-        replace(card, source="x.pth, model_ema"),
+        replace(card, source="x.pth#model_ema"),
         replace(card, preprocessing=replace(card.preprocessing, crop_pct=0.9)),
     ]
     assert len({one.key for one in (card, *others)}) == 5

@@ -64,7 +64,7 @@ def blurred(x: torch.Tensor, sigma: float) -> torch.Tensor:
         (
             "occlusion",
             {"square": 2, "baseline_picture": "white"},
-            Settings(window=16, baseline=Baseline.WHITE),
+            Settings(square=2, baseline=Baseline.WHITE),
             "a square of 2 by 2 patches, moved by half of it, becomes white",
         ),
         ("occlusion", {}, Settings(), "a square of one patch, moved by half of it, becomes the mean colour"),
@@ -96,5 +96,5 @@ def test_another_seed_is_another_figure() -> None:
 def test_the_defaults_are_those_of_the_page() -> None:
     from explorer.studio.attributions import settings
 
-    assert settings(Spec(Template.ATTRIBUTION), 8) == Settings()
+    assert settings(Spec(Template.ATTRIBUTION)) == Settings()
     assert pair().cards[0].classes.count("fox") == 1

@@ -31,6 +31,20 @@ def test_a_class_list_without_tabs_is_refused(tmp_path: Path) -> None:
         data.read_classes(tmp_path / "classes.tsv")
 
 
+def test_a_class_list_may_be_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "classes.tsv"
+    path.write_text("2\tn2\tname 2\n0\tn0\tname 0\n1\tn1\tname 1\n", encoding="utf-8")
+    assert data.read_classes(path) == CLASSES
+
+
+@pytest.mark.parametrize("second", ["0", "2", "one", "-1"])
+def test_labels_without_a_class_are_refused(tmp_path: Path, second: str) -> None:
+    path = tmp_path / "classes.tsv"
+    path.write_text(f"0\tn0\tname 0\n{second}\tn1\tname 1\n", encoding="utf-8")
+    with pytest.raises(ExplorerError, match=r"classes\.tsv needs the indices 0 to 1, each once"):
+        data.read_classes(path)
+
+
 def test_select_keeps_the_order_of_the_classes() -> None:
     assert data.select(CLASSES, ["n2", "n0"]) == (0, 2)
     assert data.select(CLASSES, None) == (0, 1, 2)
@@ -78,6 +92,8 @@ def test_no_image_of_the_chosen_classes_is_refused(tmp_path: Path) -> None:
 def test_folders_are_classes_in_alphabetical_order(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data", ("dog", "cat"))
     (folder / "cat" / "notes.txt").write_text("not an image", encoding="utf-8")
+    (folder / "cat" / "._0.png").write_text("what another system keeps beside an image", encoding="utf-8")
+    (folder / ".ipynb_checkpoints").mkdir()
     split = data.load([folder], 32)
     assert split.classes == (ClassName("cat", "cat"), ClassName("dog", "dog"))
     assert split.labels.tolist() == [0, 0, 1, 1]

@@ -14,6 +14,7 @@ from explorer import theory
 from explorer.lessons import kernels, regression, risk
 from explorer.measures import attention, similarity
 from explorer.serving.pair import load_pair
+from explorer.types import ExplorerError
 from explorer.ui import resources
 from explorer.ui.lessons import eigenvalues, tour
 from tests.helpers import make_trace, stochastic
@@ -45,6 +46,25 @@ def test_a_lesson_opens_with_a_question_and_a_handout(page: str) -> None:
     assert any("**Question.**" in one for one in said)
     assert any(button.label == "Handout (PDF)" for button in app.get("download_button"))
     assert app.toggle(key="large-text").value is False
+
+
+@pytest.mark.parametrize("page", ["dial", "eigenvalues"])
+def test_what_a_lesson_cannot_do_is_one_sentence_and_the_page_goes_on(
+    page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> object:
+        raise ExplorerError("The model *tiny* is not loaded any more; please choose another.")
+
+    app = open_lesson(page)
+    if page == "eigenvalues":
+        app = pick(app, "lesson3-part", list(eigenvalues.PARTS)[-1])
+    monkeypatch.setattr(type(resources.engine()), "trace", busy)
+    monkeypatch.setattr(type(resources.engine()), "compare", busy)
+    st.cache_data.clear()
+    app.run()
+    assert not app.exception
+    assert {r"The model \*tiny\* is not loaded" in error.value for error in app.error} == {True}
+    assert any("**Question.**" in one for one in texts(app))
 
 
 def test_large_text_enlarges_page_and_charts() -> None:

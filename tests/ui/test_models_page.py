@@ -103,6 +103,16 @@ def test_an_undeclared_file_is_asked_about(page: AppTest, folder: Path, state: d
     assert card.declared_by == "whoever loaded it"
 
 
+def test_a_json_written_beside_a_file_is_seen(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save(state, folder / "late.pth")
+    app = pick(page.run(), "File", f"{folder.name}/late.pth")
+    assert len(app.radio) == 1
+    (folder / "late.json").write_text(json.dumps({"architecture": CUT, "filter": 1}))
+    assert not app.run().radio
+    (folder / "late.json").unlink()
+    assert len(app.run().radio) == 1
+
+
 def test_without_a_hint_nothing_is_assumed(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:
     torch.save(state, folder / "bare.pth")
     app = pick(page.run(), "File", f"{folder.name}/bare.pth")
@@ -134,7 +144,7 @@ def test_a_hub_model_stands_beside_its_own_counterfactual(
     app.switch_page("explore/attention.py").run()
     assert_sound(app)
     assert any("Operator swapped, not trained" in warning.value for warning in app.warning)
-    assert any("no classifier" in caption.value for caption in app.sidebar.caption)
+    assert any("no named classes" in caption.value for caption in app.sidebar.caption)
 
 
 def test_unloading_falls_back_to_what_is_there(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:

@@ -2,12 +2,13 @@
 
 import html
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from explorer.types import Filter, ModelCard, Preprocessing
-from explorer.ui import session
+from explorer.ui import pair, session
 
 HOSTILE = (
     "![x](http://evil.example/x.png)",
@@ -126,6 +127,24 @@ def test_a_filter_in_symbols(filter: Filter, label: str) -> None:
 
 def test_a_trained_model_has_its_own_name() -> None:
     assert card((2.0, 2.0)).title == "Tiny"
+
+
+def test_two_models_of_one_title_are_told_apart() -> None:
+    one = card((2.0, 2.0))
+    photo = session.Photo("key", "title", "digest", "", bytes)
+    for other, names in ((one, ("Tiny (baseline)", "Tiny (twicing)")), (replace(one, name="Small"), ("Tiny", "Small"))):
+        assert session.View(photo, [photo], session.Pair(one, other)).names == names
+
+
+def test_a_partner_comes_from_the_same_run() -> None:
+    def trained(run: str, filter: Filter) -> ModelCard:
+        variant = "standard" if filter == (1.0, 1.0) else "twicing"
+        return replace(card(filter), source=f"checkpoints/{run}-{variant}.safetensors", digest=run)
+
+    first, second = ([trained(run, filter) for filter in ((1.0, 1.0), (2.0, 2.0))] for run in ("seed0", "seed1"))
+    for model, other in (second, second[::-1], first):
+        assert pair.partner(model, [*first, *second]) == other
+    assert pair.partner(second[0], [*first, second[0]]) == first[1]  # none of its own run is there
 
 
 def test_a_swap_is_part_of_the_name() -> None:

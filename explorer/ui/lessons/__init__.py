@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVarTuple
+from typing import Any, Generic, ParamSpec, TypeVarTuple
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
@@ -24,6 +24,7 @@ Picture = tuple[str, go.Figure]
 """A figure and the sentence below it."""
 
 Args = TypeVarTuple("Args")
+Given = ParamSpec("Given")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Part(Generic[*Args]):
     formula: str
     words: str
     draw: Callable[[*Args], None]
+
+
+def fragment(draw: Callable[Given, None]) -> Callable[Given, None]:
+    """Streamlit's fragment, which says itself what is wrong: an exception that leaves one is not shown in words."""
+    drawn: Callable[Given, None] = st.fragment(panels.refusals()(draw))
+    return drawn
 
 
 def opening(title: str, sentence: str) -> None:

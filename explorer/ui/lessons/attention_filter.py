@@ -13,7 +13,7 @@ from explorer.figures import denoising as figures
 from explorer.figures import maps
 from explorer.figures.style import Palette, Range
 from explorer.lessons import attention_filter
-from explorer.types import ExplorerError, Size
+from explorer.types import Size
 from explorer.ui import lessons, view
 from explorer.ui.lessons import pictures as shown
 from explorer.ui.lessons.filters import COLOURS, NLM, Settings, Side, choose, controls, sides, steps
@@ -79,7 +79,8 @@ def _filtering(made: Sequence[Side], settings: Settings) -> None:
     lessons.chart(bar, "lesson4-bar", "Colour scale of the residuals")
     st.warning(
         "**A counterfactual use of A.** The model never does this: it applies A to the values V of its layer, not to "
-        "pixels. And CLS has no pixels: what patches give to it is left out and their rows are scaled to sum to 1."
+        "pixels. And prefix tokens (CLS, and registers where there are some) have no pixels: what patches give to them "
+        "is left out, and their rows are scaled to sum to 1."
     )
 
 
@@ -99,7 +100,7 @@ def _facts(side: Side) -> dict[str, str]:
     return {
         "filter": side.name,
         "block applies": side.applied,
-        "to CLS": f"{100 * side.left_out:.0f}%",
+        "to prefix tokens": f"{100 * side.left_out:.0f}%",
         "patches a row weighs": f"{side.filter.breadth:.1f} of {len(z)}",
         "complex λ": str(side.filter.complex_count),
         "real λ < 0": str(side.filter.negative_count),
@@ -117,9 +118,10 @@ def _symbols(made: Sequence[Side], settings: Settings) -> None:
     st.markdown("**On this photograph**, at the bandwidth, layers and heads chosen above:")
     st.dataframe([_facts(side) for side in made], hide_index=True)
     st.caption(
-        "Between patches only: what they give to CLS is left out, and rows are scaled to sum to 1. Patches a row "
-        "weighs: exp of its entropy, mean over rows. Likeness: correlation of AV with V, the patches' mean colours. A "
-        "real λ below 0 is enlarged by 2λ − λ²: −0.5 becomes −1.25."
+        "Between patches only: what they give to prefix tokens (CLS, and registers where there are some) is left out, "
+        "and rows are scaled to sum to 1. Patches a row weighs: exp of its entropy, mean over rows. Likeness: "
+        "correlation of AV with V, the patches' mean colours. A real λ below 0 is enlarged by 2λ − λ²: −0.5 becomes "
+        "−1.25."
     )
 
 
@@ -232,17 +234,14 @@ PARTS = {
 }
 
 
-@st.fragment
+@lessons.fragment
 def lesson() -> None:
     """The sliders and one part at a time."""
     chosen = view()
-    try:
-        settings = controls(chosen)
-        st.session_state.setdefault(_SHOWN, {})["settings"] = settings
-        part = lessons.choose_part("lesson4-part", PARTS)
-        part.draw(sides(chosen, settings), settings)
-    except ExplorerError as error:
-        st.error(str(error))
+    settings = controls(chosen)
+    st.session_state.setdefault(_SHOWN, {})["settings"] = settings
+    part = lessons.choose_part("lesson4-part", PARTS)
+    part.draw(sides(chosen, settings), settings)
 
 
 def pictures() -> Callable[[], Sequence[lessons.Picture]]:

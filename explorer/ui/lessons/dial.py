@@ -58,7 +58,7 @@ def trained_of(chosen: View, standard: ModelCard) -> ModelCard | None:
     )  # fmt: skip
 
 
-@st.fragment
+@lessons.fragment
 def lesson() -> None:
     """The dial, and what it does to the chosen photograph."""
     chosen = view()
@@ -162,7 +162,7 @@ def _similarity(standard: ModelCard, trained: ModelCard | None, traces: Traces, 
 
 def _predictions(standard: ModelCard, traces: Traces) -> None:
     if len(standard.classes) < 2:
-        st.info("This model has no classifier, so there is no prediction to change.")
+        st.info("No classes are named for this model, so there is no prediction to name.")
         return
     rows = []
     for words, trace in zip(("as trained", "dial", "trained with twicing"), traces, strict=True):

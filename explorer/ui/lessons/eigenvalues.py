@@ -25,7 +25,7 @@ WORDS = (
 ASKED = "After 12 blocks, which λ keeps half of itself under either filter, and why does a = 2.5 not do better still?"
 
 
-@st.fragment
+@lessons.fragment
 def lesson() -> None:
     """One part at a time."""
     part = lessons.choose_part("lesson3-part", PARTS)

@@ -15,8 +15,7 @@ from explorer.figures.style import Range
 from explorer.lessons.nonlocal_means import TIMES, Picture
 from explorer.lessons.quality import Lost, Quality
 from explorer.lessons.study import Study
-from explorer.types import ExplorerError
-from explorer.ui import lessons, view
+from explorer.ui import lessons, panels, view
 from explorer.ui.lessons import pictures as shown
 from explorer.ui.lessons import weight_matrix
 from explorer.ui.lessons.denoising import ONCE, Settings, controls, current, study_of, work
@@ -59,7 +58,7 @@ def _once(photo: Photo, chosen: Settings) -> None:
         _compared(photo, chosen)
 
 
-@st.fragment
+@lessons.fragment
 def _compared(photo: Photo, chosen: Settings) -> None:
     done = study_of(photo, chosen)  # a fragment's arguments stay with the session: no pictures among them
     named, colours = _named(done), _colours()
@@ -118,7 +117,7 @@ def _lost(photo: Photo, chosen: Settings) -> None:
         _taken(photo, chosen)
 
 
-@st.fragment
+@lessons.fragment
 def _taken(photo: Photo, chosen: Settings) -> None:
     done = study_of(photo, chosen)
     options = ["all of it", "only structure", "only noise"]
@@ -241,10 +240,8 @@ def lesson() -> None:
     """
     chosen = controls()
     part = lessons.choose_part("lesson2-part", PARTS)
-    try:
+    with panels.refusals():
         part.draw(view().photo, chosen)
-    except ExplorerError as error:
-        st.error(str(error))
 
 
 def pictures() -> Callable[[], Sequence[lessons.Picture]]:

@@ -219,7 +219,7 @@ PARTS = {
 }
 
 
-@st.fragment
+@lessons.fragment
 def lesson() -> None:
     """The sliders and one part at a time: what is not looked at is not computed."""
     chosen = controls()

@@ -13,8 +13,8 @@ from explorer import examples, viewer
 from explorer.figures import curves
 from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Operator
-from explorer.models.sources import BUNDLED
-from explorer.types import ModelCard, Trace
+from explorer.models.sources import BUNDLED, BUNDLED_PAIR
+from explorer.types import Trace
 from explorer.ui import lessons, resources, sidebar, viewer_panel
 from explorer.ui.lessons import Picture
 from explorer.ui.session import Pair, View, array
@@ -57,15 +57,12 @@ def shown() -> View:
     from explorer.ui import view
 
     photo = next(one for one in sidebar.example_photos() if one.key == PHOTOGRAPH)
-    cards = {card.source.rpartition("-")[2]: card for card in resources.engine().cards if _is_bundled(card)}
-    pair = view().pair
-    if {"standard.safetensors", "twicing.safetensors"} <= cards.keys():
-        pair = Pair(cards["standard.safetensors"], cards["twicing.safetensors"])
+    cards = {card.source: card for card in resources.engine().cards if not card.is_counterfactual}
+    standard, twicing = (
+        cards.get(f"{BUNDLED.name}/{BUNDLED_PAIR}-{one}.safetensors") for one in ("standard", "twicing")
+    )
+    pair = Pair(standard, twicing) if standard and twicing else view().pair
     return replace(view(), photo=photo, pair=pair)
-
-
-def _is_bundled(card: ModelCard) -> bool:
-    return card.source.startswith(f"{BUNDLED.name}/") and not card.is_counterfactual
 
 
 def run(chosen: View) -> None:

@@ -9,7 +9,6 @@ from explorer.figures import denoising as figures
 from explorer.figures.style import Range
 from explorer.lessons import nonlocal_means
 from explorer.lessons.nonlocal_means import LARGEST_CROP, TIMES
-from explorer.types import ExplorerError
 from explorer.ui import lessons
 from explorer.ui.lessons import pictures as shown
 from explorer.ui.lessons.denoising import Crop, Place, Settings, crop_of, noisy_of, place_of
@@ -17,16 +16,9 @@ from explorer.ui.lessons.pictures import Shown
 from explorer.ui.session import Photo, palette
 
 
-@st.fragment
+@lessons.fragment
 def of_crop(photo: Photo, chosen: Settings) -> None:
     """The dense matrix of a crop, one row of it, and its spectrum."""
-    try:
-        _crop(photo, chosen)
-    except ExplorerError as error:
-        st.error(str(error))
-
-
-def _crop(photo: Photo, chosen: Settings) -> None:
     side, down, across = st.columns([2, 3, 3], gap="medium")
     height, width, _ = nonlocal_means.working_view(photo.image.rgb).shape
     place = place_of(
@@ -70,7 +62,7 @@ def _weights_span(found: Crop) -> Range:
     return Range(max(float(np.quantile(found.matrix, 0.02)), 1e-5 * high), high)
 
 
-@st.fragment
+@lessons.fragment
 def _row(photo: Photo, chosen: Settings, place: Place) -> None:
     """One pixel's weights over the crop; moving the pixel runs nothing else."""
     found, (clean, noisy) = crop_of(photo, chosen, place), noisy_of(photo, chosen)
