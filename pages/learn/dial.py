@@ -13,7 +13,8 @@ lessons.opening(
 dial.lesson()
 panels.class_note(view())
 st.subheader("The whole dial", anchor=False)
-dial.sweep()
+with panels.refusals():
+    dial.sweep()
 lessons.question(
     dial.ASKED,
     "Where the margin crosses 0 in the sweep, the prediction changes. Compare [1-12] with [10-12]: blocks at the end "
