@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -81,6 +82,11 @@ def assert_same_multiset(left: Array, right: Array, tolerance: float = 1e-9) -> 
     for value in left:
         nearest = min(range(len(rest)), key=lambda i: abs(rest[i] - value))
         assert abs(rest.pop(nearest) - value) < tolerance
+
+
+def plain_text(text: str) -> str:
+    """What Markdown shows of text without markup: escapes and zero-width spaces are gone."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text.replace("\u200b", ""))
 
 
 def assert_one_sentence(message: str) -> None:

@@ -17,7 +17,7 @@ from explorer.ui.lessons import attention_filter, filters, nonlocal_means
 from explorer.ui.lessons.denoising import Settings
 from explorer.ui.session import Pair, View
 from explorer.ui.sidebar import example_photos
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, plain_text
 from tests.ui.conftest import Open
 from tests.ui.test_pages import assert_sound, charts, choose, comparison, numbers, png, texts, upload
 
@@ -131,7 +131,7 @@ def test_a_photograph_too_small_is_refused_in_a_sentence(open_lesson: OpenLesson
     app = upload(open_lesson("nonlocal_means"), ("tiny.png", png(size=(6, 9))))
     assert not app.exception
     (error,) = app.error
-    assert_one_sentence(error.value)
+    assert_one_sentence(plain_text(error.value))
 
 
 def test_stopped_work_stays_stopped_until_asked(open_lesson: OpenLesson) -> None:

@@ -19,7 +19,7 @@ from explorer.measures.similarity import Definition
 from explorer.types import Comparison
 from explorer.ui import resources
 from explorer.ui.session import plain
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, plain_text
 from tests.ui.conftest import FRAME, Open, gallery
 
 HEADINGS = {
@@ -297,7 +297,7 @@ def test_a_good_and_a_bad_file(uploaded: AppTest) -> None:
     assert not uploaded.exception
     (error,) = uploaded.error
     assert "notes" in error.value
-    assert_one_sentence(error.value.replace("\\", "").replace("\u200b", ""))
+    assert_one_sentence(plain_text(error.value))
     assert len(uploaded.sidebar.error) == 1
     titles = [item["title"] for item in gallery(uploaded)["items"]]
     assert titles == ["mine.png", *(item.name for item in examples.EXAMPLES)]

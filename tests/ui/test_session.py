@@ -9,6 +9,7 @@ import pytest
 
 from explorer.types import Filter, ModelCard, Preprocessing
 from explorer.ui import pair, session
+from tests.helpers import plain_text
 
 HOSTILE = (
     "![x](http://evil.example/x.png)",
@@ -47,11 +48,6 @@ def card(filter: Filter, trained: Filter | None = None) -> ModelCard:
     )
 
 
-def unescaped(text: str) -> str:
-    """What Markdown shows of text without markup: escapes and zero-width spaces are gone."""
-    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text.replace("\u200b", ""))
-
-
 # --- plain: text for Markdown -------------------------------------------------------------------------------------
 
 
@@ -63,7 +59,7 @@ def test_every_mark_of_markdown_is_escaped(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_people_read_what_was_written(text: str) -> None:
-    assert unescaped(session.plain(text)) == text
+    assert plain_text(session.plain(text)) == text
 
 
 @pytest.mark.parametrize("address", ["https://evil.example", "www.evil.example", "somebody@evil.example"])
@@ -78,7 +74,7 @@ def test_control_characters_are_left_out() -> None:
 
 
 def test_long_text_is_cut() -> None:
-    assert unescaped(session.plain("a" * 100, 10)) == "a" * 9 + "…"
+    assert plain_text(session.plain("a" * 100, 10)) == "a" * 9 + "…"
     assert session.plain("a" * 10, 10) == "a" * 10
 
 

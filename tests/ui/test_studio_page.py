@@ -14,7 +14,7 @@ from explorer import examples
 from explorer.studio import PRESETS, Spec, Template, record
 from explorer.studio.made import SUFFIXES
 from explorer.ui import studio
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, plain_text
 from tests.studio.helpers import pair, picture, result
 from tests.ui.conftest import Open
 from tests.ui.test_pages import assert_sound, swapped_key, upload
@@ -129,10 +129,6 @@ def test_a_setting_that_does_not_fit_is_one_error_and_nothing_else_is_lost(app: 
     assert_sound(app)
     assert (caption(app), app.code[1].value) == before
     assert "--letters" in before[1]
-
-
-def plain_text(shown: str) -> str:
-    return shown.replace("\u200b", "").replace("\\", "")
 
 
 def test_the_rollout_of_one_head_is_refused_in_a_sentence(app: AppTest) -> None:
