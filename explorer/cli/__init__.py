@@ -26,7 +26,7 @@ _RESUMABLE = ("similarity", "corruptions", "robustness", "train")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors a person can act on are one sentence on stderr and exit code 2."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    if given and not {"-h", "--help"} & set(given):
+    if given and given[0] in _COMMANDS and not {"-h", "--help"} & set(given):
         _import(given[0])  # before what a command's options are made of, which may bring timm with all of it
     options = _parser(given[0] if given else "").parse_args(given)
     from explorer.types import ExplorerError
