@@ -12,9 +12,10 @@ from typing import Any
 from explorer.models.sources import BUNDLED, BUNDLED_PAIR
 
 RUNS = {
-    "evaluation": "seed 0, twicing in all blocks (ships)",
-    "seed1": "seed 1, twicing in all blocks",
-    "last3": "seed 0, twicing in [10-12]",
+    "evaluation": "60 epochs, seed 0, twicing in all blocks (ships)",
+    "epochs24": "24 epochs, seed 0, twicing in all blocks",
+    "seed1": "24 epochs, seed 1, twicing in all blocks",
+    "last3": "24 epochs, seed 0, twicing in [10-12]",
 }
 LAYERS = (0, 3, 6, 9, 10, 11, 12)
 """0 is the embedding, which has no residual."""
