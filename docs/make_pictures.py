@@ -15,14 +15,14 @@ from tests.running_app import CHROMIUM, running_app, running_browser, settle  # 
 
 PICTURES = ROOT / "docs" / "pictures"
 SHOTS = {
-    "attention": ("?query=0.4375,0.3125&layer=7", "light", 1480),
+    "attention": ("", "light", 1480),
     "similarity": ("similarity", "light", 760),
     "residual": ("residual", "light", 1180),
     "spectrum": ("spectrum", "light", 1240),
-    "attention-dark": ("?image=coffee.png&layer=4&operator=rollout", "dark", 1480),
+    "attention-dark": ("?image=rocket.jpg&layer=6", "dark", 1480),
     "smoothing": ("smoothing", "light", 940),
-    "attribution": ("attribution?image=coffee.png", "light", 1180),
-    "attacks": ("attacks?image=coffee.png", "light", 1330),
+    "attribution": ("attribution", "light", 1180),
+    "attacks": ("attacks", "light", 1330),
     "studio": ("studio", "light", 1500),
     "models": ("models", "light", 1120),
 }

@@ -29,18 +29,18 @@ class Example:
 
 EXAMPLES = (
     Example(
-        "Tabby cat, face close up",
-        "chelsea.png",
-        "Stéfan van der Walt, CC0",
-        "n02124075",
-        "Egyptian cat",
-    ),
-    Example(
         "Espresso in a red cup on a wooden table",
         "coffee.png",
         "Rachel Michetti, courtesy of Pikolo Espresso Bar, CC0",
         "n07920052",
         "espresso",
+    ),
+    Example(
+        "Tabby cat, face close up",
+        "chelsea.png",
+        "Stéfan van der Walt, CC0",
+        "n02124075",
+        "Egyptian cat",
     ),
     Example(
         "Falcon 9 rocket on its launch pad at dusk",

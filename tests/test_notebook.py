@@ -21,7 +21,7 @@ def shown() -> explorer.Viewing:
 
 
 def test_the_bundled_pair_is_shown_by_default(shown: explorer.Viewing) -> None:
-    assert shown.title == "Tabby cat, face close up: DeiT-Tiny/8 64px and DeiT-Tiny/8 64px-Twicing"
+    assert shown.title == f"{examples.EXAMPLES[0].name}: DeiT-Tiny/8 64px and DeiT-Tiny/8 64px-Twicing"
     assert shown.html.startswith("<!doctype html>")
 
 

@@ -188,7 +188,7 @@ def test_a_view_is_saved_as_a_page(page: Page, tmp_path: Path) -> None:
         page.get_by_role("button", name="Save as HTML").click()
     text = Path(download.value.path()).read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
-    assert download.value.suggested_filename == "Tabby-cat-face-close-up.html"
+    assert download.value.suggested_filename == "Espresso-in-a-red-cup-on-a-wooden-table.html"
 
 
 def test_a_view_of_an_upload_is_saved_and_opened_again(page: Page, photograph: Path, tmp_path: Path) -> None:

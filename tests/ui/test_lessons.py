@@ -242,7 +242,7 @@ def test_the_tours_numbers_are_the_models() -> None:
 def test_the_tours_words_hold_for_the_bundled_pair() -> None:
     """What the cards say beyond numbers: right is dimmer, and both rows concentrate with depth."""
     pair = load_pair()
-    first, second = pair.compare("example:chelsea.png")
+    first, second = pair.compare(f"example:{tour.PHOTOGRAPH}")
     peaks = [float(tour._map(trace, 11).max()) for trace in (first, second)]
     assert peaks[0] > peaks[1]
     entropies = [attention.entropy(trace.attention)[:, :, 0].mean(dim=1) for trace in (first, second)]

@@ -215,11 +215,11 @@ def test_the_viewer_is_sent_the_traces_attention(opened: Open) -> None:
 
 def test_another_photograph_is_another_view(app: AppTest) -> None:
     before = header(app)
-    app.session_state["image"] = "coffee.png"
+    app.session_state["image"] = "rocket.jpg"
     app.run()
     after = header(app)
     assert before["id"] != after["id"]
-    assert (before["link"]["image"], after["link"]["image"]) == ("chelsea.png", "coffee.png")
+    assert (before["link"]["image"], after["link"]["image"]) == (examples.EXAMPLES[0].file, "rocket.jpg")
     app.run()
     assert header(app)["id"] == after["id"]
 
@@ -247,7 +247,7 @@ def test_a_strange_address_opens_the_first_photograph(strange: str) -> None:
         app.query_params[name] = strange
     app.run()
     assert_sound(app)
-    assert header(app)["link"]["image"] == "chelsea.png"
+    assert header(app)["link"]["image"] == examples.EXAMPLES[0].file
 
 
 def test_an_upload_has_no_link(app: AppTest) -> None:

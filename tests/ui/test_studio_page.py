@@ -171,7 +171,7 @@ def test_settings_stay_when_the_template_changes(app: AppTest) -> None:
         choose(app, template)
     assert "head 2; 1 image" in caption(app)
     assert "--preset cvpr-column" in app.code[1].value
-    assert "example:coffee.png" in app.code[1].value
+    assert f"example:{examples.EXAMPLES[1].file}" in app.code[1].value
 
 
 def test_a_query_is_chosen_by_its_place(app: AppTest) -> None:

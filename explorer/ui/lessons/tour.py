@@ -27,7 +27,7 @@ WORDS = (
     "the two models part.",
 )
 ASKED = "Which model looks at more of the photograph in its last layer, and what would let you say so in general?"
-PHOTOGRAPH = "chelsea.png"
+PHOTOGRAPH = "coffee.png"
 _HTML = (
     '<section class="tour" aria-label="Guided tour"><div class="count"></div>'
     '<h3 class="title" tabindex="-1" aria-live="polite"></h3><p class="text"></p><p class="task" role="status"></p>'
