@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 from tests.running_app import CHROMIUM, PAINTED, PATIENCE, running_app, running_browser, settle
 
@@ -52,19 +52,21 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def window() -> Iterator[BrowserContext]:
+    """One browser for all pages: its cache spares each of them loading Streamlit's frontend."""
     with running_browser() as browser:
-        yield browser
+        yield browser.new_context()
 
 
 @pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Visit]:
+def visit(window: BrowserContext, address: str) -> Iterator[Visit]:
     """Opens a page by its address; at the end, no error and no request to another host may have been seen."""
     problems: list[str] = []
     opened: list[Page] = []
 
     def open(path: str = "", width: int = 1440, height: int = 1400) -> Page:
-        page = browser.new_page(viewport={"width": width, "height": height})
+        page = window.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         opened.append(page)
         page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
         page.on("console", lambda message: problems.append(message.text) if _is_error(message, address) else None)

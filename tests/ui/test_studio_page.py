@@ -329,6 +329,7 @@ def test_controls_are_those_of_the_template(app: AppTest) -> None:
     def keys() -> set[str]:
         return keys_of(app)
 
+    app.multiselect(key="studio-images").set_value([examples.EXAMPLES[0].file]).run()  # attacks take their time
     choose(app, Template.CORRUPTION)
     assert {"corruption", "seed", "operator", "query", "scale"} <= keys()
     assert not {"picture", "eps", "target"} & keys()
