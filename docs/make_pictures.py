@@ -17,7 +17,7 @@ PICTURES = ROOT / "docs" / "pictures"
 SHOTS = {
     "attention": ("", "light", 1480),
     "similarity": ("similarity", "light", 760),
-    "residual": ("residual", "light", 1180),
+    "residual": ("residual?layer=10", "light", 1440),
     "spectrum": ("spectrum", "light", 1240),
     "attention-dark": ("?image=rocket.jpg&layer=6", "dark", 1480),
     "smoothing": ("smoothing", "light", 940),
