@@ -16,7 +16,10 @@ _COMMANDS = {
     "attribute": ("attribute", "maps of what a class rests on, for images and two models"),
     "corruptions": ("corruptions", "what noise, blur and the like do to two models, as a table"),
     "robustness": ("robustness", "accuracy against the budget of an attack, over labelled images"),
-    "train": ("training", "train a standard and a twicing model on the same batches"),
+    "train": ("training", "train models that differ in their operator alone, on the same batches"),
+    "branch": ("training", "take a finished pair off a training run, which goes on"),
+    "keep": ("training", "write a small copy of a training run, enough to go on from"),
+    "import-weights": ("import_weights", "make weights of others, such as DINOv2's, a start for training"),
     "evaluate": ("evaluation", "accuracy of checkpoints and what a model card says of them"),
 }
 _CODES = "exit codes: 0 done, 1 done but for some images, 2 something is wrong and said, 130 interrupted"
@@ -62,5 +65,5 @@ def _parser(command: str) -> argparse.ArgumentParser:
     for name, (module, help) in _COMMANDS.items():
         one = commands.add_parser(name, help=help)
         if name == command:
-            getattr(import_module(f"explorer.cli.{module}"), f"add_{name}")(one)
+            getattr(import_module(f"explorer.cli.{module}"), f"add_{name.replace('-', '_')}")(one)
     return parser

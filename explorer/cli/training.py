@@ -1,4 +1,4 @@
-"""`python -m explorer train`."""
+"""`python -m explorer train`, `branch` and `keep`: models on the same batches, a pair off them, a small copy."""
 
 from __future__ import annotations
 
@@ -9,149 +9,240 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from explorer.training.learner import Recipe
-    from explorer.training.run import PairRun
+    from explorer.models.starts import Start
+    from explorer.training.recipe import Recipe
+    from explorer.training.settings import Run
+    from explorer.types import Preprocessing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+_TRAIN = """\
+Trains models that differ in their operator alone, from one start and on the same batches. The rate rises, then stays:
+the run has no end of its own. `branch` takes a finished pair off it at any time, in a decay of the rate, and the run
+goes on from before it; --core-hours ends it with such a decay, or once the validation loss stops falling.
+
+A run is a folder. The same command goes on with it after any kill, losing five minutes at most. On a CPU each model has
+a process and a core of its own; each line of their logs has the digest of all batches so far, and they are compared."""
+_BRANCH = """\
+Plans a decay of the rate in a run that is going on, or that goes on later: from the next step that no model has reached
+the rate goes to 0 at --size pixels, the average's checkpoint is written, and the run goes on from before it."""
+_KEEP = """\
+Writes the average of every model of a run in 8 bits, one scale for each row: 22 MB for a DeiT-Small, enough to go on
+from when the run's own folder is lost. `train --resume FOLDER` begins there, with new moments and a warm-up."""
+
 
 def add_train(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = _TRAIN
     parser.set_defaults(run=_train)
-    parser.add_argument(
-        "--train", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder"
+    data = parser.add_argument_group("data")
+    data.add_argument("--train", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
+    data.add_argument("--val", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
+    data.add_argument("--classes", type=Path, help="class list of Parquet data: index, wnid and name, tab-separated")
+    data.add_argument("--wnids", help="comma-separated WordNet ids to keep; all by default")
+    data.add_argument("--source-size", type=int, default=64, help="pixels a side of the training images (64)")
+    data.add_argument(
+        "--sharp", action="store_true", help="the checkpoints read photographs at their input size, not through that"
     )
-    parser.add_argument("--val", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
-    parser.add_argument("--wnids", help="comma-separated WordNet ids to keep; all by default")
-    parser.add_argument("--source-size", type=int, default=64, help="pixels a side of the training images (64)")
-    parser.add_argument("--architecture", default="deit_tiny_patch8_64")
-    parser.add_argument("--layers", default="1-12", metavar="FIRST-LAST", help="blocks of the twicing model that twice")
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--small-epochs", type=int, default=20, help="first epochs at the small size")
-    parser.add_argument("--small-size", type=int, default=32, help="pixels a side in those epochs")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--warmup-epochs", type=int, default=2)
-    parser.add_argument("--mixup", type=float, default=0.2, help="alpha of Mixup (0.2); CutMix's is 1")
-    parser.add_argument("--mix-probability", type=float, default=0.5, help="that a batch is mixed (0.5)")
-    parser.add_argument("--drop-path", type=float, default=0.05, help="stochastic depth of the last block (0.05)")
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        help="measure the pace, then train as many epochs as fit, with the same share of small ones",
+    models = parser.add_argument_group("models")
+    models.add_argument("--architecture", default="deit_tiny_patch8_64", help="of all models; that of --init, if given")
+    models.add_argument("--init", type=Path, metavar="FILE", help="start, as import-weights writes it; random without")
+    models.add_argument("--operators", default="standard,twicing", help="as in standard,twicing,twicing@10-12")
+    models.add_argument(
+        "--operator-warmup", type=int, default=0, metavar="STEPS", help="a from 1 to 2 in so many steps"
     )
-    parser.add_argument(
-        "--export-every",
-        type=int,
-        metavar="EPOCHS",
-        help="write both checkpoints as training goes, not at its end only",
+    models.add_argument("--resume", type=Path, metavar="FOLDER", help="begin with what `keep` wrote, not at the start")
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument(
+        "--sizes", default="112", metavar="PX[,PX@EPOCH]", help="pixels a side, as in 112,160@1.5,224@3"
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, where the hardware has it")
-    parser.add_argument("--compile", action="store_true", help="torch.compile both models")
-    parser.add_argument(
-        "--run-folder", type=Path, required=True, help="state and log of the run; resumes what is there"
+    recipe.add_argument("--batch-size", type=int, default=32)
+    recipe.add_argument("--lr", type=float, default=8e-5)
+    recipe.add_argument(
+        "--layer-decay", type=float, default=0.85, help="a block's rate as a share of the next's (0.85)"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the two checkpoints")
-    parser.add_argument("--prefix", required=True, help="first part of the checkpoints' file names")
-    parser.add_argument("--title", required=True, help="name of the standard model on the screen")
-    parser.add_argument("--data-note", required=True, help="what the data is and under which terms")
-    parser.add_argument("--license", default="not declared", help="terms of the weights")
-    parser.add_argument("--classes", type=Path, help="class list of Parquet data: index, wnid and name, tab-separated")
+    recipe.add_argument("--warmup-steps", type=int, default=30)
+    recipe.add_argument("--ema", type=float, default=0.995, help="decay of the moving average (0.995)")
+    recipe.add_argument("--probe", type=int, default=25, help="images a class to fit the head on, with --init (25)")
+    recipe.add_argument("--scale", type=float, default=0.5, help="smallest crop, as a share of the area (0.5)")
+    recipe.add_argument("--rotation", type=float, default=5.0, help="largest rotation in degrees (5)")
+    recipe.add_argument("--colour", type=float, default=0.2, help="largest change of colour, as a share (0.2)")
+    recipe.add_argument("--erase", type=float, default=0.0, help="probability of erasing a rectangle (0)")
+    recipe.add_argument("--mixup", type=float, default=0.0, help="alpha of Mixup (0)")
+    recipe.add_argument("--cutmix", type=float, default=0.0, help="alpha of CutMix (0)")
+    recipe.add_argument("--mix-probability", type=float, default=0.0, help="that a batch is mixed (0)")
+    recipe.add_argument("--drop-path", type=float, default=0.0, help="stochastic depth of the last block (0)")
+    recipe.add_argument("--seed", type=int, default=0)
+    end = parser.add_argument_group("end")
+    end.add_argument(
+        "--core-hours", type=float, help="of all models together, the last decay included; endless without"
+    )
+    end.add_argument("--last-decay", type=int, default=20_000, metavar="IMAGES", help="of the last decay (20000)")
+    end.add_argument("--last-size", type=int, metavar="PX", help="pixels a side in it; the input size by default")
+    end.add_argument("--evaluate-every", type=int, default=20_000, metavar="IMAGES", help="between evaluations (20000)")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--run-folder", type=Path, required=True, help="of the run; goes on with what is there")
+    out.add_argument("--prefix", required=True, help="first part of the checkpoints' file names")
+    out.add_argument("--title", required=True, help="name of the standard model on the screen")
+    out.add_argument("--data-note", required=True, help="what the data is and under which terms")
+    out.add_argument("--license", help="terms of the weights; those of the start by default")
+    parser.add_argument("--compile", action="store_true", help="torch.compile all models")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
+def add_branch(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = _BRANCH
+    parser.set_defaults(run=_branch)
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("--steps", type=int, required=True, help="of the decay")
+    parser.add_argument("--size", type=int, default=224, metavar="PX", help="pixels a side in it (224)")
+    parser.add_argument("--last", action="store_true", help="the run ends with it")
+
+
+def add_keep(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = _KEEP
+    parser.set_defaults(run=_keep)
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a file for each model goes there")
+
+
 def _train(options: argparse.Namespace) -> int:
-    import torch
-
-    from explorer.models import registry
+    from explorer.models import registry, starts
     from explorer.serving import device as devices
-    from explorer.training import data, run
-    from explorer.training.learner import Recipe
-    from explorer.types import Preprocessing
+    from explorer.training import data, kept, processes, stored
+    from explorer.training.recipe import operators
 
-    row = registry.architecture(options.architecture)
-    first, last = _layers(options.layers)
-    recipe = Recipe(
-        architecture=options.architecture,
-        twicing_filter=registry.twicing_in(row.depth, first, last),
-        epochs=options.epochs,
-        small_epochs=options.small_epochs,
-        small_size=options.small_size,
-        batch_size=options.batch_size,
-        lr=options.lr,
-        warmup_epochs=options.warmup_epochs,
-        mixup=options.mixup,
-        mix_probability=options.mix_probability,
-        drop_path=options.drop_path,
-        seed=options.seed,
-        bf16=options.bf16,
-        compile=options.compile,
-    )
-    source = (options.source_size, options.source_size)
-    preprocessing = Preprocessing(
-        input_size=row.input_size,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        source_size=source if source < row.input_size else None,
-    )
+    start = starts.load_start(options.init) if options.init else None
+    architecture = start.architecture if start else options.architecture
+    row = registry.architecture(architecture)
+    chosen = operators(options.operators, row.depth)
+    recipe = _recipe(options, architecture, start)
     device = devices.choose(options.device)
-    options.out.mkdir(parents=True, exist_ok=True)
+    run = _run(options, recipe, chosen, start, str(device))
     classes = data.read_classes(options.classes) if options.classes else None
     wnids = options.wnids.split(",") if options.wnids else None
-    train, validation = (
-        data.load(paths, options.source_size, classes, wnids).to(device) for paths in (options.train, options.val)
+    for folder, paths in zip(run.stored, (options.train, options.val), strict=True):
+        stored.store(folder, paths, options.source_size, classes, wnids)
+    if start:
+        kept.begin(run, start.state)
+    steps = max(1, options.last_decay // recipe.batch_size)
+    ending = processes.Ending(options.core_hours, steps, options.last_size or row.input_size[0])
+    processes.train(run, ending, lambda text: print(text, flush=True))
+    return 0
+
+
+def _recipe(options: argparse.Namespace, architecture: str, start: Start | None) -> Recipe:
+    from explorer.training.augment import Augmentation
+    from explorer.training.recipe import Recipe
+
+    sizes = _sizes(options.sizes)
+    return Recipe(
+        architecture=architecture,
+        start=start.digest if start else None,
+        sizes=sizes,
+        batch_size=options.batch_size,
+        lr=options.lr,
+        layer_decay=options.layer_decay,
+        warmup_steps=options.warmup_steps,
+        operator_warmup=options.operator_warmup,
+        mixup=options.mixup,
+        cutmix=options.cutmix,
+        mix_probability=options.mix_probability,
+        drop_path=options.drop_path,
+        ema_decay=options.ema,
+        probe=options.probe,
+        seed=options.seed,
+        augmentation=Augmentation(
+            scale=(options.scale, 1.0),
+            rotation=options.rotation,
+            colour=options.colour,
+            erase=options.erase,
+            interpolation="bicubic" if sizes[0][1] > options.source_size else "bilinear",
+        ),
     )
-    print(f"{len(train)} training and {len(validation)} validation images of {len(train.classes)} classes", flush=True)
-    if options.bf16 and device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # for the evaluations, which are not under autocast
-    pair = run.PairRun(recipe, train, validation, preprocessing, options.run_folder, options.minutes)
-    print(_planned(pair), flush=True)
-    for outcome in pair.epochs():
-        print("  ".join(f"{key} {value}" for key, value in outcome.row().items()), flush=True)
-        if options.export_every and pair.epoch % options.export_every == 0:
-            _export(pair, options)
-    for path in _export(pair, options):
+
+
+def _run(
+    options: argparse.Namespace,
+    recipe: Recipe,
+    operators: Mapping[str, tuple[float, ...]],
+    start: Start | None,
+    device: str,
+) -> Run:
+    from explorer.models import checkpoints
+    from explorer.training.settings import About, Run
+
+    about = About(
+        prefix=options.prefix,
+        title=options.title,
+        recipe=_describe(recipe),
+        data=options.data_note,
+        license=options.license or (start.license if start else checkpoints.UNDECLARED),
+        git_revision=_revision(),
+        origin=f"{start.origin}; {'; '.join(start.changes)}" if start else None,
+    )
+    return Run(
+        folder=options.run_folder,
+        recipe=recipe,
+        operators=operators,
+        preprocessing=_preprocessing(options, recipe.architecture),
+        about=about,
+        device=device,
+        compiled=options.compile,
+        resumed=options.resume,
+        evaluate_every=options.evaluate_every,
+    )
+
+
+def _preprocessing(options: argparse.Namespace, architecture: str) -> Preprocessing:
+    from explorer.models import registry
+    from explorer.types import Preprocessing
+
+    size = registry.architecture(architecture).input_size
+    source = (options.source_size, options.source_size)
+    return Preprocessing(
+        input_size=size,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        source_size=source if source < size and not options.sharp else None,
+    )
+
+
+def _branch(options: argparse.Namespace) -> int:
+    from explorer.training import plan
+
+    decay = plan.add(options.run_folder, options.steps, options.size, options.last)
+    print(f"A decay of {decay.steps} steps at {decay.size} px begins at step {decay.at}.")
+    return 0
+
+
+def _keep(options: argparse.Namespace) -> int:
+    from explorer.training import kept
+
+    for path in kept.keep(options.run_folder, options.out):
         print(path)
     return 0
 
 
-def _planned(pair: PairRun) -> str:
-    recipe, pace = pair.recipe, pair.pace
-    said = f"{recipe.epochs} epochs of {pair.steps} steps, {recipe.small_epochs} of them at {recipe.small_size} px"
-    if pace is None:
-        return said
-    return (
-        f"{said}: measured {pace.small:.4f} s a step there, {pace.full:.4f} s at {recipe.full_size} px, "
-        f"{pace.after:.2f} s after each epoch"
-    )
-
-
-def _export(pair: PairRun, options: argparse.Namespace) -> list[Path]:
-    from explorer.training.export import export_pair
-
-    names = {"standard": options.title, "twicing": f"{options.title}-Twicing"}
-    recipe = _describe(pair.recipe)
-    return export_pair(
-        pair, options.out, options.prefix, names, options.data_note, recipe, _revision(), options.license
-    )
-
-
-def _layers(text: str) -> tuple[int, int]:
-    """`10-12` or `12`, 1-based and inclusive."""
+def _sizes(text: str) -> tuple[tuple[float, int], ...]:
+    """`112,160@1.5` as pixels a side from an epoch on; the first is from epoch 0."""
     from explorer.types import ExplorerError
 
-    first, _, last = text.partition("-")
     try:
-        return int(first), int(last or first)
+        parts = [part.partition("@") for part in text.split(",")]
+        return tuple((float(epoch or 0), int(size)) for size, _, epoch in parts)
     except ValueError:
-        raise ExplorerError(f"Expected layers as FIRST-LAST, such as 10-12; {text!r} came.") from None
+        raise ExplorerError(f"Sizes such as 112,160@1.5,224@3 were expected; {text[:60]!r} came.") from None
 
 
 def _describe(recipe: Recipe) -> str:
-    """Every setting in words; the checkpoints declare the filter by itself."""
-    settings = {key: value for key, value in vars(recipe).items() if key not in ("twicing_filter", "augmentation")}
-    return f"{_listed(settings)}; augmentation: {_listed(vars(recipe.augmentation))}"
+    """Every setting in words; the checkpoints declare the operator by itself."""
+    settings = {key: value for key, value in vars(recipe).items() if key != "augmentation"}
+    sizes = ", ".join(f"{size} from epoch {epoch:g}" for epoch, size in recipe.sizes)
+    return f"{_listed(settings | {'sizes': sizes})}; augmentation: {_listed(vars(recipe.augmentation))}"
 
 
 def _listed(settings: Mapping[str, object]) -> str:

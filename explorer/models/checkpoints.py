@@ -142,10 +142,12 @@ def with_filter(model: LoadedModel, filter: Filter) -> LoadedModel:
     return LoadedModel(card, module)
 
 
-def save(path: Path, state: Mapping[str, Tensor], declared: Mapping[str, Any]) -> None:
-    """Writes weights in fp16 with their metadata; the file appears whole or not at all."""
-    halves = {key: value.detach().to("cpu", torch.float16).contiguous() for key, value in state.items()}
-    files.write_atomically(path, safetensors_bytes(halves, {METADATA_KEY: json.dumps(dict(declared), sort_keys=True)}))
+def save(
+    path: Path, state: Mapping[str, Tensor], declared: Mapping[str, Any], dtype: torch.dtype = torch.float16
+) -> None:
+    """Writes weights, in fp16 by default, with their metadata; the file appears whole or not at all."""
+    stored = {key: value.detach().to("cpu", dtype).contiguous() for key, value in state.items()}
+    files.write_atomically(path, safetensors_bytes(stored, {METADATA_KEY: json.dumps(dict(declared), sort_keys=True)}))
 
 
 def declare(
@@ -178,8 +180,8 @@ def declare(
     }
 
 
-def check_state(name: str, state: State, expected: State) -> None:
-    """Compares keys, shapes and types; one sentence says everything that is wrong."""
+def check_state(name: str, state: State, expected: State, of: str = "its declared architecture") -> None:
+    """Compares keys, shapes and types with those `of` a model; one sentence says everything that is wrong."""
     common = sorted(state.keys() & expected.keys())
     shapes = [
         f"{key} (expected {list(expected[key].shape)}, came {list(state[key].shape)[:8]})"
@@ -195,7 +197,7 @@ def check_state(name: str, state: State, expected: State) -> None:
     ]
     if any(problems):
         found = "; ".join(filter(None, problems))
-        raise ExplorerError(f"{name} does not fit its declared architecture: {found}.")
+        raise ExplorerError(f"{name} does not fit {of}: {found}.")
 
 
 def _is_plain(tensor: Tensor) -> bool:

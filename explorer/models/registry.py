@@ -152,10 +152,10 @@ def create(name: str, num_classes: int, filter: Filter, **options: Any) -> Any:
     return model
 
 
-def skeleton(name: str, num_classes: int, filter: Filter) -> Any:
+def skeleton(name: str, num_classes: int, filter: Filter, **options: Any) -> Any:
     """The model of `create` without memory: shapes only, to be compared and filled."""
     row = architecture(name)
-    model = _skeleton(row.timm_name, num_classes=num_classes, **row.options)
+    model = _skeleton(row.timm_name, num_classes=num_classes, **{**row.options, **options})
     make_filtered(model)
     set_filter(model, filter)
     return model

@@ -27,6 +27,8 @@ class Augmentation:
     """Largest change of brightness, contrast and saturation, as a share."""
     erase: float = 0.25
     """Probability of erasing a rectangle."""
+    interpolation: str = "bilinear"
+    """`bilinear`, or `bicubic` where the views are larger than the images, as validation images are enlarged."""
 
 
 def augment(
@@ -39,7 +41,8 @@ def augment(
     pixels = images.float().div_(255.0)
     theta = _affine(len(pixels), spec, generator)
     grid = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
-    view = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    view = F.grid_sample(pixels, grid, mode=spec.interpolation, padding_mode="reflection", align_corners=False)
+    view = view.clamp_(0.0, 1.0)  # bicubic views overshoot
     return _erase(_jitter(view, spec.colour, generator), spec.erase, generator)
 
 

@@ -1,85 +1,99 @@
-"""What one of the two models trains with: the recipe, its optimizer, its schedule and its moving average.
+"""One model of a run in training: its optimizer, its moving average and one step.
 
-Follows DeiT's recipe (https://arxiv.org/abs/2012.12877) with timm's optimizer, schedule and EMA.
+Follows DeiT's recipe (https://arxiv.org/abs/2012.12877) with timm's layer-wise rates and average.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from timm.loss import SoftTargetCrossEntropy
-from timm.optim import create_optimizer_v2
-from timm.scheduler import CosineLRScheduler
+import torch.nn.functional as F
+from timm.optim import param_groups_layer_decay
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from explorer.models import registry
-from explorer.training.augment import Augmentation
+from explorer.models.twicing import set_filter
+from explorer.training.batches import Batch
+from explorer.training.recipe import Decay, Recipe
 from explorer.types import Filter
 
-VARIANTS = ("standard", "twicing")
+_TOKENS_AT_ONCE = 1600
+"""Tokens of a part of a batch on a CPU: its activations stay near the caches, and memory flat at any size."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the outcome of a run besides the data."""
-
-    architecture: str
-    twicing_filter: Filter
-    epochs: int = 30
-    small_epochs: int = 20
-    """The first epochs run at `small_size`; the position embedding is resampled on the fly."""
-    small_size: int = 32
-    batch_size: int = 128
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    warmup_epochs: int = 2
-    label_smoothing: float = 0.1
-    mixup: float = 0.2
-    cutmix: float = 1.0
-    mix_probability: float = 0.5
-    drop_path: float = 0.05
-    ema_decay: float = 0.999
-    clip: float = 1.0
-    seed: int = 0
-    bf16: bool = False
-    compile: bool = False
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def size(self, epoch: int) -> int:
-        return self.small_size if epoch < self.small_epochs else self.full_size
-
-    @property
-    def full_size(self) -> int:
-        return registry.architecture(self.architecture).input_size[0]
-
-
-@dataclass(eq=False)
 class Learner:
-    """One of the two models with its optimizer, schedule and moving average."""
+    """A model under an operator that warms up, with what training keeps beside it."""
 
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: CosineLRScheduler
-    ema: ModelEmaV3
-    forward: Callable[[Tensor], Tensor]
+    def __init__(
+        self,
+        recipe: Recipe,
+        filter: Filter,
+        classes: int,
+        device: torch.device,
+        state: Mapping[str, Tensor] | None = None,
+        compiled: bool = False,
+    ) -> None:
+        """`state` is where training starts, all keys of the model; without one, at random weights from the seed."""
+        self.recipe, self.filter, self.device = recipe, filter, device
+        torch.manual_seed(recipe.seed)
+        self.model = registry.create(
+            recipe.architecture, classes, filter, drop_path_rate=recipe.drop_path, dynamic_img_size=True
+        )
+        if state is not None:
+            self.model.load_state_dict(state, strict=True)
+        self.model.to(device).train()
+        for block in self.model.blocks:  # explicit attention is the faster one on a CPU at these sizes
+            block.attn.fused_attn = device.type != "cpu"
+        groups = param_groups_layer_decay(
+            self.model,
+            weight_decay=recipe.weight_decay,
+            no_weight_decay_list=self.model.no_weight_decay(),
+            layer_decay=recipe.layer_decay,
+        )
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))
+        self.ema = ModelEmaV3(self.model, decay=recipe.ema_decay, use_warmup=True)
+        # One graph for each size: a graph for any size is slower, and there are few. The operator's warm-up, whose
+        # coefficient changes with every step, would need a graph for each.
+        self._compiled: Callable[[Tensor], Tensor] = (
+            torch.compile(self.model, dynamic=False) if compiled else self.model
+        )
 
-    def step(self, images: Tensor, target: Tensor, recipe: Recipe, update: int) -> Tensor:
-        """One update; returns the loss without waiting for it."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.bf16):
-            logits = self.forward(images)
-        loss: Tensor = SoftTargetCrossEntropy()(logits.float(), target)
+    def step(self, batch: Batch, step: int, rate: float, decay: Decay | None = None, bf16: bool = False) -> Tensor:
+        """One update; returns loss and share of hits (soft targets' largest class) without waiting for them."""
+        recipe, is_warm = self.recipe, step >= self.recipe.operator_warmup
+        set_filter(self.model, recipe.operator(self.filter, step))
+        forward = self._compiled if is_warm else self.model
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["lr_scale"]
+        torch.manual_seed(step)  # stochastic depth
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        outcome = torch.zeros(2, device=self.device)
+        for pixels, target in self._parts(batch):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                logits = forward(pixels)
+            loss = F.cross_entropy(logits.float(), target) * (len(target) / len(batch.target))
+            loss.backward()
+            hits = (logits.argmax(1) == target.argmax(1)).float().sum() / len(batch.target)
+            outcome += torch.stack([loss.detach(), hits])
         nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
         self.optimizer.step()
-        self.schedule.step_update(update)
-        self.ema.update(self.model, step=update)
-        return loss.detach()
+        self.ema.decay = recipe.average(decay)
+        self.ema.update(self.model, step=step + 1)
+        set_filter(self.ema.module, recipe.operator(self.filter, step + 1))
+        return outcome
+
+    def _parts(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """The batch, on a CPU cut into parts of equal size whose gradients add up to the whole's."""
+        if self.device.type != "cpu":
+            return [(batch.pixels, batch.target)]
+        embed = self.model.patch_embed
+        tokens = math.prod(batch.pixels.shape[-2:]) // math.prod(embed.patch_size) + self.model.num_prefix_tokens
+        size = max(1, _TOKENS_AT_ONCE // tokens)
+        return list(zip(batch.pixels.split(size), batch.target.split(size), strict=True))
 
     def state(self) -> dict[str, Any]:
         return {
@@ -92,38 +106,3 @@ class Learner:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ema.module.load_state_dict(state["ema"])
-
-
-def both(recipe: Recipe, classes: int, steps: int, device: torch.device) -> dict[str, Learner]:
-    """Learners of both variants with the same initial weights, for epochs of `steps` updates."""
-    depth = registry.architecture(recipe.architecture).depth
-    filters = {"standard": registry.uniform_filter(depth, 1.0), "twicing": recipe.twicing_filter}
-    torch.manual_seed(recipe.seed)
-    learners: dict[str, Learner] = {}
-    initial: dict[str, Tensor] | None = None
-    for variant, filter in filters.items():
-        model = registry.create(
-            recipe.architecture, classes, filter, drop_path_rate=recipe.drop_path, dynamic_img_size=True
-        )
-        if initial is None:
-            initial = copy.deepcopy(model.state_dict())
-        model.load_state_dict(initial)
-        model.to(device)
-        # One graph for each size: a graph for any size is slower, and there are only two.
-        forward = torch.compile(model, dynamic=False) if recipe.compile else model
-        learners[variant] = begin(model, forward, recipe, steps)
-    return learners
-
-
-def begin(model: nn.Module, forward: Callable[[Tensor], Tensor], recipe: Recipe, steps: int) -> Learner:
-    """A learner with the whole schedule before it and nothing averaged yet."""
-    optimizer = create_optimizer_v2(model, opt="adamw", lr=recipe.lr, weight_decay=recipe.weight_decay)
-    schedule = CosineLRScheduler(
-        optimizer,
-        t_initial=recipe.epochs * steps,
-        lr_min=recipe.lr / 100,
-        warmup_t=recipe.warmup_epochs * steps,
-        warmup_lr_init=recipe.lr / 1000,
-        t_in_epochs=False,
-    )
-    return Learner(model, optimizer, schedule, ModelEmaV3(model, decay=recipe.ema_decay, use_warmup=True), forward)

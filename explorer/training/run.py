@@ -1,249 +1,213 @@
-"""Trains a standard and a twicing model in one process on the same augmented batches.
+"""A training run: any number of models that differ in their operator alone, on the same batches, in one folder.
 
-Both start from the same initial weights and meet the same images in the same order under the same augmentation, by
-construction: one batch is made, with timm's Mixup and CutMix, and both models take one step on it.
-
-A run is a folder. Its state is written after every epoch, whole or not at all, and each epoch draws from a generator
-seeded by (seed, epoch), so a run that was killed goes on to the same batches it would have seen.
+On a CPU every model has a single-threaded process of its own; elsewhere one process trains them all. Either way the
+batches are a function of the step, and the digest of all batches so far stands in every line of the logs.
 """
 
 from __future__ import annotations
 
-import copy
-import csv
-import io
-import itertools
-import pickle
+import os
+import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import filelock
 import torch
-from timm.data import Mixup
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from explorer import files
-from explorer.training import budget
-from explorer.training.augment import augment
+from explorer.models import checkpoints
+from explorer.training import plan, stored
+from explorer.training.batches import Batches
 from explorer.training.data import Dataset
-from explorer.training.evaluate import Accuracy, accuracy, normalise
-from explorer.training.learner import VARIANTS, Recipe, begin, both
+from explorer.training.evaluate import normalise, resized
+from explorer.training.kept import beginning
+from explorer.training.learner import Learner
+from explorer.training.recipe import Decay
+from explorer.training.report import draw
+from explorer.training.settings import Run
+from explorer.training.track import Track
 from explorer.types import ExplorerError, Preprocessing
 
-_WARM_UP_STEPS = 3
-_MEASURED_SECONDS = 15.0
-"""At each of the two sizes: with compiling, a pace takes about a minute."""
+SAVED_EVERY = 300.0
+"""Seconds between two states, by the clock: what a kill may cost."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What an epoch ended with, per variant."""
+class Process:
+    """The models that one process trains, in step with each other."""
 
-    epoch: int
-    size: int
-    seconds: float
-    loss: dict[str, float]
-    accuracy: dict[str, Accuracy]
-
-    def row(self) -> dict[str, float | int]:
-        row: dict[str, float | int] = {"epoch": self.epoch + 1, "size": self.size, "seconds": round(self.seconds, 1)}
-        for variant in VARIANTS:
-            row[f"{variant}_loss"] = round(self.loss[variant], 4)
-            row[f"{variant}_top1"] = round(100 * self.accuracy[variant].top1, 2)
-            row[f"{variant}_top5"] = round(100 * self.accuracy[variant].top5, 2)
-        return row
-
-
-class PairRun:
-    """A training run of both variants in a folder, resumable after a kill.
-
-    With `minutes`, counted from here, the pace of both models is measured first; it fixes the number of epochs, which
-    keep the recipe's share at the small size. The run is then the one that this number of epochs gives without
-    `minutes`; resumed, it keeps the number.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        train: Dataset,
-        validation: Dataset,
-        preprocessing: Preprocessing,
-        folder: Path,
-        minutes: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        started = clock()
-        self.recipe, self.folder, self.preprocessing, self.clock = recipe, folder, preprocessing, clock
-        self.device = train.images.device
-        self.train, self.validation = train, validation
-        self._check()
-        self.steps = max(1, len(train) // recipe.batch_size)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.rows: list[dict[str, float | int]] = []
-        self.epoch = 0
-        self.pace: budget.Pace | None = None
-        """Where it was measured."""
-        stored = self._stored(minutes is not None) if self._state_file.exists() else None
-        self.learners = both(self.recipe, len(train.classes), self.steps, self.device)
-        if stored:
-            self._resume(stored)
-        elif minutes is not None:
-            self._fit(60 * minutes, started)
-
-    @property
-    def _state_file(self) -> Path:
-        return self.folder / "state.pt"
-
-    def _check(self) -> None:
-        if self.train.classes != self.validation.classes:
+    def __init__(self, run: Run, names: list[str]) -> None:
+        self.run = run
+        device = torch.device(run.device)
+        train, validation = (stored.open_stored(folder) for folder in run.stored)
+        if train.classes != validation.classes:
             raise ExplorerError(
-                f"Training and validation data need the same classes; {len(self.train.classes)} and "
-                f"{len(self.validation.classes)} came, or other names."
+                f"Training and validation data need the same classes; {len(train.classes)} and "
+                f"{len(validation.classes)} came, or other names."
             )
-        if min(self.recipe.batch_size, len(self.train)) < 2:
-            raise ExplorerError(
-                f"Mixup pairs images up, so batches of at least 2 images are needed; {len(self.train)} images in "
-                f"batches of {self.recipe.batch_size} came."
-            )
+        self.images, self.classes = len(train), train.classes
+        chosen = draw(len(validation), min(run.validation_images, len(validation)), run.recipe.seed).sort().values
+        self.validation = Dataset(validation.images[chosen], validation.labels[chosen], validation.classes).to(device)
+        self.batches = Batches(train.to(device), run.recipe, run.preprocessing)
+        self.bf16 = bf16_pays(device)
+        identity = {"recipe": _plain(asdict(run.recipe)), "wnids": [one.wnid for one in train.classes]}
+        self.tracks = {name: self._track(name, {**identity, "operator": list(run.operators[name])}) for name in names}
+        self._stopping, self._parent = False, os.getppid()
+        self._saved = time.monotonic()
 
-    def epochs(self) -> Iterator[Outcome]:
-        """Trains what is left, one epoch at a time; after each, state and log are on disk."""
-        while self.epoch < self.recipe.epochs:
-            started = self.clock()
-            losses = self._train_epoch(self.epoch)
-            outcome = Outcome(
-                self.epoch, self.recipe.size(self.epoch), self.clock() - started, losses, self._evaluate()
-            )
-            self.rows.append(outcome.row())
-            self.epoch += 1
-            self._save_state()
-            yield outcome
+    def _track(self, name: str, identity: dict[str, Any]) -> Track:
+        run, device = self.run, torch.device(self.run.device)
+        first = beginning(run, name, identity)
+        state = first.state if first else None
+        learner = Learner(run.recipe, run.operators[name], len(self.classes), device, state, run.compiled)
+        return Track(learner, run.folder / name, identity, first)
 
-    def export(self, variant: str) -> dict[str, Tensor]:
-        """The moving-average weights of one variant."""
-        state: dict[str, Tensor] = self.learners[variant].ema.module.state_dict()
-        return state
+    def stop(self, *_: object) -> None:
+        """Ends `train` after the step under way, with everything saved; usable as a signal's handler."""
+        self._stopping = True
 
-    def log(self) -> bytes:
-        """The curves so far as CSV."""
-        text = io.StringIO()
-        if self.rows:
-            writer = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        return text.getvalue().encode()
-
-    def _fit(self, seconds: float, started: float) -> None:
-        """Measures, fixes the number of epochs in the recipe, and puts everything back to the start."""
-        share = self.recipe.small_epochs / self.recipe.epochs
-        initial = {variant: copy.deepcopy(learner.model.state_dict()) for variant, learner in self.learners.items()}
-        self.pace = self._measured()
-        epochs, small = budget.fitting(seconds - (self.clock() - started), self.steps, self.pace, share)
-        self.recipe = replace(self.recipe, epochs=epochs, small_epochs=small)
-        for variant, learner in self.learners.items():
-            learner.model.load_state_dict(initial[variant])
-            self.learners[variant] = begin(learner.model, learner.forward, self.recipe, self.steps)
-
-    def _measured(self) -> budget.Pace:
-        small, full = (self._step_seconds(size) for size in (self.recipe.small_size, self.recipe.full_size))
-        began = self.clock()
-        self._evaluate()
-        self._state_bytes()
-        return budget.Pace(small, full, self.clock() - began)
-
-    def _step_seconds(self, size: int) -> float:
-        """Seconds of a step of both models, once they are compiled."""
-        for learner in self.learners.values():
-            learner.model.train()
-        batches = itertools.chain.from_iterable(self._batches(epoch, size) for epoch in itertools.count())
-        began, count = self.clock(), 0
-        for number, batch in enumerate(batches, start=1):
-            losses = [learner.step(*batch, self.recipe, number) for learner in self.learners.values()]
-            if number <= _WARM_UP_STEPS:
-                float(sum(losses))  # waits for the device
-                began = self.clock()
-                continue
-            count += 1
-            if self.clock() - began >= _MEASURED_SECONDS:
-                float(sum(losses))
+    def train(self) -> None:
+        """Trains until the last decay is done, `stop` is asked for, or whoever started this process has ended."""
+        while not self._stopping and os.getppid() == self._parent:
+            unfinished = self._settle(plan.decays(self.run.folder))
+            if not unfinished:
                 break
-        return (self.clock() - began) / count
+            hindmost = min(track.position for track in unfinished)
+            self._step([track for track in unfinished if track.position == hindmost])
+            if time.monotonic() - self._saved > SAVED_EVERY:
+                self._save()
+        self._save()
 
-    def _evaluate(self) -> dict[str, Accuracy]:
-        return {
-            variant: accuracy(learner.ema.module, self.validation, self.preprocessing)
-            for variant, learner in self.learners.items()
-        }
+    def _settle(self, planned: list[Decay]) -> list[Track]:
+        """Begins and ends the decays that are due; returns the tracks that have something left to do."""
+        last = [decay.at for decay in planned if decay.last]
+        for name, track in self.tracks.items():
+            if track.decay and track.step == track.decay.end:
+                self._finish(name, track)
+            if not last or last[0] not in track.finished:
+                track.enter(planned)
+        return [track for track in self.tracks.values() if not last or last[0] not in track.finished]
 
-    def _train_epoch(self, epoch: int) -> dict[str, float]:
-        for learner in self.learners.values():
-            learner.model.train()
-        totals = {variant: torch.zeros((), device=self.device) for variant in VARIANTS}
-        first = epoch * self.steps + 1
-        for update, batch in enumerate(self._batches(epoch, self.recipe.size(epoch)), start=first):
-            for variant, learner in self.learners.items():
-                totals[variant] += learner.step(*batch, self.recipe, update)
-        return {variant: float(total) / self.steps for variant, total in totals.items()}
+    def _step(self, tracks: list[Track]) -> None:
+        began = time.process_time()
+        first = tracks[0]
+        size = first.decay.size if first.decay else self.run.recipe.size(first.step, self.images)
+        batch = self.batches.batch(first.step, size)
+        for track in tracks:
+            track.take(batch, self.bf16)
+        if self.batches.train.images.is_cuda:
+            torch.cuda.synchronize()
+        for track in tracks:
+            track.spend((time.process_time() - began) / len(tracks), size, self.bf16)
+            if track.decay is None and self._is_due(track.step):
+                self._evaluate(track, size)
 
-    def _batches(self, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented images and soft targets of one epoch; nothing in it waits for the device."""
-        recipe = self.recipe
-        seed = recipe.seed * 100_003 + epoch
-        generator = torch.Generator(self.device).manual_seed(seed)
-        torch.manual_seed(seed)  # stochastic depth
-        np.random.seed(seed % 2**32)  # timm's Mixup
-        mix = Mixup(
-            recipe.mixup,
-            recipe.cutmix,
-            prob=recipe.mix_probability,
-            label_smoothing=recipe.label_smoothing,
-            num_classes=len(self.train.classes),
+    def _is_due(self, step: int) -> bool:
+        batch, every = self.run.recipe.batch_size, self.run.evaluate_every
+        return step * batch // every > (step - 1) * batch // every
+
+    def _evaluate(self, track: Track, size: int) -> float:
+        """A line with loss and accuracy of the average on the validation images; returns top-1 in percent."""
+        began = time.process_time()
+        loss, top1 = evaluate(track.learner.ema.module, self.validation, self.run.preprocessing, size, self.bf16)
+        track.core_seconds += time.process_time() - began
+        track.note(size=size, validation_loss=round(loss, 4), validation_top1=round(top1, 2), of=len(self.validation))
+        return top1
+
+    def _finish(self, name: str, track: Track) -> None:
+        assert track.decay is not None
+        top1 = self._evaluate(track, track.decay.size)
+        self._export(name, track, top1)
+        track.leave()
+
+    def _export(self, name: str, track: Track, top1: float) -> None:
+        assert track.decay is not None
+        run, step, batch = self.run, track.decay.at, self.run.recipe.batch_size
+        about = run.about
+        declared = checkpoints.declare(
+            name=about.title if name == "standard" else f"{about.title}-{name.capitalize()}",
+            architecture=run.recipe.architecture,
+            filter=run.operators[name],
+            classes=tuple(one.name for one in self.classes),
+            wnids=tuple(one.wnid for one in self.classes),
+            preprocessing=run.preprocessing,
+            recipe=f"{about.recipe}; {step * batch:,} images at a constant rate, then {track.decay.steps * batch:,} at "
+            f"{track.decay.size} px while it went to 0",
+            data=about.data,
+            top1=round(top1, 2),
+            git_revision=about.git_revision,
+            license=about.license,
         )
-        order = torch.randperm(len(self.train), generator=generator, device=self.device)
-        for step in range(self.steps):
-            chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            chosen = chosen[: len(chosen) - len(chosen) % 2]  # Mixup pairs images up
-            views = augment(self.train.images[chosen], size, recipe.augmentation, generator)
-            yield mix(normalise(views, self.preprocessing), self.train.labels[chosen])
+        path = track.folder / track.decay.name / f"{about.prefix}-{name}.safetensors"
+        checkpoints.save(path, track.average(), {**declared, "origin": about.origin} if about.origin else declared)
 
-    def _save_state(self) -> None:
-        files.write_atomically(self._state_file, self._state_bytes())
-        files.write_atomically(self.folder / "log.csv", self.log())
+    def _save(self) -> None:
+        for track in self.tracks.values():
+            track.save()
+        self._saved = time.monotonic()
 
-    def _state_bytes(self) -> bytes:
-        buffer = io.BytesIO()
-        state = {
-            "recipe": asdict(self.recipe),
-            "wnids": [c.wnid for c in self.train.classes],
-            "epoch": self.epoch,
-            "rows": self.rows,
-            "learners": {variant: learner.state() for variant, learner in self.learners.items()},
-        }
-        torch.save(state, buffer)
-        return buffer.getvalue()
 
-    def _stored(self, was_fitted: bool) -> dict[str, Any]:
-        """The state in the folder, when it is of this recipe; how many epochs were fitted is then taken from it."""
-        try:
-            state: dict[str, Any] = torch.load(self._state_file, map_location=self.device, weights_only=True)
-            recipe = state["recipe"]
-            if was_fitted:
-                self.recipe = replace(
-                    self.recipe, epochs=int(recipe["epochs"]), small_epochs=int(recipe["small_epochs"])
-                )
-            same = (recipe, state["wnids"]) == (asdict(self.recipe), [c.wnid for c in self.train.classes])
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-            raise ExplorerError(f"The state in {self.folder.name} cannot be read; choose another folder.") from error
-        if not same:
-            raise ExplorerError(
-                f"{self.folder.name} holds a run with another recipe or other classes; choose another folder."
-            )
-        return state
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, data: Dataset, preprocessing: Preprocessing, size: int, bf16: bool = False, batch: int = 50
+) -> tuple[float, float]:
+    """Mean cross-entropy in nats and top-1 in percent at an input of `size` pixels a side."""
+    loss, hits = 0.0, 0
+    for start in range(0, len(data), batch):
+        chosen = slice(start, start + batch)
+        pixels = normalise(resized(data.images[chosen], (size, size)), preprocessing)
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=bf16):
+            logits: Tensor = model(pixels)
+        loss += float(F.cross_entropy(logits.float(), data.labels[chosen], reduction="sum"))
+        hits += int((logits.argmax(1) == data.labels[chosen]).sum())
+    return loss / len(data), 100 * hits / len(data)
 
-    def _resume(self, state: dict[str, Any]) -> None:
-        self.epoch, self.rows = state["epoch"], state["rows"]
-        for variant, learner in self.learners.items():
-            learner.restore(state["learners"][variant])
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether bfloat16 products are faster than float32's: tried, because CPUs without them take 20 times as long."""
+    if device.type != "cpu":
+        return device.type == "cuda"
+    x, w = torch.randn(256, 384), torch.randn(384, 384)
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = x.to(dtype), w.to(dtype)
+        _ = a @ b
+        began = time.perf_counter()
+        for _ in range(5):
+            _ = a @ b
+        seconds[dtype] = time.perf_counter() - began
+    return seconds[torch.bfloat16] < 0.8 * seconds[torch.float32]
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: what a state holds is compared with what was asked for."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def work(run: Run, names: list[str]) -> None:
+    """The life of one process, which holds the lock of each of its models and ends well when it is told to."""
+    with ExitStack() as held:
+        for name in names:
+            (run.folder / name).mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock(run.folder / name))
+        if run.device == "cpu":
+            torch.set_num_threads(1)
+        process = Process(run, names)
+        signal.signal(signal.SIGTERM, process.stop)
+        signal.signal(signal.SIGINT, process.stop)
+        process.train()
+
+
+def lock(folder: Path) -> filelock.BaseFileLock:
+    """One process a model. Raises `ExplorerError` where another one holds it."""
+    held = filelock.FileLock(folder / "lock", blocking=False)
+    try:
+        held.acquire()
+    except filelock.Timeout:
+        raise ExplorerError(f"The run in {folder.parent.name} is going on already, in another process.") from None
+    return held

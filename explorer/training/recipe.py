@@ -1,0 +1,117 @@
+"""What decides the outcome of a training run besides the data, and its schedule: numbers by step, nothing else.
+
+A run is a *trunk*, which has a constant rate after its warm-up and no end of its own, and *decays* that branch off it:
+the trunk goes on from before each, so that a finished pair can be had at any time without ending the run (warm-up,
+constant, decay: https://arxiv.org/abs/2405.18392).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from explorer.models import registry
+from explorer.training.augment import Augmentation
+from explorer.types import STANDARD, ExplorerError, Filter
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings that every model of a run shares."""
+
+    architecture: str
+    start: str | None = None
+    """SHA-256 of the weights that training starts from; random ones where there are none."""
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 112),)
+    """From so many epochs on, pixels a side; the position embedding is resampled on the fly."""
+    batch_size: int = 32
+    lr: float = 8e-5
+    layer_decay: float = 0.85
+    """Each block's rate as a share of the next one's; the head's is `lr`."""
+    weight_decay: float = 0.05
+    warmup_steps: int = 30
+    operator_warmup: int = 0
+    """Steps in which the coefficient `a` of `aA + (1 - a)A^2` goes from 1 to what the model declares."""
+    label_smoothing: float = 0.1
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_probability: float = 0.0
+    drop_path: float = 0.0
+    ema_decay: float = 0.995
+    clip: float = 1.0
+    probe: int = 25
+    """Images a class that the head is fitted on before training, where there is a start."""
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        epochs = [epoch for epoch, _ in self.sizes]
+        if not epochs or epochs[0] != 0.0 or epochs != sorted(set(epochs)):
+            raise ExplorerError(f"Sizes from epoch 0 on, each from a later one, were expected; {self.sizes} came.")
+        if self.batch_size < 2 or self.batch_size % 2:
+            raise ExplorerError(f"Mixup pairs images up: an even batch was expected; {self.batch_size} came.")
+
+    def size(self, step: int, images: int) -> int:
+        """Pixels a side at a step of the trunk, with so many images in an epoch."""
+        epoch = step * self.batch_size / images
+        return [size for first, size in self.sizes if first <= epoch][-1]
+
+    def operator(self, filter: Filter, step: int) -> Filter:
+        """What the blocks apply at a step: `1 + (a - 1) t`, `t` from 0 to 1 over the operator's warm-up."""
+        share = min(1.0, step / self.operator_warmup) if self.operator_warmup else 1.0
+        return tuple(STANDARD + (a - STANDARD) * share for a in filter)
+
+    def rate(self, step: int, decay: Decay | None = None, since: int = 0, warmup: int | None = None) -> float:
+        """The learning rate of the head: a linear rise from `since`, a constant, and in a decay a line towards 0."""
+        steps = self.warmup_steps if warmup is None else warmup
+        rise = min(1.0, (step - since + 1) / steps) if steps else 1.0
+        return self.lr * rise * (1.0 if decay is None else (decay.end - step) / decay.steps)
+
+    def average(self, decay: Decay | None = None) -> float:
+        """Decay of the moving average; within a decay of the rate it forgets in a fifth of the steps at most."""
+        return self.ema_decay if decay is None else min(self.ema_decay, max(0.0, 1.0 - 5.0 / decay.steps))
+
+
+@dataclass(frozen=True)
+class Decay:
+    """A branch off the trunk in which the rate goes to 0; the trunk goes on from before it."""
+
+    at: int
+    """The step of the trunk that it leaves."""
+    steps: int
+    size: int
+    """Pixels a side."""
+    last: bool = False
+    """Whether the run ends with it."""
+
+    @property
+    def end(self) -> int:
+        return self.at + self.steps
+
+    @property
+    def name(self) -> str:
+        return f"decay-{self.at}"
+
+
+_OPERATOR = re.compile(r"(standard|twicing)(?:@(\d+)-(\d+))?")
+
+
+def operators(text: str, depth: int) -> dict[str, Filter]:
+    """`standard,twicing,twicing@10-12` as the filter of each model of a run by its name.
+
+    Raises `ExplorerError` for other words, blocks that are not there, and one operator given twice.
+    """
+    chosen: dict[str, Filter] = {}
+    for word in text.split(","):
+        match = _OPERATOR.fullmatch(word)
+        if not match or (match[1] == "standard" and match[2]) or variant_name(word) in chosen:
+            raise ExplorerError(f"Operators such as standard,twicing,twicing@10-12 were expected; {text[:80]!r} came.")
+        first, last = (int(match[2]), int(match[3])) if match[2] else (1, depth)
+        filter = registry.uniform_filter(depth, STANDARD)
+        chosen[variant_name(word)] = filter if match[1] == "standard" else registry.twicing_in(depth, first, last)
+    return chosen
+
+
+def variant_name(operator: str) -> str:
+    """The operator as part of a file's name: `twicing@10-12` is `twicing-10-12`."""
+    return operator.replace("@", "-")

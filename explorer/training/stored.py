@@ -1,0 +1,61 @@
+"""A decoded data set on disk, mapped into memory by every process that trains on it and decoded once for all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from explorer import files
+from explorer.training import data
+from explorer.training.data import ClassName, Dataset
+from explorer.types import ExplorerError
+
+
+def store(
+    folder: Path, paths: Sequence[Path], size: int, classes: tuple[ClassName, ...] | None, wnids: Sequence[str] | None
+) -> None:
+    """Decodes a split into `folder`, unless the same files were decoded there already (by name, size and time).
+
+    Raises `ExplorerError` as `data.load` does.
+    """
+    source = _source(paths, size, classes, wnids)
+    if (folder / "source.json").exists() and json.loads((folder / "source.json").read_bytes())["source"] == source:
+        return
+    split = data.load(paths, size, classes, wnids)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, tensor in (("images", split.images), ("labels", split.labels)):
+        with files.replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, tensor.numpy())
+    described = {"source": source, "classes": [asdict(one) for one in split.classes]}
+    files.write_atomically(folder / "source.json", json.dumps(described).encode())
+
+
+def open_stored(folder: Path) -> Dataset:
+    """What `store` left, its images mapped from the file: they take memory as they are looked at, once for all."""
+    described = json.loads((folder / "source.json").read_bytes())
+    images = np.load(folder / "images.npy", mmap_mode="c")  # torch wants what may be written: copied if it ever is
+    return Dataset(
+        torch.from_numpy(images),
+        torch.from_numpy(np.load(folder / "labels.npy")),
+        tuple(ClassName(**one) for one in described["classes"]),
+    )
+
+
+def _source(
+    paths: Sequence[Path], size: int, classes: tuple[ClassName, ...] | None, wnids: Sequence[str] | None
+) -> list[Any]:
+    try:
+        read = [
+            [path.name, (stat := path.stat()).st_size, stat.st_mtime_ns]
+            for given in paths
+            for path in (sorted(given.rglob("*")) if given.is_dir() else [given])
+        ]
+    except OSError as error:
+        raise ExplorerError(f"Expected Parquet files or a folder; {files.reason(error)}: {error.filename}.") from error
+    return [read, size, [one.wnid for one in classes or ()], list(wnids) if wnids is not None else None]
