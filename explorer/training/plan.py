@@ -90,11 +90,12 @@ def core_hours(logs: Sequence[Sequence[Row]]) -> float:
 
 
 def seconds_a_step(rows: Sequence[Row], size: int) -> float:
-    """Core-seconds that a model takes for a step at a size: measured there, else from another by its area."""
+    """Core-seconds that a model takes for a step at a size: measured there, else at the nearest, by its area."""
     paces = {row["size"]: row["core_seconds_a_step"] for row in rows if "core_seconds_a_step" in row}
-    if size in paces:
-        return float(paces[size])
-    return float(min((pace * (size / other) ** 2 for other, pace in paces.items()), default=0.0))
+    if not paces:
+        return 0.0
+    nearest = min(paces, key=lambda other: abs(other - size))
+    return float(paces[nearest] * (size / nearest) ** 2)
 
 
 def has_stopped_gaining(rows: Sequence[Row]) -> bool:

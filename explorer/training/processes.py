@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +44,8 @@ def train(run: Run, ending: Ending, say: Callable[[str], None], poll: float = _P
     try:
         for process in processes:
             process.start()
-        while any(process.is_alive() for process in processes):
-            _wait(processes, poll)
+        while alive := [process for process in processes if process.is_alive()]:
+            alive[0].join(poll)
             logs = {name: plan.log(run.folder / name) for name in run.operators}
             for name, rows in logs.items():
                 for row in rows[told[name] :]:
@@ -84,14 +83,6 @@ def _guarded(run: Run, names: list[str]) -> None:
         work(run, names)
     except ExplorerError as error:
         raise SystemExit(f"explorer: {error}") from None
-
-
-def _wait(processes: list[multiprocessing.context.SpawnProcess], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    for process in processes:
-        process.join(max(0.0, until - time.monotonic()))
-        if process.exitcode:
-            return
 
 
 def _end_if_due(folder: Path, logs: list[list[Row]], ending: Ending, say: Callable[[str], None]) -> None:

@@ -84,6 +84,12 @@ class Decay:
     last: bool = False
     """Whether the run ends with it."""
 
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.size < 1:
+            raise ExplorerError(
+                f"A decay of at least 1 step and 1 pixel was expected; {self.steps} steps at {self.size} px came."
+            )
+
     @property
     def end(self) -> int:
         return self.at + self.steps

@@ -85,10 +85,10 @@ class Process:
         """Begins and ends the decays that are due; returns the tracks that have something left to do."""
         last = [decay.at for decay in planned if decay.last]
         for name, track in self.tracks.items():
-            if track.decay and track.step == track.decay.end:
-                self._finish(name, track)
             if not last or last[0] not in track.finished:
                 track.enter(planned)
+            if track.decay and track.step == track.decay.end:
+                self._finish(name, track)
         return [track for track in self.tracks.values() if not last or last[0] not in track.finished]
 
     def _step(self, tracks: list[Track]) -> None:

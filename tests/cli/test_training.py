@@ -1,6 +1,6 @@
 """The command line on tiny data: train, evaluate, and what it says when something is wrong."""
 
-import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from explorer import cli
-from explorer.models import checkpoints
+from explorer.models import checkpoints, starts, weights
+from explorer.training import plan, processes
+from explorer.training.processes import Ending
+from explorer.training.run import Process
+from explorer.training.settings import Run
+from tests.conftest import MakeModel
 from tests.helpers import assert_one_sentence, write_class_list, write_folder, write_parquet
 
 Train = Callable[..., int]
@@ -20,36 +25,43 @@ def plain_generators() -> None:
 
 
 @pytest.fixture
-def train(tiny: str, tmp_path: Path) -> Train:
-    """Runs `train` on small Parquet data; options given here come last and win."""
+def train(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Runs `train` on small Parquet data, in this process and to a decay at step 4; options given here win.
+
+    `None` takes an option away.
+    """
     classes = write_class_list(tmp_path / "classes.tsv", 3)
     images = write_parquet(tmp_path / "images.parquet", [0, 1, 2, 0, 1, 2])
-    out = tmp_path / "out"
-    out.mkdir()
     base = {
         "--train": images,
         "--val": images,
         "--classes": classes,
         "--source-size": 32,
         "--architecture": tiny,
-        "--layers": "2",
-        "--epochs": 2,
-        "--small-epochs": 1,
-        "--small-size": 16,
+        "--operators": "standard,twicing@2-2",
+        "--sizes": "16,32@1",
         "--batch-size": 4,
         "--run-folder": tmp_path / "run",
-        "--out": out,
         "--prefix": "tiny",
         "--title": "Tiny",
         "--data-note": "noise, free for all",
         "--device": "cpu",
     }
+    monkeypatch.setattr(processes, "train", in_this_process)
 
     def run(**changes: object) -> int:
         options = base | {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
-        return cli.main(["train", *(str(part) for pair in options.items() for part in pair)])
+        given = (str(part) for pair in options.items() if pair[1] is not None for part in pair)
+        return cli.main(["train", *given])
 
     return run
+
+
+def in_this_process(run: Run, ending: Ending, say: Callable[[str], None]) -> None:
+    decay = {"at": 4, "steps": 2, "size": 32, "last": True}
+    (run.folder / "plan.json").write_text(json.dumps([decay]))
+    Process(run, list(run.operators)).train()
+    say(f"{ending.core_hours} {ending.steps} {ending.size}")
 
 
 def evaluate(path: Path, *data: Path, classes: Path | None = None) -> int:
@@ -65,17 +77,15 @@ def assert_refused(code: int, capsys: pytest.CaptureFixture[str], *named: str) -
     assert all(word in err for word in named), err
 
 
+def written(tmp_path: Path, name: str) -> Path:
+    return tmp_path / "run" / name / "decay-4" / f"tiny-{name}.safetensors"
+
+
 def test_train_writes_what_evaluate_reads(train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(wnids="n0,n2") == 0
-    out = tmp_path / "out"
-    assert sorted(path.name for path in out.iterdir()) == [
-        "tiny-log.csv",
-        "tiny-standard.safetensors",
-        "tiny-twicing.safetensors",
-    ]
-    assert "4 training and 4 validation images of 2 classes" in capsys.readouterr().out
-    for variant, name in (("standard", "Tiny"), ("twicing", "Tiny-Twicing")):
-        path = out / f"tiny-{variant}.safetensors"
+    capsys.readouterr()
+    for variant, name in (("standard", "Tiny"), ("twicing-2-2", "Tiny-Twicing-2-2")):
+        path = written(tmp_path, variant)
         assert evaluate(path, tmp_path / "images.parquet", classes=tmp_path / "classes.tsv") == 0
         said = capsys.readouterr().out
         card = checkpoints.load(path).card
@@ -84,15 +94,86 @@ def test_train_writes_what_evaluate_reads(train: Train, tmp_path: Path, capsys: 
 
 
 def test_train_declares_what_it_did(train: Train, tmp_path: Path, tiny: str) -> None:
-    assert train() == 0
-    card = checkpoints.load(tmp_path / "out" / "tiny-twicing.safetensors").card
+    assert train(lr=2e-3, operator_warmup=3) == 0
+    card = checkpoints.load(written(tmp_path, "twicing-2-2")).card
     assert (card.architecture, card.filter, card.wnids) == (tiny, (1.0, 2.0), ("n0", "n1", "n2"))
-    assert card.data == "noise, free for all"
-    assert "epochs 2" in card.recipe
-    assert "augmentation: scale 0.35 to 1," in card.recipe
+    assert (card.data, card.license) == ("noise, free for all", "not declared")
+    for words in (
+        "lr 0.002,",
+        "sizes 16 from epoch 0, 32 from epoch 1,",
+        "operator warmup 3,",
+        "16 images at a constant",
+    ):
+        assert words in card.recipe
+    assert "augmentation: scale 0.5 to 1," in card.recipe
+    assert card.preprocessing.source_size is None  # of the input's size themselves
     assert card.git_revision
-    rows = list(csv.DictReader((tmp_path / "out" / "tiny-log.csv").read_text(encoding="utf-8").splitlines()))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
+
+
+@pytest.mark.parametrize(("sharp", "source"), [(False, (16, 16)), (True, None)])
+def test_photographs_pass_through_the_training_images_size_unless_told(
+    train: Train, tmp_path: Path, sharp: bool, source: tuple[int, int] | None
+) -> None:
+    options = {"source_size": 16, **({"sharp": ""} if sharp else {})}
+    assert cli_with_flags(train, options) == 0
+    assert checkpoints.load(written(tmp_path, "standard")).card.preprocessing.source_size == source
+
+
+def cli_with_flags(train: Train, options: dict[str, object]) -> int:
+    """`train` with flags that take no value."""
+    original = cli.main
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "main", lambda given: original([part for part in given if part]))
+        return train(**options)
+
+
+def test_train_starts_from_imported_weights(train: Train, tmp_path: Path, make_model: MakeModel, tiny: str) -> None:
+    """With the origin and the licence of the start, its architecture, and a head of its own."""
+    body = {key: value for key, value in make_model().state_dict().items() if not key.startswith("head.")}
+    origin, changes = "Somebody's model", ("folded",)
+    starts._write(tmp_path / "start.safetensors", starts.Start(tiny, body, origin, "CC0", changes, "x", "y", ""))
+    assert train(init=tmp_path / "start.safetensors", architecture=None, probe=1, lr=1e-9) == 0
+    loaded = checkpoints.load(written(tmp_path, "standard"))
+    assert loaded.card.license == "CC0"
+    digest = starts.load_start(tmp_path / "start.safetensors").digest
+    assert digest in loaded.card.recipe
+    declared = weights.read(written(tmp_path, "standard")).declared
+    assert declared is not None
+    assert declared["origin"] == "Somebody's model; folded"
+    state = loaded.module.state_dict()
+    torch.testing.assert_close(state["blocks.0.attn.qkv.weight"], body["blocks.0.attn.qkv.weight"], rtol=0, atol=1e-3)
+    assert state["head.weight"].any()
+
+
+def test_a_run_says_how_it_ends(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(core_hours=1.5, last_decay=21, last_size=16) == 0
+    assert capsys.readouterr().out == "1.5 5 16\n"
+
+
+def test_branch_plans_a_decay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "standard").mkdir()
+    line = {"step": 20, "decay": None}
+    (tmp_path / "standard" / "log.jsonl").write_text(json.dumps(line) + "\n")
+    assert cli.main(["branch", str(tmp_path), "--steps", "7", "--last"]) == 0
+    assert capsys.readouterr().out == "A decay of 7 steps at 224 px begins at step 80.\n"
+    assert plan.decays(tmp_path)[0].last
+    assert_refused(cli.main(["branch", str(tmp_path), "--steps", "7"]), capsys, "already planned")
+
+
+def test_keep_writes_what_resume_reads(train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train() == 0
+    capsys.readouterr()
+    assert cli.main(["keep", str(tmp_path / "run"), "--out", str(tmp_path / "kept")]) == 0
+    assert capsys.readouterr().out.split() == [
+        str(tmp_path / "kept" / f"{name}.int8.safetensors") for name in ("standard", "twicing-2-2")
+    ]
+    again = tmp_path / "again"
+    assert train(run_folder=again, resume=tmp_path / "kept") == 0
+    assert torch.load(again / "standard" / "state.pt", weights_only=True)["since"] == 4
+
+
+def test_keep_refuses_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert_refused(cli.main(["keep", str(tmp_path), "--out", str(tmp_path / "kept")]), capsys, tmp_path.name)
 
 
 def test_evaluate_reads_a_folder(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,12 +189,15 @@ def test_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "train" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_help_of_commands_is_printed(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("train", "--device"), ("evaluate", "--device"), ("branch", "--steps"), ("keep", "--out")],
+)
+def test_help_of_commands_is_printed(command: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])
     assert stopped.value.code == 0
-    assert "--device" in capsys.readouterr().out
+    assert option in capsys.readouterr().out
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,8 +211,12 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     ("changes", "named"),
     [
         ({"architecture": "resnet50"}, "resnet50"),
-        ({"layers": "1-12"}, "[1-12]"),
-        ({"layers": "0"}, "[0-0]"),
+        ({"operators": "twicing@1-12"}, "[1-12]"),
+        ({"operators": "twicing@0-0"}, "[0-0]"),
+        ({"operators": "standard,last"}, "last"),
+        ({"sizes": "16@1"}, "epoch 0"),
+        ({"sizes": "16,large"}, "large"),
+        ({"batch_size": "3"}, "even"),
         ({"wnids": "n0,n9"}, "n9"),
     ],
 )
@@ -138,15 +226,11 @@ def test_train_refuses_what_does_not_fit(
     assert_refused(train(**changes), capsys, named)
 
 
-def test_train_refuses_layers_that_are_no_numbers(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    assert_refused(train(layers="last"), capsys, "last")
-
-
-@pytest.mark.parametrize("option", ["train", "val", "classes"])
+@pytest.mark.parametrize("option", ["train", "val", "classes", "init"])
 def test_train_refuses_files_that_are_not_there(
     train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    assert_refused(train(**{option: tmp_path / "absent.data"}), capsys, "absent.data")
+    assert_refused(train(**{option: tmp_path / "absent.safetensors"}), capsys, "absent.safetensors")
 
 
 def test_train_refuses_data_that_is_no_parquet(
@@ -160,15 +244,14 @@ def test_train_refuses_an_unknown_device(train: Train, capsys: pytest.CaptureFix
     assert_refused(train(device="toaster"), capsys, "toaster")
 
 
-def test_the_folder_of_the_checkpoints_need_not_exist(train: Train, tmp_path: Path) -> None:
-    """Found out after the last epoch, a missing folder would cost the person a night."""
-    assert train(out=tmp_path / "new" / "out") == 0
-    assert (tmp_path / "new" / "out" / "tiny-twicing.safetensors").exists()
+def test_the_folder_of_the_run_need_not_exist(train: Train, tmp_path: Path) -> None:
+    assert train(run_folder=tmp_path / "new" / "run") == 0
+    assert (tmp_path / "new" / "run" / "standard" / "decay-4" / "tiny-standard.safetensors").exists()
 
 
 def test_train_refuses_another_recipe_in_the_same_folder(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(epochs=1) == 0
-    assert_refused(train(epochs=2), capsys, "another recipe")
+    assert train() == 0
+    assert_refused(train(lr=1e-3), capsys, "another recipe")
 
 
 def test_evaluate_refuses_data_of_other_classes(

@@ -1,11 +1,9 @@
-"""The paired run: same start, same batches, and the same end after a kill."""
+"""The run: the same batches for all models, the same end after a kill, and decays that leave the trunk as it was."""
 
-import csv
-import io
-import math
+import json
+import os
+import signal
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,222 +12,369 @@ from torch import Tensor
 
 from explorer.models import checkpoints
 from explorer.models.twicing import get_filter
+from explorer.training import plan
+from explorer.training import run as run_module
 from explorer.training.data import Dataset
-from explorer.training.export import export_pair
-from explorer.training.learner import VARIANTS, Learner, Recipe
-from explorer.training.run import PairRun
-from explorer.types import ExplorerError, Preprocessing
-from tests.helpers import digest, small_dataset
+from explorer.training.learner import Learner
+from explorer.training.recipe import Decay
+from explorer.training.run import Process, bf16_pays, evaluate, lock, work
+from explorer.training.settings import Run
+from explorer.training.track import Track
+from explorer.types import ExplorerError
+from tests.helpers import assert_one_sentence, digest, small_dataset
+from tests.training.conftest import MakeRun
 
-Start = Callable[..., PairRun]
-
-
-@pytest.fixture
-def recipe(tiny: str) -> Recipe:
-    return Recipe(
-        architecture=tiny,
-        twicing_filter=(1.0, 2.0),
-        epochs=2,
-        small_epochs=1,
-        small_size=16,
-        batch_size=4,
-        warmup_epochs=1,
-        drop_path=0.2,
-        seed=3,
-    )
+Train = Callable[..., Process]
 
 
-@pytest.fixture
-def start(recipe: Recipe, preprocessing: Preprocessing, tmp_path: Path) -> Start:
-    """Begins or resumes a run in a folder of the test."""
-
-    def start(folder: str = "run", train: Dataset | None = None, validation: Dataset | None = None, **changes: Any):
-        train = train or small_dataset()
-        validation = validation or small_dataset(seed=1)
-        return PairRun(replace(recipe, **changes), train, validation, preprocessing, tmp_path / folder)
-
-    return start
-
-
-def weights(pair: PairRun, variant: str) -> str:
-    learner = pair.learners[variant]
+def weights(track: Track) -> str:
+    learner = track.learner
     moments = [t for state in learner.optimizer.state.values() for t in state.values() if isinstance(t, Tensor)]
     return digest([*learner.model.state_dict().values(), *learner.ema.module.state_dict().values(), *moments])
 
 
-def end_of(pair: PairRun) -> list[str]:
-    list(pair.epochs())
-    return [weights(pair, variant) for variant in VARIANTS]
+def states(process: Process) -> dict[str, str]:
+    return {name: weights(track) for name, track in process.tracks.items()}
 
 
-def test_both_start_from_the_same_weights(start: Start) -> None:
-    states = [digest(start().learners[variant].model.state_dict().values()) for variant in VARIANTS]
-    assert states[0] == states[1]
+def write_plan(run: Run, *decays: Decay) -> None:
+    (run.folder / "plan.json").write_text(json.dumps([vars(decay) for decay in decays]))
 
 
-def test_each_has_its_own_weights_and_filter(start: Start) -> None:
-    models = [start().learners[variant].model for variant in VARIANTS]
-    assert [get_filter(model) for model in models] == [(1.0, 1.0), (1.0, 2.0)]
-    shared = {p.data_ptr() for p in models[0].parameters()} & {p.data_ptr() for p in models[1].parameters()}
-    assert not shared
+def trained(run: Run, until: int, names: list[str] | None = None) -> Process:
+    """A process that was asked to stop after so many steps of its hindmost model, decays included."""
+    process = Process(run, names or list(run.operators))
+    steps = 0
+    original = process._step
+
+    def counted(tracks: list[Track]) -> None:
+        nonlocal steps
+        original(tracks)
+        steps += 1
+        if steps == until:
+            process.stop()
+
+    process._step = counted  # type: ignore[method-assign]
+    process.train()
+    return process
 
 
-def test_the_moving_average_has_the_filter_too(start: Start) -> None:
-    assert get_filter(start().learners["twicing"].ema.module) == (1.0, 2.0)
+def test_models_in_one_process_and_apart_end_alike(make_run: MakeRun) -> None:
+    together = states(trained(make_run("together"), 5))
+    run = make_run("apart")
+    apart = {name: states(trained(run, 5, [name]))[name] for name in run.operators}
+    assert together == apart
+    assert len(set(together.values())) == 2
 
 
-def test_both_see_the_same_batches(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[object, str]] = []
+def test_any_number_of_models_meets_the_same_batches(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[int, list[str]] = {}
     original = Learner.step
 
-    def spy(self: Learner, images: Tensor, target: Tensor, *rest: Any) -> Tensor:
-        seen.append((self, digest([images, target])))
-        return original(self, images, target, *rest)
+    def spy(self: Learner, batch: Any, *rest: Any, **named: Any) -> Tensor:
+        seen.setdefault(id(self), []).append(digest([batch.pixels, batch.target]))
+        return original(self, batch, *rest, **named)
 
     monkeypatch.setattr(Learner, "step", spy)
-    # At one size and without Mixup, whose own generator differs by epoch: the order and the views must differ too.
-    pair = start(small_epochs=0, mix_probability=0.0)
-    list(pair.epochs())
-    by_variant = {v: [batch for learner, batch in seen if learner is pair.learners[v]] for v in VARIANTS}
-    assert by_variant["standard"] == by_variant["twicing"]
-    assert len(set(by_variant["standard"])) == 4  # two steps in each of two epochs, all different
+    run = make_run(operators=("standard", "twicing", "twicing-2-2"), mix_probability=0.0)
+    trained(run, 5)
+    first, *others = seen.values()
+    assert len(seen) == 3
+    assert all(other == first for other in others)
+    assert len(set(first)) == 5
 
 
-def test_training_changes_the_weights_of_both_differently(start: Start) -> None:
-    pair = start()
-    before = weights(pair, "standard")
-    standard, twicing = end_of(pair)
-    assert len({before, standard, twicing}) == 3
+def test_each_has_its_filter(make_run: MakeRun) -> None:
+    process = Process(make_run(operators=("standard", "twicing-2-2")), ["standard", "twicing-2-2"])
+    assert [get_filter(track.learner.model) for track in process.tracks.values()] == [(1.0, 1.0), (1.0, 2.0)]
 
 
-def test_outcomes_are_finite_and_say_what_was_done(start: Start) -> None:
-    outcomes = list(start().epochs())
-    assert [outcome.row()["epoch"] for outcome in outcomes] == [1, 2]
-    assert [outcome.size for outcome in outcomes] == [16, 32]
-    for outcome in outcomes:
-        assert all(math.isfinite(loss) for loss in outcome.loss.values())
-        assert {reached.count for reached in outcome.accuracy.values()} == {8}
+def test_a_seed_decides_the_run(make_run: MakeRun) -> None:
+    assert states(trained(make_run("a"), 3)) == states(trained(make_run("b"), 3))
+    assert states(trained(make_run("c", seed=4), 3)) != states(trained(make_run("d"), 3))
 
 
-def test_a_seed_decides_the_run(start: Start) -> None:
-    assert end_of(start("a")) == end_of(start("b"))
-    assert end_of(start("c", seed=4)) != end_of(start("d"))
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_run_that_was_stopped_ends_the_same(make_run: MakeRun, cut: int) -> None:
+    expected = states(trained(make_run("whole"), 4))
+    run = make_run("cut")
+    trained(run, cut)
+    assert states(trained(run, 4 - cut)) == expected
 
 
-def test_a_run_stopped_between_epochs_ends_the_same(start: Start) -> None:
-    expected = end_of(start("whole"))
-    next(start("cut").epochs())
-    resumed = start("cut")
-    assert resumed.epoch == 1
-    assert end_of(resumed) == expected
-
-
-def test_a_run_killed_within_an_epoch_ends_the_same(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = end_of(start("whole"))
+def test_a_run_that_was_killed_ends_the_same(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the steps of its two models, after states that were written at different steps."""
+    expected = states(trained(make_run("whole"), 4))
+    run = make_run("cut")
+    trained(run, 1)
+    trained(run, 1, ["standard"])  # now a step ahead
     steps, original = [], Learner.step
 
-    def killed(self: Learner, *rest: Any) -> Tensor:
+    def killed(self: Learner, *rest: Any, **named: Any) -> Tensor:
         steps.append(rest)
-        if len(steps) == 2:  # when one of the two models has taken its step
+        if len(steps) == 3:
             raise KeyboardInterrupt
-        return original(self, *rest)
+        return original(self, *rest, **named)
 
-    cut = start("cut").epochs()
-    next(cut)
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "step", killed)
         with pytest.raises(KeyboardInterrupt):
-            next(cut)
-    assert end_of(start("cut")) == expected
+            trained(run, 3)
+    assert states(trained(run, 3)) == expected
 
 
-def test_a_finished_run_has_nothing_left_to_do(start: Start) -> None:
-    expected = end_of(start())
-    again = start()
-    assert list(again.epochs()) == []
-    assert [weights(again, variant) for variant in VARIANTS] == expected
+def test_states_are_saved_by_the_clock(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "SAVED_EVERY", 0.0)
+    saved: list[int] = []
+    original = Track.save
+
+    def spy(self: Track) -> None:
+        saved.append(self.step)
+        original(self)
+
+    monkeypatch.setattr(Track, "save", spy)
+    trained(make_run(operators=("standard",)), 3)
+    assert saved == [1, 2, 3, 3]  # after every step, and at the end
 
 
-def test_the_log_survives_a_resumption(start: Start, tmp_path: Path) -> None:
-    next(start().epochs())
-    list(start().epochs())
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "run" / "log.csv").read_text(encoding="utf-8"))))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert {f"{variant}_{what}" for variant in VARIANTS for what in ("loss", "top1", "top5")} <= rows[0].keys()
+def test_sizes_follow_the_epochs(make_run: MakeRun) -> None:
+    process = trained(make_run(), 4)
+    for track in process.tracks.values():
+        track._sums, track._count = torch.zeros(2), 0
+    run = make_run()
+    sizes = [run.recipe.size(step, process.images) for step in range(4)]
+    assert sizes == [16, 16, 32, 32]
 
 
-def test_another_recipe_in_the_same_folder_is_refused(start: Start) -> None:
-    next(start().epochs())
-    with pytest.raises(ExplorerError, match="another recipe"):
-        start(lr=2e-3)
+# --- decays -------------------------------------------------------------------------------------------------------
+
+DECAY = Decay(at=2, steps=3, size=32)
 
 
-def test_other_classes_in_the_same_folder_are_refused(start: Start) -> None:
-    next(start().epochs())
-    with pytest.raises(ExplorerError):
-        start(train=small_dataset(each=3, classes=3), validation=small_dataset(each=3, classes=3))
+def test_the_trunk_goes_on_from_before_a_decay(make_run: MakeRun) -> None:
+    expected = states(trained(make_run("whole"), 4))
+    run = make_run("branched")
+    write_plan(run, DECAY)
+    process = trained(run, 2 + 3 + 2)
+    assert [track.step for track in process.tracks.values()] == [4, 4]
+    assert states(process) == expected
 
 
-def test_validation_with_other_classes_is_refused(start: Start) -> None:
-    """Labels index each split's own classes, so splits that differ would be compared wrongly without a word."""
-    with pytest.raises(ExplorerError):
-        start(train=small_dataset(each=3, classes=3), validation=small_dataset(each=3, classes=2))
+@pytest.mark.parametrize("cut", [1, 2, 3, 4, 5])
+def test_a_decay_that_was_stopped_writes_the_same_checkpoint(make_run: MakeRun, cut: int) -> None:
+    whole, parted = make_run("whole"), make_run("cut")
+    for run in (whole, parted):
+        write_plan(run, DECAY)
+    trained(whole, 6)
+    trained(parted, cut)
+    trained(parted, 6 - cut)
+    for name in whole.operators:
+        first, second = (
+            checkpoints.load(run.folder / name / "decay-2" / f"tiny-{name}.safetensors") for run in (whole, parted)
+        )
+        assert digest(first.module.state_dict().values()) == digest(second.module.state_dict().values())
+        assert first.card.top1 == second.card.top1
 
 
-def test_a_broken_state_file_is_refused_in_words(start: Start, tmp_path: Path) -> None:
-    next(start().epochs())
-    state = tmp_path / "run" / "state.pt"
-    state.write_bytes(state.read_bytes()[:100])
-    with pytest.raises(ExplorerError):
-        start()
+def test_a_decays_weights_are_those_of_a_falling_rate(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[tuple[int, float]] = []
+    original = Learner.step
+
+    def spy(self: Learner, batch: Any, step: int, rate: float, *rest: Any) -> Tensor:
+        rates.append((step, rate))
+        return original(self, batch, step, rate, *rest)
+
+    monkeypatch.setattr(Learner, "step", spy)
+    run = make_run(operators=("standard",))
+    write_plan(run, DECAY)
+    trained(run, 6)
+    assert rates == [
+        (0, 5e-4),
+        (1, 1e-3),
+        (2, 1e-3),
+        (3, pytest.approx(2e-3 / 3)),
+        (4, pytest.approx(1e-3 / 3)),
+        (2, 1e-3),
+    ]
 
 
-def few(count: int) -> Dataset:
-    data = small_dataset()
-    return Dataset(data.images[:count], data.labels[:count], data.classes)
+def test_the_last_decay_ends_the_run(make_run: MakeRun) -> None:
+    run = make_run()
+    write_plan(run, DECAY, Decay(4, 2, 16, last=True))
+    process = Process(run, list(run.operators))
+    process.train()  # nobody stops it
+    assert {track.step for track in process.tracks.values()} == {4}
+    again = Process(run, list(run.operators))
+    again.train()  # nothing is left to do
+    assert states(again) == states(process)
+    assert sorted(path.name for path in (run.folder / "twicing").glob("decay-*/*")) == ["tiny-twicing.safetensors"] * 2
 
 
-@pytest.mark.parametrize("count", [3, 5])
-def test_odd_numbers_of_images_train(start: Start, count: int) -> None:
-    """Mixup pairs images up, so an odd batch loses one."""
-    (outcome,) = start(train=few(count), epochs=1, warmup_epochs=0).epochs()
-    assert all(math.isfinite(loss) for loss in outcome.loss.values())
+def test_a_decay_behind_the_trunk_is_refused(make_run: MakeRun) -> None:
+    run = make_run()
+    trained(run, 3)
+    write_plan(run, DECAY)
+    with pytest.raises(ExplorerError, match="step 2 was planned, but the trunk is at step 3"):
+        trained(run, 1)
 
 
-@pytest.mark.parametrize(("count", "batch_size"), [(1, 4), (8, 1)])
-def test_batches_of_one_image_are_refused_in_words(start: Start, count: int, batch_size: int) -> None:
-    """An odd batch of one loses it too, and nothing would be left to train on."""
-    with pytest.raises(ExplorerError):
-        list(start(train=few(count), batch_size=batch_size).epochs())
-
-
-def export(pair: PairRun, folder: Path) -> list[Path]:
-    names = {"standard": "Tiny", "twicing": "Tiny-Twicing"}
-    return export_pair(pair, folder, "tiny", names, "noise", "in words", "abc123", "CC0")
-
-
-def test_export_writes_two_checkpoints_and_the_log(start: Start, tmp_path: Path) -> None:
-    pair = start()
-    list(pair.epochs())
-    out = tmp_path / "out"
-    out.mkdir()
-    paths = export(pair, out)
-    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in paths)
-    assert paths[-1].read_bytes() == pair.log()
-
-
-def test_exported_checkpoints_load_with_complete_metadata(start: Start, tmp_path: Path) -> None:
-    pair = start()
-    list(pair.epochs())
-    standard, twicing = (checkpoints.load(path) for path in export(pair, tmp_path)[:2])
-    assert (standard.card.name, twicing.card.name) == ("Tiny", "Tiny-Twicing")
-    assert standard.card.is_standard
-    assert twicing.card.trained_filter == (1.0, 2.0)
-    for variant, loaded in zip(VARIANTS, (standard, twicing), strict=True):
+def test_checkpoints_declare_everything(make_run: MakeRun) -> None:
+    run = make_run()
+    write_plan(run, DECAY)
+    process = trained(run, 6)
+    for name, title in (("standard", "Tiny"), ("twicing", "Tiny-Twicing")):
+        loaded = checkpoints.load(run.folder / name / "decay-2" / f"tiny-{name}.safetensors")
         card = loaded.card
-        assert (card.classes, card.wnids) == (("name 0", "name 1"), ("n0", "n1"))
-        assert (card.recipe, card.data, card.git_revision, card.license) == ("in words", "noise", "abc123", "CC0")
-        assert card.preprocessing == pair.preprocessing
-        assert card.top1 == pair.rows[-1][f"{variant}_top1"]
-        for key, value in pair.export(variant).items():
-            assert torch.equal(loaded.module.state_dict()[key], value.half().float())
+        assert (card.name, card.classes, card.wnids) == (title, ("name 0", "name 1"), ("n0", "n1"))
+        assert (card.data, card.git_revision, card.license) == ("noise", "abc123", "CC0")
+        assert card.recipe == "in words; 8 images at a constant rate, then 12 at 32 px while it went to 0"
+        assert card.preprocessing == run.preprocessing
+        assert card.filter == card.trained_filter == run.operators[name]
+        rows = [one for one in process.tracks[name].rows if "validation_top1" in one]
+        assert [one["decay"] for one in rows] == [2]
+        assert card.top1 == rows[0]["validation_top1"]
+
+
+# --- logs ---------------------------------------------------------------------------------------------------------
+
+
+def test_logs_of_all_models_tell_of_the_same_batches(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("explorer.training.track.EVERY", 2)
+    run = make_run()
+    write_plan(run, DECAY)
+    trained(run, 2, ["standard"])  # cut in other places, in processes of their own
+    trained(run, 6, ["standard"])
+    trained(run, 8, ["twicing"])
+    logs = [plan.log(run.folder / name) for name in run.operators]
+    lines = [[(one["decay"], one["step"], one["size"]) for one in rows if "loss" in one] for rows in logs]
+    assert lines[0] == lines[1] == [(None, 2, 16), (2, 4, 32), (2, 5, 32), (None, 4, 32)]
+    assert plan.check_batches(logs) == 4
+    for rows in logs:
+        assert all(one["loss"] > 0 and one["memory_mb"] > 0 for one in rows if "loss" in one)
+        spent = [one["core_seconds"] for one in rows]
+        assert spent == sorted(spent)
+
+
+def test_lines_of_lost_steps_go(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("explorer.training.track.EVERY", 1)
+    run = make_run(operators=("standard",))
+    trained(run, 2)
+    log = run.folder / "standard" / "log.jsonl"
+    kept = log.read_text()
+    log.write_text(kept + kept.splitlines()[-1].replace('"step": 2', '"step": 3') + "\n")
+    Process(run, ["standard"])
+    assert log.read_text() == kept
+
+
+def test_the_average_is_evaluated_every_so_many_images(make_run: MakeRun) -> None:
+    run = make_run(operators=("standard",), settings={"evaluate_every": 8})
+    rows = [one for one in trained(run, 5).tracks["standard"].rows if "validation_loss" in one]
+    assert [(one["images"], one["size"], one["of"]) for one in rows] == [(8, 16, 6), (16, 32, 6)]
+
+
+def test_validation_images_are_a_fixed_draw(make_run: MakeRun) -> None:
+    run = make_run(settings={"validation_images": 4})
+    first, second = (Process(run, ["standard"]).validation for _ in range(2))
+    assert len(first) == 4
+    assert torch.equal(first.images, second.images)
+
+
+def test_evaluation_is_mean_cross_entropy_and_share_of_hits(make_run: MakeRun) -> None:
+    process = Process(make_run(), ["standard"])
+    model = process.tracks["standard"].learner.ema.module
+    data = process.validation
+    with torch.no_grad():
+        mean, std = (
+            torch.tensor(values).view(1, 3, 1, 1)
+            for values in (process.run.preprocessing.mean, process.run.preprocessing.std)
+        )
+        p = model((data.images / 255 - mean) / std).softmax(1)
+    loss, top1 = evaluate(model, data, process.run.preprocessing, 32, batch=4)
+    assert loss == pytest.approx(float(-p[range(len(data)), data.labels].log().mean()), rel=1e-5)
+    assert top1 == pytest.approx(100 * float((p.argmax(1) == data.labels).float().mean()))
+
+
+# --- what is refused, and how a process ends ----------------------------------------------------------------------
+
+
+def refusal(run: Run) -> str:
+    with pytest.raises(ExplorerError) as caught:
+        Process(run, list(run.operators))
+    assert_one_sentence(str(caught.value))
+    return str(caught.value)
+
+
+def test_another_recipe_in_the_same_folder_is_refused(make_run: MakeRun) -> None:
+    trained(make_run(), 1)
+    assert "another recipe" in refusal(make_run(lr=2e-3))
+
+
+def test_other_classes_in_the_same_folder_are_refused(make_run: MakeRun) -> None:
+    trained(make_run(), 1)
+    assert "other data" in refusal(make_run(train=small_dataset(3, 3), validation=small_dataset(3, 3)))
+
+
+def test_validation_with_other_classes_is_refused(make_run: MakeRun) -> None:
+    """Labels index each split's own classes, so splits that differ would be compared wrongly without a word."""
+    assert "3 and 2 came" in refusal(make_run(train=small_dataset(3, 3), validation=small_dataset(3, 2)))
+
+
+def test_a_broken_state_is_refused_in_words(make_run: MakeRun) -> None:
+    run = make_run()
+    trained(run, 1)
+    state = run.folder / "standard" / "state.pt"
+    state.write_bytes(state.read_bytes()[:100])
+    assert "cannot be read" in refusal(run)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_fewer_images_than_a_batch_train(make_run: MakeRun, count: int) -> None:
+    """Epochs follow each other within a batch."""
+    data = small_dataset()
+    few = Dataset(data.images[:count], data.labels[:count], data.classes)
+    assert trained(make_run(train=few), 2).tracks["twicing"].step == 2
+
+
+def test_a_model_is_trained_by_one_process(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.folder / "twicing").mkdir()
+    with lock(run.folder / "twicing"), pytest.raises(ExplorerError, match="in another process"):
+        work(run, ["standard", "twicing"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_process_after_its_step(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    original = Learner.step
+
+    def signalled(self: Learner, *rest: Any, **named: Any) -> Tensor:
+        os.kill(os.getpid(), number)
+        return original(self, *rest, **named)
+
+    monkeypatch.setattr(Learner, "step", signalled)
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    run = make_run(operators=("standard",))
+    try:
+        work(run, ["standard"])
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert torch.load(run.folder / "standard" / "state.pt", weights_only=True)["step"] == 1
+
+
+def test_a_process_ends_with_whoever_started_it(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(make_run(), ["standard"])
+    monkeypatch.setattr(os, "getppid", lambda: -1)
+    process.train()
+    assert process.tracks["standard"].step == 0
+
+
+@pytest.mark.parametrize("device", ["meta", "mps"])
+def test_bfloat16_is_for_devices_that_have_it(device: str) -> None:
+    assert not bf16_pays(torch.device(device))
+
+
+def test_bfloat16_is_tried_on_a_cpu() -> None:
+    """Which way it goes is the machine's: what is tested is that it is an answer, and a quick one."""
+    assert bf16_pays(torch.device("cpu")) in (True, False)
