@@ -1,5 +1,5 @@
-# make run    sets everything up and opens the explorer
-# make test   sets everything up and runs the checks and the tests
+# make run    sets everything up and opens the explorer; PAIR=/srv/mine opens on mine-standard.safetensors and its twin
+# make test   sets everything up and runs the checks and the tests; PAIR=/srv/mine does so on that pair
 # make bench  measures speed and memory into bench/results.json
 # make pictures  makes the README's pictures with an installed Chromium
 # make gallery   makes the README's figures, each with the command shown beside it
@@ -14,10 +14,10 @@ COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
-	$(BIN)/python -m streamlit run app.py $(ARGS)
+	$(if $(PAIR),EXPLORER_PAIR='$(PAIR)' )$(BIN)/python -m streamlit run app.py $(ARGS)
 
 test: check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(PAIR),--pair '$(PAIR)' )$(ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

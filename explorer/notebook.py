@@ -46,7 +46,7 @@ def view(
     baseline: ModelSource | ModelPair = None,
     twicing: ModelSource = None,
 ) -> Viewing:
-    """Both models' attention over an image, by default the bundled pair's.
+    """Both models' attention over an image, by default of the pair that opens.
 
     `image` is a file, its bytes or an example; a model one that was loaded, its file or its name on the hub; instead of
     the two models a pair may be given. Raises `ExplorerError` for an image or a checkpoint that cannot be read.

@@ -1,11 +1,18 @@
-"""Shared fixtures: tiny random models, seeded. The axis annotations of the package are checked while tests run."""
+"""Shared fixtures: tiny random models, seeded. The axis annotations of the package are checked while tests run.
+
+The app, the shell and Python open on a pair of the suite's own (`tests/pair.py`) in every test but those of the fixture
+`shipped`, which are of the pair that ships; `pytest --pair PREFIX` runs all of them on another pair.
+"""
 
 from jaxtyping import install_import_hook
 
 install_import_hook("explorer", "tests.check")
 
 # Everything of ours is imported after the hook, or its annotations would go unchecked.
-from collections.abc import Callable  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -13,15 +20,18 @@ import torch  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from explorer.models import checkpoints, registry  # noqa: E402
+from explorer.models import checkpoints, registry, sources  # noqa: E402
 from explorer.models.registry import Architecture  # noqa: E402
 from explorer.types import Filter, Preprocessing  # noqa: E402
+from tests import pair  # noqa: E402
 from tests.helpers import CLASSES, TINY, randomise  # noqa: E402
 
 # Tiny tensors gain nothing from a second thread, and wait long for it where other work holds the cores.
 torch.set_num_threads(1)
 
 TINY_OPTIONS = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
+
+MOST_SHIPPED = 40
 
 MakeModel = Callable[..., VisionTransformer]
 
@@ -31,6 +41,58 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--renew-golden", action="store_true", help="draw the stored figures anew; look at them afterwards"
     )
+    parser.addoption("--pair", metavar="PREFIX", help="what the files of another pair begin with, to test it instead")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Says which pair opens before anything is loaded; xdist's workers and every server of a test inherit it."""
+    if hasattr(config, "workerinput"):
+        return
+    if given := config.getoption("pair"):
+        prefix = Path(os.path.abspath(given))
+        for end in ("standard.safetensors", "twicing.safetensors", "fgsm.jsonl", "pgd.jsonl"):
+            if not Path(f"{prefix}-{end}").is_file():
+                raise pytest.UsageError(
+                    f"--pair was expected to name two models and their results; {prefix}-{end} is none."
+                )
+    else:
+        folder = tempfile.TemporaryDirectory(prefix="explorer-")
+        config.add_cleanup(folder.cleanup)
+        prefix = pair.write(Path(folder.name) / "pair" / pair.NAME)
+    os.environ[sources.PAIR_VARIABLE] = str(prefix)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of what ships, for `-m shipped`; they stay few, or a larger pair would make the suite slow."""
+    shipped = [item for item in items if "shipped" in getattr(item, "fixturenames", ())]
+    for item in shipped:
+        item.add_marker("shipped")
+    if len(shipped) > MOST_SHIPPED:
+        raise pytest.UsageError(
+            f"At most {MOST_SHIPPED} tests of the pair that ships were expected; {len(shipped)} came."
+        )
+
+
+@pytest.fixture(scope="module")
+def shipped(pytestconfig: pytest.Config) -> Iterator[None]:
+    """For all tests of a module: the pair that ships opens, as where no variable is set; with `--pair`, that one.
+
+    What these tests expect they read off its files, so that they hold for whatever ships.
+    """
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if not pytestconfig.getoption("pair"):
+            monkeypatch.delenv(sources.PAIR_VARIABLE)
+        _forget()
+        yield
+    _forget()
+
+
+def _forget() -> None:
+    """What the app keeps for all visitors: models above all."""
+    if streamlit := sys.modules.get("streamlit"):
+        streamlit.cache_resource.clear()
+        streamlit.cache_data.clear()
 
 
 @pytest.fixture

@@ -27,12 +27,12 @@ CLASSES = ("cat", "dog", "fox", "hen", "owl")
 Array = np.ndarray
 
 
-def randomise(model: VisionTransformer, seed: int = 0) -> VisionTransformer:
+def randomise(model: VisionTransformer, seed: int = 0, spread: float = 0.2) -> VisionTransformer:
     """Normal weights from a seed: timm's own start gives attention that is nearly uniform and biases of zero."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.normal_(0.0, 0.2, generator=generator)
+            parameter.normal_(0.0, spread, generator=generator)
             if "norm" in name and name.endswith("weight"):
                 parameter.add_(1.0)
     return model

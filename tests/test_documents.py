@@ -9,6 +9,8 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.usefixtures("shipped")
+
 
 @pytest.mark.filterwarnings("ignore::Warning")  # of the kernel's client, none of ours
 def test_the_notebook_runs_from_top_to_bottom() -> None:

@@ -436,7 +436,7 @@ def test_the_command_measures_and_says_so(
     assert (tmp_path / "y.csv").read_bytes() == out.read_bytes()
 
 
-def test_the_command_takes_the_bundled_pair(tmp_path: Path) -> None:
+def test_the_command_takes_the_pair_that_opens(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     picture(1, (64, 64)).save(tmp_path / "root" / "x.png")
     out = tmp_path / "x.parquet"

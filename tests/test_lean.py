@@ -43,15 +43,13 @@ print("torch._dynamo" in sys.modules)
     assert run(code) == "True"
 
 
-def test_loading_the_bundled_models_imports_no_compiler() -> None:
+def test_loading_the_pair_imports_no_compiler() -> None:
     code = """
 import sys
 from explorer import lean
 lean.import_timm()
-from explorer.models import load
-from explorer.models.sources import BUNDLED
-for path in BUNDLED.glob("*.safetensors"):
-    load(path)
+from explorer.models import load, sources
+assert [load(sources.opening(variant)) for variant in sources.VARIANTS]
 print([name for name in sys.modules if name.startswith("torch._dynamo")])
 """
     assert run(code) == "[]"

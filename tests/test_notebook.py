@@ -12,6 +12,7 @@ import explorer
 from explorer import examples
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
+from tests.pair import facts
 from tests.studio.helpers import pair, picture
 
 
@@ -20,8 +21,9 @@ def shown() -> explorer.Viewing:
     return explorer.view(examples.EXAMPLES[0])
 
 
-def test_the_bundled_pair_is_shown_by_default(shown: explorer.Viewing) -> None:
-    assert shown.title == f"{examples.EXAMPLES[0].name}: DeiT-Tiny/8 64px and DeiT-Tiny/8 64px-Twicing"
+def test_the_pair_that_opens_is_shown_by_default(shown: explorer.Viewing) -> None:
+    standard, twicing = (card.name for card in facts().cards)
+    assert shown.title == f"{examples.EXAMPLES[0].name}: {standard} and {twicing}"
     assert shown.html.startswith("<!doctype html>")
 
 

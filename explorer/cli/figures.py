@@ -37,7 +37,7 @@ _SIZES = "presets (width x height in inches, type in points):\n" + "\n".join(
 _KINDS = {"float": float, "int": int}
 _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea.png"
 
-_RESULT = "for robustness .jsonl files of `explorer robustness`, the bundled ones by default"
+_RESULT = "for robustness .jsonl files of `explorer robustness`, by default those beside the pair"
 
 
 def add_figure(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +94,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{role}",
             metavar="FILE",
-            help=f"checkpoint (FILE#model_ema for a set in it), or hub:NAME of timm; by default the bundled {role} one",
+            help="checkpoint (FILE#model_ema for a set in it), or hub:NAME of timm; by default of the pair that opens, "
+            "which EXPLORER_PAIR names",
         )
         parser.add_argument(
             f"--{role}-filter",
@@ -128,9 +129,9 @@ def _again(options: argparse.Namespace) -> int:
         found = record.read(options.record.read_bytes())
     except OSError as error:
         raise ExplorerError(f"{options.record} cannot be read: {error.strerror}.") from error
-    bundled = measured.files() if found.spec.template is Template.ROBUSTNESS else {}
+    beside_pair = measured.files() if found.spec.template is Template.ROBUSTNESS else {}
     beside = [
-        name if name.startswith(EXAMPLE) or name in bundled else str(options.record.parent / Path(name).name)
+        name if name.startswith(EXAMPLE) or name in beside_pair else str(options.record.parent / Path(name).name)
         for name, _ in found.images
     ]
     for model in found.models:  # a filter that is not said is the record's

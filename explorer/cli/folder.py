@@ -27,11 +27,12 @@ def add_similarity(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of images; hidden files are skipped")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .csv or .parquet")
-    for side, bundled in (("baseline", "standard"), ("twicing", "twicing")):
+    for side, variant in (("baseline", "standard"), ("twicing", "twicing")):
         parser.add_argument(
             f"--{side}",
             metavar="FILE",
-            help=f"checkpoint, or hub:NAME of timm; the bundled {bundled} one by default",
+            help=f"checkpoint, or hub:NAME of timm; by default the {variant} one of the pair that opens, which "
+            "EXPLORER_PAIR names",
         )
     parser.add_argument("--with-cls", action="store_true", help="count CLS and other prefix tokens too")
     parser.add_argument("--absolute", action="store_true", help="mean of |cos| instead of the signed cosine")

@@ -1,25 +1,31 @@
-"""Sweeps that were measured: those that lie beside the bundled models, and which belong to a pair."""
+"""Sweeps that were measured: those that lie beside the pair that opens, and which belong to two models."""
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from explorer.disturb import sweep_file
 from explorer.disturb.attacks import Kind
 from explorer.disturb.sweep_file import Result
-from explorer.models.sources import BUNDLED
+from explorer.models import sources
 from explorer.types import ExplorerError, ModelCard
 
 
 def files() -> dict[str, Path]:
-    """The bundled results by their label, which is the folder's name and the file's."""
-    found = [path for kind in Kind for path in sorted(BUNDLED.glob(f"*-{kind.value.lower()}.jsonl"))]
-    return {f"{BUNDLED.name}/{path.name}": path for path in found}
+    """The results beside the pair that opens by their labels, the folder's name and the file's.
+
+    `mine-fgsm.jsonl` lies beside `mine-standard.safetensors`; in the bundled folder those of other pairs count as well.
+    """
+    pair = sources.prefix()
+    names = "*" if sources.opens_bundled() else glob.escape(pair.name)
+    found = [path for kind in Kind for path in sorted(pair.parent.glob(f"{names}-{kind.value.lower()}.jsonl"))]
+    return {sources.label(path): path for path in found}
 
 
 def results() -> dict[str, Result]:
-    """What the bundled files hold, by label; files that cannot be read are left out."""
+    """What these files hold, by label; files that cannot be read are left out."""
     found = {}
     for label, path in files().items():
         try:

@@ -1,4 +1,4 @@
-"""The model a person names: loaded, a file, timm's hub, or the bundled one."""
+"""The model a person names: loaded, a file, timm's hub, or one of the pair that opens."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ HUB = "hub:"
 """`hub:deit_tiny_patch16_224.fb_in1k` names a model of timm's hub wherever a file can be named."""
 
 ModelSource = LoadedModel | str | Path | None
-"""A model that was loaded, its file (`FILE#SET` for one of several sets in it), its name on timm's hub, or the bundled
-one."""
+"""A model that was loaded, its file (`FILE#SET` for one of several sets in it), its name on timm's hub, or one
+of the pair that opens."""
 
 
 def load_named(source: ModelSource, variant: str, device: object) -> LoadedModel:
-    """The model of `source`; for `None` the bundled one of the variant, `standard` or `twicing`.
+    """The model of `source`; for `None` the `standard` or `twicing` one of the pair that opens.
 
     Raises `ExplorerError` for what cannot be loaded.
     """
     if isinstance(source, LoadedModel):
         return source
     if source is None:
-        source = sources.bundled(variant)
+        source = sources.opening(variant)
     if str(source).startswith(HUB):
         return hub.load(str(source).removeprefix(HUB), str(device))
     name, which = str(source), MODEL

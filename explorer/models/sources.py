@@ -1,4 +1,4 @@
-"""Where files of weights may lie: the bundled folder, and others the operator of the server names.
+"""Where files of weights may lie, and which pair opens: the bundled one, or another the operator of the server names.
 
 A browser names a file by a label out of `files()`, never by a path.
 """
@@ -14,15 +14,66 @@ from explorer.types import ExplorerError
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
 BUNDLED_PAIR = "deit-tiny-patch8-64-20c"
 """What the bundled pair's files begin with; others may lie beside them."""
+VARIANTS = ("standard", "twicing")
 VARIABLE = "EXPLORER_CHECKPOINTS"
+PAIR_VARIABLE = "EXPLORER_PAIR"
+"""Names another pair to open on by what its files begin with: `/srv/mine` is `/srv/mine-standard.safetensors` and
+`/srv/mine-twicing.safetensors`."""
 
 
 def bundled(variant: str) -> Path:
     """The bundled `standard` or `twicing` model. Raises `ExplorerError` when the folder has none."""
-    path = BUNDLED / f"{BUNDLED_PAIR}-{variant}.safetensors"
+    path = _file(BUNDLED / BUNDLED_PAIR, variant)
     if not path.exists():
-        raise ExplorerError(f"The bundled {variant} model was expected as {BUNDLED.name}/{path.name}; it is not there.")
+        raise ExplorerError(f"The bundled {variant} model was expected as {label(path)}; it is not there.")
     return path
+
+
+def prefix() -> Path:
+    """What the files of the pair that opens begin with: the environment's `EXPLORER_PAIR`, else the bundled pair's."""
+    own = BUNDLED / BUNDLED_PAIR
+    given = Path(os.path.abspath(os.environ.get(PAIR_VARIABLE) or own))
+    return own if given.name == own.name and given.parent.resolve() == BUNDLED.resolve() else given
+
+
+def opens_bundled() -> bool:
+    """Whether the pair that opens is the bundled one."""
+    return prefix() == BUNDLED / BUNDLED_PAIR
+
+
+def opening(variant: str) -> Path:
+    """The `standard` or `twicing` model of the pair that opens, and that stands where nobody names a model.
+
+    Raises `ExplorerError` when it is not there.
+    """
+    if opens_bundled():
+        return bundled(variant)
+    path = _file(prefix(), variant)
+    if not path.is_file():
+        raise ExplorerError(
+            f"{PAIR_VARIABLE} was expected to be what the two files of a pair begin with; {path} is not there."
+        )
+    return path
+
+
+def label(path: Path) -> str:
+    """What cards, records and visitors call a file: its folder's name and its own."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def labels() -> tuple[str, ...]:
+    """What the two files of the pair that opens are called, whether they are there or not."""
+    return tuple(label(_file(prefix(), variant)) for variant in VARIANTS)
+
+
+def to_load() -> list[Path]:
+    """What a server loads when it starts: the pair that opens; after the bundled one, what else its folder holds.
+
+    Raises `ExplorerError` when a file of another pair is not there.
+    """
+    if not opens_bundled():
+        return [opening(variant) for variant in VARIANTS]
+    return sorted(BUNDLED.glob("*.safetensors"), key=lambda path: (not path.name.startswith(BUNDLED_PAIR), path.name))
 
 
 def folders() -> list[Path]:
@@ -38,11 +89,12 @@ def folders() -> list[Path]:
 
 
 def files() -> dict[str, Path]:
-    """Every file of weights in the folders by its label, which is the folder's name and the file's.
+    """Every file of weights in the folders, after a pair that is named, by its label: the folder's name and the file's.
 
     A link that leads out of its folder is left out, as is anything but a file; of two equal labels the first counts.
     """
-    found: dict[str, Path] = {}
+    own = [] if opens_bundled() else [_file(prefix(), variant) for variant in VARIANTS]
+    found = {label(path): path for path in own if path.is_file()}
     for folder in folders():
         root = folder.resolve(strict=True)
         for path in sorted(folder.iterdir()):
@@ -53,3 +105,7 @@ def files() -> dict[str, Path]:
             if path.suffix in SUFFIXES and inside.is_relative_to(root) and inside.is_file():
                 found.setdefault(f"{root.name}/{path.name}", path)
     return found
+
+
+def _file(prefix: Path, variant: str) -> Path:
+    return prefix.parent / f"{prefix.name}-{variant}.safetensors"

@@ -42,7 +42,7 @@ def load_pair(
     twicing_filter: Filter | float | None = None,
     device: str | None = None,
 ) -> ModelPair:
-    """Loads two models, by default the bundled pair, each under its trained filter unless another is given.
+    """Loads two models, by default the pair that opens, each under its trained filter unless another is given.
 
     A filter is one coefficient for all blocks or one for each: 1 is standard, 2 twicing; another than the trained one
     makes a counterfactual. Raises `ExplorerError` for what cannot be loaded.

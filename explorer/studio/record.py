@@ -122,22 +122,22 @@ def versions() -> dict[str, str]:
 
 
 def _model_words(model: Mapping[str, Any]) -> list[str]:
-    """Nothing for a bundled model under its own filter."""
+    """Nothing for a model that stands where none is named, under its own filter."""
     words = []
     source, role = str(model["source"]), model["role"]
-    if source != _bundled("standard" if role == "baseline" else "twicing"):
+    if source != _unnamed().get(role):
         words += _words(role, source.replace("hub: timm/", HUB).replace("hub: ", HUB))
     if model["filter"] != model["trained_filter"]:
         words += _words(f"{role}-filter", filter_text(model["filter"]))
     return words
 
 
-def _bundled(variant: str) -> str | None:
-    try:
-        path = sources.bundled(variant)
-    except ExplorerError:
-        return None
-    return f"{path.parent.name}/{path.name}"
+def _unnamed() -> dict[str, str]:
+    """The models that need not be named: the bundled ones, unless this process opens on another pair.
+
+    Without the variable the command then means the same models, and where it was made it does so in any case.
+    """
+    return dict(zip(ROLES, sources.labels(), strict=True)) if sources.opens_bundled() else {}
 
 
 def filter_text(filter: Sequence[float]) -> str:

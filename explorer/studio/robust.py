@@ -22,22 +22,25 @@ from explorer.types import ROLES, ExplorerError
 
 
 def inputs(given: Sequence[Any], pair: ModelPair) -> list[Photograph]:
-    """The files; where none are given, those bundled for this pair. Raises `ExplorerError` when there are none."""
-    bundled = measured.files()
+    """The files; where none are given, those of this pair that lie beside the one that opens.
+
+    Raises `ExplorerError` when there are none.
+    """
+    beside = measured.files()
     names = list(given) or list(measured.of_pair(measured.results(), pair.cards))
     if not names:
         raise ExplorerError(
-            "At least one result file of `explorer robustness` was expected for robustness; none came, and none is "
-            f"bundled for {pair.baseline.title} and {pair.twicing.title}."
+            "At least one result file of `explorer robustness` was expected for robustness; none came, and none of "
+            f"{pair.baseline.title} and {pair.twicing.title} lies beside the pair that opens."
         )
-    return [_file(name, bundled.get(name) if isinstance(name, str) else None) for name in names]
+    return [_file(name, beside.get(name) if isinstance(name, str) else None) for name in names]
 
 
-def _file(given: Any, bundled: Path | None) -> Photograph:
-    """A file under its name, a bundled one under its label, unless another file has that name here."""
-    if bundled is None or (Path(given).exists() and not Path(given).samefile(bundled)):
+def _file(given: Any, beside: Path | None) -> Photograph:
+    """A file under its name, one beside the pair under its label, unless another file has that name here."""
+    if beside is None or (Path(given).exists() and not Path(given).samefile(beside)):
         return photograph(given)
-    return replace(photograph(bundled), name=given)
+    return replace(photograph(beside), name=given)
 
 
 def gather(run: Run, layers: tuple[int, ...]) -> Content:

@@ -10,7 +10,7 @@ import streamlit as st
 import torch
 
 from explorer import preprocess
-from explorer.disturb import measured as bundled
+from explorer.disturb import measured as beside
 from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Answers, Attack, Attacked, Kind, are_alike
 from explorer.disturb.sweep_file import Result
 from explorer.models import LoadedModel
@@ -191,10 +191,10 @@ def _survives(photo: Photo, card: ModelCard, settings: Attack, progress: Progres
 
 @st.cache_resource(show_spinner=False)
 def measured() -> dict[str, Result]:
-    """The sweeps that lie beside the bundled models, by label."""
-    return bundled.results()
+    """The sweeps that lie beside the pair that opens, by label."""
+    return beside.results()
 
 
 def of_pair(view: View) -> dict[Kind, Result]:
     """Those of this very pair, weights and filters."""
-    return {bundled.kind(result): result for result in bundled.of_pair(measured(), view.pair.cards).values()}
+    return {beside.kind(result): result for result in beside.of_pair(measured(), view.pair.cards).values()}

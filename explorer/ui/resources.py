@@ -16,8 +16,7 @@ from torch import Tensor
 from explorer import images
 from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
-from explorer.models import load
-from explorer.models.sources import BUNDLED, BUNDLED_PAIR
+from explorer.models import load, sources
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU
 from explorer.serving.engine import Engine, LocalEngine
@@ -41,20 +40,21 @@ class Loaded:
 
 @st.cache_resource(show_spinner=False)
 def loaded() -> Loaded:
-    """The checkpoints of the folder on the chosen device. Raises `ExplorerError` when none can be loaded."""
+    """The pair that opens and what is loaded beside it, on the chosen device.
+
+    Raises `ExplorerError` when nothing can be loaded.
+    """
     torch.set_num_threads(1)  # to load: small tensors, and beside them a browser that starts
     device = devices.choose()
     models, problems = [], []
-    # What else lies in the folder comes after the bundled pair, which the explorer opens on.
-    for path in sorted(
-        BUNDLED.glob("*.safetensors"), key=lambda one: (not one.name.startswith(BUNDLED_PAIR), one.name)
-    ):
+    for path in sources.to_load():
         try:
             models.append(load(path, device))
         except ExplorerError as error:
             problems.append(str(error))
     if not models:
-        raise ExplorerError(" ".join(["The checkpoints folder holds no checkpoint that loads.", *problems]))
+        where = "The checkpoints folder holds" if sources.opens_bundled() else f"{sources.PAIR_VARIABLE} names"
+        raise ExplorerError(" ".join([f"{where} no checkpoint that loads.", *problems]))
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     result = Loaded(LocalEngine(models, device, cache_bytes=_TRACES), tuple(problems))
     gc.freeze()  # Streamlit collects garbage after every script run; what is loaded is not walked again

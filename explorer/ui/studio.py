@@ -79,14 +79,14 @@ def choose_photos(view: View, template: Template) -> list[Photo]:
 
 
 def _choose_results() -> list[Photo]:
-    """Result files to upload; none for the bundled ones of the pair."""
+    """Result files to upload; none for those that lie beside the pair."""
     files = st.file_uploader(
         "Result files",
         type="jsonl",
         accept_multiple_files=True,
         key="studio-results",
         help="What `python -m explorer robustness` wrote of this very pair, one panel each. None: the results that "
-        "come with the bundled pair.",
+        "lie beside the pair.",
     )
     return [
         Photo(file.name, file.name, hashlib.sha256(data := file.getvalue()).hexdigest(), "", partial(bytes, data))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
+from tests.pair import facts
 from tests.running_app import CHROMIUM, PAINTED, PATIENCE, running_app, running_browser, settle
 
 pytestmark = pytest.mark.browser
@@ -152,8 +153,9 @@ def test_a_click_pins_a_patch_without_asking_the_server(page: Page) -> None:
     page.mouse.click(box["x"] + 0.45 * box["width"], box["y"] + 0.45 * box["height"])
     page.mouse.move(5, 5)
     page.wait_for_timeout(300)
-    assert "query row 4, column 4" in told(page)
-    assert "query=0.4375%2C0.4375" in page.url
+    row, column, _ = facts().patch(0.45, 0.45)
+    assert f"query row {row}, column {column}" in told(page)
+    assert f"query={facts().address(0.45, 0.45)}" in page.url
     assert not {*before} & {*pictures(page)}
     page.keyboard.press("Escape")
     page.wait_for_timeout(300)
@@ -168,7 +170,7 @@ def test_the_state_survives_other_pages_other_images_and_a_reload(page: Page) ->
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("]")
     page.wait_for_timeout(300)
-    expected = "Layer 11, head mean, A, query CLS"
+    expected = f"Layer {facts().depth - 1}, head mean, A, query CLS"
     assert told(page) == expected
     page.locator(".gallery [role=radio]").nth(1).click()
     another(page, first)
@@ -202,7 +204,9 @@ def test_a_view_of_an_upload_is_saved_and_opened_again(page: Page, photograph: P
     page.keyboard.press("Shift+ArrowLeft")
     page.wait_for_timeout(300)
     expected, maps = told(page), pictures(page)
-    assert expected.startswith("Layer 11, head mean, effective, query row 5, column 4")
+    rows, columns = facts().grid  # from the patch in the middle one to the left
+    place = f"row {rows // 2 + 1}, column {columns // 2}"
+    assert expected.startswith(f"Layer {facts().depth - 1}, head mean, effective, query {place}")
     page.get_by_role("button", name="Save the view").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the view").click()
@@ -212,7 +216,7 @@ def test_a_view_of_an_upload_is_saved_and_opened_again(page: Page, photograph: P
     another(page, second)
     page.set_input_files("[data-testid=stFileUploader] input[type=file] >> nth=0", saved)
     page.wait_for_selector("button[title='mine.jpg'][aria-checked=true]", timeout=PATIENCE)
-    page.locator(".live", has_text="Layer 11").wait_for(timeout=PATIENCE)
+    page.locator(".live", has_text=f"Layer {facts().depth - 1}").wait_for(timeout=PATIENCE)
     assert told(page) == expected
     assert pictures(page) == maps
 
@@ -253,7 +257,7 @@ def test_the_tour_drives_the_viewer_and_waits_for_the_learner(visit: Visit) -> N
     page = visit("tour")
     another(page, None)
     page.wait_for_timeout(300)
-    assert told(page) == "Layer 12, head mean, A, query CLS"
+    assert told(page) == f"Layer {facts().depth}, head mean, A, query CLS"
     page.get_by_role("button", name="Next").click()
     assert page.locator(".tour .count").inner_text() == "2 of 10"
     assert page.get_by_role("button", name="Next").is_disabled()
@@ -267,7 +271,7 @@ def test_the_tour_drives_the_viewer_and_waits_for_the_learner(visit: Visit) -> N
     page.get_by_role("button", name="Go on without").click()
     page.wait_for_timeout(200)
     assert page.locator(".tour .title").inner_text() == "What twicing adds"
-    assert told(page) == "Layer 12, head mean, A, query CLS"
+    assert told(page) == f"Layer {facts().depth}, head mean, A, query CLS"
 
 
 def test_a_figure_comes_out_of_the_studio(visit: Visit, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from explorer.disturb import sweep_file
-from explorer.models import load, sources
 from tests.helpers import write_folder
+from tests.pair import facts
 from tests.running_app import CHROMIUM, PATIENCE, running_app, running_browser, settle
 
 pytestmark = pytest.mark.browser
@@ -46,7 +46,7 @@ def test_a_click_on_cancel_ends_what_runs(page: Page) -> None:
 
 
 def test_a_labelled_folder_keeps_its_classes_and_goes_on_after_cancel(page: Page, tmp_path: Path) -> None:
-    wnids = load(sources.bundled("standard")).card.wnids[:2]
+    wnids = facts().cards[0].wnids[:2]
     folder = write_folder(tmp_path / "mine", [*wnids, "unicorn"], each=5)
     page.get_by_text("a labelled folder", exact=True).click()
     settle(page)

@@ -16,12 +16,12 @@ from explorer import examples, viewer
 from explorer.figures.style import lookup_table
 from explorer.measures import attention, residual, similarity
 from explorer.measures.attention import Heads, Operator
-from explorer.models import load
-from explorer.models.sources import BUNDLED
+from explorer.models import load, sources
 from explorer.notebook import Viewing
 from explorer.serving.engine import LocalEngine
 from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
 from tests.helpers import CLASSES, make_trace, normal, stochastic
+from tests.pair import facts
 
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -35,6 +35,8 @@ pytestmark = [
 
 SOURCE = (viewer.ASSETS / "viewer.js").read_text(encoding="utf-8")
 CHOICES = ["mean", "max", 0, 1]
+HERE = (0.45, 0.3)
+"""A place of the photograph, in shares of its height and width."""
 
 Call = Callable[..., Any]
 
@@ -102,9 +104,9 @@ def packed(*traces: Trace, **options: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def bundled() -> tuple[ImageInput, list[viewer.Side]]:
-    """A photograph under both bundled models."""
-    models = [load(path) for path in sorted(BUNDLED.glob("*.safetensors"))]
+def compared() -> tuple[ImageInput, list[viewer.Side]]:
+    """A photograph under both models of the pair that opens."""
+    models = [load(sources.opening(variant)) for variant in sources.VARIANTS]
     engine = LocalEngine(models, torch.device("cpu"))
     image = examples.load(examples.EXAMPLES[0])
     sides = [viewer.Side(engine.trace([image], one.key)[0], one) for one in engine.cards]
@@ -147,13 +149,13 @@ def test_rows_of_every_operator(module: Page, operator: Operator, choice: str | 
 
 
 @pytest.mark.parametrize("operator", list(Operator))
-def test_the_bundled_pair_is_shown_within_a_percent(
-    module: Page, bundled: tuple[ImageInput, list[viewer.Side]], operator: Operator
+def test_the_pair_is_shown_within_a_percent(
+    module: Page, compared: tuple[ImageInput, list[viewer.Side]], operator: Operator
 ) -> None:
-    image, sides = bundled
+    image, sides = compared
     payload = base64.b64encode(viewer.pack(image, sides)).decode()
     for index, side in enumerate(sides):
-        for query in (0, 17, 64):
+        for query in (0, 17, facts().tokens - 1):
             found = rows_of(module, payload, index, query, operator.value, "mean")
             expected = attention.maps(side.trace, query, operator, Heads.MEAN)
             row = expected if operator is Operator.ROLLOUT else side.trace.attention[:, :, query].mean(dim=1)
@@ -368,9 +370,9 @@ def test_foreign_bytes_are_refused(module: Page) -> None:
 
 
 @pytest.fixture
-def disk(browser: Browser, bundled: tuple[ImageInput, list[viewer.Side]], tmp_path: Path) -> Iterator[Page]:
+def disk(browser: Browser, compared: tuple[ImageInput, list[viewer.Side]], tmp_path: Path) -> Iterator[Page]:
     """The viewer as a file; at the end no error, no console message and no request but the file's own may be seen."""
-    image, sides = bundled
+    image, sides = compared
     path = tmp_path / "view.html"
     path.write_text(viewer.page(viewer.pack(image, sides), "A <cat> & </script> a dog"), encoding="utf-8")
     page = browser.new_page(viewport={"width": 1100, "height": 1400})
@@ -413,38 +415,40 @@ def readings(page: Page) -> list[tuple[bool, float]]:
     return [("<" in one, float(one.rsplit(" ", 1)[1].replace("−", "-"))) for one in told]
 
 
-def assert_readings(page: Page, sides: list[viewer.Side], query: int, patch: int) -> None:
+def assert_readings(page: Page, sides: list[viewer.Side], query: int, key: int) -> None:
     """What is read in the last layer is what Python computes, within 1% of the row's largest entry and rounding."""
     for side, (is_bound, found) in zip(sides, readings(page), strict=True):
-        value = float(attention.maps(side.trace, query, Operator.EFFECTIVE, Heads.MEAN)[-1, 1 + patch])
+        value = float(attention.maps(side.trace, query, Operator.EFFECTIVE, Heads.MEAN)[-1, key])
         accuracy = 0.0105 * float(side.trace.attention[-1, :, query].amax(dim=-1).mean())
         assert abs(value) <= found + accuracy if is_bound else abs(found - value) <= accuracy
 
 
-def test_pointing_asks_both_models_in_all_layers(disk: Page, bundled: tuple[ImageInput, list[viewer.Side]]) -> None:
+def test_pointing_asks_both_models_in_all_layers(disk: Page, compared: tuple[ImageInput, list[viewer.Side]]) -> None:
     before = [pixels(disk, i) for i in (0, 1)]
-    point(disk, 0.45, 0.3)  # of a grid of 8 x 8: row 4, column 3
-    assert live(disk).startswith("row 4, column 3: ")
+    row, column, token = facts().patch(*HERE)
+    point(disk, *HERE)
+    assert live(disk).startswith(f"row {row}, column {column}: ")
     assert all(pixels(disk, i) != before[i] for i in (0, 1))
-    assert_readings(disk, bundled[1], 1 + 3 * 8 + 2, 3 * 8 + 2)
+    assert_readings(disk, compared[1], token, token)
     disk.mouse.move(5, 5)
     settle(disk)
     assert [pixels(disk, i) for i in (0, 1)] == before
 
 
-def test_a_click_pins_and_escape_lets_go(disk: Page, bundled: tuple[ImageInput, list[viewer.Side]]) -> None:
+def test_a_click_pins_and_escape_lets_go(disk: Page, compared: tuple[ImageInput, list[viewer.Side]]) -> None:
     start = pixels(disk)
-    point(disk, 0.45, 0.3)
+    (row, column, token), (other_row, other_column, other) = facts().patch(*HERE), facts().patch(0.8, 0.8)
+    point(disk, *HERE)
     disk.mouse.down()
     disk.mouse.up()
     settle(disk)
     pinned = pixels(disk)
     point(disk, 0.8, 0.8, model=1)
     assert pixels(disk) == pinned
-    assert live(disk).startswith("row 7, column 7: ")
-    assert "query row 4, column 3" in live(disk)
-    disk.wait_for_url("**query=0.4375%2C0.3125**")
-    assert_readings(disk, bundled[1], 1 + 3 * 8 + 2, 6 * 8 + 6)
+    assert live(disk).startswith(f"row {other_row}, column {other_column}: ")
+    assert f"query row {row}, column {column}" in live(disk)
+    disk.wait_for_url(f"**query={facts().address(*HERE)}**")
+    assert_readings(disk, compared[1], token, other)
     disk.keyboard.press("Escape")
     disk.mouse.move(5, 5)
     settle(disk)
@@ -454,26 +458,28 @@ def test_a_click_pins_and_escape_lets_go(disk: Page, bundled: tuple[ImageInput, 
 
 def test_keys_step_through_layers_heads_and_operators(disk: Page) -> None:
     disk.locator(".viewer").focus()
+    layer = f"layer {facts().depth - 1}"
     for key, told in (
-        ("ArrowLeft", "layer 11, head mean, effective"),
-        ("ArrowDown", "layer 11, head max, effective"),
-        ("ArrowDown", "layer 11, head 1, effective"),
-        ("]", "layer 11, head 1, a,"),
-        ("]", "layer 11, head 1, a − a²"),
-        ("ArrowUp", "layer 11, head max"),
+        ("ArrowLeft", f"{layer}, head mean, effective"),
+        ("ArrowDown", f"{layer}, head max, effective"),
+        ("ArrowDown", f"{layer}, head 1, effective"),
+        ("]", f"{layer}, head 1, a,"),
+        ("]", f"{layer}, head 1, a − a²"),
+        ("ArrowUp", f"{layer}, head max"),
     ):
         before = pixels(disk)
         disk.keyboard.press(key)
         settle(disk)
         assert told in live(disk).lower()
         assert pixels(disk) != before
-    disk.wait_for_url("**layer=11**")
+    disk.wait_for_url(f"**layer={facts().depth - 1}**")
 
 
 def test_space_plays_and_stops(disk: Page) -> None:
     disk.locator(".viewer").focus()
     disk.keyboard.press(" ")
-    disk.wait_for_function("() => !document.querySelector('.live').textContent.startsWith('Layer 12')")
+    last = f"Layer {facts().depth}"
+    disk.wait_for_function("(last) => !document.querySelector('.live').textContent.startsWith(last)", arg=last)
     disk.keyboard.press(" ")
     settle(disk)
     told = live(disk)
@@ -485,14 +491,15 @@ def test_the_patch_moves_by_keys_alone(disk: Page) -> None:
     disk.locator(".viewer").focus()
     disk.keyboard.press("Shift+ArrowRight")
     settle(disk)
-    assert "query row 5, column 6" in live(disk)
+    rows, columns = facts().grid  # from the patch in the middle
+    assert f"query row {rows // 2 + 1}, column {columns // 2 + 2}" in live(disk)
     assert disk.locator(".outline").first.is_visible()
     disk.keyboard.press("Escape")
     settle(disk)
     assert "query CLS" in live(disk)
 
 
-def test_difference_and_blink(disk: Page, bundled: tuple[ImageInput, list[viewer.Side]]) -> None:
+def test_difference_and_blink(disk: Page, compared: tuple[ImageInput, list[viewer.Side]]) -> None:
     disk.locator(".viewer").focus()
     left, right = pixels(disk, 0), pixels(disk, 1)
     disk.keyboard.press("2")
@@ -503,37 +510,37 @@ def test_difference_and_blink(disk: Page, bundled: tuple[ImageInput, list[viewer
     assert pixels(disk, 0) == pixels(disk, 1) == left
     disk.keyboard.press("0")
     disk.keyboard.press("d")
-    point(disk, 0.45, 0.3, model=1)
+    point(disk, *HERE, model=1)
     assert "Difference" in live(disk)
-    token = 1 + 3 * 8 + 2
-    maps = [attention.maps(s.trace, token, Operator.EFFECTIVE, Heads.MEAN)[-1, 1:] for s in bundled[1]]
+    (*_, token), prefix = facts().patch(*HERE), compared[1][0].trace.prefix
+    maps = [attention.maps(s.trace, token, Operator.EFFECTIVE, Heads.MEAN)[-1, prefix:] for s in compared[1]]
     is_bound, value = readings(disk)[1]
     assert not is_bound
-    assert abs(value - float((maps[1] - maps[0])[token - 1])) < 0.011 * float(sum(m.abs().max() for m in maps))
+    assert abs(value - float((maps[1] - maps[0])[token - prefix])) < 0.011 * float(sum(m.abs().max() for m in maps))
 
 
 def test_a_curve_chooses_the_layer(disk: Page) -> None:
     box = disk.locator(".chart svg").first.bounding_box()
-    disk.mouse.move(box["x"] + 0.17 * box["width"], box["y"] + 30)
+    disk.mouse.move(box["x"] + 0.17 * box["width"], box["y"] + 30)  # 34 to 230 of 240 are the first to the last layer
     settle(disk)
-    assert "Layer 1," in live(disk)
+    assert f"Layer {1 + round((0.17 * 240 - 34) / 196 * (facts().depth - 1))}," in live(disk)
 
 
 def test_every_layer_and_every_head_has_a_small_map(disk: Page) -> None:
-    assert disk.locator(".cell").count() == 24
+    assert disk.locator(".cell").count() == 2 * facts().depth
     disk.locator(".viewer").focus()
     disk.keyboard.press("g")
     settle(disk)
-    assert disk.locator(".cell").count() == 72
+    assert disk.locator(".cell").count() == 2 * facts().depth * facts().heads
     disk.locator(".cell").nth(3).click()
     settle(disk)
     assert "Layer 4, head 1" in live(disk)
 
 
 def test_models_of_other_depths_heads_and_grids_stand_side_by_side(
-    browser: Browser, bundled: tuple[ImageInput, list[viewer.Side]], tmp_path: Path
+    browser: Browser, compared: tuple[ImageInput, list[viewer.Side]], tmp_path: Path
 ) -> None:
-    image, (first, _) = bundled
+    image, (first, _) = compared
     other = random_trace(grid=(3, 3))
     path = tmp_path / "view.html"
     path.write_text(viewer.page(viewer.pack(image, [first, viewer.Side(other, card(other))]), "two"), encoding="utf-8")
@@ -577,37 +584,38 @@ def test_blinking_brings_the_photograph_along(disk: Page) -> None:
     assert [disk.locator(".stack img").nth(i).get_attribute("src") for i in (0, 1)] == [photos[1], photos[1]]
 
 
-def test_a_frame_of_a_notebook_works(browser: Browser, bundled: tuple[ImageInput, list[viewer.Side]]) -> None:
+def test_a_frame_of_a_notebook_works(browser: Browser, compared: tuple[ImageInput, list[viewer.Side]]) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 1700})
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.set_content(Viewing(viewer.pack(*bundled), "in a cell")._repr_html_())
+    page.set_content(Viewing(viewer.pack(*compared), "in a cell")._repr_html_())
     frame = page.frame_locator("iframe")
     frame.locator(".viewer[data-painted]").wait_for()
     frame.locator(".viewer").press("ArrowLeft")
-    frame.locator(".live", has_text="Layer 11").wait_for()
+    frame.locator(".live", has_text=f"Layer {facts().depth - 1}").wait_for()
     page.wait_for_timeout(400)
     page.close()
     assert not problems
 
 
-def test_a_tap_pins_a_patch(browser: Browser, bundled: tuple[ImageInput, list[viewer.Side]], tmp_path: Path) -> None:
+def test_a_tap_pins_a_patch(browser: Browser, compared: tuple[ImageInput, list[viewer.Side]], tmp_path: Path) -> None:
     path = tmp_path / "view.html"
-    path.write_text(viewer.page(viewer.pack(*bundled), "phone"), encoding="utf-8")
+    path.write_text(viewer.page(viewer.pack(*compared), "phone"), encoding="utf-8")
     context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(path.as_uri())
     page.wait_for_selector(".viewer[data-painted]")
     page.evaluate("document.fonts.ready")
-    stack, pinned = page.locator(".stack").first, page.locator(".live", has_text="query row 4, column 3")
+    row, column, _ = facts().patch(*HERE)
+    stack, pinned = page.locator(".stack").first, page.locator(".live", has_text=f"query row {row}, column {column}")
     for _ in range(5):  # what is above the maps may still wrap and move them under the finger
         box = stack.bounding_box()
-        stack.tap(position={"x": 0.3 * box["width"], "y": 0.45 * box["height"]})
+        stack.tap(position={"x": HERE[1] * box["width"], "y": HERE[0] * box["height"]})
         page.wait_for_timeout(1000)
         if pinned.is_visible():
             break
     pinned.wait_for()
-    page.wait_for_url("**query=0.4375%2C0.3125**")
+    page.wait_for_url(f"**query={facts().address(*HERE)}**")
     context.close()
 
 
@@ -621,5 +629,6 @@ def test_the_page_is_usable_on_a_phone(disk: Page) -> None:
     boxes = [disk.locator(".stack").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[1]["y"] > boxes[0]["y"] + boxes[0]["height"]  # one under the other
     assert disk.evaluate("() => document.documentElement.scrollWidth") <= 390
+    row, column, _ = facts().patch(0.2, 0.2)
     point(disk, 0.2, 0.2)
-    assert live(disk).startswith("row 2, column 2: ")
+    assert live(disk).startswith(f"row {row}, column {column}: ")

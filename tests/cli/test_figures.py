@@ -1,4 +1,4 @@
-"""`figure`, `again` and `compare` on the bundled pair: exit codes, sentences, files that are whole or not there."""
+"""`figure`, `again` and `compare` on the pair that opens: exit codes, sentences, files that are whole or not there."""
 
 import json
 import os
@@ -14,15 +14,16 @@ import pytest
 
 import explorer
 from explorer import cli, files
+from explorer.disturb import measured
+from explorer.models import sources
 from explorer.serving import pair as pairs
 from explorer.studio import Template, record
 from tests.helpers import assert_one_sentence
+from tests.pair import facts
 from tests.studio.helpers import picture
 
 ROOT = Path(__file__).parents[2]
 FAST = ("--dpi", "36")
-BUNDLED = "checkpoints/deit-tiny-patch8-64-20c-fgsm.jsonl"
-"""The label of a result that belongs to the bundled pair."""
 
 Run = Callable[..., int]
 
@@ -41,6 +42,13 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.setattr(pairs, "load_pair", _loaded)
     monkeypatch.chdir(tmp_path)
     return lambda *words: cli.main([str(word) for word in words])
+
+
+def of_the_pair(words: str) -> str:
+    """With the numbers of the pair that opens, and the label of a result beside it."""
+    pair, (result, *_) = facts(), measured.files()
+    sizes = {"before": pair.depth - 2, "depth": pair.depth, "beyond": pair.depth + 1, "another": pair.heads + 1}
+    return words.format(result=result, **sizes)
 
 
 @pytest.fixture
@@ -70,7 +78,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_every_template_from_the_shell_is_the_one_from_python(
     run: Run, cat: Path, tmp_path: Path, template: Template
 ) -> None:
-    images = [] if template is Template.ROBUSTNESS else [cat]  # none: the bundled results
+    images = [] if template is Template.ROBUSTNESS else [cat]  # none: the results beside the pair
     assert run("figure", template, *(["--images", cat] if images else []), "--out", "x.png", *FAST) == 0
     known = explorer.figure(template.value, images, _loaded(None, None, **OPTIONS), dpi=36)
     assert (tmp_path / "x.png").read_bytes() == known.file(".png")
@@ -87,10 +95,12 @@ def test_several_files_at_once(run: Run, cat: Path, tmp_path: Path, capsys: pyte
 
 
 def test_options_are_settings(run: Run, cat: Path, tmp_path: Path) -> None:
-    words = "--layers 1,6,10-12 --heads 2 --query 0.5,0.25 --no-smooth --letters --labels=-x --width 4.125 --font sans"
+    words = of_the_pair("--layers 1,6,{before}-{depth} --heads 2 --query 0.5,0.25 --no-smooth --letters --labels=-x")
+    words += " --width 4.125 --font sans"
     assert run("figure", "evolution", "--images", cat, "--out", "x.png", *words.split(), *FAST) == 0
     spec = record.read((tmp_path / "x.png").read_bytes()).spec
-    assert (spec.layers, spec.heads, spec.query, spec.smooth) == ((1, 6, 10, 11, 12), "2", "0.5,0.25", False)
+    layers = (1, 6, *range(facts().depth - 2, facts().depth + 1))
+    assert (spec.layers, spec.heads, spec.query, spec.smooth) == (layers, "2", "0.5,0.25", False)
     assert (spec.letters, spec.labels, spec.width, spec.font) == (True, ("-x",), 4.125, "sans")
 
 
@@ -114,12 +124,12 @@ def test_the_command_of_a_figure_makes_it_again(run: Run, cat: Path, tmp_path: P
         (["heatmaps", "--images", "folder"], "Is a directory"),
         (["heatmaps", "--images", "text.png"], "text.png"),
         (["heatmaps", "--images", "example:nothing.png"], "example:nothing.png"),
-        (["heatmaps", "--images", "cat.png", "--layers", "13"], "13"),
+        (["heatmaps", "--images", "cat.png", "--layers", "{beyond}"], "{beyond}"),
         (["heatmaps", "--images", "cat.png", "--layers", "one"], "layers"),
         (["heatmaps", "--images", "cat.png", "--layers", "1,6-3"], "layers"),
         (["heatmaps", "--images", "cat.png", "--layers", "0"], "layers"),
         (["heatmaps", "--images", "cat.png", "--layers", "1-99999999"], "layers"),
-        (["heatmaps", "--images", "cat.png", "--heads", "9"], "heads"),
+        (["heatmaps", "--images", "cat.png", "--heads", "{another}"], "heads"),
         (["heatmaps", "--images", "cat.png", "--width", "0"], "width"),
         (["heatmaps", "--images", "cat.png", "--width", "wide"], "width"),
         (["heatmaps", "--images", "cat.png", "--dpi", "3.5"], "dpi"),
@@ -128,7 +138,7 @@ def test_the_command_of_a_figure_makes_it_again(run: Run, cat: Path, tmp_path: P
         (["heatmaps", "--images", "cat.png", "--labels", "a", "b"], "labels"),
         (["heatmaps", "--images", "cat.png", "--font", "Nothing"], "Nothing"),
         (["heatmaps", "--images", "cat.png", "--operator", "rollout", "--heads", "all"], "rollout"),
-        (["heatmaps", "--images", "cat.png", "--twicing-filter", "2,2"], "12 blocks"),
+        (["heatmaps", "--images", "cat.png", "--twicing-filter", "2,2"], "{depth} blocks"),
         (["heatmaps", "--images", "cat.png", "--twicing-filter", "nan"], "finite"),
         (["heatmaps", "--images", "cat.png", "--twicing-filter", "x"], "filter"),
         (["heatmaps", "--images", "cat.png", "--baseline", "absent.safetensors"], "absent.safetensors"),
@@ -142,12 +152,9 @@ def test_the_command_of_a_figure_makes_it_again(run: Run, cat: Path, tmp_path: P
         (["robustness", "--images", "cat.png"], "cat.png"),
         (["robustness", "--images", "text.png"], "text.png"),
         (["robustness", "--images", "absent.jsonl"], "absent.jsonl"),
-        (["robustness", "--twicing-filter", "1.5"], "none is bundled"),
-        (
-            ["robustness", "--images", BUNDLED, "--twicing-filter", "1.5"],
-            "filters",
-        ),
-        (["heatmaps", "--images", *["cat.png"] * 90, "--layers", "1-12"], "Panels"),
+        (["robustness", "--twicing-filter", "1.5"], "lies beside the pair"),
+        (["robustness", "--images", "{result}", "--twicing-filter", "1.5"], "filters"),
+        (["heatmaps", "--images", *["cat.png"] * 90, "--layers", "1-{depth}"], "Panels"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_nothing_is_written(
@@ -155,6 +162,7 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_written(
 ) -> None:
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "folder").mkdir()
+    words, named = [of_the_pair(word) for word in words], of_the_pair(named)
     assert run("figure", *words, "--out", "x.pdf", *([] if "--dpi" in words else FAST)) == 2
     said(capsys, named)
     assert names(tmp_path) == ["cat.png", "text.png"]
@@ -279,18 +287,15 @@ def test_a_record_names_no_file_elsewhere(
 
 
 def test_again_with_other_weights(run: Run, cat: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from explorer.models import sources
-
     assert run("figure", "heatmaps", "--images", cat, "--out", "x.png", *FAST) == 0
-    assert run("again", "x.png", "--baseline", sources.bundled("twicing"), "--out", "y.pdf") == 2
+    assert run("again", "x.png", "--baseline", sources.opening("twicing"), "--out", "y.pdf") == 2
     said(capsys, "baseline", "SHA-256")
 
 
-def test_a_label_of_the_bundled_folder_names_a_model_anywhere(run: Run, cat: Path, tmp_path: Path) -> None:
+def test_a_label_of_the_pair_names_a_model_anywhere(run: Run, cat: Path, tmp_path: Path) -> None:
     """As a record's command does, run where the images lie."""
-    from explorer.models import sources
-
-    label = f"checkpoints/{sources.bundled('twicing').name}"
+    path = sources.opening("twicing")
+    label = f"{path.parent.name}/{path.name}"
     assert run("figure", "heatmaps", "--images", cat, "--baseline", label, "--out", "x.png", *FAST) == 0
     assert record.read((tmp_path / "x.png").read_bytes()).models[0]["source"] == label
 
@@ -314,7 +319,7 @@ def test_compare_makes_a_folder_for_each_image(
     each = ["maps.pdf", "numbers.npz", "residual.pdf", "similarity.pdf", "viewer.html"]
     assert names(tmp_path / "out") == sorted(f"{folder}/{one}" for folder in ("cat", "CAT-2") for one in each)
     numbers = np.load(tmp_path / "out" / "cat" / "numbers.npz")
-    assert numbers["similarity, twicing"].shape == (1, 13)
+    assert numbers["similarity, twicing"].shape == (1, facts().depth + 1)
     assert (tmp_path / "out" / "cat" / "viewer.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

@@ -1,5 +1,6 @@
 """Two models side by side without a screen: what may name a model, and filters that are not their own."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,11 @@ def test_models_may_be_loaded_ones_or_files(checkpoint: Path) -> None:
     assert load_pair(str(checkpoint), load(checkpoint), device="cpu").baseline == both.twicing
 
 
-def test_the_bundled_pair_is_the_default() -> None:
+def test_the_pair_that_opens_is_the_default() -> None:
     both = load_pair(device="cpu")
+    start = Path(os.environ[sources.PAIR_VARIABLE])
     assert [card.source for card in both.cards] == [
-        f"checkpoints/{sources.bundled(variant).name}" for variant in ("standard", "twicing")
+        f"{start.parent.name}/{start.name}-{variant}.safetensors" for variant in ("standard", "twicing")
     ]
     assert not any(card.is_counterfactual for card in both.cards)
 

@@ -1,6 +1,7 @@
 """Corruptions, attacks and measured accuracy in figures, held against what is computed here by other means."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from explorer.disturb.attacks import perturb
 from explorer.disturb.corruptions import Corruption, corrupt
 from explorer.figures.publication.cells import Grid, cells_of
 from explorer.figures.publication.trials import Trials
+from explorer.models import sources
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.photographs import Photograph
 from explorer.serving.pair import load_pair
@@ -316,21 +318,25 @@ def test_other_files_are_not_the_figure_again() -> None:
     assert "SHA-256" in str(caught.value)
 
 
-def test_nothing_bundled_is_one_sentence() -> None:
-    assert "none is bundled for Tiny and Tiny-Twicing" in refusal()
+def test_no_result_beside_the_pair_is_one_sentence() -> None:
+    assert "none of Tiny and Tiny-Twicing lies beside the pair" in refusal()
 
 
-def test_the_bundled_results_belong_to_the_bundled_pair(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_the_results_beside_the_pair_belong_to_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert_results_belong(monkeypatch, tmp_path)
+
+
+def assert_results_belong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Named by their labels wherever it is run, and told apart from a file of that name."""
-    bundled = load_pair(device="cpu")
-    labels = [one.name for one in robust.inputs((), bundled)]
-    assert labels == [name for name in measured.files() if measured.is_of(measured.results()[name], bundled.cards)]
-    assert all(name.startswith("checkpoints/") for name in labels)
-    made_here = make(Spec(Template.ROBUSTNESS), [], bundled)
+    opening, folder = load_pair(device="cpu"), sources.prefix().parent.name
+    labels = [one.name for one in robust.inputs((), opening)]
+    assert labels == [name for name in measured.files() if measured.is_of(measured.results()[name], opening.cards)]
+    assert all(name.startswith(f"{folder}/") for name in labels)
+    made_here = make(Spec(Template.ROBUSTNESS), [], opening)
     assert f"--images {' '.join(labels)}" in made_here.command
     monkeypatch.chdir(tmp_path)
-    assert make(Spec(Template.ROBUSTNESS), labels, bundled).record == made_here.record
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / labels[0]).write_bytes(result(bundled))
-    assert robust.inputs(labels[:1], bundled)[0].read() == result(bundled)
-    assert measured.of_pair(measured.results(), bundled.cards[::-1]) == {}
+    assert make(Spec(Template.ROBUSTNESS), labels, opening).record == made_here.record
+    (tmp_path / folder).mkdir()
+    (tmp_path / labels[0]).write_bytes(result(opening))
+    assert robust.inputs(labels[:1], opening)[0].read() == result(opening)
+    assert measured.of_pair(measured.results(), opening.cards[::-1]) == {}

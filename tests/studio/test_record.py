@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pypdf
@@ -14,6 +16,7 @@ from PIL import Image
 
 from explorer import cli
 from explorer.cli import figures
+from explorer.models import sources
 from explorer.photographs import photograph
 from explorer.serving.pair import load_pair
 from explorer.studio import Spec, Template, again, record
@@ -196,6 +199,13 @@ def test_a_command_names_models_that_are_not_bundled() -> None:
     assert (options.baseline, options.twicing) == ("tiny/Tiny.safetensors", "tiny/Tiny-Twicing.safetensors")
 
 
+@pytest.fixture
+def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where nobody names a pair to open on."""
+    monkeypatch.delenv(sources.PAIR_VARIABLE)
+
+
+@pytest.mark.usefixtures("no_variable")
 def test_a_bundled_model_need_not_be_named() -> None:
     known = Record(Spec(Template.HEATMAPS), (), _bundled("standard", "twicing"), "cpu", 1)
     assert "--baseline" not in known.command("x.pdf")
@@ -203,15 +213,35 @@ def test_a_bundled_model_need_not_be_named() -> None:
     assert parsed(exchanged.command("x.pdf")).baseline.endswith("-twicing.safetensors")
 
 
-def _bundled(*variants: str) -> tuple[dict[str, Any], ...]:
-    from explorer.models import sources
+@pytest.mark.parametrize("prefix", ["checkpoints/mine", f"elsewhere/checkpoints/{sources.BUNDLED_PAIR}"])
+def test_where_another_pair_opens_every_model_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prefix: str
+) -> None:
+    """What goes without saying there is something else elsewhere, and the other way round."""
+    monkeypatch.setenv(sources.PAIR_VARIABLE, str(tmp_path / prefix))
+    for models in (_bundled("standard", "twicing"), _models(*sources.labels())):
+        options = parsed(Record(Spec(Template.HEATMAPS), (), models, "cpu", 1).command("x.pdf"))
+        assert [options.baseline, options.twicing] == [model["source"] for model in models]
 
+
+def test_the_bundled_pair_named_by_the_variable_is_the_bundled_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(sources.PAIR_VARIABLE, os.path.relpath(sources.BUNDLED / sources.BUNDLED_PAIR))
+    known = Record(Spec(Template.HEATMAPS), (), _bundled("standard", "twicing"), "cpu", 1)
+    assert "--baseline" not in known.command("x.pdf")
+
+
+def _bundled(*variants: str) -> tuple[dict[str, Any], ...]:
+    return _models(*(f"checkpoints/{sources.BUNDLED_PAIR}-{one}.safetensors" for one in variants))
+
+
+def _models(*labels: str) -> tuple[dict[str, Any], ...]:
     return tuple(
-        {"role": role, "source": f"checkpoints/{sources.bundled(one).name}", "filter": [1.0], "trained_filter": [1.0]}
-        for role, one in zip(("baseline", "twicing"), variants, strict=True)
+        {"role": role, "source": label, "filter": [1.0], "trained_filter": [1.0]}
+        for role, label in zip(("baseline", "twicing"), labels, strict=True)
     )
 
 
+@pytest.mark.usefixtures("no_variable")
 def test_a_stranger_in_a_folder_called_checkpoints_is_named() -> None:
     """Only the bundled file itself goes without saying."""
     stranger = {**_bundled("standard", "twicing")[0], "source": "checkpoints/mine-standard.safetensors"}
@@ -219,6 +249,7 @@ def test_a_stranger_in_a_folder_called_checkpoints_is_named() -> None:
     assert parsed(known.command("x.pdf")).baseline == "checkpoints/mine-standard.safetensors"
 
 
+@pytest.mark.usefixtures("no_variable")
 def test_a_model_of_the_hub_is_named_as_the_shell_names_it() -> None:
     one = {**_bundled("standard", "twicing")[0], "source": "hub: timm/deit_tiny_patch16_224.fb_in1k"}
     known = Record(Spec(Template.HEATMAPS), (), (one,), "cpu", 1)

@@ -210,6 +210,21 @@ def test_the_last_decay_ends_the_run(make_run: MakeRun) -> None:
     assert sorted(path.name for path in (run.folder / "twicing").glob("decay-*/*")) == ["tiny-twicing.safetensors"] * 2
 
 
+def test_a_model_that_joins_later_meets_the_same_batches_and_decays(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.training.track.EVERY", 1)
+    run = make_run()
+    write_plan(run, DECAY, Decay(4, 2, 16, last=True))
+    Process(run, list(run.operators)).train()
+    late = make_run(operators=("twicing-2-2",))
+    Process(late, ["twicing-2-2"]).train()
+    logs = [plan.log(run.folder / name) for name in ("standard", "twicing", "twicing-2-2")]
+    assert [len(rows) for rows in logs] == [len(logs[0])] * 3
+    assert plan.check_batches(logs) == 4 + 3 + 2
+    assert len(list(run.folder.glob("twicing-2-2/decay-*/*.safetensors"))) == 2
+
+
 def test_a_decay_behind_the_trunk_is_refused(make_run: MakeRun) -> None:
     run = make_run()
     trained(run, 3)

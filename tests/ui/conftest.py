@@ -1,4 +1,4 @@
-"""The real app on the bundled checkpoints, without a browser."""
+"""The real app on the pair that opens, without a browser."""
 
 import json
 from collections.abc import Callable

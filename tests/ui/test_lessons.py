@@ -7,17 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import streamlit as st
+import torch
 from pypdf import PdfReader
 from streamlit.testing.v1 import AppTest
 
 from explorer import theory
 from explorer.lessons import kernels, regression, risk
-from explorer.measures import attention, similarity
+from explorer.measures import similarity
 from explorer.serving.pair import load_pair
-from explorer.types import ExplorerError
+from explorer.types import ExplorerError, Trace
 from explorer.ui import resources
 from explorer.ui.lessons import eigenvalues, tour
 from tests.helpers import make_trace, stochastic
+from tests.pair import facts
 from tests.ui.conftest import FRAME
 from tests.ui.test_pages import assert_sound, charts, numbers, texts
 
@@ -154,10 +156,10 @@ def test_the_family_breaks_outside_one_and_two() -> None:
 
 def test_the_models_own_eigenvalues_are_counted() -> None:
     app = pick(open_lesson("eigenvalues"), "lesson3-part", "The models' own")
-    pick(app, "lesson3-layer", 12)
+    pick(app, "lesson3-layer", facts().depth)
     lines = [one for one in texts(app) if "leave the unit disc" in one]
     assert len(lines) == 2
-    assert all(" of 195 eigenvalues" in one for one in lines)
+    assert all(f" of {facts().heads * facts().tokens} eigenvalues" in one for one in lines)
 
 
 def test_capacity_by_quadrature_is_the_exact_one() -> None:
@@ -177,10 +179,12 @@ def test_the_dial_at_one_is_the_model_as_trained() -> None:
 
 
 def test_the_dial_changes_only_the_blocks_chosen() -> None:
-    app = pick(open_lesson("dial"), "dial-blocks", "[10–12]")
+    depth = facts().depth
+    first = depth - max(1, depth // 4) + 1
+    app = pick(open_lesson("dial"), "dial-blocks", f"[{first}–{depth}]")
     before, now, trained = (numbers(trace["y"]) for trace in charts(app)["dial-similarity"]["data"])
-    np.testing.assert_allclose(before[:10], now[:10], rtol=1e-5)
-    assert not np.allclose(before[10:], now[10:], rtol=1e-3)
+    np.testing.assert_allclose(before[:first], now[:first], rtol=1e-5)
+    assert not np.allclose(before[first:], now[first:], rtol=1e-3)
     engine = resources.engine()
     (card,) = [one for one in engine.cards if not one.is_standard]
     assert len(trained) == len(card.filter) + 1
@@ -239,15 +243,60 @@ def test_the_tours_numbers_are_the_models() -> None:
     assert all(bool(card.task) == bool(card.wait) for card in cards)
 
 
-def test_the_tours_words_hold_for_the_bundled_pair() -> None:
-    """What the cards say beyond numbers: right is dimmer, and both rows concentrate with depth."""
-    pair = load_pair()
-    first, second = pair.compare(f"example:{tour.PHOTOGRAPH}")
-    peaks = [float(tour._map(trace, 11).max()) for trace in (first, second)]
-    assert peaks[0] > peaks[1]
-    entropies = [attention.entropy(trace.attention)[:, :, 0].mean(dim=1) for trace in (first, second)]
-    assert all(one[0] > one[-1] for one in entropies)
-    assert entropies[1][-1] > entropies[0][-1]
+def test_the_tours_words_hold_for_the_pair_that_opens() -> None:
+    assert_words_hold(*load_pair().compare(f"example:{tour.PHOTOGRAPH}"))
+
+
+def assert_words_hold(*traces: Trace) -> None:
+    """What the cards say beyond numbers is said where it is so, and nowhere else.
+
+    One map is dimmer and its row more spread out; the rows concentrate with depth, or the other way round.
+    """
+    cards = tour.steps(*traces)
+    peaks = [round(100 * float(t.attention[-1, :, 0, t.prefix :].mean(dim=0).max())) for t in traces]
+    rows = [t.attention[:, :, 0].double() for t in traces]
+    nats = [torch.special.entr(row).sum(dim=-1).mean(dim=1) for row in rows]
+    right = peaks[1] < peaks[0] and bool(nats[1][-1] > nats[0][-1])
+    left = peaks[0] < peaks[1] and bool(nats[0][-1] > nats[1][-1])
+    assert [f"Is the {side} map dimmer" in cards[0].text for side in ("right", "left")] == [right, left]
+    assert ("Does a dim map" in cards[0].text) == (not right and not left)
+
+    ways = [np.sign(round(float(line[-1]), 2) - round(float(line[0]), 2)) for line in nats]
+    said = cards[2].text
+    assert ("nats, falls from" in said) == (ways == [-1, -1])
+    assert ("nats, rises from" in said) == ("from fewer places to more" in said) == (ways == [1, 1])
+    assert ("nats, goes from" in said) == (ways not in ([-1, -1], [1, 1]))
+    tokens = rows[0].shape[-1]
+    wide, narrow = (all(half(line) for line in nats) for half in (
+        lambda line: line[0].exp() >= tokens / 2, lambda line: line[-1].exp() <= tokens / 4
+    ))  # fmt: skip
+    assert ("nearly everywhere to a few places" in said) == (ways == [-1, -1] and wide and narrow)
+    assert ("from more places to fewer" in said) == (ways == [-1, -1] and not (wide and narrow))
+
+
+def concentrating(*sharpness: float) -> Trace:
+    """Three layers whose rows look at fewer of ten places the sharper they are."""
+    return make_trace(torch.cat([stochastic(1, 2, 10, 10, sharpness=one) for one in sharpness]), (1.0,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ((0.1, 2.0, 8.0), (0.1, 2.0, 4.0), ("right map dimmer", "nearly everywhere to a few places")),
+        ((0.1, 2.0, 4.0), (0.1, 2.0, 8.0), ("left map dimmer", "nearly everywhere to a few places")),
+        ((3.0, 2.0, 8.0), (3.0, 2.0, 8.0), ("Does a dim map", "falls from", "from more places to fewer")),
+        ((8.0, 2.0, 0.1), (8.0, 2.0, 0.2), ("rises from", "from fewer places to more")),
+        ((8.0, 2.0, 0.1), (0.1, 2.0, 8.0), ("left map dimmer", "goes from")),
+        ((2.0, 2.0, 2.0), (2.0, 2.0, 2.0), ("Does a dim map", "goes from")),
+    ],
+)
+def test_the_tours_words_are_those_of_the_models(
+    first: tuple[float, ...], second: tuple[float, ...], said: tuple[str, ...]
+) -> None:
+    traces = concentrating(*first), concentrating(*second)
+    assert_words_hold(*traces)
+    text = " ".join(card.text for card in tour.steps(*traces))
+    assert all(words in text for words in said), text
 
 
 # --- handouts -----------------------------------------------------------------------------------------------------
@@ -293,4 +342,4 @@ def test_a_handout_has_the_pictures_as_they_stand() -> None:
     app = pick(open_lesson("regression"), "lesson1-h", 0.1)
     assert "h = 0.1, σ = 0.3" in made("smoothing", app)
     app = pick(open_lesson("dial"), "dial-a", 1.5)
-    assert "a = 1.5 in 12 blocks" in made("dial", app)
+    assert f"a = 1.5 in {facts().depth} blocks" in made("dial", app)

@@ -1,4 +1,4 @@
-"""The lessons on a photograph: every part, setting and handout, under AppTest on the bundled checkpoints."""
+"""The lessons on a photograph: every part, setting and handout, under AppTest on the pair that opens."""
 
 import json
 import re
@@ -18,6 +18,7 @@ from explorer.ui.lessons.denoising import Settings
 from explorer.ui.session import Pair, View
 from explorer.ui.sidebar import example_photos
 from tests.helpers import assert_one_sentence, plain_text
+from tests.pair import facts
 from tests.ui.conftest import Open
 from tests.ui.test_pages import assert_sound, charts, choose, comparison, numbers, png, texts, upload
 
@@ -180,8 +181,9 @@ def test_the_lesson_on_attention_part_by_part(open_lesson: OpenLesson) -> None:
     assert (nlm_facts["complex λ"], nlm_facts["real λ < 0"]) == ("0", "0")
     assert list(app.dataframe[0].value["block applies"]) == ["A", "A", "2A − A²"]
     assert len(pictures(part(app, 4, "One patch's weights"))) == 3
-    app.slider(key="lesson4-row-8").set_value(8).run()
-    assert "Weights of the patch in row 8, column 4 under Nonlocal means" in pictures(app)
+    rows, columns = facts().grid
+    app.slider(key=f"lesson4-row-{rows}").set_value(rows).run()
+    assert f"Weights of the patch in row {rows}, column {(columns + 1) // 2} under Nonlocal means" in pictures(app)
     for values in ("mean colour", "all pixels"):
         app = choose(part(app, 4, "Filter the photograph"), "lesson4-values", values)
         assert len(pictures(app)) == 15
@@ -192,8 +194,8 @@ def test_the_lesson_on_attention_part_by_part(open_lesson: OpenLesson) -> None:
 
 def test_the_ringed_head_is_the_chosen_one(open_lesson: OpenLesson) -> None:
     app = open_lesson("attention_filter")
-    app.slider(key="lesson4-layer-1-12").set_value(5).run()
-    app.slider(key="lesson4-head-1-3").set_value(3).run()
+    app.slider(key=f"lesson4-layer-1-{facts().depth}").set_value(5).run()
+    app.slider(key=f"lesson4-head-1-{facts().heads}").set_value(3).run()
     lines = charts(part(app, 4, "All heads"))["lesson4-heads"]["data"]
     trace = comparison(app).twicing
     ring = next(line for line in lines[2:] if line["marker"]["symbol"] == "circle-open" and line["x"][0] > 4)

@@ -14,6 +14,7 @@ from explorer.types import ExplorerError
 from explorer.ui import models_view, resources
 from explorer.ui.session import plain
 from tests.helpers import randomise
+from tests.pair import facts
 from tests.ui.conftest import Open
 
 CUT = "deit_tiny_patch8_64"
@@ -64,14 +65,15 @@ def chosen(app: AppTest) -> list[str]:
     return [app.sidebar.selectbox(key=f"model-{box}").value for box in ("baseline", "twicing")]
 
 
-def test_everything_known_of_the_bundled_models_is_said(page: AppTest) -> None:
+def test_everything_known_of_the_models_is_said(page: AppTest) -> None:
     text = shown(page)
     for card in resources.engine().cards:
+        size = "{} x {} px".format(*card.preprocessing.input_size)
         for fact in models_view.facts(card, resources.engine().size(card.key)):
             assert fact in text
-        for fact in (plain(card.name, 90), card.digest[:12], card.git_revision, card.architecture, "64 x 64 px"):
+        for fact in (plain(card.name, 90), card.digest[:12], card.git_revision, card.architecture, size):
             assert fact in text
-    assert "2A − A² (a = 2 in all 12 blocks), as declared by the file" in text
+    assert f"2A − A² (a = 2 in all {facts().depth} blocks), as declared by the file" in text
 
 
 def test_a_declared_file_loads_and_is_shown(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:

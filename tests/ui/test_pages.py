@@ -1,4 +1,4 @@
-"""Every page under Streamlit's AppTest, on the bundled checkpoints: nothing here depends on what they predict."""
+"""Every page under Streamlit's AppTest, on the pair that opens: nothing here depends on what it predicts."""
 
 import base64
 import gc
@@ -20,6 +20,7 @@ from explorer.types import Comparison
 from explorer.ui import resources
 from explorer.ui.session import plain
 from tests.helpers import assert_one_sentence, plain_text
+from tests.pair import facts
 from tests.ui.conftest import FRAME, Open, gallery
 
 HEADINGS = {
@@ -170,7 +171,9 @@ def test_the_same_model_twice_is_said_aloud(app: AppTest) -> None:
 def test_the_models_are_described(opened: Open) -> None:
     about = [one.value for one in opened().sidebar.caption]
     for card in resources.engine().cards:
-        assert f"{plain(card.name, 90)}: 20 classes (chance 5.0%), top-1 {card.top1:.1f}%" in about
+        count = len(card.classes)
+        top1 = "top-1 not declared" if card.top1 is None else f"top-1 {card.top1:.1f}%"
+        assert f"{plain(card.name, 90)}: {count} classes (chance {100 / count:.1f}%), {top1}" in about
 
 
 # --- attention ----------------------------------------------------------------------------------------------------
@@ -192,7 +195,7 @@ def test_the_viewer_is_sent_both_models(opened: Open) -> None:
     told, cards = header(opened()), resources.engine().cards
     assert [model["name"] for model in told["models"]] == [card.title for card in cards]
     assert [model["label"] for model in told["models"]] == ["A", "2A − A²"]
-    assert [model["filter"] for model in told["models"]] == [[1.0] * 12, [2.0] * 12]
+    assert [model["filter"] for model in told["models"]] == [[1.0] * facts().depth, [2.0] * facts().depth]
     assert [one["weights"] for one in told["provenance"]["models"]] == [card.digest for card in cards]
     for model in told["models"]:
         shares = [share for _, share in model["top"]]

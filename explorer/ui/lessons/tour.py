@@ -1,7 +1,8 @@
-"""Lesson 6: a guided tour of the attention viewer, on the bundled pair and one photograph."""
+"""Lesson 6: a guided tour of the attention viewer, on the pair that opens and one photograph."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -13,7 +14,7 @@ from explorer import examples, viewer
 from explorer.figures import curves
 from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Operator
-from explorer.models.sources import BUNDLED, BUNDLED_PAIR
+from explorer.models import sources
 from explorer.types import Trace
 from explorer.ui import lessons, resources, sidebar, viewer_panel
 from explorer.ui.lessons import Picture
@@ -53,14 +54,12 @@ class Step:
 
 
 def shown() -> View:
-    """The tour's photograph under the bundled pair, or what stands in the sidebar where the pair is not loaded."""
+    """The tour's photograph under the pair that opens, or what stands in the sidebar where the pair is not loaded."""
     from explorer.ui import view
 
     photo = next(one for one in sidebar.example_photos() if one.key == PHOTOGRAPH)
     cards = {card.source: card for card in resources.engine().cards if not card.is_counterfactual}
-    standard, twicing = (
-        cards.get(f"{BUNDLED.name}/{BUNDLED_PAIR}-{one}.safetensors") for one in ("standard", "twicing")
-    )
+    standard, twicing = map(cards.get, sources.labels())
     pair = Pair(standard, twicing) if standard and twicing else view().pair
     return replace(view(), photo=photo, pair=pair)
 
@@ -83,7 +82,7 @@ def _told(step: Step) -> dict[str, Any]:
 
 
 def steps(baseline: Trace, twicing: Trace) -> list[Step]:
-    """The cards; every number in them is measured on these two traces."""
+    """The cards; every number in them is measured on these two traces, and what is said of it holds for them."""
     last = min(baseline.depth, twicing.depth) - 1
     peak = [float(_map(trace, last).max()) for trace in (baseline, twicing)]
     bits = [float(attention.entropy(trace.attention[last])[:, 0].mean()) for trace in (baseline, twicing)]
@@ -96,8 +95,8 @@ def steps(baseline: Trace, twicing: Trace) -> list[Step]:
         Step(
             "What the class token looks at",
             f"Both maps show row CLS of A in the last layer, mean over heads. The brightest patch holds {peak[0]:.0%} "
-            f"of the row in the standard model (left) and {peak[1]:.0%} in the twicing model (right). Is the right map "
-            "dimmer because it looks at nothing, or because it looks at more places?",
+            f"of the row in the standard model (left) and {peak[1]:.0%} in the twicing model (right). "
+            f"{_question(peak, bits)}",
             {"layer": last, "operator": "A"},
         ),
         Step(
@@ -110,8 +109,7 @@ def steps(baseline: Trace, twicing: Trace) -> list[Step]:
         ),
         Step(
             "From the first layer to the last",
-            f"Entropy of the row, in nats, falls from {first[0]:.2f} to {bits[0]:.2f} in the standard model and from "
-            f"{first[1]:.2f} to {bits[1]:.2f} in the twicing model: from looking nearly everywhere to a few places. "
+            f"Entropy of the row, in nats, {_with_depth(first, bits, baseline.attention.shape[-1])}. "
             "The charts below the maps show it layer by layer.",
             {"layer": last, "operator": "A"},
             "Go to layer 1: slider, arrow keys, or Space to play.",
@@ -162,11 +160,40 @@ def steps(baseline: Trace, twicing: Trace) -> list[Step]:
         Step(
             "What it does not show",
             f"After the last block the patch tokens' mean cosine is {collapse[0]:.2f} in the standard and "
-            f"{collapse[1]:.2f} in the twicing model, for this photograph. One photograph and two small models show "
+            f"{collapse[1]:.2f} in the twicing model, for this photograph. One photograph and two models show "
             "how to look, not what is true: load many images on the similarity page before you conclude anything.",
             {"layer": last, "operator": "effective"},
         ),
     ]
+
+
+def _question(peak: Sequence[float], nats: Sequence[float]) -> str:
+    """What the first card asks: of a map that is dimmer only where its row is more spread out as well."""
+    left, right = (round(100 * share) for share in peak)
+    dim = int(right < left)
+    if left == right or nats[dim] <= nats[1 - dim]:
+        return "Does a dim map look at nothing, or at more places?"
+    side = ("left", "right")[dim]
+    return f"Is the {side} map dimmer because it looks at nothing, or because it looks at more places?"
+
+
+def _with_depth(first: Sequence[float], last: Sequence[float], tokens: int) -> str:
+    """How the entropy of a row over so many tokens changes; at `h` nats it looks at about `exp(h)` of them."""
+    rises = {
+        (round(end, 2) > round(start, 2)) - (round(end, 2) < round(start, 2))
+        for start, end in zip(first, last, strict=True)
+    }
+    verb, words = "goes", ""
+    if rises == {1}:
+        verb, words = "rises", ": from fewer places to more"
+    if rises == {-1}:
+        from_all = min(first) >= math.log(tokens / 2) and max(last) <= math.log(tokens / 4)
+        words = ": from looking nearly everywhere to a few places" if from_all else ": from more places to fewer"
+        verb = "falls"
+    return (
+        f"{verb} from {first[0]:.2f} to {last[0]:.2f} in the standard model and from {first[1]:.2f} to {last[1]:.2f} "
+        f"in the twicing model{words}"
+    )
 
 
 def _map(trace: Trace, layer: int, operator: Operator = Operator.ATTENTION) -> Any:

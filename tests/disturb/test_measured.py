@@ -1,0 +1,48 @@
+"""Which results of attacks are offered: those that lie beside the pair that opens."""
+
+from pathlib import Path
+
+import pytest
+
+from explorer.disturb import measured
+from explorer.models import sources
+
+
+def write(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A folder of several pairs' results, in a folder and below it."""
+    folder = tmp_path / "weights"
+    names = ("mine-fgsm.jsonl", "mine-pgd.jsonl", "mine-2-fgsm.jsonl", "other-pgd.jsonl", "mine-log.jsonl")
+    write(folder, *names)
+    write(folder / "run", *names)
+    return folder
+
+
+def test_beside_a_pair_that_is_named_its_own_count(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(sources.PAIR_VARIABLE, str(weights / "mine"))
+    assert measured.files() == {
+        f"weights/mine-{kind}.jsonl": weights / f"mine-{kind}.jsonl" for kind in ("fgsm", "pgd")
+    }
+    assert measured.results() == {}  # files that hold nothing are left out
+    monkeypatch.setenv(sources.PAIR_VARIABLE, str(weights / "[mn]ine"))
+    assert measured.files() == {}
+
+
+def test_in_the_bundled_folder_those_of_every_pair_count(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair that was trained into it may be chosen there, and each result says whose it is."""
+    monkeypatch.delenv(sources.PAIR_VARIABLE)
+    monkeypatch.setattr(sources, "BUNDLED", weights)
+    assert list(measured.files()) == [
+        f"weights/{name}.jsonl" for name in ("mine-2-fgsm", "mine-fgsm", "mine-pgd", "other-pgd")
+    ]
+
+
+def test_the_results_beside_the_pair_of_the_suite_are_read() -> None:
+    assert list(measured.results()) == list(measured.files())
+    assert [measured.kind(one).value for one in measured.results().values()] == ["FGSM", "PGD"]
