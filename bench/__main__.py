@@ -15,7 +15,7 @@ import torch
 
 from bench import gpu, speed
 from bench.common import Row
-from explorer import examples, images, preprocess
+from explorer.pictures import examples, images, preprocess
 from explorer.types import ImageInput, Preprocessing
 
 RESULTS = Path(__file__).parent / "results.json"

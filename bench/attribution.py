@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from bench.common import Row, medians
-from explorer import preprocess
 from explorer.attribution.gradcam import with_grid
 from explorer.attribution.methods import attribute
 from explorer.attribution.result import Method, Settings
 from explorer.models import LoadedModel, load
+from explorer.pictures import preprocess
 from explorer.types import ImageInput
 
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"

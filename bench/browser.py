@@ -16,9 +16,10 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from bench.common import Row
-from explorer import preprocess, viewer
+from explorer import viewer
 from explorer.models import create, uniform_filter
-from explorer.trace import trace
+from explorer.models.trace import trace
+from explorer.pictures import preprocess
 from explorer.types import ImageInput, ModelCard, Preprocessing
 from tests.running_app import CHROMIUM, FIRST_PICTURE, PATIENCE, running_app, running_browser, settle
 

@@ -20,8 +20,9 @@ from PIL import Image
 from torch import Tensor
 
 from bench.common import Row, medians
-from explorer import folder, images, preprocess
+from explorer import folder
 from explorer.models import LoadedModel, create, load, registry, sources, uniform_filter
+from explorer.pictures import images, preprocess
 from explorer.types import ImageInput, ModelCard, Preprocessing
 
 FILES = 48

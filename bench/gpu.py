@@ -16,8 +16,8 @@ from torch import Tensor
 from bench.common import Row, medians
 from bench.speed import measures
 from explorer.models import create, uniform_filter
+from explorer.models.trace import trace
 from explorer.serving import device as devices
-from explorer.trace import trace
 
 BATCH = 64
 ROUNDS = {1: 41, BATCH: 15}

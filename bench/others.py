@@ -26,7 +26,7 @@ from torch import Tensor
 from bench.common import Row, medians
 from explorer.measures import attention
 from explorer.models import create, uniform_filter
-from explorer.trace import trace
+from explorer.models.trace import trace
 from explorer.types import Trace
 
 ROOT = Path(__file__).resolve().parents[1]

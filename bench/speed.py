@@ -24,7 +24,7 @@ from torch import Tensor
 from bench.common import Row, medians
 from explorer.measures import attention, residual, similarity, spectrum
 from explorer.models import create, uniform_filter
-from explorer.trace import geometry, states, trace
+from explorer.models.trace import geometry, states, trace
 from explorer.types import Trace
 
 ROUNDS = {"tiny": 41, "base": 15}
@@ -129,7 +129,7 @@ def _folder(stock: torch.nn.Module, model: torch.nn.Module, inputs: Sequence[Ten
 _PEAK = """
 import sys, timm, torch
 from explorer.models import create, uniform_filter
-from explorer.trace import trace
+from explorer.models.trace import trace
 def peak():
     return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 model = create(sys.argv[1], 1000, uniform_filter(12, 2.0)).eval()

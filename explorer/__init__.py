@@ -9,7 +9,7 @@ from explorer import version
 
 if TYPE_CHECKING:
     from explorer.notebook import Viewing, figure, view
-    from explorer.photographs import photograph
+    from explorer.pictures.photographs import photograph
     from explorer.serving.pair import ModelPair, load_pair
 
 __version__ = version.VERSION

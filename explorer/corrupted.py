@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from explorer import files, images, preprocess
-from explorer.attribution.classes import class_name
+from explorer import files
 from explorer.disturb.corruptions import SCALES, Corruption
-from explorer.disturb.drift import Queries
 from explorer.disturb.effects import Choice, Effect, effects, margin
+from explorer.measures.drift import Queries
 from explorer.models import LoadedModel
-from explorer.photographs import photograph
+from explorer.models.classes import class_name
+from explorer.pictures import images, preprocess
+from explorer.pictures.photographs import photograph
 from explorer.rows import Partial, Row, check_out, keeping, settings_file, write_table
 from explorer.serving.pair import ModelPair
 from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard, Progress

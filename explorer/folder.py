@@ -26,12 +26,13 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
-from explorer import files, images, preprocess
+from explorer import files
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
+from explorer.models.trace import geometry, states
+from explorer.pictures import images, preprocess
 from explorer.rows import Partial, Row, check_out, keeping, settings_file, write_table
-from explorer.trace import geometry, states
 from explorer.types import ROLES, ExplorerError, ModelCard, Preprocessing
 from explorer.version import VERSION
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer import files, viewer
-from explorer.examples import Example
-from explorer.photographs import Photograph, photograph
+from explorer.pictures.examples import Example
+from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair, ModelSource, load_pair
 
 if TYPE_CHECKING:

@@ -29,10 +29,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from explorer import preprocess
 from explorer.figures.style import COLOUR_MAPS, PALETTES, lookup_table
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
+from explorer.pictures import preprocess
 from explorer.types import ExplorerError, ImageInput, ModelCard, Trace
 
 ASSETS = Path(__file__).parents[1] / "assets"

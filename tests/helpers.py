@@ -18,7 +18,8 @@ from scipy.special import erf
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.training.data import ClassName, Dataset
+from explorer.models.classes import ClassName
+from explorer.training.data import Dataset
 from explorer.types import Filter, Trace
 
 TINY = "tiny_random"

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer import examples
 from explorer.disturb import sweep_file
 from explorer.disturb.attacks import Attack, Kind
 from explorer.disturb.sweep import PAPER_EPS
 from explorer.disturb.sweep_file import Result
 from explorer.models import checkpoints, registry, sources
 from explorer.models.sources import VARIANTS
+from explorer.pictures import examples
 from explorer.types import STANDARD, TWICING, ModelCard, Size
 from tests.helpers import randomise
 

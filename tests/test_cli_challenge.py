@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
-from explorer import cli, images, preprocess
+from explorer import cli
 from explorer.attribution import methods
 from explorer.attribution.faithfulness import Removal, infidelity, sensitivity
 from explorer.attribution.result import Method
@@ -21,7 +21,8 @@ from explorer.disturb.attacks import Attack, attack
 from explorer.disturb.sweep import label_ranks
 from explorer.disturb.sweep_file import read
 from explorer.models import checkpoints, load, with_filter
-from explorer.training.evaluate import resized
+from explorer.models.pixels import resized
+from explorer.pictures import images, preprocess
 from explorer.types import Preprocessing
 from tests.helpers import assert_one_sentence, picture, write_class_list, write_folder, write_parquet
 

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from explorer import cli, corrupted, images, preprocess
-from explorer.attribution.classes import class_name
+from explorer import cli, corrupted
 from explorer.disturb.corruptions import Corruption
-from explorer.disturb.drift import Queries
 from explorer.disturb.effects import Choice, effects, margin
+from explorer.measures.drift import Queries
 from explorer.models import load, with_filter
+from explorer.models.classes import class_name
+from explorer.pictures import images, preprocess
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, picture
 

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from explorer import cli, folder, images, preprocess, rows
+from explorer import cli, folder, rows
 from explorer.folder import Pair, Progress
 from explorer.measures.similarity import Definition, token_similarity
 from explorer.models import checkpoints, with_filter
-from explorer.trace import trace
+from explorer.models.trace import trace
+from explorer.pictures import images, preprocess
 from explorer.types import ROLES, ExplorerError
 from tests.helpers import assert_one_sentence, picture
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import explorer
-from explorer import examples
+from explorer.pictures import examples
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 from tests.pair import facts

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from explorer import examples
 from explorer.measures import attention
 from explorer.models import sources
+from explorer.pictures import examples
 from explorer.serving.pair import load_pair
 from tests import pair
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import explorer
-from explorer import cli, examples
+from explorer import cli
 from explorer.models import load, sources
+from explorer.pictures import examples
 from explorer.serving.pair import load_pair
 from explorer.studio import record
 from explorer.types import ROLES, STANDARD, TWICING

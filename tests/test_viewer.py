@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from explorer import examples, viewer
+from explorer import viewer
+from explorer.pictures import examples
 from explorer.types import ExplorerError, ImageInput, ModelCard, Preprocessing, Trace
 from tests.helpers import make_trace, normal, stochastic
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from explorer.trace import geometry
+from explorer.models.trace import geometry
 from explorer.types import Size
 
 Stream = Float[Tensor, "image token dim"]

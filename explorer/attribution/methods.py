@@ -23,7 +23,7 @@ from explorer.attribution.result import Attribution, Baseline, Grid, Method, Set
 from explorer.attribution.rollout import weighted_rollout
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import FromPixels, View, as_batch, from_pixels
-from explorer.trace import geometry
+from explorer.models.trace import geometry
 from explorer.types import ExplorerError, Progress, Size
 
 Batch = Float[Tensor, "image 3 height width"]

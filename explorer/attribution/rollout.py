@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer import operators
+from explorer.models.trace import BLOCKS, Attend, embed, geometry
 from explorer.models.twicing import attention_of, project, queries_keys_values
-from explorer.trace import BLOCKS, Attend, embed, geometry
+from explorer.paper import operators
 
 Matrices = list[Float[Tensor, "image head query key"]]
 

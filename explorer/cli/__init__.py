@@ -50,12 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _import(command: str) -> None:
-    from explorer import lean
+    from explorer import startup
 
     if command != "train":  # alone on its machine for hours, it may as well spin: steps were 4 to 10% shorter
-        lean.few_spins()
-    with lean.no_collecting():
-        lean.import_timm()
+        startup.few_spins()
+    with startup.no_collecting():
+        startup.import_timm()
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from explorer.attribution.result import Attribution, Method, Settings
     from explorer.attribution.trust import Trust
     from explorer.models import LoadedModel
-    from explorer.photographs import Photograph
+    from explorer.pictures.photographs import Photograph
     from explorer.serving.pair import ModelPair
     from explorer.types import Progress
 
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from explorer.cli.figures import free_name, load_pair_of
-    from explorer.photographs import EXAMPLE, photograph
+    from explorer.pictures.photographs import EXAMPLE, photograph
     from explorer.types import ExplorerError
 
     methods, settings = _methods(options.method), _settings(options)
@@ -117,7 +117,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _targets(pair: ModelPair, name: str | None) -> list[int | None]:
-    from explorer.attribution.classes import class_index
+    from explorer.models.classes import class_index
 
     if name is None:
         return [None, None]
@@ -141,11 +141,12 @@ def _write(
 
     import numpy as np
 
-    from explorer import files, preprocess
+    from explorer import files
     from explorer.attribution import trust
     from explorer.attribution.methods import attribute
     from explorer.figures import maps as figures
     from explorer.figures.style import Range
+    from explorer.pictures import preprocess
     from explorer.types import ROLES, ExplorerError
 
     image = one.open()
@@ -195,8 +196,8 @@ def _write(
 
 def _tables(pair: ModelPair, made: dict[str, list[Attribution]], judged: dict[str, list[Trust]]) -> dict[str, str]:
     """CSV by name: numbers by map, curves by map and share, and rank correlations by two maps."""
-    from explorer.attribution.classes import class_name
     from explorer.attribution.trust import agreement
+    from explorer.models.classes import class_name
     from explorer.types import ROLES
 
     kinds = ("deletion", "insertion")
@@ -238,7 +239,7 @@ def _told(
     from dataclasses import asdict
     from importlib.metadata import version
 
-    from explorer.attribution.classes import class_name
+    from explorer.models.classes import class_name
     from explorer.types import ROLES
     from explorer.version import VERSION
 

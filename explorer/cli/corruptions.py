@@ -80,7 +80,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     from explorer.cli.figures import each, numbers
     from explorer.corrupted import Plan
     from explorer.disturb.corruptions import SEVERITIES
-    from explorer.disturb.drift import Queries
+    from explorer.measures.drift import Queries
     from explorer.types import ExplorerError
 
     severities = numbers(options.severities, "severities") if options.severities else ()

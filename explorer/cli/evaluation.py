@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from explorer.labelled import Item
     from explorer.measures.similarity import Band
     from explorer.models import LoadedModel
+    from explorer.pictures.labelled import Item
     from explorer.training.data import Dataset
     from explorer.types import Preprocessing
 
@@ -117,7 +117,7 @@ def _hits(
     options: argparse.Namespace, models: Sequence[LoadedModel], readings: Sequence[Preprocessing], broken: set[str]
 ) -> list[tuple[Tensor, list[Item]]]:
     """For each model its hits, and the images they are of; models of the same classes share one pass over the data."""
-    from explorer import labelled
+    from explorer.pictures import labelled
 
     found: dict[int, tuple[Tensor, list[Item]]] = {}
     for classes in dict.fromkeys(map(_classes, models)):
@@ -137,7 +137,7 @@ def _of_group(
     """Hits of each model on the images that can be read, and those."""
     import torch
 
-    from explorer import labelled, preprocess
+    from explorer.pictures import labelled, preprocess
     from explorer.training import evaluate
     from explorer.types import ExplorerError
 
@@ -176,7 +176,7 @@ def _say(problem: str) -> None:
 
 
 def _accuracy(model: LoadedModel, reading: Preprocessing, found: Tensor) -> dict[str, Any]:
-    from explorer.training.evaluate import accuracy_of
+    from explorer.measures.accuracy import accuracy_of
 
     card = model.card
     reached = accuracy_of(found)
@@ -194,7 +194,7 @@ def _accuracy(model: LoadedModel, reading: Preprocessing, found: Tensor) -> dict
 
 def _differences(models: Sequence[LoadedModel], hits: Sequence[Tensor]) -> list[dict[str, Any]]:
     """Of every further model to the first, where both have the same classes."""
-    from explorer.training.evaluate import paired_difference
+    from explorer.measures.accuracy import paired_difference
 
     differences = []
     for model, found in zip(models[1:], hits[1:], strict=True):
@@ -218,7 +218,7 @@ def _measures(
 ) -> dict[str, Any]:
     import torch
 
-    from explorer import labelled, preprocess
+    from explorer.pictures import labelled, preprocess
     from explorer.training import report
 
     drawn = [items[place] for place in report.draw(len(items), wanted, seed).tolist()]
@@ -253,7 +253,7 @@ def _listed(band: Band) -> dict[str, list[float]]:
 
 def _costs(models: Sequence[LoadedModel], batches: Sequence[int], where: str) -> list[dict[str, Any]]:
     """Multiply-adds, parameters and milliseconds per image by batch size."""
-    from explorer.trace import count
+    from explorer.models.trace import count
     from explorer.training import report
 
     times = {batch: report.forward_times(models, batch) for batch in batches}

@@ -12,7 +12,7 @@ from explorer.studio.spec import PRESETS, SETTINGS, Spec, Template, from_told
 from explorer.types import ExplorerError, Filter
 
 if TYPE_CHECKING:
-    from explorer.photographs import Photograph
+    from explorer.pictures.photographs import Photograph
     from explorer.serving.pair import ModelPair
     from explorer.studio import Made
 
@@ -119,7 +119,7 @@ def _figure(options: argparse.Namespace) -> int:
 
 def _again(options: argparse.Namespace) -> int:
     from explorer.disturb import measured
-    from explorer.photographs import EXAMPLE
+    from explorer.pictures.photographs import EXAMPLE
     from explorer.studio import again, record
     from explorer.studio.made import check_suffix
 
@@ -143,7 +143,7 @@ def _again(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from explorer.photographs import EXAMPLE, photograph
+    from explorer.pictures.photographs import EXAMPLE, photograph
 
     pair = load_pair_of(options)
     failed = 0

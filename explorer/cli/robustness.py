@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from explorer.disturb.attacks import Attack
     from explorer.disturb.sweep import Labelled
     from explorer.disturb.sweep_file import Result
-    from explorer.labelled import Listing
     from explorer.models import LoadedModel
+    from explorer.pictures.labelled import Listing
     from explorer.training.data import Dataset
 
 _ABOUT = """\
@@ -89,9 +89,10 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
     """What the file holds at the end; images that could not be read are said and added to `broken`."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer import files, labelled
+    from explorer import files
     from explorer.cli.figures import load_pair_of
     from explorer.disturb.sweep import sweep
+    from explorer.pictures import labelled
     from explorer.types import ExplorerError
 
     for path, suffix in ((options.out, ".jsonl"), (options.csv, ".csv")):
@@ -154,7 +155,7 @@ def _data(
     listing: Listing, models: list[LoadedModel], source_size: int | None, left_out: Callable[[str], None]
 ) -> Dataset | Iterator[Labelled]:
     """What each model sees, decoded when it is its turn; with a size, all images at it."""
-    from explorer import labelled, preprocess
+    from explorer.pictures import labelled, preprocess
     from explorer.training import data
 
     pictures = labelled.decoded(listing.items, left_out)

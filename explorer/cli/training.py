@@ -111,8 +111,9 @@ def add_keep(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from explorer.models import registry, starts
+    from explorer.models.classes import read_classes
     from explorer.serving import device as devices
-    from explorer.training import data, kept, processes, stored
+    from explorer.training import kept, processes, stored
     from explorer.training.recipe import operators
 
     start = starts.load_start(options.init) if options.init else None
@@ -122,7 +123,7 @@ def _train(options: argparse.Namespace) -> int:
     recipe = _recipe(options, architecture, start)
     device = devices.choose(options.device)
     run = _run(options, recipe, chosen, start, str(device))
-    classes = data.read_classes(options.classes) if options.classes else None
+    classes = read_classes(options.classes) if options.classes else None
     wnids = options.wnids.split(",") if options.wnids else None
     for folder, paths in zip(run.stored, (options.train, options.val), strict=True):
         stored.store(folder, paths, options.source_size, classes, wnids)

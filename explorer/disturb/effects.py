@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer import preprocess
 from explorer.disturb.corruptions import SEVERITIES, Corruption, Picture, corrupt
-from explorer.disturb.drift import Queries, drift
 from explorer.measures import similarity
+from explorer.measures.drift import Queries, drift
 from explorer.models import LoadedModel
-from explorer.trace import trace
+from explorer.models.trace import trace
+from explorer.pictures import preprocess
 from explorer.types import ExplorerError, Progress, Trace
 
 ALL_STRENGTHS = (0.0, *(float(one) for one in SEVERITIES))

@@ -22,9 +22,8 @@ from torch import Tensor
 from explorer.disturb.attacks import Attack, are_alike, perturb
 from explorer.disturb.sweep_file import Ranks, Result, append, header, opened, trials
 from explorer.models.checkpoints import LoadedModel
-from explorer.models.pixels import Batch, View, as_batch, from_pixels
+from explorer.models.pixels import Batch, View, as_batch, from_pixels, resized
 from explorer.training.data import Dataset
-from explorer.training.evaluate import resized
 from explorer.types import ExplorerError, Progress
 
 PAPER_EPS = tuple(budget / 255 for budget in range(7))

@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 
 from explorer.disturb.attacks import Attack, Kind
-from explorer.training.evaluate import Accuracy, paired_difference
+from explorer.measures.accuracy import Accuracy, paired_difference
 from explorer.types import ExplorerError, ModelCard
 
 FORMAT = 1
@@ -88,7 +88,7 @@ class Result:
         return tuple(curve for curve in self.curves if not curve.is_transfer)
 
     def difference(self, place: int) -> tuple[float, float, float]:
-        """Top-1 of the second model minus the first's at one budget, white-box: `evaluate.paired_difference`."""
+        """Top-1 of the second model minus the first's at one budget, white-box: `accuracy.paired_difference`."""
         hits = torch.tensor([[of_model[place] == 1 for of_model in ranks] for ranks in self.ranks.values()])
         return paired_difference(hits[:, 0], hits[:, 1])
 

@@ -13,11 +13,11 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from explorer import theory
 from explorer.figures.maps import data_uri
 from explorer.figures.style import ColourMap, Palette, Range, chart, colour_scale, lookup_table, scale_name
 from explorer.lessons.nonlocal_means import Picture
 from explorer.lessons.quality import Quality
+from explorer.paper import theory
 from explorer.types import ExplorerError
 
 Pixels = UInt8[np.ndarray, "height width 3"]

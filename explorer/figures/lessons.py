@@ -13,11 +13,11 @@ import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import Float
 
-from explorer import theory
 from explorer.figures.style import Palette, chart, with_alpha
 from explorer.lessons.kernels import Kernel
 from explorer.lessons.regression import Observations, Steps
 from explorer.lessons.risk import BiasOrder, Risk, Sweep
+from explorer.paper import theory
 
 Step = Literal["smooth", "residual", "smooth the residual", "add"]
 STEPS: tuple[Step, ...] = ("smooth", "residual", "smooth the residual", "add")

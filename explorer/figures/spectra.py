@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from explorer import theory
 from explorer.figures.points import Points
 from explorer.figures.style import Palette, chart, with_alpha
+from explorer.paper import theory
 
 
 def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, height: int = 420) -> go.Figure:

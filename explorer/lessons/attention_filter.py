@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from explorer import operators
 from explorer.lessons.nonlocal_means import Picture
+from explorer.paper import operators
 from explorer.types import ExplorerError, Size
 
 Matrix = Float[np.ndarray, "query key"]

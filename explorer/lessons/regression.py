@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from scipy.linalg import toeplitz  # type: ignore[import-untyped]
 
-from explorer import operators
 from explorer.lessons.kernels import Kernel
+from explorer.paper import operators
 from explorer.types import ExplorerError
 
 Curve = Float[np.ndarray, " point"]

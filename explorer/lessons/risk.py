@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from explorer.lessons.kernels import Kernel
 from explorer.lessons.progress import Progress
 from explorer.lessons.regression import Smoother, Truth, design, smoother
-from explorer.theory import PowerLaw, power_law
+from explorer.paper.theory import PowerLaw, power_law
 from explorer.types import ExplorerError
 
 Setting = Float[np.ndarray, " setting"]

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer import operators
+from explorer.paper import operators
 from explorer.types import TWICING, Size, Trace
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer import operators
+from explorer.paper import operators
 from explorer.types import Trace
 
 Quantity = Literal["smoothed-residual", "smoothed", "ratio"]

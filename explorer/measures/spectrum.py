@@ -20,7 +20,7 @@ from jaxtyping import Complex, Float
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
-from explorer import operators
+from explorer.paper import operators
 from explorer.types import TWICING, Trace
 
 ROUNDING = 1e-5

@@ -1,12 +1,17 @@
-"""A model that takes pixels in [0, 1]: its normalisation is part of it, so that gradients and budgets are in pixels."""
+"""Pixels on their way into a model, and a model that takes pixels in [0, 1].
+
+There the normalisation is part of the model, so that gradients and budgets are in pixels.
+"""
 
 from __future__ import annotations
 
 import copy
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -87,3 +92,27 @@ def as_batch(view: View, model: LoadedModel) -> Batch:
         if not bool(((pixels >= 0) & (pixels <= 1)).all()):  # NaN is neither
             raise ExplorerError("Pixels between 0 and 1 were expected; others came.")
         return pixels.contiguous()[None]
+
+
+def normalise(
+    pixels: Float[Tensor, "batch 3 height width"], preprocessing: Preprocessing
+) -> Float[Tensor, "batch 3 height width"]:
+    """Pixels in [0, 1] to what the model expects."""
+    mean, std = _statistics(preprocessing.mean, preprocessing.std, pixels.device)
+    return (pixels - mean) / std
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _statistics(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Kept on the device: copying them there again would make every step of training wait."""
+    first, second = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+    return first, second
+
+
+def resized(images: UInt8[Tensor, "batch 3 _ _"], size: tuple[int, int]) -> Float[Tensor, "batch 3 height width"]:
+    """Pixels in [0, 1] at the model's input size (bicubic, antialiased where it shrinks)."""
+    pixels = images.float().div_(255.0)
+    if tuple(pixels.shape[-2:]) == size:
+        return pixels
+    return F.interpolate(pixels, size=size, mode="bicubic", antialias=True, align_corners=False).clamp_(0, 1)

@@ -17,7 +17,7 @@ from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
-from explorer import operators
+from explorer.paper import operators
 from explorer.types import STANDARD, ExplorerError, Filter
 
 Heads = Float[Tensor, "batch head token channel"]

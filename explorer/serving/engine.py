@@ -16,10 +16,10 @@ from torch import Tensor
 
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel, with_filter
+from explorer.models.trace import ModelSize, count, geometry
 from explorer.serving.device import free_memory, is_out_of_memory
 from explorer.serving.turns import Turns
 from explorer.serving.worker import Worker
-from explorer.trace import ModelSize, count, geometry
 from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard, Progress, Trace
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from pathlib import Path
 from explorer.models.named import HUB as HUB
 from explorer.models.named import ModelSource as ModelSource
 from explorer.models.named import filter_for, load_named
-from explorer.photographs import Photograph, photograph
+from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving import device as devices
 from explorer.serving.engine import Engine, LocalEngine
 from explorer.types import Comparison, Filter, ImageInput, ModelCard

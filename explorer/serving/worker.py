@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer import preprocess
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
+from explorer.models.trace import geometry, states, trace
+from explorer.pictures import preprocess
 from explorer.serving.cache import ByteLRU
 from explorer.serving.device import free_memory, is_out_of_memory
-from explorer.trace import geometry, states, trace
 from explorer.types import ExplorerError, Filter, ImageInput, Trace
 
 Key = tuple[str, str, Definition | None]

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from explorer import preprocess
 from explorer.arrays import array
-from explorer.attribution.classes import class_index, class_name
 from explorer.disturb.attacks import Answers, Attack, Attacked, Kind, attack
 from explorer.disturb.pictures import amplification, around_grey, rgb
 from explorer.figures.publication.cells import Block, Cell, Columns, Grid, Row
 from explorer.models import LoadedModel
+from explorer.models.classes import class_index, class_name
+from explorer.pictures import preprocess
 from explorer.studio.content import Content, Table
 from explorer.studio.run import Run, Shown
 from explorer.studio.spec import Spec

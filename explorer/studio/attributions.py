@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from explorer import preprocess
 from explorer.arrays import array
-from explorer.attribution.classes import class_index, class_name
 from explorer.attribution.result import Attribution, Baseline, Settings, method_called
 from explorer.models import LoadedModel
+from explorer.models.classes import class_index, class_name
+from explorer.pictures import preprocess
 from explorer.studio import grids
 from explorer.studio.content import Content
 from explorer.studio.run import Run

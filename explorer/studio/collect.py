@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from explorer.photographs import Photograph
+from explorer.pictures.photographs import Photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio import attacked, attributions, corrupted, curves, maps, robust, spectra
 from explorer.studio.content import Content

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer import preprocess
 from explorer.disturb.corruptions import SEVERITIES, Picture, corrupt, corruption_called
 from explorer.disturb.effects import Effect, effect, margin, traced
 from explorer.figures.publication.cells import Block, Cell, Columns, Grid, Row
@@ -15,6 +14,7 @@ from explorer.figures.publication.page import INK
 from explorer.figures.publication.trials import Panel, Trials
 from explorer.figures.trials import Trial
 from explorer.models import LoadedModel
+from explorer.pictures import preprocess
 from explorer.studio import grids
 from explorer.studio.content import Content, Table
 from explorer.studio.maps import attention_maps

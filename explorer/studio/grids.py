@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from explorer import preprocess
 from explorer.attribution.result import method_called
 from explorer.figures.maps import Picture
 from explorer.figures.publication.cells import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row, cells_of
 from explorer.figures.publication.page import INK
 from explorer.figures.style import PALETTES, Range
 from explorer.measures.attention import Operator
+from explorer.pictures import preprocess
 from explorer.studio.spec import Spec, Template
 from explorer.types import ROLES, ImageInput, ModelCard, Preprocessing
 

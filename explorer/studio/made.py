@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from explorer import files
-from explorer.examples import Example
 from explorer.figures.publication import charts, grids, page, trials
 from explorer.figures.publication.cells import Grid
 from explorer.figures.publication.text import printable
-from explorer.photographs import Photograph, photograph
+from explorer.pictures.examples import Example
+from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio import caption as captions
 from explorer.studio import record as records

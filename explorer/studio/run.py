@@ -11,7 +11,7 @@ import numpy as np
 from explorer.figures.style import PALETTES
 from explorer.measures import attention
 from explorer.measures.attention import Heads
-from explorer.photographs import Photograph
+from explorer.pictures.photographs import Photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio.naming import names
 from explorer.studio.spec import Spec, Template

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer import theory
 from explorer.figures.points import SYMBOLS, Points
 from explorer.figures.publication.charts import Dynamics, Spectra
 from explorer.measures import spectrum
 from explorer.measures.spectrum import Spectrum
+from explorer.paper import theory
 from explorer.studio.content import Content, Table
 from explorer.studio.run import Run, chosen_heads
 from explorer.types import ROLES

@@ -15,9 +15,9 @@ from jaxtyping import Float, Int64
 from timm.data import Mixup
 from torch import Tensor
 
+from explorer.models.pixels import normalise
 from explorer.training.augment import augment
 from explorer.training.data import Dataset
-from explorer.training.evaluate import normalise
 from explorer.training.recipe import Recipe
 from explorer.types import Preprocessing
 

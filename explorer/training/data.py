@@ -17,18 +17,12 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from explorer import files, images, preprocess
+from explorer import files
+from explorer.models.classes import ClassName, select
+from explorer.pictures import images, preprocess
 from explorer.types import ExplorerError, Preprocessing
 
 _WNID = re.compile(r"n\d{8}")
-
-
-@dataclass(frozen=True)
-class ClassName:
-    """A class of the data: its WordNet id and its English name."""
-
-    wnid: str
-    name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,36 +38,6 @@ class Dataset:
 
     def to(self, device: torch.device) -> Dataset:
         return Dataset(self.images.to(device), self.labels.to(device), self.classes)
-
-
-def read_classes(path: Path) -> tuple[ClassName, ...]:
-    """Reads `index <tab> wnid <tab> name, synonyms` lines in any order; the first name is kept.
-
-    Raises `ExplorerError` unless the indices are 0, 1, 2, ...: they are the labels of Parquet files.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExplorerError(f"{path.name} cannot be read as a class list.") from error
-    rows = [line.split("\t") for line in text.splitlines() if line.strip()]
-    if any(len(row) < 3 for row in rows):
-        raise ExplorerError(f"{path.name} needs lines of index, wnid and name separated by tabs.")
-    by_index = {row[0].strip(): ClassName(row[1], row[2].split(",")[0].strip()) for row in rows}
-    expected = [str(index) for index in range(len(rows))]
-    if by_index.keys() != set(expected):
-        raise ExplorerError(f"{path.name} needs the indices 0 to {len(rows) - 1}, each once, in its first column.")
-    return tuple(map(by_index.__getitem__, expected))
-
-
-def select(classes: Sequence[ClassName], wnids: Iterable[str] | None) -> tuple[int, ...]:
-    """Indices into `classes` of the chosen WordNet ids, in the order of `classes`; all of them for `None`."""
-    if wnids is None:
-        return tuple(range(len(classes)))
-    wanted = set(wnids)
-    unknown = sorted(wanted - {c.wnid for c in classes})
-    if unknown:
-        raise ExplorerError(f"The data has no classes called {', '.join(unknown)}.")
-    return tuple(i for i, c in enumerate(classes) if c.wnid in wanted)
 
 
 def from_parquet(paths: Sequence[Path], classes: Sequence[ClassName], keep: Sequence[int], size: int) -> Dataset:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.models import registry
+from explorer.models.pixels import normalise, resized
 from explorer.training.data import Dataset
-from explorer.training.evaluate import normalise, resized
 from explorer.training.recipe import Recipe
 from explorer.types import STANDARD, Preprocessing
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from explorer.measures import residual, similarity, spectrum
 from explorer.measures.similarity import Band
 from explorer.models.checkpoints import LoadedModel
-from explorer.trace import trace
+from explorer.models.pixels import normalise, resized
+from explorer.models.trace import trace
 from explorer.training.data import Dataset
-from explorer.training.evaluate import normalise, resized
 from explorer.types import ExplorerError, Trace
 
 ROUNDS = 30

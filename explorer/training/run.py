@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.models import checkpoints
+from explorer.models.pixels import normalise, resized
 from explorer.training import plan, stored
 from explorer.training.batches import Batches
 from explorer.training.data import Dataset
-from explorer.training.evaluate import normalise, resized
 from explorer.training.kept import beginning
 from explorer.training.learner import Learner
 from explorer.training.recipe import Decay

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from explorer import files
+from explorer.models.classes import ClassName
 from explorer.training import data
-from explorer.training.data import ClassName, Dataset
+from explorer.training.data import Dataset
 from explorer.types import ExplorerError
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import streamlit as st
 from torch import Tensor
 
-from explorer.attribution.classes import class_name
 from explorer.disturb.effects import Choice, margin
 from explorer.disturb.pictures import around_grey
 from explorer.figures import trials
 from explorer.figures.maps import Picture
 from explorer.figures.trials import Answer
+from explorer.models.classes import class_name
 from explorer.types import ModelCard
 from explorer.ui import disturbing, panels
 from explorer.ui.session import View, palette, plain, signed

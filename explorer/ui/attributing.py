@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from explorer import preprocess
 from explorer.attribution import trust as trusting
 from explorer.attribution.result import Attribution, Baseline, Method, Settings
 from explorer.attribution.trust import Trust
 from explorer.models import LoadedModel
+from explorer.pictures import preprocess
 from explorer.types import ModelCard, Progress
 from explorer.ui import resources, work
 from explorer.ui.classes import Targets

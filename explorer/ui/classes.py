@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 from torch import Tensor
 
-from explorer.attribution.classes import class_name
+from explorer.models.classes import class_name
 from explorer.types import Comparison, ModelCard
 from explorer.ui.session import View
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from explorer import preprocess
 from explorer.disturb import effects as disturbed
 from explorer.disturb.corruptions import SEVERITIES, Corruption, corrupt
-from explorer.disturb.drift import Queries
 from explorer.disturb.effects import ALL_STRENGTHS, Choice, Effect, value
+from explorer.measures.drift import Queries
 from explorer.models import LoadedModel
+from explorer.pictures import preprocess
 from explorer.types import ModelCard, Progress
 from explorer.ui import resources, work
 from explorer.ui.session import Photo, array

@@ -11,7 +11,7 @@ from explorer.disturb.attacks import Attack, are_alike
 from explorer.disturb.sweep_file import Curve, Result, dumps
 from explorer.figures import trials
 from explorer.figures.trials import Trial
-from explorer.training.evaluate import Accuracy
+from explorer.measures.accuracy import Accuracy
 from explorer.types import Comparison
 from explorer.ui import attacking, labelling, work
 from explorer.ui.labelling import SoFar, Task

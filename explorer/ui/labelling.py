@@ -8,11 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import images, labelled, preprocess
 from explorer.disturb.attacks import Attack, Batch
 from explorer.disturb.sweep_file import Result, header, trials
-from explorer.labelled import File, Item, Listing
 from explorer.models import LoadedModel
+from explorer.pictures import images, labelled, preprocess
+from explorer.pictures.labelled import File, Item, Listing
 from explorer.types import ExplorerError, ImageInput, ModelCard, Progress
 from explorer.ui import attacking, panels, resources, work
 from explorer.ui.sidebar import MAX_UPLOADS

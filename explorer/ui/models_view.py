@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from explorer.models import checkpoints, registry
-from explorer.trace import ModelSize
+from explorer.models.trace import ModelSize
 from explorer.types import ExplorerError, ModelCard
 from explorer.ui import resources
 

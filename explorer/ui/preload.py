@@ -55,13 +55,13 @@ def _open_browser() -> None:
 
 
 def _load() -> None:
-    from explorer import lean
+    from explorer import startup
 
     try:
-        lean.few_arenas()
-        lean.few_spins()
-        with lean.no_collecting():
-            lean.import_timm()
+        startup.few_arenas()
+        startup.few_spins()
+        with startup.no_collecting():
+            startup.import_timm()
             from explorer.types import ExplorerError
             from explorer.ui import pair, panels, resources, sidebar, viewer_panel  # noqa: F401
 

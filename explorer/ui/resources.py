@@ -13,10 +13,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from explorer import images
 from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
 from explorer.models import load, sources
+from explorer.pictures import images
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU
 from explorer.serving.engine import Engine, LocalEngine

@@ -11,9 +11,9 @@ import streamlit as st
 from torch import Tensor
 
 from explorer.arrays import array as array
-from explorer.examples import Example
 from explorer.figures.style import PALETTES, Palette, Theme
 from explorer.measures import similarity
+from explorer.pictures.examples import Example
 from explorer.types import Comparison, ImageInput, ModelCard
 from explorer.ui import resources
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import bundle, examples
+from explorer import views
+from explorer.pictures import examples
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
 from explorer.ui import gallery, pair, resources
@@ -77,20 +78,20 @@ def _uploads() -> list[Photo]:
     photos: dict[str, Photo] = {}
     refused: dict[str, str] = st.session_state.setdefault(_REFUSED, {})
     digests: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
-    views: dict[str, bundle.Bundle] = st.session_state.setdefault(_VIEWS, {})
+    saved: dict[str, views.Bundle] = st.session_state.setdefault(_VIEWS, {})
     for file in everything[:MAX_UPLOADS]:
         if file.file_id not in digests and file.file_id not in refused:
             try:
                 digests[file.file_id] = resources.decode(_image(file)).digest
                 if _is_view(file):
-                    views[file.file_id] = replace(bundle.unpack(file.getvalue()), image=b"")  # the file holds it
+                    saved[file.file_id] = replace(views.unpack(file.getvalue()), image=b"")  # the file holds it
             except ExplorerError as error:
                 refused[file.file_id] = str(error)
         if file.file_id in refused:
             st.error(f"{plain(file.name)}: {plain(refused[file.file_id], 300)}")
         else:
             digest = digests[file.file_id]
-            view = views.get(file.file_id)
+            view = saved.get(file.file_id)
             photo = _photo(digest, view.name if view else file.name, digest, partial(_image, file))
             photos.setdefault(
                 digest, replace(photo, state=view.state if view else None)
@@ -108,7 +109,7 @@ def _is_view(file: Any) -> bool:
 def _image(file: Any) -> bytes:
     """The image of an upload, which may be a saved view."""
     data: bytes = file.getvalue()
-    return bundle.unpack(data).image if _is_view(file) else data
+    return views.unpack(data).image if _is_view(file) else data
 
 
 def _photo(

@@ -9,7 +9,7 @@ from functools import partial
 
 import streamlit as st
 
-from explorer.photographs import EXAMPLE, Photograph
+from explorer.pictures.photographs import EXAMPLE, Photograph
 from explorer.serving.cache import ByteLRU
 from explorer.serving.pair import ModelPair
 from explorer.studio import Made, Spec, Template, make

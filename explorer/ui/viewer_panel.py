@@ -6,7 +6,7 @@ import re
 
 import streamlit as st
 
-from explorer import bundle, viewer
+from explorer import viewer, views
 from explorer.ui import pair, resources
 from explorer.ui import view as shown
 from explorer.ui.session import View
@@ -38,7 +38,7 @@ def show(view: View) -> None:
     if key == view.photo.key and view.photo.example is None:
         view_column.download_button(
             "Download the view",
-            data=lambda: bundle.pack(bundle.Bundle(view.photo.title, view.photo.read(), state)),
+            data=lambda: views.pack(views.Bundle(view.photo.title, view.photo.read(), state)),
             file_name=f"{stem}.zip",
             mime="application/zip",
             on_click="ignore",

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from explorer import preprocess
 from explorer.attribution.result import Grid, Method
 from explorer.figures import maps as figures
 from explorer.figures.style import Range
+from explorer.pictures import preprocess
 from explorer.ui import attributing, classes, panels, trust_view, view, work
 from explorer.ui.session import array, palette, plain, signed
 

@@ -3,11 +3,11 @@
 import numpy as np
 import streamlit as st
 
-from explorer import preprocess
 from explorer.figures import curves
 from explorer.figures import maps as figures
 from explorer.figures.style import Range
 from explorer.measures import attention, residual
+from explorer.pictures import preprocess
 from explorer.ui import panels, view
 from explorer.ui.session import array, palette
 

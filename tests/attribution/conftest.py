@@ -53,7 +53,7 @@ class Linear(nn.Module):
 def linear(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
     """A linear model in float64 behind the tiny model's normalisation, on its 4 x 4 grid of patches."""
     from explorer.attribution import methods
-    from explorer.trace import geometry
+    from explorer.models.trace import geometry
 
     sizes = geometry(loaded.module)
     monkeypatch.setattr(methods, "geometry", lambda module: sizes)

@@ -8,14 +8,14 @@ import torch
 from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 from torch import Tensor
 
-from explorer import operators
 from explorer.attribution.gradcam import with_grid
 from explorer.attribution.methods import attribute
 from explorer.attribution.result import Method
 from explorer.attribution.rollout import forward, readout, weighted_rollout
 from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
-from explorer.trace import trace
+from explorer.models.trace import trace
+from explorer.paper import operators
 from tests.helpers import normal
 
 MakeModel = Callable[..., VisionTransformer]

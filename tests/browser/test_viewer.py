@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer import examples, viewer
+from explorer import viewer
 from explorer.figures.style import lookup_table
 from explorer.measures import attention, residual, similarity
 from explorer.measures.attention import Heads, Operator
 from explorer.models import load, sources
 from explorer.notebook import Viewing
+from explorer.pictures import examples
 from explorer.serving.engine import LocalEngine
 from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
 from tests.helpers import CLASSES, make_trace, normal, stochastic
@@ -499,6 +500,18 @@ def test_the_patch_moves_by_keys_alone(disk: Page) -> None:
     assert "query CLS" in live(disk)
 
 
+def where_they_differ(*traces: Trace) -> tuple[float, float]:
+    """The middle of the patch whose own entry differs most in the last layer, for what can be told of its row."""
+    own, finest = [], []
+    for trace in traces:
+        a, A = trace.filter[-1], trace.attention[-1]
+        own.append((a * A + (1 - a) * A @ A).mean(dim=0).diagonal()[trace.prefix :])
+        finest.append(A.amax(dim=-1).mean(dim=0)[trace.prefix :])
+    rows, columns = traces[0].grid
+    row, column = divmod(int(((own[1] - own[0]).abs() / sum(finest)).argmax()), columns)
+    return (row + 0.5) / rows, (column + 0.5) / columns
+
+
 def test_difference_and_blink(disk: Page, compared: tuple[ImageInput, list[viewer.Side]]) -> None:
     disk.locator(".viewer").focus()
     left, right = pixels(disk, 0), pixels(disk, 1)
@@ -510,9 +523,10 @@ def test_difference_and_blink(disk: Page, compared: tuple[ImageInput, list[viewe
     assert pixels(disk, 0) == pixels(disk, 1) == left
     disk.keyboard.press("0")
     disk.keyboard.press("d")
-    point(disk, *HERE, model=1)
+    here = where_they_differ(*(side.trace for side in compared[1]))
+    point(disk, *here, model=1)
     assert "Difference" in live(disk)
-    (*_, token), prefix = facts().patch(*HERE), compared[1][0].trace.prefix
+    (*_, token), prefix = facts().patch(*here), compared[1][0].trace.prefix
     maps = [attention.maps(s.trace, token, Operator.EFFECTIVE, Heads.MEAN)[-1, prefix:] for s in compared[1]]
     is_bound, value = readings(disk)[1]
     assert not is_bound

@@ -13,9 +13,10 @@ import pytest
 import torch
 from timm.models.vision_transformer import VisionTransformer
 
-from explorer import cli, images, preprocess
+from explorer import cli
 from explorer.cli import evaluation
 from explorer.models import checkpoints
+from explorer.pictures import images, preprocess
 from explorer.training import report
 from explorer.types import Preprocessing
 from tests.helpers import Array, assert_one_sentence, paired_interval, picture, vit_reference, write_folder

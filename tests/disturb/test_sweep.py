@@ -14,9 +14,9 @@ from explorer.disturb.attacks import Attack, Kind, attack
 from explorer.disturb.attacks import transfer as transferred
 from explorer.disturb.sweep import Labelled, Step, label_ranks, sweep
 from explorer.disturb.sweep_file import Result, dumps, read
+from explorer.measures.accuracy import Accuracy
 from explorer.models import LoadedModel
 from explorer.training.data import Dataset
-from explorer.training.evaluate import Accuracy
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, small_dataset
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from explorer import theory
 from explorer.figures import lessons
 from explorer.figures.style import PALETTES
 from explorer.lessons import regression, risk
 from explorer.lessons.kernels import KERNELS
 from explorer.lessons.regression import TRUTHS
+from explorer.paper import theory
 
 PALETTE = PALETTES["light"]
 OBSERVED = regression.observe(TRUTHS["waves"], 40, 0.3)

@@ -6,9 +6,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_nl_means
 
-from explorer import operators
 from explorer.lessons import nonlocal_means, quality
 from explorer.lessons.nonlocal_means import Dense, Settings, Windowed
+from explorer.paper import operators
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from explorer.models import hub
-from explorer.trace import trace
+from explorer.models.trace import trace
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 

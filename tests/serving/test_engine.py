@@ -13,13 +13,13 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer import preprocess
 from explorer.measures.similarity import Definition, token_similarity
 from explorer.models import LoadedModel
+from explorer.models.trace import trace
+from explorer.pictures import preprocess
 from explorer.serving import engine as serving
 from explorer.serving import worker as working
 from explorer.serving.engine import LocalEngine
-from explorer.trace import trace
 from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Preprocessing, Trace
 from tests.helpers import CLASSES, TINY, assert_one_sentence, trace_digest
 

@@ -14,7 +14,7 @@ from PIL import Image
 from explorer.disturb import sweep_file
 from explorer.models import LoadedModel
 from explorer.models.twicing import make_filtered, set_filter
-from explorer.photographs import Photograph
+from explorer.pictures.photographs import Photograph
 from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import Made, Spec, Template, make
 from explorer.types import Filter, ModelCard, Preprocessing, Size

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from explorer import preprocess
 from explorer.attribution.methods import attribute
 from explorer.attribution.result import Baseline, Settings, method_called
 from explorer.models.pixels import as_batch, from_pixels
+from explorer.pictures import preprocess
 from explorer.studio import Spec, Template
 from tests.studio.helpers import TWICING, made, model, pair, photo
 

@@ -5,17 +5,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from explorer import preprocess
 from explorer.figures.publication.cells import Cell, Grid, cells_of
 from explorer.figures.publication.charts import Curves, Dynamics, Spectra
 from explorer.measures import attention, residual, similarity, spectrum
 from explorer.measures.attention import Heads, Operator
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
+from explorer.models.trace import trace
+from explorer.pictures import preprocess
 from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import Made
 from explorer.studio.spec import OPERATORS
-from explorer.trace import trace
 from explorer.types import ExplorerError, Trace
 from tests.helpers import assert_one_sentence
 from tests.studio.helpers import STANDARD, TEMPLATES, TWICING, made, model, pair, photo, photos, plain, swapped

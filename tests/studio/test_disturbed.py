@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer import preprocess
 from explorer.disturb import measured
 from explorer.disturb.attacks import perturb
 from explorer.disturb.corruptions import Corruption, corrupt
@@ -14,11 +13,12 @@ from explorer.figures.publication.cells import Grid, cells_of
 from explorer.figures.publication.trials import Trials
 from explorer.models import sources
 from explorer.models.pixels import as_batch, from_pixels
-from explorer.photographs import Photograph
+from explorer.models.trace import trace
+from explorer.pictures import preprocess
+from explorer.pictures.photographs import Photograph
 from explorer.serving.pair import load_pair
 from explorer.studio import Made, Spec, Template, again, make, record, robust
 from explorer.studio.attacked import settings as attack_of
-from explorer.trace import trace
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, paired_interval
 from tests.studio.helpers import STANDARD, TWICING, made, model, pair, photo, plain, result, results

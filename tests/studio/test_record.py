@@ -17,7 +17,7 @@ from PIL import Image
 from explorer import cli
 from explorer.cli import figures
 from explorer.models import sources
-from explorer.photographs import photograph
+from explorer.pictures.photographs import photograph
 from explorer.serving.pair import load_pair
 from explorer.studio import Spec, Template, again, record
 from explorer.studio.record import Record

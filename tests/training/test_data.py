@@ -9,50 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
+from explorer.models.classes import ClassName
 from explorer.training import data
-from explorer.training.data import ClassName
 from explorer.types import ExplorerError
-from tests.helpers import picture, write_class_list, write_folder, write_parquet
+from tests.helpers import picture, write_folder, write_parquet
 
 CLASSES = tuple(ClassName(f"n{i}", f"name {i}") for i in range(3))
 
 
 def pixels(seed: int) -> np.ndarray:
     return np.asarray(picture(seed)).transpose(2, 0, 1)
-
-
-def test_class_list_keeps_the_first_name(tmp_path: Path) -> None:
-    assert data.read_classes(write_class_list(tmp_path / "classes.tsv")) == CLASSES[:2]
-
-
-def test_a_class_list_without_tabs_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "classes.tsv").write_text("0 n0 cat\n", encoding="utf-8")
-    with pytest.raises(ExplorerError, match=r"classes\.tsv needs lines"):
-        data.read_classes(tmp_path / "classes.tsv")
-
-
-def test_a_class_list_may_be_in_any_order(tmp_path: Path) -> None:
-    path = tmp_path / "classes.tsv"
-    path.write_text("2\tn2\tname 2\n0\tn0\tname 0\n1\tn1\tname 1\n", encoding="utf-8")
-    assert data.read_classes(path) == CLASSES
-
-
-@pytest.mark.parametrize("second", ["0", "2", "one", "-1"])
-def test_labels_without_a_class_are_refused(tmp_path: Path, second: str) -> None:
-    path = tmp_path / "classes.tsv"
-    path.write_text(f"0\tn0\tname 0\n{second}\tn1\tname 1\n", encoding="utf-8")
-    with pytest.raises(ExplorerError, match=r"classes\.tsv needs the indices 0 to 1, each once"):
-        data.read_classes(path)
-
-
-def test_select_keeps_the_order_of_the_classes() -> None:
-    assert data.select(CLASSES, ["n2", "n0"]) == (0, 2)
-    assert data.select(CLASSES, None) == (0, 1, 2)
-
-
-def test_select_names_unknown_classes() -> None:
-    with pytest.raises(ExplorerError, match="n7, n9"):
-        data.select(CLASSES, ["n9", "n0", "n7"])
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])

@@ -139,8 +139,8 @@ def test_attention_is_fused_but_on_a_cpu(
 
 # In a process of its own: the checks of axis annotations, which are on in tests, cannot be compiled.
 _COMPILE = """
-from explorer import lean
-lean.import_timm()
+from explorer import startup
+startup.import_timm()
 import torch
 from explorer.models import registry
 from explorer.training.learner import Learner

@@ -7,8 +7,9 @@ from scipy.optimize import check_grad, minimize
 from scipy.special import log_softmax
 
 from explorer.models import registry
+from explorer.models.classes import ClassName
 from explorer.training import probe
-from explorer.training.data import ClassName, Dataset
+from explorer.training.data import Dataset
 from explorer.training.recipe import Recipe
 from explorer.training.run import evaluate
 from explorer.types import Preprocessing

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from explorer.models.classes import read_classes
 from explorer.training import data, stored
 from explorer.types import ExplorerError
 from tests.helpers import write_class_list, write_folder, write_parquet
@@ -28,7 +29,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 @pytest.mark.parametrize("kind", ["parquet", "folder"])
 def test_what_is_opened_is_what_was_loaded(tmp_path: Path, kind: str) -> None:
-    classes = data.read_classes(write_class_list(tmp_path / "classes.tsv")) if kind == "parquet" else None
+    classes = read_classes(write_class_list(tmp_path / "classes.tsv")) if kind == "parquet" else None
     source = write_parquet(tmp_path / "x.parquet", [0, 1, 1]) if classes else write_folder(tmp_path / "x")
     stored.store(tmp_path / "stored", [source], 16, classes, None)
     opened, expected = stored.open_stored(tmp_path / "stored"), data.load([source], 16, classes, None)

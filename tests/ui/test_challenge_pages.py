@@ -12,9 +12,10 @@ import pytest
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
-from explorer import cli, examples, images, labelled, preprocess
+from explorer import cli
 from explorer.attribution.result import Method
 from explorer.disturb.attacks import Attack
+from explorer.pictures import examples, images, labelled, preprocess
 from explorer.ui import attacking, labelling, resources, work
 from tests.helpers import write_folder
 from tests.ui.conftest import Open

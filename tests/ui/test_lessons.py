@@ -11,9 +11,9 @@ import torch
 from pypdf import PdfReader
 from streamlit.testing.v1 import AppTest
 
-from explorer import theory
 from explorer.lessons import kernels, regression, risk
 from explorer.measures import similarity
+from explorer.paper import theory
 from explorer.serving.pair import load_pair
 from explorer.types import ExplorerError, Trace
 from explorer.ui import resources

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from explorer import bundle, examples
+from explorer import views
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
+from explorer.pictures import examples
 from explorer.types import Comparison
 from explorer.ui import resources
 from explorer.ui.session import plain
@@ -258,7 +259,7 @@ def test_an_upload_has_no_link(app: AppTest) -> None:
 
 
 def test_a_saved_view_opens_as_it_was(app: AppTest) -> None:
-    saved = bundle.pack(bundle.Bundle("mine.png", png(3), {"layer": "4", "query": "0.5,0.5"}))
+    saved = views.pack(views.Bundle("mine.png", png(3), {"layer": "4", "query": "0.5,0.5"}))
     upload(app, ("view.zip", saved))
     assert_sound(app)
     told = header(app)

@@ -11,7 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import explorer
-from explorer import examples
+from explorer.pictures import examples
 from explorer.studio import PRESETS, Spec, Template, record
 from explorer.studio.made import SUFFIXES
 from explorer.ui import studio

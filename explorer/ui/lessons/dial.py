@@ -12,7 +12,6 @@ import numpy as np
 import streamlit as st
 import torch
 
-from explorer import preprocess
 from explorer.figures import curves, maps
 from explorer.figures import lessons as figures
 from explorer.figures.maps import Look
@@ -20,6 +19,7 @@ from explorer.figures.style import Palette, Range
 from explorer.lessons import dial
 from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Operator
+from explorer.pictures import preprocess
 from explorer.types import TWICING, Filter, ModelCard, Progress, Trace
 from explorer.ui import lessons, resources, view, work
 from explorer.ui.lessons import Picture

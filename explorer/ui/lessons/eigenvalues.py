@@ -7,10 +7,10 @@ from functools import partial
 
 import streamlit as st
 
-from explorer import theory
 from explorer.figures import lessons as figures
 from explorer.figures import spectra
 from explorer.figures.points import SYMBOLS, Points
+from explorer.paper import theory
 from explorer.ui import lessons, resources, view
 from explorer.ui.lessons import Picture
 from explorer.ui.session import palette, plain

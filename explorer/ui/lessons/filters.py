@@ -9,11 +9,11 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from explorer import preprocess
 from explorer.figures import denoising as figures
 from explorer.lessons import attention_filter
 from explorer.lessons.attention_filter import Filter, Filtered
 from explorer.lessons.nonlocal_means import Picture
+from explorer.pictures import preprocess
 from explorer.types import ModelCard, Size
 from explorer.ui import panels
 from explorer.ui.session import View, array, palette

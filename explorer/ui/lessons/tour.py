@@ -10,11 +10,12 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import examples, viewer
+from explorer import viewer
 from explorer.figures import curves
 from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Operator
 from explorer.models import sources
+from explorer.pictures import examples
 from explorer.types import Trace
 from explorer.ui import lessons, resources, sidebar, viewer_panel
 from explorer.ui.lessons import Picture

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
-from explorer import preprocess
+from explorer.pictures import preprocess
 from explorer.types import ExplorerError, Preprocessing
 from tests.helpers import picture, smooth
 

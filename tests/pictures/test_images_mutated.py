@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explorer import images
-from explorer.images import ImageError
+from explorer.pictures import images
+from explorer.pictures.images import ImageError
 from tests.helpers import assert_one_sentence, picture
 
 SECONDS = 5.0

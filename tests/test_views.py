@@ -6,9 +6,9 @@ import zipfile
 
 import pytest
 
-from explorer import bundle
-from explorer.bundle import Bundle
+from explorer import views
 from explorer.types import ExplorerError
+from explorer.views import Bundle
 from tests.helpers import assert_one_sentence
 
 VIEW = Bundle("mine.jpg", b"an image", {"layer": "3", "query": "0.5,0.5"})
@@ -23,12 +23,12 @@ def zipped(**entries: bytes | str) -> bytes:
 
 
 def test_a_view_comes_back_as_it_was() -> None:
-    assert bundle.unpack(bundle.pack(VIEW)) == VIEW
-    assert bundle.pack(VIEW) == bundle.pack(VIEW)
+    assert views.unpack(views.pack(VIEW)) == VIEW
+    assert views.pack(VIEW) == views.pack(VIEW)
 
 
 def test_names_lose_their_folders() -> None:
-    assert bundle.unpack(bundle.pack(Bundle("../../etc/mine.jpg", b"", {}))).name == "mine.jpg"
+    assert views.unpack(views.pack(Bundle("../../etc/mine.jpg", b"", {}))).name == "mine.jpg"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_names_lose_their_folders() -> None:
     [
         b"",
         b"PK\x03\x04 no archive",
-        bundle.pack(VIEW)[:-30],
+        views.pack(VIEW)[:-30],
         zipped(a_jpg="x"),
         zipped(view_json="{}"),
         zipped(view_json="{}", a_jpg="x", b_jpg="y"),
@@ -51,5 +51,5 @@ def test_names_lose_their_folders() -> None:
 )
 def test_any_other_archive_is_refused(data: bytes) -> None:
     with pytest.raises(ExplorerError) as caught:
-        bundle.unpack(data)
+        views.unpack(data)
     assert_one_sentence(str(caught.value))

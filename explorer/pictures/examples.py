@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from explorer import images
+from explorer.pictures import images
 from explorer.types import ExplorerError, ImageInput
 
 

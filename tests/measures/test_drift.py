@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from explorer.disturb.drift import Queries, drift, jensen_shannon
+from explorer.measures.drift import Queries, drift, jensen_shannon
 from explorer.measures.similarity import Definition, token_similarity
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, make_trace, normal, stochastic

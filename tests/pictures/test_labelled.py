@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from explorer import labelled
-from explorer.labelled import File, classes_of, decoded, from_paths, in_folders, listing, offered
 from explorer.models import load
+from explorer.pictures import labelled
+from explorer.pictures.labelled import File, classes_of, decoded, from_paths, in_folders, listing, offered
 from explorer.types import ExplorerError
 from tests.helpers import CLASSES, assert_one_sentence, picture, write_class_list, write_folder, write_parquet
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from explorer import examples
-from explorer.examples import EXAMPLES, Example
+from explorer.pictures import examples
+from explorer.pictures.examples import EXAMPLES, Example
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 

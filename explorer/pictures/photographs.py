@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from explorer import examples, images
-from explorer.examples import EXAMPLES, Example
+from explorer.pictures import examples, images
+from explorer.pictures.examples import EXAMPLES, Example
 from explorer.types import ExplorerError, ImageInput
 
 EXAMPLE = "example:"

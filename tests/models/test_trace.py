@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from explorer.models import registry
 from explorer.models.registry import Architecture
+from explorer.models.trace import geometry, states, trace
 from explorer.models.twicing import make_filtered, set_filter
-from explorer.trace import geometry, states, trace
 from explorer.types import ExplorerError, Filter, Trace
 from tests.helpers import TINY, digest, make_trace, normal, randomise, stochastic, trace_digest, vit_reference
 

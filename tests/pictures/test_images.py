@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from explorer import images
-from explorer.images import ImageError
+from explorer.pictures import images
+from explorer.pictures.images import ImageError
 from tests.helpers import assert_one_sentence, picture, smooth
 
 LOSSLESS = {"WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"}, "AVIF": {"speed": 10}}

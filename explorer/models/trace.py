@@ -19,8 +19,8 @@ from timm.models.eva import Eva, EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
-from explorer import operators
 from explorer.models.twicing import Filtered, attention_of, get_filter, project, queries_keys_values
+from explorer.paper import operators
 from explorer.types import ExplorerError, Filter, Size, Trace
 
 Stream = Float[Tensor, "image token dim"]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from explorer import operators
+from explorer.paper import operators
 from tests.helpers import assert_same_multiset, normal, stochastic
 
 COEFFICIENTS = (0.0, 1.0, 1.5, 2.0, 3.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from explorer import theory
+from explorer.paper import theory
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 

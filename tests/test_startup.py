@@ -16,9 +16,9 @@ def run(code: str) -> str:
 def test_the_compiler_is_not_imported() -> None:
     code = """
 import gc, sys
-from explorer import lean
-with lean.no_collecting():
-    lean.import_timm()
+from explorer import startup
+with startup.no_collecting():
+    startup.import_timm()
     assert not gc.isenabled()
 import torch
 assert gc.isenabled() and "partial" not in repr(torch.compiler.disable)
@@ -29,8 +29,8 @@ print([name for name in sys.modules if name.startswith("torch._dynamo")])
 
 def test_what_asked_for_the_compiler_gets_it_when_called() -> None:
     code = """
-from explorer import lean
-lean.import_timm()
+from explorer import startup
+startup.import_timm()
 from timm.layers import disable_compiler
 from torchvision.ops.roi_align import is_compile_supported
 import sys
@@ -46,8 +46,8 @@ print("torch._dynamo" in sys.modules)
 def test_loading_the_pair_imports_no_compiler() -> None:
     code = """
 import sys
-from explorer import lean
-lean.import_timm()
+from explorer import startup
+startup.import_timm()
 from explorer.models import load, sources
 assert [load(sources.opening(variant)) for variant in sources.VARIANTS]
 print([name for name in sys.modules if name.startswith("torch._dynamo")])

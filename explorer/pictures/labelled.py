@@ -19,9 +19,9 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from explorer import files, images
-from explorer.attribution.classes import class_index
-from explorer.training.data import ClassName, read_classes
+from explorer import files
+from explorer.models.classes import ClassName, class_index, read_classes
+from explorer.pictures import images
 from explorer.types import ExplorerError, ImageInput, ModelCard
 
 VARIABLE = "EXPLORER_DATA"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer import examples
-from explorer.photographs import EXAMPLE, Photograph, photograph
+from explorer.pictures import examples
+from explorer.pictures.photographs import EXAMPLE, Photograph, photograph
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 from tests.studio.helpers import picture
