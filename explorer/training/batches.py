@@ -52,25 +52,30 @@ class Batches:
 
     def positions(self, step: int) -> Int64[Tensor, " batch"]:
         """Which images the batch of a step holds."""
-        first = step * self.recipe.batch_size
-        return torch.stack([self._position(place) for place in range(first, first + self.recipe.batch_size)])
+        place, end = (number * self.recipe.batch_size for number in (step, step + 1))
+        parts = []
+        while place < end:
+            epoch, within = divmod(place, len(self.train))
+            parts.append(self._order_of(epoch)[within : within + end - place])
+            place += len(parts[-1])
+        return torch.cat(parts)
 
-    def _position(self, place: int) -> Tensor:
-        epoch, within = divmod(place, len(self.train))
+    def _order_of(self, epoch: int) -> Tensor:
         if self._order[0] != epoch:
             generator = torch.Generator().manual_seed(self._seed(epoch))
             self._order = epoch, torch.randperm(len(self.train), generator=generator)
-        return self._order[1][within]
+        return self._order[1]
 
     def batch(self, step: int, size: int) -> Batch:
         """The batch of a step, `size` pixels square; nothing in it waits for the device."""
         device = self.train.images.device
-        chosen = self.positions(step).to(device)
+        positions = self.positions(step)
+        chosen = positions.to(device, non_blocking=True)
         generator = torch.Generator(device).manual_seed(self._seed(step))
         views = augment(self.train.images[chosen], size, self.recipe.augmentation, generator)
         np.random.seed(self._seed(step) % 2**32)  # timm's Mixup
         pixels, target = self._mix(normalise(views, self.preprocessing), self.train.labels[chosen])
-        hashed = (pixels, target) if device.type == "cpu" else (chosen,)
+        hashed = (pixels, target) if device.type == "cpu" else (positions,)
         sha = hashlib.sha256(b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in hashed))
         return Batch(pixels, target, sha.digest())
 

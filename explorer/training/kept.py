@@ -41,7 +41,8 @@ class Beginning:
 def begin(run: Run, start: Mapping[str, Tensor]) -> None:
     """Puts a head on the start and writes it into the run's folder, for every model; done once for a run."""
     if not run.start.exists():
-        state = probe.probed(start, run.recipe, stored.open_stored(run.stored[0]), run.preprocessing)
+        train = stored.open_stored(run.stored[0])
+        state = probe.probed(start, run.recipe, train, run.preprocessing, run.device)
         files.write_atomically(run.start, safetensors_bytes({key: value.contiguous() for key, value in state.items()}))
 
 

@@ -15,13 +15,19 @@ from explorer.training.recipe import Recipe
 from explorer.types import STANDARD, Preprocessing
 
 _BATCH = 50
+_SEED = 2**31
+"""Plus the run's; torch takes 32 bits of it."""
 _STEPS = 100
 _PENALTY = 1e-2
 """Of the squared weights, on features of unit variance."""
 
 
 def probed(
-    start: Mapping[str, Tensor], recipe: Recipe, train: Dataset, preprocessing: Preprocessing
+    start: Mapping[str, Tensor],
+    recipe: Recipe,
+    train: Dataset,
+    preprocessing: Preprocessing,
+    device: torch.device | str = "cpu",
 ) -> dict[str, Tensor]:
     """The start with a head fitted on `recipe.probe` images a class, under the standard operator at the first size."""
     row = registry.architecture(recipe.architecture)
@@ -29,14 +35,15 @@ def probed(
     model = registry.create(recipe.architecture, len(train.classes), filter, dynamic_img_size=True)
     model.load_state_dict({**model.state_dict(), **start})
     chosen = _draw(train.labels, recipe.probe, recipe.seed)
-    features = _features(model.eval(), train, chosen, recipe.sizes[0][1], preprocessing)
+    features = _features(model.to(device).eval(), train, chosen, recipe.sizes[0][1], preprocessing)
     weight, bias = _logistic(features, train.labels[chosen], len(train.classes), recipe.label_smoothing)
-    return {**model.state_dict(), "head.weight": weight, "head.bias": bias}
+    return {**model.cpu().state_dict(), "head.weight": weight, "head.bias": bias}
 
 
 def _draw(labels: Tensor, each: int, seed: int) -> Tensor:
     """Positions of so many images of every class, all of a class that has no more."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    # In another order than the first epoch's, or the first losses would be of images that the head was fitted on.
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(_SEED + seed))
     return torch.cat([order[labels[order] == label][:each] for label in labels.unique()])
 
 
@@ -44,9 +51,10 @@ def _draw(labels: Tensor, each: int, seed: int) -> Tensor:
 def _features(model: torch.nn.Module, train: Dataset, chosen: Tensor, size: int, pre: Preprocessing) -> Tensor:
     parts = []
     for part in chosen.split(_BATCH):
-        pixels = normalise(resized(train.images[part], (size, size)), pre)
+        images = train.images[part].to(next(model.parameters()).device)
+        pixels = normalise(resized(images, (size, size)), pre)
         parts.append(model.forward_head(model.forward_features(pixels), pre_logits=True))  # type: ignore[operator]
-    return torch.cat(parts).clone()
+    return torch.cat(parts).cpu().clone()
 
 
 @torch.inference_mode(False)

@@ -98,8 +98,8 @@ class Process:
         batch = self.batches.batch(first.step, size)
         for track in tracks:
             track.take(batch, self.bf16)
-        if self.batches.train.images.is_cuda:
-            torch.cuda.synchronize()
+        if self.batches.train.images.is_cuda and any(track.is_line_due for track in tracks):
+            torch.cuda.synchronize()  # only then: after every step it would leave the device without work
         for track in tracks:
             track.spend((time.process_time() - began) / len(tracks), size, self.bf16)
             if track.decay is None and self._is_due(track.step):
@@ -155,15 +155,16 @@ def evaluate(
     model: nn.Module, data: Dataset, preprocessing: Preprocessing, size: int, bf16: bool = False, batch: int = 50
 ) -> tuple[float, float]:
     """Mean cross-entropy in nats and top-1 in percent at an input of `size` pixels a side."""
-    loss, hits = 0.0, 0
+    parts = []
     for start in range(0, len(data), batch):
         chosen = slice(start, start + batch)
         pixels = normalise(resized(data.images[chosen], (size, size)), preprocessing)
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=bf16):
             logits: Tensor = model(pixels)
-        loss += float(F.cross_entropy(logits.float(), data.labels[chosen], reduction="sum"))
-        hits += int((logits.argmax(1) == data.labels[chosen]).sum())
-    return loss / len(data), 100 * hits / len(data)
+        loss = F.cross_entropy(logits.float(), data.labels[chosen], reduction="sum")
+        parts.append(torch.stack([loss, (logits.argmax(1) == data.labels[chosen]).float().sum()]))
+    loss_sum, hits = torch.stack(parts).double().sum(dim=0).tolist()  # waits for the device once
+    return loss_sum / len(data), 100 * hits / len(data)
 
 
 def bf16_pays(device: torch.device) -> bool:

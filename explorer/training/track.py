@@ -43,7 +43,7 @@ class Track:
         """Where the decays that are done left the trunk."""
         self.core_seconds = beginning.core_seconds if beginning else 0.0
         self.rows: list[Row] = []
-        self._sums, self._seconds, self._count = torch.zeros(2), 0.0, 0
+        self._sums, self._seconds, self._count = torch.zeros(2, device=self.learner.device), 0.0, 0
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
             self._read(folder / "state.pt")
@@ -84,16 +84,21 @@ class Track:
     def take(self, batch: Batch, bf16: bool) -> None:
         """One step. The time it takes is told by `spend`."""
         rate = self.learner.recipe.rate(self.step, self.decay, self.since, self.rise)
-        self._sums = self._sums.to(self.learner.device) + self.learner.step(batch, self.step, rate, self.decay, bf16)
+        self._sums += self.learner.step(batch, self.step, rate, self.decay, bf16)
         self.chain = hashlib.sha256(self.chain + batch.digest).digest()
         self.step += 1
         self._count += 1
+
+    @property
+    def is_line_due(self) -> bool:
+        """Whether the log gets a line after the step before."""
+        return self.step % EVERY == 0 or (self.decay is not None and self.step == self.decay.end)
 
     def spend(self, seconds: float, size: int, bf16: bool) -> None:
         """Core-seconds of the step before; every so many steps a line of the log."""
         self.core_seconds += seconds
         self._seconds += seconds
-        if self.step % EVERY and not (self.decay and self.step == self.decay.end):
+        if not self.is_line_due:
             return
         loss, hits = (self._sums / self._count).tolist()
         self.note(
@@ -105,7 +110,7 @@ class Track:
             batches=self.chain.hex()[:16],
             core_seconds_a_step=round(self._seconds / self._count, 4),
         )
-        self._sums, self._seconds, self._count = torch.zeros(2), 0.0, 0
+        self._sums, self._seconds, self._count = torch.zeros(2, device=self.learner.device), 0.0, 0
 
     def note(self, **values: Any) -> None:
         """A line of the log."""
@@ -153,7 +158,7 @@ class Track:
                 setattr(self, name, state[name])
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise ExplorerError(f"The state in {path.parent.name} cannot be read; choose another folder.") from error
-        self._sums, self._seconds, self._count = torch.zeros(2), 0.0, 0
+        self._sums, self._seconds, self._count = torch.zeros(2, device=self.learner.device), 0.0, 0
 
     def _log_anew(self) -> None:
         """The log as the state knows it: lines of steps that were lost go."""

@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 from explorer.models import registry
 from explorer.models.classes import ClassName
 from explorer.training import probe
+from explorer.training.batches import Batches
 from explorer.training.data import Dataset
 from explorer.training.recipe import Recipe
 from explorer.training.run import evaluate
@@ -54,6 +55,15 @@ def test_so_many_images_of_each_class_are_drawn(each: int) -> None:
     chosen = probe._draw(labels, each, seed=0)
     assert len(chosen.unique()) == len(chosen)
     assert torch.bincount(labels[chosen]).tolist() == [min(each, count) for count in (7, 2, 5)]
+
+
+def test_the_images_drawn_are_not_those_of_the_first_batches() -> None:
+    """Else the first losses of training would be of images the head was fitted on, and rise when others come."""
+    labels = torch.arange(1000) % 10
+    data = Dataset(torch.zeros(1000, 3, 2, 2, dtype=torch.uint8), labels, tuple(ClassName(c, c) for c in "abcdefghij"))
+    batches = Batches(data, Recipe("any", batch_size=100), Preprocessing((2, 2), (0.0,) * 3, (1.0,) * 3))
+    drawn = set(probe._draw(labels, 10, batches.recipe.seed).tolist())
+    assert len(drawn & set(batches.positions(0).tolist())) < 25  # 10 by chance, and 100 in the same order
 
 
 def test_the_probed_model_tells_plain_colours_apart(tiny: str) -> None:
