@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.disturb import sweep_file
 from explorer.disturb.attacks import Attack, Kind
-from explorer.disturb.sweep import PAPER_EPS
-from explorer.disturb.sweep_file import Result
 from explorer.models import checkpoints, registry, sources
 from explorer.models.sources import VARIANTS
 from explorer.pictures import examples
+from explorer.runs import robustness_file
+from explorer.runs.robustness import PAPER_EPS
+from explorer.runs.robustness_file import Result
 from explorer.types import STANDARD, TWICING, ModelCard, Size
 from tests.helpers import randomise
 
@@ -70,11 +70,11 @@ def write(prefix: Path, architecture: str = ARCHITECTURE, classes: Mapping[str, 
 
 def _drawn(cards: Sequence[ModelCard], attack: Attack, eps: Sequence[float]) -> bytes:
     """A result file of no images: ranks from a seed, which grow with the budget."""
-    settings = sweep_file.header(cards, attack, eps, 25, "ranks drawn from a seed, of no images", transfer=False)
+    settings = robustness_file.header(cards, attack, eps, 25, "ranks drawn from a seed, of no images", transfer=False)
     steps = np.random.default_rng(len(eps)).integers(0, 3, (IMAGES, len(cards), len(eps)))
     ranks = np.minimum(1 + steps.cumsum(axis=-1) // 2, len(cards[0].classes)).tolist()
     by_image = {str(i): tuple(map(tuple, rows)) for i, rows in enumerate(ranks)}
-    return sweep_file.dumps(Result(settings, by_image), dict.fromkeys(by_image, 0))
+    return robustness_file.dumps(Result(settings, by_image), dict.fromkeys(by_image, 0))
 
 
 @dataclass(frozen=True)

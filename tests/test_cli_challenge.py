@@ -18,11 +18,11 @@ from explorer.attribution import methods
 from explorer.attribution.faithfulness import Removal, infidelity, sensitivity
 from explorer.attribution.result import Method
 from explorer.disturb.attacks import Attack, attack
-from explorer.disturb.sweep import label_ranks
-from explorer.disturb.sweep_file import read
 from explorer.models import checkpoints, load, with_filter
 from explorer.models.pixels import resized
 from explorer.pictures import images, preprocess
+from explorer.runs.robustness import label_ranks
+from explorer.runs.robustness_file import read
 from explorer.types import Preprocessing
 from tests.helpers import assert_one_sentence, picture, write_class_list, write_folder, write_parquet
 
@@ -150,11 +150,11 @@ def test_a_broken_image_is_named_and_the_others_go_on(
 
 
 def test_images_are_decoded_when_it_is_their_turn(robustness: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from explorer.disturb import sweep
+    from explorer.runs import robustness as runs
 
-    decode, ranks, order = images.decode, sweep._ranks, []
+    decode, ranks, order = images.decode, runs._ranks, []
     monkeypatch.setattr(images, "decode", lambda data: order.append("decode") or decode(data))
-    monkeypatch.setattr(sweep, "_ranks", lambda *given: order.append("attack") or ranks(*given))
+    monkeypatch.setattr(runs, "_ranks", lambda *given: order.append("attack") or ranks(*given))
     assert robustness() == 0
     assert order == [*["decode"] * 2, "attack"] * 2 + ["decode", "attack"]
 
@@ -200,9 +200,9 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_file(robustness: Run, tmp_
 def test_ctrl_c_keeps_what_was_measured(
     robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from explorer.disturb import sweep
+    from explorer.runs import robustness as runs
 
-    ranks, calls = sweep._ranks, []
+    ranks, calls = runs._ranks, []
 
     def interrupted(*arguments: object) -> object:
         calls.append(1)
@@ -211,7 +211,7 @@ def test_ctrl_c_keeps_what_was_measured(
         return ranks(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(sweep, "_ranks", interrupted)
+        patched.setattr(runs, "_ranks", interrupted)
         assert robustness() == 130
     assert "goes on from there" in capsys.readouterr().err
     assert len(read(tmp_path / "sweep.jsonl").ranks) == 2

@@ -85,10 +85,10 @@ def _add_there(commands: Any) -> None:
 
 def _cut(options: argparse.Namespace, _: list[str]) -> None:
     from docs.gpu import loads
-    from explorer.cli import training
+    from explorer.cli import train
 
     sources = loads.Sources(options.train, options.val, options.classes, options.init, options.add)
-    revision = training._revision()
+    revision = train._revision()
     for folder in loads.cut(sources, options.out, options.loads, options.val_images, options.size, revision):
         print(f"{folder}: {loads.weigh(folder) / 2**20:.1f} MiB")
 

@@ -24,7 +24,8 @@ import torch
 from explorer import files
 from explorer.models import checkpoints, weights
 from explorer.models.classes import read_classes
-from explorer.training import report, stored
+from explorer.training import stored
+from explorer.training.data import draw
 from explorer.types import ExplorerError
 
 LARGEST = 60 * 2**20
@@ -110,7 +111,7 @@ def _pieces(sources: Sources, validation_images: int) -> dict[str, pa.Table]:
         pa.concat_tables([pq.read_table(path, columns=["image", "label"]) for path in paths])
         for paths in (sources.train, sources.validation)
     )
-    chosen = report.draw(len(validation), min(validation_images, len(validation))).sort().values
+    chosen = draw(len(validation), min(validation_images, len(validation))).sort().values
     pieces = {}
     for split, table in zip(_SPLITS, (train, validation.take(chosen.numpy())), strict=True):
         rows = max(1, -(-len(train) // _PIECES))

@@ -17,7 +17,7 @@ from safetensors.torch import save as safetensors_bytes
 from docs.gpu import home, loads
 from docs.gpu.timetable import Paces, Timetable
 from explorer import files
-from explorer.cli import training as command
+from explorer.cli import train as command
 from explorer.models import registry, starts, weights
 from explorer.serving import device as devices
 from explorer.training import kept, plan, processes

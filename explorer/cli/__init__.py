@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from importlib import import_module
 
 _COMMANDS = {
-    "figure": ("figures", "a figure for a paper, from images and two models"),
-    "again": ("figures", "the figure that a JSON or PNG of the explorer describes"),
-    "compare": ("figures", "maps, curves and an interactive page for each image"),
-    "similarity": ("folder", "token-similarity curves of a folder of images"),
+    "figure": ("figure", "a figure for a paper, from images and two models"),
+    "again": ("figure", "the figure that a JSON or PNG of the explorer describes"),
+    "compare": ("figure", "maps, curves and an interactive page for each image"),
+    "similarity": ("similarity", "token-similarity curves of a folder of images"),
     "attribute": ("attribute", "maps of what a class rests on, for images and two models"),
     "corruptions": ("corruptions", "what noise, blur and the like do to two models, as a table"),
     "robustness": ("robustness", "accuracy against the budget of an attack, over labelled images"),
-    "train": ("training", "train models that differ in their operator alone, on the same batches"),
-    "branch": ("training", "take a finished pair off a training run, which goes on"),
-    "keep": ("training", "write a small copy of a training run, enough to go on from"),
+    "train": ("train", "train models that differ in their operator alone, on the same batches"),
+    "branch": ("train", "take a finished pair off a training run, which goes on"),
+    "keep": ("train", "write a small copy of a training run, enough to go on from"),
     "import-weights": ("import_weights", "make weights of others, such as DINOv2's, a start for training"),
-    "evaluate": ("evaluation", "accuracy of checkpoints and what a model card says of them"),
+    "evaluate": ("evaluate", "accuracy of checkpoints and what a model card says of them"),
 }
 _CODES = "exit codes: 0 done, 1 done but for some images, 2 something is wrong and said, 130 interrupted"
 _RESUMABLE = ("similarity", "corruptions", "robustness", "train")

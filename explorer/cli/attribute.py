@@ -27,7 +27,7 @@ _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea
 
 def add_attribute(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `attribute` and what runs it."""
-    from explorer.cli.figures import add_models
+    from explorer.cli.figure import add_models
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _ABOUT
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs `attribute`; the bar counts maps and is drawn on a terminal only."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer.cli.figures import free_name, load_pair_of
+    from explorer.cli.figure import free_name, load_pair_of
     from explorer.pictures.photographs import EXAMPLE, photograph
     from explorer.types import ExplorerError
 

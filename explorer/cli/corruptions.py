@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from explorer.corrupted import Plan, Step
     from explorer.disturb.corruptions import Corruption
+    from explorer.runs.corruptions import Plan, Step
 
 _ABOUT = """\
 Writes one row per image, corruption, severity (0 is the clean picture) and model: prediction and probability, the
@@ -25,7 +25,7 @@ _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea
 
 def add_corruptions(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `corruptions` and what runs it."""
-    from explorer.cli.figures import add_models
+    from explorer.cli.figure import add_models
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
@@ -60,9 +60,9 @@ def run(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> Step:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer.cli.figures import load_pair_of
-    from explorer.corrupted import MADE_BY, measure
-    from explorer.rows import check_out
+    from explorer.cli.figure import load_pair_of
+    from explorer.runs.corruptions import MADE_BY, measure
+    from explorer.runs.partial import check_out
 
     plan = _plan(options)
     check_out(options.out, MADE_BY)  # before a model is loaded
@@ -77,10 +77,10 @@ def _measure(options: argparse.Namespace) -> Step:
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    from explorer.cli.figures import each, numbers
-    from explorer.corrupted import Plan
+    from explorer.cli.figure import each, numbers
     from explorer.disturb.corruptions import SEVERITIES
     from explorer.measures.drift import Queries
+    from explorer.runs.corruptions import Plan
     from explorer.types import ExplorerError
 
     severities = numbers(options.severities, "severities") if options.severities else ()

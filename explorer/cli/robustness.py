@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from explorer.disturb.attacks import Attack
-    from explorer.disturb.sweep import Labelled
-    from explorer.disturb.sweep_file import Result
     from explorer.models import LoadedModel
     from explorer.pictures.labelled import Listing
+    from explorer.runs.robustness import Labelled
+    from explorer.runs.robustness_file import Result
     from explorer.training.data import Dataset
 
 _ABOUT = """\
@@ -31,7 +31,7 @@ _CODES = "exit codes: 0 done, 1 some images could not be read, 2 something is wr
 
 def add_robustness(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `robustness` and what runs it."""
-    from explorer.cli.figures import add_models
+    from explorer.cli.figure import add_models
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
@@ -90,9 +90,9 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from explorer import files
-    from explorer.cli.figures import load_pair_of
-    from explorer.disturb.sweep import sweep
+    from explorer.cli.figure import load_pair_of
     from explorer.pictures import labelled
+    from explorer.runs.robustness import sweep
     from explorer.types import ExplorerError
 
     for path, suffix in ((options.out, ".jsonl"), (options.csv, ".csv")):

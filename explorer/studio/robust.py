@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from explorer.disturb import measured
 from explorer.figures.publication.trials import Panel, Trials
 from explorer.figures.trials import Trial
 from explorer.pictures.photographs import Photograph, photograph
+from explorer.runs import measured
 from explorer.serving.pair import ModelPair
 from explorer.studio.content import Content, Table
 from explorer.studio.run import Run

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from explorer.disturb import measured, sweep_file
 from explorer.disturb.attacks import MAX_EPS, Attack, Kind
-from explorer.disturb.sweep_file import Curve, Result
+from explorer.runs import measured, robustness_file
+from explorer.runs.robustness_file import Curve, Result
 from explorer.types import ExplorerError, ModelCard
 
 _BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, RuntimeError)
@@ -43,7 +43,7 @@ class Sweep:
 def read(name: str, data: bytes, cards: Sequence[ModelCard]) -> Sweep:
     """What a file holds. Raises `ExplorerError` for one of other models, one without images, and one that is none."""
     try:
-        result = sweep_file.parse(name, data)
+        result = robustness_file.parse(name, data)
         if not measured.is_of(result, cards):
             theirs = " and ".join(str(model["name"])[:60] for model in result.settings["models"])
             raise ExplorerError(

@@ -132,3 +132,10 @@ def dataset(pixels: Sequence[np.ndarray], labels: Sequence[int], classes: Sequen
         raise ExplorerError("The data holds no image of the chosen classes.")
     stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
     return Dataset(stacked, torch.tensor(labels, dtype=torch.int64), tuple(classes))
+
+
+def draw(count: int, wanted: int, seed: int = 0) -> Int64[Tensor, " image"]:
+    """Positions of `wanted` images out of `count`, all of them where there are no more, at random from a seed."""
+    if wanted < 1:
+        raise ExplorerError(f"At least 1 image to measure was expected; {wanted} came.")
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:wanted]

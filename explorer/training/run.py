@@ -23,11 +23,10 @@ from explorer.models import checkpoints
 from explorer.models.pixels import normalise, resized
 from explorer.training import plan, stored
 from explorer.training.batches import Batches
-from explorer.training.data import Dataset
+from explorer.training.data import Dataset, draw
 from explorer.training.kept import beginning
 from explorer.training.learner import Learner
 from explorer.training.recipe import Decay
-from explorer.training.report import draw
 from explorer.training.settings import Run
 from explorer.training.track import Track
 from explorer.types import ExplorerError, Preprocessing

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from explorer.disturb.attacks import Answers, Attack, Kind
 from explorer.disturb.pictures import amplification, around_grey, rgb
-from explorer.disturb.sweep_file import Result
 from explorer.figures import trials
 from explorer.figures.trials import Trial
 from explorer.measures.accuracy import Accuracy
 from explorer.models.classes import class_name
+from explorer.runs.robustness_file import Result
 from explorer.types import ModelCard
 from explorer.ui import answers_view, attacking, panels
 from explorer.ui.attacking import Crossed

@@ -9,12 +9,12 @@ import numpy as np
 import streamlit as st
 import torch
 
-from explorer.disturb import measured as beside
 from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Answers, Attack, Attacked, Kind, are_alike
-from explorer.disturb.sweep_file import Result
 from explorer.measures.accuracy import Accuracy
 from explorer.models import LoadedModel
 from explorer.pictures import preprocess
+from explorer.runs import measured as beside
+from explorer.runs.robustness_file import Result
 from explorer.types import ModelCard, Progress
 from explorer.ui import resources, work
 from explorer.ui.classes import Targets

@@ -8,10 +8,10 @@ import numpy as np
 import streamlit as st
 
 from explorer.disturb.attacks import Attack, are_alike
-from explorer.disturb.sweep_file import Curve, Result, dumps
 from explorer.figures import trials
 from explorer.figures.trials import Trial
 from explorer.measures.accuracy import Accuracy
+from explorer.runs.robustness_file import Curve, Result, dumps
 from explorer.types import Comparison
 from explorer.ui import attacking, labelling, work
 from explorer.ui.labelling import SoFar, Task

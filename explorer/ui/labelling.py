@@ -9,10 +9,10 @@ from typing import Any
 import streamlit as st
 
 from explorer.disturb.attacks import Attack, Batch
-from explorer.disturb.sweep_file import Result, header, trials
 from explorer.models import LoadedModel
 from explorer.pictures import images, labelled, preprocess
 from explorer.pictures.labelled import File, Item, Listing
+from explorer.runs.robustness_file import Result, header, trials
 from explorer.types import ExplorerError, ImageInput, ModelCard, Progress
 from explorer.ui import attacking, panels, resources, work
 from explorer.ui.sidebar import MAX_UPLOADS
@@ -186,7 +186,7 @@ def _decoded(item: Item) -> ImageInput:
 
 
 def _ranks(task: Task, item: Item, image: ImageInput, source: int, progress: Progress) -> _Ranks:
-    from explorer.disturb.sweep import adversaries, ranks_of
+    from explorer.runs.robustness import adversaries, ranks_of
 
     card, other = task.cards[source], task.cards[1 - source]
     seen = preprocess.model_view(image.rgb, card.preprocessing)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from explorer.disturb import sweep_file
+from explorer.runs import robustness_file
 from tests.helpers import write_folder
 from tests.pair import facts
 from tests.running_app import CHROMIUM, PATIENCE, running_app, running_browser, settle
@@ -62,6 +62,6 @@ def test_a_labelled_folder_keeps_its_classes_and_goes_on_after_cancel(page: Page
     with page.expect_download() as download:
         page.get_by_role("button", name="JSON lines").click()
     download.value.save_as(tmp_path / "sweep.jsonl")
-    ranks = sweep_file.read(tmp_path / "sweep.jsonl").ranks
+    ranks = robustness_file.read(tmp_path / "sweep.jsonl").ranks
     assert set(ranks) == {f"mine/{wnid}/{i}.png" for wnid in wnids for i in range(5)}
     assert page.locator("[data-testid=stException]").count() == 0

@@ -11,10 +11,10 @@ import numpy as np
 import timm
 from PIL import Image
 
-from explorer.disturb import sweep_file
 from explorer.models import LoadedModel
 from explorer.models.twicing import make_filtered, set_filter
 from explorer.pictures.photographs import Photograph
+from explorer.runs import robustness_file
 from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import Made, Spec, Template, make
 from explorer.types import Filter, ModelCard, Preprocessing, Size
@@ -101,7 +101,7 @@ def result(of: ModelPair, kind: str = "FGSM", count: int = 40, **changes: Any) -
     if kind == "PGD":
         attack |= {"steps": 20, "step_size": 0.15 / 255, "random_start": False}
     header = {
-        "format": sweep_file.FORMAT,
+        "format": robustness_file.FORMAT,
         "attack": attack,
         "eps": [one / 255 for one in (0, 1, 2, 4)],
         "models": [{"name": c.title, "digest": c.digest, "filter": list(c.filter)} for c in of.cards],

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.disturb import measured
 from explorer.disturb.attacks import perturb
 from explorer.disturb.corruptions import Corruption, corrupt
 from explorer.figures.publication.cells import Grid, cells_of
@@ -16,6 +15,7 @@ from explorer.models.pixels import as_batch, from_pixels
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.pictures.photographs import Photograph
+from explorer.runs import measured
 from explorer.serving.pair import load_pair
 from explorer.studio import Made, Spec, Template, again, make, record, robust
 from explorer.studio.attacked import settings as attack_of

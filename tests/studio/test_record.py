@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from explorer import cli
-from explorer.cli import figures
+from explorer.cli import figure
 from explorer.models import sources
 from explorer.pictures.photographs import photograph
 from explorer.serving.pair import load_pair
@@ -169,7 +169,7 @@ def test_another_filter_is_refused() -> None:
 def test_a_command_is_read_as_the_same_settings(values: dict[str, Any]) -> None:
     spec = Spec(**values)
     options = parsed(Record(spec, (), (), "cpu", 1).command("x.pdf"))
-    assert from_told({"template": options.template, **figures._settings(options)}) == spec
+    assert from_told({"template": options.template, **figure._settings(options)}) == spec
 
 
 @settings(deadline=None, max_examples=60)
@@ -186,7 +186,7 @@ def test_a_command_has_every_digit_of_a_filter(filter: tuple[float, ...]) -> Non
     card = pair().baseline.with_filter(filter)
     known = record.of(Spec(Template.HEATMAPS), (), (card, pair().twicing), pair().engine.device)
     options = parsed(known.command("x.pdf"))
-    values = figures._filter(options.baseline_filter)
+    values = figure._filter(options.baseline_filter)
     if filter == card.trained_filter:
         assert values is None
     else:

@@ -281,8 +281,8 @@ def two_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_labelled_folder_gives_what_the_sweep_of_the_same_views_gives(
     page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from explorer.disturb import sweep as sweeps
-    from explorer.disturb import sweep_file
+    from explorer.runs import robustness as sweeps
+    from explorer.runs import robustness_file
 
     given, made = DeltaGenerator.download_button, {}
 
@@ -303,7 +303,7 @@ def test_a_labelled_folder_gives_what_the_sweep_of_the_same_views_gives(
 
     path = tmp_path / "page.jsonl"
     path.write_bytes(made["labelled-download"]())
-    result = sweep_file.read(path)
+    result = robustness_file.read(path)
     assert list(result.ranks) == [name for name, *_ in files[:4]]
     assert [curve.is_transfer for curve in result.curves] == [False, False, True, True]
     models = [resources.engine().run(card.key, lambda model, tell: model) for card in cards]

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from explorer.disturb import sweep as module
 from explorer.disturb.attacks import Attack, Kind, attack
 from explorer.disturb.attacks import transfer as transferred
-from explorer.disturb.sweep import Labelled, Step, label_ranks, sweep
-from explorer.disturb.sweep_file import Result, dumps, read
 from explorer.measures.accuracy import Accuracy
 from explorer.models import LoadedModel
+from explorer.runs import robustness as module
+from explorer.runs.robustness import Labelled, Step, label_ranks, sweep
+from explorer.runs.robustness_file import Result, dumps, read
 from explorer.training.data import Dataset
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, small_dataset

@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from explorer import cli, folder, rows
-from explorer.folder import Pair, Progress
+from explorer import cli
 from explorer.measures.similarity import Definition, token_similarity
 from explorer.models import checkpoints, with_filter
 from explorer.models.trace import trace
 from explorer.pictures import images, preprocess
+from explorer.runs import partial, similarity
+from explorer.runs.similarity import Pair, Progress
 from explorer.types import ROLES, ExplorerError
 from tests.helpers import assert_one_sentence, picture
 
@@ -60,7 +61,7 @@ def many(tmp_path: Path) -> Path:
 
 
 def measure(root: Path, pair: Pair, out: Path, definition: Definition = Definition()) -> Progress:
-    *_, last = folder.measure(root, pair, out, definition)
+    *_, last = similarity.measure(root, pair, out, definition)
     return last
 
 
@@ -77,13 +78,13 @@ def beside(path: Path) -> list[str]:
     return sorted(file.name for file in path.parent.iterdir() if file.is_file())
 
 
-def partial(path: Path) -> Path:
+def unfinished(path: Path) -> Path:
     (found,) = path.parent.glob(f".{path.name}.*.partial")
     return found
 
 
 def stopped_after(root: Path, pair: Pair, out: Path, done: int) -> None:
-    steps = folder.measure(root, pair, out)
+    steps = similarity.measure(root, pair, out)
     for step in steps:
         if step.done >= done:
             steps.close()
@@ -183,7 +184,7 @@ def test_names_of_any_kind_come_back(pair: Pair, tmp_path: Path) -> None:
 
 
 def test_csv_and_parquet_hold_the_same(many: Path, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "_GROUP", 7)
+    monkeypatch.setattr(partial, "_GROUP", 7)
     measure(many, pair, tmp_path / "x.csv")
     measure(many, pair, tmp_path / "x.parquet")
     stored = pq.read_table(tmp_path / "x.parquet")
@@ -269,13 +270,13 @@ def test_a_run_that_was_killed_goes_on(many: Path, pair: Pair, tmp_path: Path, w
     out = tmp_path / "x.csv"
 
     def killed() -> None:
-        for step in folder.measure(many, pair, out):
+        for step in similarity.measure(many, pair, out):
             if step.done >= 8:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     assert in_a_process(killed) == -signal.SIGKILL
     assert not out.exists()
-    first, *_ = steps = list(folder.measure(many, pair, out))
+    first, *_ = steps = list(similarity.measure(many, pair, out))
     assert [step.done for step in steps] == [8, 16, 20]
     assert first == Progress(8, 20, 0)
     assert out.read_bytes() == whole
@@ -300,9 +301,9 @@ def test_a_tail_that_was_cut_short_is_measured_again(
 ) -> None:
     out = tmp_path / "x.csv"
     stopped_after(many, pair, out, 16)
-    data = partial(out).read_bytes()
-    partial(out).write_bytes(data[: int(keep * len(data))] + tail)
-    assert [step.done for step in folder.measure(many, pair, out)] == ([16, 20] if keep == 1 else [8, 16, 20])
+    data = unfinished(out).read_bytes()
+    unfinished(out).write_bytes(data[: int(keep * len(data))] + tail)
+    assert [step.done for step in similarity.measure(many, pair, out)] == ([16, 20] if keep == 1 else [8, 16, 20])
     assert out.read_bytes() == whole
 
 
@@ -317,7 +318,7 @@ def test_a_folder_that_changed_is_measured_as_it_is_now(many: Path, pair: Pair, 
     else:
         name = {"added before": "part 0/08a.png", "added after": "part 1/99.png", "grown": "z.png"}[change]
         picture(77).save(many / name)
-    first, *_ = folder.measure(many, pair, out)
+    first, *_ = similarity.measure(many, pair, out)
     assert first.done == (16 if change in ("added after", "grown") else 8)
     (tmp_path / "fresh").mkdir()
     measure(many, pair, tmp_path / "fresh" / "x.csv")
@@ -328,20 +329,20 @@ def test_other_models_and_definitions_do_not_mix(many: Path, pair: Pair, tmp_pat
     out = tmp_path / "x.csv"
     stopped_after(many, pair, out, 8)
     swapped = pair[0], with_filter(pair[1], (1.0, 2.0))
-    assert next(folder.measure(many, swapped, out)).done == 0
-    assert next(folder.measure(many, pair[::-1], out)).done == 0
-    assert next(folder.measure(many, pair, out, Definition(absolute=True))).done == 0
-    assert next(folder.measure(many / "part 0", pair, out)).done == 0
+    assert next(similarity.measure(many, swapped, out)).done == 0
+    assert next(similarity.measure(many, pair[::-1], out)).done == 0
+    assert next(similarity.measure(many, pair, out, Definition(absolute=True))).done == 0
+    assert next(similarity.measure(many / "part 0", pair, out)).done == 0
     measure(many, swapped, out)
     assert out.read_bytes() != whole
-    assert next(folder.measure(many, pair, out)).done == 8
+    assert next(similarity.measure(many, pair, out)).done == 8
     measure(many, pair, out)
     assert out.read_bytes() == whole
 
 
 def test_two_runs_into_one_file_are_refused(many: Path, pair: Pair, tmp_path: Path, whole: bytes) -> None:
     out = tmp_path / "x.csv"
-    steps = folder.measure(many, pair, out)
+    steps = similarity.measure(many, pair, out)
     next(steps)
     assert "Another run is measuring into x.csv" in refusal(many, pair, out)
     list(steps)
@@ -385,7 +386,7 @@ def test_a_full_disk_keeps_what_was_measured(
     assert said.startswith(f"{name} could not be written: File too large; what was measured of {kept} images is kept")
     assert not out.exists()
     assert [file for file in beside(out) if file.endswith((".csv", ".parquet"))] == []
-    assert next(folder.measure(many, pair, out)).done == kept
+    assert next(similarity.measure(many, pair, out)).done == kept
     measure(many, pair, out)
     assert beside(out) == sorted([name, "x.json"])
 
@@ -408,7 +409,7 @@ def test_a_device_without_room_says_so(many: Path, pair: Pair, tmp_path: Path, m
     def full(*_: object) -> Iterator[object]:
         raise RuntimeError("CUDA out of memory. Tried to allocate 3 GiB")
 
-    monkeypatch.setattr(folder, "states", full)
+    monkeypatch.setattr(similarity, "states", full)
     assert "no room for 8 images in base" in refusal(many, pair, tmp_path / "x.csv")
     assert beside(tmp_path / "x") == []
 
@@ -468,15 +469,15 @@ def test_an_interrupted_command_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
     whole: bytes,
 ) -> None:
-    append, calls = rows.Partial.append, []
+    append, calls = partial.Partial.append, []
 
-    def interrupted(partial: rows.Partial, chunk: list[rows.Row]) -> None:
+    def interrupted(rows: partial.Partial, chunk: list[partial.Row]) -> None:
         calls.append(len(chunk))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        append(partial, chunk)
+        append(rows, chunk)
 
-    monkeypatch.setattr(rows.Partial, "append", interrupted)
+    monkeypatch.setattr(partial.Partial, "append", interrupted)
     assert command(many, tmp_path / "x.csv", files) == 130
     said = capsys.readouterr().err
     assert_one_sentence(said)

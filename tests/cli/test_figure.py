@@ -14,8 +14,8 @@ import pytest
 
 import explorer
 from explorer import cli, files
-from explorer.disturb import measured
 from explorer.models import sources
+from explorer.runs import measured
 from explorer.serving import pair as pairs
 from explorer.studio import Template, record
 from tests.helpers import assert_one_sentence
@@ -330,7 +330,7 @@ def test_compare_into_what_is_no_folder(run: Run, cat: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize("name", ["..png", "-x.png", "a b*c?.png", "." + "x" * 200 + ".png", "猫.png"])
 def test_folders_of_odd_names_stay_inside(name: str) -> None:
-    from explorer.cli.figures import free_name
+    from explorer.cli.figure import free_name
 
     taken: set[str] = set()
     found = [free_name(Path(name).stem, taken) for _ in range(3)]

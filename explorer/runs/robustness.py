@@ -20,9 +20,9 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from explorer.disturb.attacks import Attack, are_alike, perturb
-from explorer.disturb.sweep_file import Ranks, Result, append, header, opened, trials
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, View, as_batch, from_pixels, resized
+from explorer.runs.robustness_file import Ranks, Result, append, header, opened, trials
 from explorer.training.data import Dataset
 from explorer.types import ExplorerError, Progress
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from explorer.folder import Pair, Progress
+    from explorer.runs.similarity import Pair, Progress
 
 _ABOUT = """\
 Measures the token similarity of every image in a folder and its sub-folders after each block of two models, and writes
@@ -53,11 +53,11 @@ def run(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> Progress:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer import folder
     from explorer.measures.similarity import Definition
+    from explorer.runs import similarity
 
     definition = Definition(options.with_cls, options.absolute, options.with_diagonal)
-    steps = folder.measure(options.folder, _pair(options), options.out, definition)
+    steps = similarity.measure(options.folder, _pair(options), options.out, definition)
     with closing(steps):
         last = next(steps)
         with tqdm(total=last.total, initial=last.done, unit=" images", disable=not sys.stderr.isatty()) as bar:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.disturb import measured
 from explorer.models import sources
+from explorer.runs import measured
 
 
 def write(folder: Path, *names: str) -> None:

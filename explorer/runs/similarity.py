@@ -32,7 +32,7 @@ from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
 from explorer.models.trace import geometry, states
 from explorer.pictures import images, preprocess
-from explorer.rows import Partial, Row, check_out, keeping, settings_file, write_table
+from explorer.runs.partial import Partial, Row, check_out, keeping, settings_file, write_table
 from explorer.types import ROLES, ExplorerError, ModelCard, Preprocessing
 from explorer.version import VERSION
 

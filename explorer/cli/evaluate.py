@@ -67,8 +67,8 @@ def run(options: argparse.Namespace) -> int:
     """Runs `evaluate`: prints while it goes, writes at the end."""
     from explorer import files
     from explorer.models import load
+    from explorer.runs import evaluation
     from explorer.serving import device as devices
-    from explorer.training import report
 
     device = devices.choose(options.device)
     batches = _batches(options.times)
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         where = _device_name(device)
         for row, cost in zip(rows, _costs(models, batches, where), strict=True):
             row.update(cost)
-    told = {"rounds": report.ROUNDS, "device": _device_name(device)} if batches else {}
+    told = {"rounds": evaluation.ROUNDS, "device": _device_name(device)} if batches else {}
     if options.json:
         found = {"models": rows, "differences": differences, **told}
         files.write_atomically(options.json, (json.dumps(found, indent=1) + "\n").encode())
@@ -219,12 +219,13 @@ def _measures(
     import torch
 
     from explorer.pictures import labelled, preprocess
-    from explorer.training import report
+    from explorer.runs import evaluation
+    from explorer.training.data import draw
 
-    drawn = [items[place] for place in report.draw(len(items), wanted, seed).tolist()]
+    drawn = [items[place] for place in draw(len(items), wanted, seed).tolist()]
     pictures = labelled.decoded(drawn, _say)  # they could be read before
     data = _dataset(model, [(item, preprocess.model_view(image.rgb, reading)) for item, image in pictures])
-    found = report.measure(model, data, torch.arange(len(data)))
+    found = evaluation.measure(model, data, torch.arange(len(data)))
     eigen = found.eigenvalues
     print(f"{model.card.name}, {found.similarity.count} images, mean ± standard deviation between them:")
     print(f"  token similarity from the embedding on  {_said(found.similarity)}")
@@ -254,9 +255,9 @@ def _listed(band: Band) -> dict[str, list[float]]:
 def _costs(models: Sequence[LoadedModel], batches: Sequence[int], where: str) -> list[dict[str, Any]]:
     """Multiply-adds, parameters and milliseconds per image by batch size."""
     from explorer.models.trace import count
-    from explorer.training import report
+    from explorer.runs import evaluation
 
-    times = {batch: report.forward_times(models, batch) for batch in batches}
+    times = {batch: evaluation.forward_times(models, batch) for batch in batches}
     found = []
     for place, model in enumerate(models):
         size = count(model.module)

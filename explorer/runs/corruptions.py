@@ -22,7 +22,7 @@ from explorer.models import LoadedModel
 from explorer.models.classes import class_name
 from explorer.pictures import images, preprocess
 from explorer.pictures.photographs import photograph
-from explorer.rows import Partial, Row, check_out, keeping, settings_file, write_table
+from explorer.runs.partial import Partial, Row, check_out, keeping, settings_file, write_table
 from explorer.serving.pair import ModelPair
 from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard, Progress
 from explorer.version import VERSION

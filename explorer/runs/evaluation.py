@@ -59,13 +59,6 @@ class Measures:
     eigenvalues: Eigenvalues
 
 
-def draw(count: int, wanted: int, seed: int = 0) -> Int64[Tensor, " image"]:
-    """Positions of `wanted` images out of `count`, all of them where there are no more, at random from a seed."""
-    if wanted < 1:
-        raise ExplorerError(f"At least 1 image to measure was expected; {wanted} came.")
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:wanted]
-
-
 def measure(model: LoadedModel, data: Dataset, chosen: Int64[Tensor, " image"], batch_size: int = 8) -> Measures:
     """Traces the chosen images batch by batch."""
     curves: list[Tensor] = []

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from explorer import cli, corrupted
+from explorer import cli
 from explorer.disturb.corruptions import Corruption
 from explorer.disturb.effects import Choice, effects, margin
 from explorer.measures.drift import Queries
 from explorer.models import load, with_filter
 from explorer.models.classes import class_name
 from explorer.pictures import images, preprocess
+from explorer.runs import corruptions
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, picture
 
@@ -57,7 +58,7 @@ def stop_before_the_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         raise ExplorerError("Stopped.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(corrupted, "write_table", fails)
+        patched.setattr(corruptions, "write_table", fails)
         assert run() == 2
 
 
@@ -119,7 +120,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_file(
     run: Run, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(out="whole.csv") == 0
-    real, calls = corrupted.rows_of, []
+    real, calls = corruptions.rows_of, []
 
     def interrupted(*arguments: object) -> object:
         calls.append(1)
@@ -127,7 +128,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_file(
             raise KeyboardInterrupt
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(corrupted, "rows_of", interrupted)
+    monkeypatch.setattr(corruptions, "rows_of", interrupted)
     assert run() == 130
     assert "goes on from there" in capsys.readouterr().err
     assert not (tmp_path / "out.csv").exists()

@@ -14,10 +14,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from explorer import cli
-from explorer.cli import evaluation
+from explorer.cli import evaluate
 from explorer.models import checkpoints
 from explorer.pictures import images, preprocess
-from explorer.training import report
+from explorer.runs import evaluation
+from explorer.training.data import draw
 from explorer.types import Preprocessing
 from tests.helpers import Array, assert_one_sentence, paired_interval, picture, vit_reference, write_folder
 
@@ -113,7 +114,7 @@ def test_the_seed_draws_the_images(checkpoint: Path, tmp_path: Path) -> None:
     assert of[0] == of[1]
     assert of[0]["similarity"] != of[2]["similarity"]
     assert of[0]["measured"] == 3
-    assert sorted(report.draw(5, 9).tolist()) == list(range(5))
+    assert sorted(draw(5, 9).tolist()) == list(range(5))
 
 
 def test_batches_do_not_change_the_measures(checkpoint: Path, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_batches_do_not_change_the_measures(checkpoint: Path, tmp_path: Path) ->
 
     model = checkpoints.load(checkpoint)
     data = labelled.load([write_folder(tmp_path / "data", CLASSES)], 32)
-    one, many = (report.measure(model, data, torch.arange(10), batch_size=size) for size in (1, 8))
+    one, many = (evaluation.measure(model, data, torch.arange(10), batch_size=size) for size in (1, 8))
     torch.testing.assert_close(one.similarity.mean, many.similarity.mean, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(one.ratio.std, many.ratio.std, rtol=1e-3, atol=1e-6)
 
@@ -144,8 +145,8 @@ def test_costs(checkpoint: Path, standard: Path, tmp_path: Path) -> None:
 def test_times_interleave_and_leave_out_the_first_rounds(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = checkpoints.load(checkpoint)
     ticks = iter(range(10_000))
-    monkeypatch.setattr(report.time, "perf_counter", lambda: next(ticks))
-    assert report.forward_times([model, model], batch=4, rounds=5) == [0.25, 0.25]
+    monkeypatch.setattr(evaluation.time, "perf_counter", lambda: next(ticks))
+    assert evaluation.forward_times([model, model], batch=4, rounds=5) == [0.25, 0.25]
 
 
 @pytest.mark.parametrize("name", ["n02124075_Egyptian_cat.png", "photo-n02124075.png"])
@@ -177,7 +178,7 @@ def test_every_model_sees_what_its_card_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two crops, one pass over the data, and as few pictures at once as are asked for; sizes by hand where asked."""
-    monkeypatch.setattr(evaluation, "_AT_ONCE", 3)
+    monkeypatch.setattr(evaluate, "_AT_ONCE", 3)
     crops = replace(preprocessing, crop_pct=0.6, interpolation="bilinear"), replace(preprocessing, crop_mode="squash")
     paths = [tmp_path / f"{number}.safetensors" for number in (0, 1)]
     for path, seen in zip(paths, crops, strict=True):

@@ -6,10 +6,10 @@ import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from explorer.disturb import sweep_file
 from explorer.disturb.attacks import Kind
-from explorer.disturb.sweep_file import Result
 from explorer.models import sources
+from explorer.runs import robustness_file
+from explorer.runs.robustness_file import Result
 from explorer.types import ExplorerError, ModelCard
 
 
@@ -29,7 +29,7 @@ def results() -> dict[str, Result]:
     found = {}
     for label, path in files().items():
         try:
-            result = sweep_file.read(path)
+            result = robustness_file.read(path)
             kind(result)
         except (ExplorerError, ValueError):
             continue

@@ -118,8 +118,8 @@ def _figure(options: argparse.Namespace) -> int:
 
 
 def _again(options: argparse.Namespace) -> int:
-    from explorer.disturb import measured
     from explorer.pictures.photographs import EXAMPLE
+    from explorer.runs import measured
     from explorer.studio import again, record
     from explorer.studio.made import check_suffix
 
