@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor
 
 from bench.common import Row, medians
-from explorer import folder
 from explorer.models import LoadedModel, create, load, registry, sources, uniform_filter
 from explorer.pictures import images, preprocess
+from explorer.runs import similarity
 from explorer.types import ImageInput, ModelCard, Preprocessing
 
 FILES = 48
@@ -44,11 +44,11 @@ def rows(decoded: Sequence[ImageInput]) -> Iterator[Row]:
     yield _memory(decoded)
 
 
-def bundled() -> folder.Pair:
+def bundled() -> similarity.Pair:
     return load(sources.bundled("standard")), load(sources.bundled("twicing"))
 
 
-def random_pair(side: int = 224, depth: int = 12, **options: int) -> folder.Pair:
+def random_pair(side: int = 224, depth: int = 12, **options: int) -> similarity.Pair:
     """DeiT-Tiny, or less of it; neither speed nor memory depends on the weights."""
     name = "deit_tiny_patch16_224"
     pre = replace(PREPROCESSING, input_size=(side, side))
@@ -61,13 +61,13 @@ def random_pair(side: int = 224, depth: int = 12, **options: int) -> folder.Pair
     return pair[0], pair[1]
 
 
-def _time(title: str, root: Path, pair: folder.Pair) -> Iterator[Row]:
+def _time(title: str, root: Path, pair: similarity.Pair) -> Iterator[Row]:
     card = pair[0].card
     row = registry.architecture(card.architecture)
     stock = [timm.create_model(row.timm_name, **row.options).eval() for _ in range(2)]
     pre = card.preprocessing
     paths = sorted(root.iterdir())
-    chunks = [paths[start : start + folder.CHUNK] for start in range(0, len(paths), folder.CHUNK)]
+    chunks = [paths[start : start + similarity.CHUNK] for start in range(0, len(paths), similarity.CHUNK)]
     ready = [_batch(chunk, pre) for chunk in chunks]
 
     @torch.inference_mode()
@@ -77,7 +77,7 @@ def _time(title: str, root: Path, pair: folder.Pair) -> Iterator[Row]:
     tasks: dict[str, Callable[[int], object]] = {
         "forwards": lambda _: forwards(iter(ready)),
         "loop": lambda _: forwards(_batch(chunk, pre) for chunk in chunks),
-        "folder": lambda _: list(folder.measure(root, pair, root.parent / "curves.csv")),
+        "folder": lambda _: list(similarity.measure(root, pair, root.parent / "curves.csv")),
     }
     seconds = medians(tasks, [0], ROUNDS)
     per_image = {task: 1e3 * taken / len(paths) for task, taken in seconds.items()}
