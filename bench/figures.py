@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bench.common import Row
-from explorer.figures.publication.cells import Grid
+from explorer.figures.print.cells import Grid
 from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import Spec, Template, make
 from explorer.types import ImageInput

@@ -20,7 +20,7 @@ import torch  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from explorer.models import checkpoints, registry, sources  # noqa: E402
+from explorer.models import LoadedModel, checkpoints, registry, sources  # noqa: E402
 from explorer.models.registry import Architecture  # noqa: E402
 from explorer.types import Filter, Preprocessing  # noqa: E402
 from tests import pair  # noqa: E402
@@ -150,3 +150,9 @@ def checkpoint(tmp_path: Path, make_model: MakeModel, declared: dict[str, object
     path = tmp_path / "tiny.safetensors"
     checkpoints.save(path, make_model().state_dict(), declared)
     return path
+
+
+@pytest.fixture
+def loaded(checkpoint: Path) -> LoadedModel:
+    """The model of that file."""
+    return checkpoints.load(checkpoint)

@@ -1,0 +1,1 @@
+"""The paper: its equations, once each, and what it derives from them."""

@@ -9,7 +9,7 @@ import numpy as np
 from explorer.arrays import array
 from explorer.disturb.attacks import Answers, Attack, Attacked, Kind, attack
 from explorer.disturb.pictures import amplification, around_grey, rgb
-from explorer.figures.publication.cells import Block, Cell, Columns, Grid, Row
+from explorer.figures.print.cells import Block, Cell, Columns, Grid, Row
 from explorer.models import LoadedModel
 from explorer.models.classes import class_index, class_name
 from explorer.pictures import preprocess

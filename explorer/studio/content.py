@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from explorer.figures.publication.cells import Grid
-from explorer.figures.publication.charts import Curves, Dynamics, Spectra
-from explorer.figures.publication.trials import Trials
+from explorer.figures.print.cells import Grid
+from explorer.figures.print.charts import Curves, Dynamics, Spectra
+from explorer.figures.print.trials import Trials
 from explorer.studio.sweeps import Sweep
 
 

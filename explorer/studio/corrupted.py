@@ -9,10 +9,10 @@ import numpy as np
 
 from explorer.disturb.corruptions import SEVERITIES, Picture, corrupt, corruption_called
 from explorer.disturb.effects import Effect, effect, margin, traced
-from explorer.figures.publication.cells import Block, Cell, Columns, Grid, Row
-from explorer.figures.publication.page import INK
-from explorer.figures.publication.trials import Panel, Trials
-from explorer.figures.trials import Trial
+from explorer.figures.print.cells import Block, Cell, Columns, Grid, Row
+from explorer.figures.print.page import INK
+from explorer.figures.print.trials import Panel, Trials
+from explorer.figures.records import Trial
 from explorer.models import LoadedModel
 from explorer.pictures import preprocess
 from explorer.studio import grids

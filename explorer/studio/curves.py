@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from explorer.arrays import array
-from explorer.figures.curves import Line
-from explorer.figures.publication.charts import Curves
+from explorer.figures.print.charts import Curves
+from explorer.figures.records import Line
 from explorer.measures import similarity
 from explorer.studio.content import Content, Table
 from explorer.studio.run import Run

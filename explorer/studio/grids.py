@@ -9,8 +9,8 @@ import numpy as np
 
 from explorer.attribution.result import method_called
 from explorer.figures.maps import Picture
-from explorer.figures.publication.cells import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row, cells_of
-from explorer.figures.publication.page import INK
+from explorer.figures.print.cells import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row, cells_of
+from explorer.figures.print.page import INK
 from explorer.figures.style import PALETTES, Range
 from explorer.measures.attention import Operator
 from explorer.pictures import preprocess

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explorer.figures.publication.text import printable
+from explorer.figures.print.text import printable
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",

@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from explorer import files
-from explorer.figures.publication import charts, grids, page, trials
-from explorer.figures.publication.cells import Grid
-from explorer.figures.publication.text import printable
+from explorer.figures.print import charts, grids, page, trials
+from explorer.figures.print.cells import Grid
+from explorer.figures.print.text import printable
 from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair

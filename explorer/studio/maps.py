@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from explorer.arrays import array
-from explorer.figures.curves import Line
-from explorer.figures.publication.charts import Curves
+from explorer.figures.print.charts import Curves
+from explorer.figures.records import Line
 from explorer.measures import attention, residual
 from explorer.measures.attention import Operator
 from explorer.measures.residual import ResidualMagnitudes

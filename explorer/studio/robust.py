@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from explorer.figures.publication.trials import Panel, Trials
-from explorer.figures.trials import Trial
+from explorer.figures.print.trials import Panel, Trials
+from explorer.figures.records import Trial
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.runs import measured
 from explorer.serving.pair import ModelPair

@@ -14,7 +14,7 @@ from typing import Any
 from explorer.attribution.result import Baseline, Method
 from explorer.disturb.corruptions import Corruption
 from explorer.figures.maps import Look
-from explorer.figures.publication.page import Page, check_font
+from explorer.figures.print.page import Page, check_font
 from explorer.figures.style import COLOUR_MAPS
 from explorer.measures.attention import Operator
 from explorer.measures.residual import QUANTITIES, Quantity

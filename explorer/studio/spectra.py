@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.figures.points import SYMBOLS, Points
-from explorer.figures.publication.charts import Dynamics, Spectra
+from explorer.figures.print.charts import Dynamics, Spectra
+from explorer.figures.records import SYMBOLS, Points
 from explorer.measures import spectrum
 from explorer.measures.spectrum import Spectrum
 from explorer.paper import theory

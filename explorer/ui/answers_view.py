@@ -11,9 +11,9 @@ from torch import Tensor
 
 from explorer.disturb.effects import Choice, margin
 from explorer.disturb.pictures import around_grey
-from explorer.figures import trials
 from explorer.figures.maps import Picture
-from explorer.figures.trials import Answer
+from explorer.figures.screen import trials
+from explorer.figures.screen.trials import Answer
 from explorer.models.classes import class_name
 from explorer.types import ModelCard
 from explorer.ui import disturbing, panels

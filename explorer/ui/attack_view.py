@@ -10,8 +10,8 @@ from torch import Tensor
 
 from explorer.disturb.attacks import Answers, Attack, Kind
 from explorer.disturb.pictures import amplification, around_grey, rgb
-from explorer.figures import trials
-from explorer.figures.trials import Trial
+from explorer.figures.records import Trial
+from explorer.figures.screen import trials
 from explorer.measures.accuracy import Accuracy
 from explorer.models.classes import class_name
 from explorer.runs.robustness_file import Result

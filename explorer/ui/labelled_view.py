@@ -8,8 +8,8 @@ import numpy as np
 import streamlit as st
 
 from explorer.disturb.attacks import Attack, are_alike
-from explorer.figures import trials
-from explorer.figures.trials import Trial
+from explorer.figures.records import Trial
+from explorer.figures.screen import trials
 from explorer.measures.accuracy import Accuracy
 from explorer.runs.robustness_file import Curve, Result, dumps
 from explorer.types import Comparison

@@ -9,8 +9,8 @@ import streamlit as st
 
 from explorer.attribution.result import Attribution, Method
 from explorer.attribution.trust import DEFINITIONS
-from explorer.figures import trials
-from explorer.figures.trials import Trial
+from explorer.figures.records import Trial
+from explorer.figures.screen import trials
 from explorer.ui import attributing, work
 from explorer.ui.classes import Targets
 from explorer.ui.session import View, array, palette

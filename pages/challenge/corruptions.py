@@ -5,9 +5,8 @@ import streamlit as st
 
 from explorer.disturb.corruptions import severities
 from explorer.disturb.effects import ALL_STRENGTHS
-from explorer.figures import curves, trials
-from explorer.figures.curves import Line
-from explorer.figures.trials import Trial
+from explorer.figures.records import Line, Trial
+from explorer.figures.screen import curves, trials
 from explorer.ui import answers_view, disturbing, panels, view, work
 from explorer.ui.session import array, palette, plain
 

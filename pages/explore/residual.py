@@ -3,8 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from explorer.figures import curves
 from explorer.figures import maps as figures
+from explorer.figures.screen import curves
 from explorer.figures.style import Range
 from explorer.measures import attention, residual
 from explorer.pictures import preprocess

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.figures import curves
+from explorer.figures.screen import curves
 from explorer.measures import similarity
 from explorer.ui import panels, view
 from explorer.ui.session import array, palette, plain

@@ -3,8 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from explorer.figures import spectra
-from explorer.figures.points import SYMBOLS, Points
+from explorer.figures.records import SYMBOLS, Points
+from explorer.figures.screen import spectra
 from explorer.ui import panels, resources, view
 from explorer.ui.session import palette
 

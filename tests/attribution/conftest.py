@@ -2,23 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from explorer.models import LoadedModel, load, with_filter
+from explorer.models import LoadedModel, with_filter
 from explorer.types import Filter
 from tests.helpers import CLASSES
 
 MakeLoaded = Callable[..., LoadedModel]
-
-
-@pytest.fixture
-def loaded(checkpoint: Path) -> LoadedModel:
-    return load(checkpoint)
 
 
 @pytest.fixture

@@ -1,18 +1,11 @@
 """A loaded tiny model and its standard twin, a view, and a small labelled set."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from explorer.models import LoadedModel, load, with_filter
+from explorer.models import LoadedModel, with_filter
 from explorer.training.data import Dataset
 from tests.helpers import small_dataset
-
-
-@pytest.fixture
-def loaded(checkpoint: Path) -> LoadedModel:
-    return load(checkpoint)
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """The models, views and labelled images of the tests of attacks."""
 
-from tests.disturb.conftest import labelled, loaded, pair, views
+from tests.disturb.conftest import labelled, pair, views
 
-__all__ = ["labelled", "loaded", "pair", "views"]
+__all__ = ["labelled", "pair", "views"]

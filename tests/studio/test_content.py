@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from explorer.figures.publication.cells import Cell, Grid, cells_of
-from explorer.figures.publication.charts import Curves, Dynamics, Spectra
+from explorer.figures.print.cells import Cell, Grid, cells_of
+from explorer.figures.print.charts import Curves, Dynamics, Spectra
 from explorer.measures import attention, residual, similarity, spectrum
 from explorer.measures.attention import Heads, Operator
 from explorer.measures.similarity import Definition

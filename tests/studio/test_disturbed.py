@@ -8,8 +8,8 @@ import pytest
 
 from explorer.disturb.attacks import perturb
 from explorer.disturb.corruptions import Corruption, corrupt
-from explorer.figures.publication.cells import Grid, cells_of
-from explorer.figures.publication.trials import Trials
+from explorer.figures.print.cells import Grid, cells_of
+from explorer.figures.print.trials import Trials
 from explorer.models import sources
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.models.trace import trace

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from explorer.figures.publication import handout
+from explorer.figures.print import handout
 from explorer.lessons import nonlocal_means as nlm
 from explorer.lessons import quality
 from explorer.ui import lessons

@@ -105,6 +105,6 @@ def handout(name: str, title: str, words: Sequence[str], asked: str, pictures: C
 
 
 def _handout(title: str, words: Sequence[str], asked: str, pictures: Sequence[Any]) -> bytes:
-    from explorer.figures.publication import handout
+    from explorer.figures.print import handout
 
     return handout.draw(title, words, asked, pictures)

@@ -9,8 +9,8 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 from PIL import Image
 
-from explorer.figures import denoising as figures
 from explorer.figures import maps
+from explorer.figures.screen import denoising as figures
 from explorer.figures.style import Palette, Range
 from explorer.lessons import attention_filter
 from explorer.types import Size

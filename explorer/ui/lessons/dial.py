@@ -12,9 +12,10 @@ import numpy as np
 import streamlit as st
 import torch
 
-from explorer.figures import curves, maps
-from explorer.figures import lessons as figures
+from explorer.figures import maps
 from explorer.figures.maps import Look
+from explorer.figures.screen import curves
+from explorer.figures.screen import lessons as figures
 from explorer.figures.style import Palette, Range
 from explorer.lessons import dial
 from explorer.measures import attention, similarity

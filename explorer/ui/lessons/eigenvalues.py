@@ -7,9 +7,9 @@ from functools import partial
 
 import streamlit as st
 
-from explorer.figures import lessons as figures
-from explorer.figures import spectra
-from explorer.figures.points import SYMBOLS, Points
+from explorer.figures.records import SYMBOLS, Points
+from explorer.figures.screen import lessons as figures
+from explorer.figures.screen import spectra
 from explorer.paper import theory
 from explorer.ui import lessons, resources, view
 from explorer.ui.lessons import Picture

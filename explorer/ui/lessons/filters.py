@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from explorer.figures import denoising as figures
+from explorer.figures.screen import denoising as figures
 from explorer.lessons import attention_filter
 from explorer.lessons.attention_filter import Filter, Filtered
 from explorer.lessons.nonlocal_means import Picture

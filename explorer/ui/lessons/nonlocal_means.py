@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 
-from explorer.figures import denoising as figures
 from explorer.figures import maps
+from explorer.figures.screen import denoising as figures
 from explorer.figures.style import Range
 from explorer.lessons.nonlocal_means import TIMES, Picture
 from explorer.lessons.quality import Lost, Quality

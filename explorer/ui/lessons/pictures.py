@@ -9,8 +9,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from explorer.figures.denoising import Pixels
 from explorer.figures.maps import data_uri
+from explorer.figures.screen.denoising import Pixels
 
 _ASSETS = Path(__file__).parents[3] / "assets"
 _STYLE = (

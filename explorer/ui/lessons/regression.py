@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from explorer.figures import lessons as figures
+from explorer.figures.screen import lessons as figures
 from explorer.lessons import kernels, regression, risk
 from explorer.lessons.kernels import Kernel
 from explorer.lessons.regression import Observations, Smoother, Truth

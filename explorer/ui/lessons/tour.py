@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from explorer import viewer
-from explorer.figures import curves
+from explorer.figures.screen import curves
 from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Operator
 from explorer.models import sources

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from explorer.figures import denoising as figures
+from explorer.figures.screen import denoising as figures
 from explorer.figures.style import Range
 from explorer.lessons import nonlocal_means
 from explorer.lessons.nonlocal_means import LARGEST_CROP, TIMES

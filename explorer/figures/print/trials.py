@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from explorer.figures.publication.charts import Key, lettered
-from explorer.figures.publication.page import Page, check_room, plot_area, settings, sheet
-from explorer.figures.trials import Trial
+from explorer.figures.print.charts import Key, lettered
+from explorer.figures.print.page import Page, check_room, plot_area, settings, sheet
+from explorer.figures.records import Trial
 
 _ASPECT = 0.8
 """Height per width of a panel that may choose."""

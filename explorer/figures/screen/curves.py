@@ -4,32 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
-from jaxtyping import Float
 
+from explorer.figures.records import Line
 from explorer.figures.style import Palette, chart, with_alpha
-
-Curve = Float[np.ndarray, " layer"]
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """A curve of one model; `spread` draws a band of that width to both sides."""
-
-    name: str
-    values: Curve
-    colour: str
-    spread: Curve | None = None
-    dash: str = "solid"
-    faint: bool = False
-
-    @property
-    def dashed(self) -> bool:
-        """Whether it is drawn other than solid, where there is one dash only."""
-        return self.dash != "solid"
 
 
 def by_layer(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from explorer.figures.maps import Look, Map, Picture, number
-from explorer.figures.publication.page import INK
+from explorer.figures.print.page import INK
 from explorer.figures.style import Range
 
 

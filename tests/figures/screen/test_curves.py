@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from explorer.figures import curves
-from explorer.figures.curves import Line
+from explorer.figures.records import Line
+from explorer.figures.screen import curves
 from explorer.figures.style import PALETTES
 
 PALETTE = PALETTES["light"]

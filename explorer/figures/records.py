@@ -1,4 +1,4 @@
-"""Eigenvalues as the screen's and the printed spectra draw them."""
+"""What is drawn, on the screen and in print: lines over layers, trials against a strength, eigenvalues as points."""
 
 from __future__ import annotations
 
@@ -7,13 +7,47 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Float
 
 from explorer.measures import spectrum
 from explorer.measures.spectrum import Spectrum
 
+Curve = Float[np.ndarray, " layer"]
+Values = Float[np.ndarray, " point"]
+
 SYMBOLS = ("circle", "diamond")
 """Of the baseline and of twicing, by plotly's names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A curve of one model; `spread` draws a band of that width to both sides."""
+
+    name: str
+    values: Curve
+    colour: str
+    spread: Curve | None = None
+    dash: str = "solid"
+    faint: bool = False
+
+    @property
+    def dashed(self) -> bool:
+        """Whether it is drawn other than solid, where there is one dash only."""
+        return self.dash != "solid"
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A curve against a strength; `low` and `high` are the ends of its band."""
+
+    name: str
+    x: Values
+    y: Values
+    colour: str
+    low: Values | None = None
+    high: Values | None = None
+    dash: str = "solid"
+    faint: bool = False
 
 
 @dataclass(frozen=True, eq=False)

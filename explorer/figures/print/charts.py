@@ -13,10 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from explorer.figures.curves import Line
-from explorer.figures.points import Points
-from explorer.figures.publication.page import POINTS, QUIET, Page, check_room, plot_area, settings, sheet
-from explorer.figures.publication.text import fitting, inches, printable
+from explorer.figures.print.page import POINTS, QUIET, Page, check_room, plot_area, settings, sheet
+from explorer.figures.print.text import fitting, inches, printable
+from explorer.figures.records import Line, Points
 from explorer.figures.style import PALETTES, lookup_table
 from explorer.paper import theory
 

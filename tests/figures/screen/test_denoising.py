@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explorer.figures import denoising
+from explorer.figures.screen import denoising
 from explorer.figures.style import PALETTES, Range, lookup_table
 from explorer.lessons.quality import Quality
 from explorer.types import ExplorerError

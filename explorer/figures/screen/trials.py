@@ -10,23 +10,8 @@ import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import Float
 
+from explorer.figures.records import Trial
 from explorer.figures.style import Palette, chart, colour_scale, with_alpha
-
-Values = Float[np.ndarray, " point"]
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """A curve against a strength; `low` and `high` are the ends of its band."""
-
-    name: str
-    x: Values
-    y: Values
-    colour: str
-    low: Values | None = None
-    high: Values | None = None
-    dash: str = "solid"
-    faint: bool = False
 
 
 @dataclass(frozen=True)

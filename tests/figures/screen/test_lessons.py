@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from explorer.figures import lessons
+from explorer.figures.screen import lessons
 from explorer.figures.style import PALETTES
 from explorer.lessons import regression, risk
 from explorer.lessons.kernels import KERNELS

@@ -10,16 +10,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from explorer.figures.curves import Line
 from explorer.figures.maps import Look, coloured, dim_grey, draw
-from explorer.figures.points import Points
-from explorer.figures.publication import charts, grids, page, text, trials
-from explorer.figures.publication.cells import Block, Cell, Columns, Grid, Region, Row
-from explorer.figures.publication.charts import Curves, Dynamics, Spectra
-from explorer.figures.publication.page import Page
-from explorer.figures.publication.trials import Panel, Trials
+from explorer.figures.print import charts, grids, page, text, trials
+from explorer.figures.print.cells import Block, Cell, Columns, Grid, Region, Row
+from explorer.figures.print.charts import Curves, Dynamics, Spectra
+from explorer.figures.print.page import Page
+from explorer.figures.print.trials import Panel, Trials
+from explorer.figures.records import Line, Points, Trial
 from explorer.figures.style import Range
-from explorer.figures.trials import Trial
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.figures import spectra
-from explorer.figures.points import Points
+from explorer.figures.records import Points
+from explorer.figures.screen import spectra
 from explorer.figures.style import PALETTES
 from explorer.measures import spectrum
 from tests.helpers import make_trace, stochastic

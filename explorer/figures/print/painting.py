@@ -9,9 +9,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from explorer.figures.maps import Look, Map, Picture, coloured, dim_grey
-from explorer.figures.publication.cells import Bar, Cell, Grid, Region
-from explorer.figures.publication.page import Page, place
-from explorer.figures.publication.text import write
+from explorer.figures.print.cells import Bar, Cell, Grid, Region
+from explorer.figures.print.page import Page, place
+from explorer.figures.print.text import write
 from explorer.figures.style import Range
 from explorer.types import Size
 

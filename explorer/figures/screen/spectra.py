@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from explorer.figures.points import Points
+from explorer.figures.records import Points
 from explorer.figures.style import Palette, chart, with_alpha
 from explorer.paper import theory
 
