@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.figures import maps as figures
+from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.figures.style import Range
 from explorer.measures import attention, residual
@@ -83,10 +84,10 @@ for m, card, name, colour in zip(magnitudes, chosen.pair.cards, chosen.names, co
     for part, words, dash in ((gives, "", "solid"), (~gives, ", would give back", "dash")):
         if part.any():
             dash = "dash" if card.is_counterfactual else dash
-            lines.append(curves.Line(name + words, np.where(part, shown, np.nan), colour, dash=dash))
+            lines.append(Line(name + words, np.where(part, shown, np.nan), colour, dash=dash))
             if head == "mean":
                 lines += [
-                    curves.Line(f"{name}, head {h + 1}", np.where(part, one, np.nan), colour, dash=dash, faint=True)
+                    Line(f"{name}, head {h + 1}", np.where(part, one, np.nan), colour, dash=dash, faint=True)
                     for h, one in enumerate(values.T)
                 ]
 figure = curves.by_layer(

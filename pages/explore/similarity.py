@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.measures import similarity
 from explorer.ui import panels, view
@@ -30,7 +31,7 @@ low = min(0.0, *(float(values.min()) for values in own), *(float((b.mean - b.std
 with one:
     st.subheader("This image", anchor=False)
     lines = [
-        curves.Line(name, values, colour, dash="dash" if card.is_counterfactual else "solid")
+        Line(name, values, colour, dash="dash" if card.is_counterfactual else "solid")
         for name, values, colour, card in zip(chosen.names, own, colours.models, chosen.pair.cards, strict=True)
     ]
     figure = curves.by_layer(lines, colours, y="Token similarity", first_layer=0, y_range=(low, 1.02))
@@ -38,7 +39,7 @@ with one:
 with many:
     st.subheader(f"All {bands[0].count} images loaded", anchor=False)
     lines = [
-        curves.Line(name, array(b.mean), colour, array(b.std), dash="dash" if card.is_counterfactual else "solid")
+        Line(name, array(b.mean), colour, array(b.std), dash="dash" if card.is_counterfactual else "solid")
         for name, b, colour, card in zip(chosen.names, bands, colours.models, chosen.pair.cards, strict=True)
     ]
     figure = curves.by_layer(lines, colours, y="Token similarity", first_layer=0, y_range=(low, 1.02))

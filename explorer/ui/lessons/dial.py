@@ -14,6 +14,7 @@ import torch
 
 from explorer.figures import maps
 from explorer.figures.maps import Look
+from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.figures.screen import lessons as figures
 from explorer.figures.style import Palette, Range
@@ -155,8 +156,7 @@ def _similarity(standard: ModelCard, trained: ModelCard | None, traces: Traces, 
     if trained and reference:
         shown.append((f"{trained.name}, as trained", reference, colours.twicing, "solid"))
     lines = [
-        curves.Line(name, array(similarity.token_similarity(trace)), colour, dash=dash)
-        for name, trace, colour, dash in shown
+        Line(name, array(similarity.token_similarity(trace)), colour, dash=dash) for name, trace, colour, dash in shown
     ]
     return curves.by_layer(lines, colours, y="Token similarity", first_layer=0)
 

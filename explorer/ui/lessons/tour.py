@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from explorer import viewer
+from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Operator
@@ -213,14 +214,14 @@ def pictures(chosen: View) -> Sequence[Picture]:
         (
             "Entropy of row CLS of A, mean over heads, for the tour's photograph.",
             curves.by_layer(
-                [curves.Line(name, values, colour) for (name, colour), values in zip(named(), entropy, strict=True)],
+                [Line(name, values, colour) for (name, colour), values in zip(named(), entropy, strict=True)],
                 colours, y="nats", first_layer=1,
             ),
         ),
         (
             "Mean cosine of patch tokens after each block.",
             curves.by_layer(
-                [curves.Line(name, values, colour) for (name, colour), values in zip(named(), alike, strict=True)],
+                [Line(name, values, colour) for (name, colour), values in zip(named(), alike, strict=True)],
                 colours, y="Token similarity", first_layer=0,
             ),
         ),
