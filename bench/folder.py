@@ -102,8 +102,8 @@ _PEAK = """
 import sys
 from pathlib import Path
 from bench.folder import random_pair
-from explorer import folder
-for _ in folder.measure(Path(sys.argv[1]), random_pair(32, 2, embed_dim=48), Path(sys.argv[2])):
+from explorer.runs import similarity
+for _ in similarity.measure(Path(sys.argv[1]), random_pair(32, 2, embed_dim=48), Path(sys.argv[2])):
     pass
 print(next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

@@ -1,1 +1,1 @@
-"""Training a standard and a twicing model side by side, and evaluating checkpoints. Imported on use only."""
+"""Training models that differ in their operator alone, for hours, on equal batches. Imported on use only."""
