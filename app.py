@@ -2,6 +2,6 @@
 
 import streamlit as st
 
-from explorer.ui.preload import lifespan
+from explorer.ui.shell.preload import lifespan
 
 app = st.App("pages/frame.py", lifespan=lifespan)

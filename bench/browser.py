@@ -16,11 +16,12 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from bench.common import Row
-from explorer import viewer
+from explorer.files import ASSETS
 from explorer.models import create, uniform_filter
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.types import ImageInput, ModelCard, Preprocessing
+from explorer.viewer import payload as viewer
 from tests.running_app import CHROMIUM, FIRST_PICTURE, PATIENCE, running_app, running_browser, settle
 
 STARTS = 5
@@ -164,8 +165,8 @@ def _viewer(image: ImageInput, size: str, goal: float) -> list[Row]:
     with running_browser() as browser:
         page = browser.new_page(viewport=_SIZE)
         page.set_content('<div class="viewer"></div>')
-        page.add_style_tag(content=(viewer.ASSETS / "viewer.css").read_text(encoding="utf-8"))
-        source = (viewer.ASSETS / "viewer.js").read_text(encoding="utf-8")
+        page.add_style_tag(content=(ASSETS / "viewer.css").read_text(encoding="utf-8"))
+        source = (ASSETS / "viewer.js").read_text(encoding="utf-8")
         page.evaluate(_MOUNT, [source, base64.b64encode(payload).decode()])
         page.wait_for_function("() => document.querySelector('.viewer').dataset.painted")
         times = {what: page.evaluate(_TIMED, change) for what, change in _CHANGES.items()}

@@ -10,6 +10,10 @@ from pathlib import Path
 
 from explorer.types import ExplorerError
 
+_ROOT = Path(__file__).parents[1]
+ASSETS, CHECKPOINTS = _ROOT / "assets", _ROOT / "checkpoints"
+"""What the explorer brings along beside its code."""
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes to a temporary name in the same folder, then renames.

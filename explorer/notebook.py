@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer import files, viewer
+from explorer import files
 from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair, ModelSource, load_pair
+from explorer.viewer import payload as viewer
 
 if TYPE_CHECKING:
     from explorer.studio import Made

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from explorer.files import CHECKPOINTS as BUNDLED
 from explorer.models.weights import SUFFIXES
 from explorer.types import ExplorerError
 
-BUNDLED = Path(__file__).parents[2] / "checkpoints"
 BUNDLED_PAIR = "deit-tiny-patch8-64-20c"
 """What the bundled pair's files begin with; others may lie beside them."""
 VARIANTS = ("standard", "twicing")

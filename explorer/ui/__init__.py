@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
 
-    from explorer.ui.session import View
+    from explorer.ui.shell.session import View
 
 VIEW = "view"
 _frozen = 0
@@ -27,13 +27,13 @@ def start(page: StreamlitPage) -> None:
     """Draws the sidebar, then the page; what a visitor can act on is one sentence, never a traceback."""
     import streamlit as st
 
-    from explorer.ui import preload
+    from explorer.ui.shell import preload
 
     st.html(f"<style>{_STYLE}</style>")
     if preload.is_running():
         with st.spinner("Loading the models …"):
             preload.wait()
-    from explorer.ui import panels, sidebar
+    from explorer.ui.shell import panels, sidebar
 
     try:
         with panels.refusals():

@@ -17,7 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from explorer.serving.cache import ByteLRU
 from explorer.serving.turns import WAITING
 from explorer.types import ExplorerError, Progress
-from explorer.ui.session import plain
+from explorer.ui.shell.session import plain
 
 T = TypeVar("T")
 Key = tuple[Hashable, ...]

@@ -2,7 +2,12 @@
 
 import streamlit as st
 
-from explorer.ui import attack_view, attacking, classes, labelled_view, labelling, panels, view, work
+from explorer.ui import view, work
+from explorer.ui.challenge import classes
+from explorer.ui.challenge.attacks import compute, controls, draw
+from explorer.ui.challenge.labelled.controls import LOADED, sources
+from explorer.ui.challenge.labelled.draw import show
+from explorer.ui.shell import panels
 
 chosen = view()
 panels.opening(
@@ -11,7 +16,7 @@ panels.opening(
     "whether the answer holds, and whether what fools one model fools the other.",
 )
 panels.warn_swapped(chosen)
-settings = attacking.choose()
+settings = controls.choose()
 comparison = chosen.comparison()
 class_column, room = st.columns([3, 4], gap="medium")
 with class_column:
@@ -23,25 +28,25 @@ found = work.offered(
     ("attack", chosen.photo.digest, *(card.key for card in chosen.pair.cards), targets, settings),
     work.line(room),
     "Attacking …",
-    lambda tell: attacking.both(chosen, targets, settings, tell),
-    attacking.are_kept(chosen, targets, settings),
+    lambda tell: compute.both(chosen, targets, settings, tell),
+    compute.are_kept(chosen, targets, settings),
 )
 if found is not None:
-    attack_view.pictures(chosen, found, settings)
+    draw.pictures(chosen, found, settings)
     st.caption(
         f"{settings.sentence()} Pixels at the model's input, in [0, 1], normalisation inside the model. "
-        f"{attack_view.losses(found)}"
+        f"{draw.losses(found)}"
     )
-    attack_view.transfer(chosen, found, targets)
+    draw.transfer(chosen, found, targets)
 
-attack_view.reported(chosen)
+draw.reported(chosen)
 
 st.subheader("Over many images", anchor=False)
 over = st.segmented_control(
-    "Over", labelling.sources(), default=labelling.LOADED, key="attack-over", required=True, persist_state="session"
+    "Over", sources(), default=LOADED, key="attack-over", required=True, persist_state="session"
 )
-if over != labelling.LOADED:
-    labelled_view.show(chosen, str(over), settings, comparison)
+if over != LOADED:
+    show(chosen, str(over), settings, comparison)
     st.stop()
 words, room = st.columns([4, 3], gap="medium")
 words.caption(
@@ -51,16 +56,16 @@ words.caption(
 photos, cards = list(chosen.photos), chosen.pair.cards
 kept = work.offered(
     "attack-sweep",
-    ("attack-sweep", *(p.digest for p in photos), *(card.key for card in cards), attacking.of_any_eps(settings)),
+    ("attack-sweep", *(p.digest for p in photos), *(card.key for card in cards), compute.of_any_eps(settings)),
     work.line(room),
     "Attacking …",
-    lambda tell: attacking.over_images(photos, cards, settings, tell),
-    attacking.sweep_is_kept(photos, cards, settings),
+    lambda tell: compute.over_images(photos, cards, settings, tell),
+    compute.sweep_is_kept(photos, cards, settings),
     start="Attack all images",
 )
 if kept is not None:
-    attack_view.curves(chosen, kept, attacking.SWEEP_EPS, "Clean prediction survives", "attack-sweep")
+    draw.curves(chosen, kept, compute.SWEEP_EPS, "Clean prediction survives", "attack-sweep")
     st.caption(
-        f"{attacking.of_any_eps(settings).kind}, {len(photos)} images, band: 95% Wilson interval, wide with few "
+        f"{compute.of_any_eps(settings).kind}, {len(photos)} images, band: 95% Wilson interval, wide with few "
         "images. For accuracy, choose a labelled folder, or `python -m explorer robustness`."
     )

@@ -9,8 +9,11 @@ from explorer.attribution.result import Grid, Method
 from explorer.figures import maps as figures
 from explorer.figures.style import Range
 from explorer.pictures import preprocess
-from explorer.ui import attributing, classes, panels, trust_view, view, work
-from explorer.ui.session import array, palette, plain, signed
+from explorer.ui import view, work
+from explorer.ui.challenge import classes
+from explorer.ui.challenge.attribution import compute, controls, draw
+from explorer.ui.shell import panels
+from explorer.ui.shell.session import array, palette, plain, signed
 
 chosen = view()
 colours = palette()
@@ -38,7 +41,7 @@ by = grid_column.segmented_control(
     help="**pixels**: as the method gives it. **patches**: mean over the pixels of each patch, which is what the "
     "models divide the picture into. Methods that give one value per patch look the same.",
 )
-settings = attributing.choose_settings(method)
+settings = controls.choose_settings(method)
 look, scale = panels.look(method.is_signed)
 places = [column.container() for column in st.columns(2, gap="medium")]
 pictures = [preprocess.sharp_view(chosen.photo.image.rgb, card.preprocessing) for card in chosen.pair.cards]
@@ -48,7 +51,7 @@ for index, place in enumerate(places):
         said = classes.answer(chosen.pair.cards[index], tuple(comparison)[index].logits, targets[index])
         panels.model_heading(chosen, index, said)
         frames.append(st.empty())
-ready = attributing.are_kept(chosen, method, targets, settings)
+ready = compute.are_kept(chosen, method, targets, settings)
 if not ready:  # photographs of the maps' size keep their place
     for index, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
         empty = figures.interactive(picture, ["no map yet"], (1, 1), colours)
@@ -58,13 +61,13 @@ found = work.offered(
     ("attribution", chosen.photo.digest, *(card.key for card in chosen.pair.cards), method, targets, settings),
     work.line(room),
     f"{method} …",
-    lambda tell: attributing.maps(chosen, method, targets, settings, tell),
+    lambda tell: compute.maps(chosen, method, targets, settings, tell),
     ready,
 )
 if found is None:
     st.stop()
 values = [array(one.on_pixels() if by is Grid.PIXELS else one.on_patches()) for one in found]
-within = [attributing.within(one) if by is Grid.PIXELS else one for one in values]
+within = [compute.within(one) if by is Grid.PIXELS else one for one in values]
 spans = [Range.of(one, signed=method.is_signed) for one in within]
 if scale == "shared":
     spans = [Range.of(*within, signed=method.is_signed)] * 2
@@ -91,5 +94,5 @@ if targets[0] != targets[1] and chosen.pair.baseline.wnids == chosen.pair.twicin
         "The models' first choices differ, so their maps are about **different classes**; choose one class to compare."
     )
 panels.class_note(chosen)
-trust_view.faithfulness(chosen, found, [plain(name) for name in chosen.names])
-trust_view.agreement(chosen, targets, found[0])
+draw.faithfulness(chosen, found, [plain(name) for name in chosen.names])
+draw.agreement(chosen, targets, found[0])

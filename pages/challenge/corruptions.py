@@ -7,8 +7,11 @@ from explorer.disturb.corruptions import severities
 from explorer.disturb.effects import ALL_STRENGTHS
 from explorer.figures.records import Line, Trial
 from explorer.figures.screen import curves, trials
-from explorer.ui import answers_view, disturbing, panels, view, work
-from explorer.ui.session import array, palette, plain
+from explorer.ui import view, work
+from explorer.ui.challenge import answers
+from explorer.ui.challenge.corruptions import compute, controls, draw
+from explorer.ui.shell import panels
+from explorer.ui.shell.session import array, palette, plain
 
 _ONE, _ALL = "this image", "all images"
 chosen = view()
@@ -22,12 +25,12 @@ panels.opening(
     "layer attention and tokens begin to drift.",
 )
 panels.warn_swapped(chosen)
-choice = disturbing.choose()
-found = [disturbing.effects(chosen.photo, card, choice, (choice.strength,)) for card in cards]
-answers_view.pictures(chosen, choice)
-answers_view.before_and_after(chosen, [(one[0].logits, one[1].logits) for one in found], "disturbed")
+choice = controls.choose()
+found = [compute.effects(chosen.photo, card, choice, (choice.strength,)) for card in cards]
+draw.pictures(chosen, choice)
+answers.before_and_after(chosen, [(one[0].logits, one[1].logits) for one in found], "disturbed")
 
-st.subheader("What moves inside", anchor=False, help=disturbing.DEFINITIONS)
+st.subheader("What moves inside", anchor=False, help=compute.DEFINITIONS)
 charts = st.columns(3, gap="medium")
 for slot, (title, part, first, span) in zip(
     charts,
@@ -45,12 +48,12 @@ for slot, (title, part, first, span) in zip(
     slot.plotly_chart(figure, key=f"corruption-{part}", config=bare, alt=f"{title} by layer")
 lines = []
 for name, one, colour, dash in zip(names, found, colours.models, dashes, strict=True):
-    clean, disturbed = disturbing.clean_and_disturbed(one)
+    clean, disturbed = compute.clean_and_disturbed(one)
     lines += [Line(name, disturbed, colour, dash=dash), Line(f"{name}, clean", clean, colour, dash=dash, faint=True)]
 figure = curves.by_layer(lines, colours, y="Token similarity (thin: clean)", first_layer=0, height=330)
 charts[2].plotly_chart(figure, key="corruption-similarity", config=bare, alt="Token similarity by layer")
 
-st.subheader("All severities", anchor=False, help=disturbing.DEFINITIONS)
+st.subheader("All severities", anchor=False, help=compute.DEFINITIONS)
 st.caption(severities(choice.kind))
 which, what, room = st.columns([2, 2, 3], gap="medium")
 everything = which.segmented_control(
@@ -63,7 +66,7 @@ everything = which.segmented_control(
     persist_state="session",
 )
 quantity = what.selectbox(
-    "Quantity", list(disturbing.QUANTITIES), index=1, key="corruption-quantity", persist_state="session"
+    "Quantity", list(compute.QUANTITIES), index=1, key="corruption-quantity", persist_state="session"
 )
 photos = [chosen.photo] if everything == _ONE else list(chosen.photos)
 measured = work.offered(
@@ -71,8 +74,8 @@ measured = work.offered(
     ("sweep", choice.kind, choice.seed, choice.queries, *(p.digest for p in photos), *(card.key for card in cards)),
     work.line(room),
     "Disturbing …",
-    lambda tell: disturbing.sweep(photos, cards, choice, tell),
-    disturbing.sweep_is_kept(photos, cards, choice),
+    lambda tell: compute.sweep(photos, cards, choice, tell),
+    compute.sweep_is_kept(photos, cards, choice),
     start="Run all severities",
 )
 if measured is None:
@@ -80,7 +83,7 @@ if measured is None:
 has_band = len(photos) > 1 and quantity != "Still the clean answer"
 lines = []
 for name, of_model, colour, dash in zip(names, measured, colours.models, dashes, strict=True):
-    mean, std = disturbing.curve(of_model, disturbing.QUANTITIES[quantity])
+    mean, std = compute.curve(of_model, compute.QUANTITIES[quantity])
     low, high = (mean - std, mean + std) if has_band else (None, None)
     lines.append(Trial(name, np.array(ALL_STRENGTHS), mean, colour, low, high, dash))
 shares = quantity in ("Still the clean answer", "Probability of the clean answer")
@@ -93,7 +96,7 @@ st.caption(
     + ("The band is one standard deviation between images. " if has_band else "")
     + "A model that is unsure of its clean answer has less to lose: "
     + "; ".join(
-        f"{plain(name)} starts at {100 * disturbing.curve(of_model, 'probability')[0][0]:.0f}%"
+        f"{plain(name)} starts at {100 * compute.curve(of_model, 'probability')[0][0]:.0f}%"
         for name, of_model in zip(names, measured, strict=True)
     )
     + "."

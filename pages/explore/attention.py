@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from explorer.ui import panels, view, viewer_panel
+from explorer.ui import view
+from explorer.ui.explore import viewer_panel
+from explorer.ui.shell import panels
 
 chosen = view()
 panels.opening(

@@ -9,8 +9,9 @@ from explorer.figures.screen import curves
 from explorer.figures.style import Range
 from explorer.measures import attention, residual
 from explorer.pictures import preprocess
-from explorer.ui import panels, view
-from explorer.ui.session import array, palette
+from explorer.ui import view
+from explorer.ui.shell import panels
+from explorer.ui.shell.session import array, palette
 
 QUANTITIES: dict[str, residual.Quantity] = {"‖A(V − AV)‖": "smoothed-residual", "‖AV‖": "smoothed", "ratio": "ratio"}
 chosen = view()

@@ -5,8 +5,9 @@ import streamlit as st
 from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.measures import similarity
-from explorer.ui import panels, view
-from explorer.ui.session import array, palette, plain
+from explorer.ui import view
+from explorer.ui.shell import panels
+from explorer.ui.shell.session import array, palette, plain
 
 chosen = view()
 colours = palette()

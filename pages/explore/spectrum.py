@@ -5,8 +5,9 @@ import streamlit as st
 
 from explorer.figures.records import SYMBOLS, Points
 from explorer.figures.screen import spectra
-from explorer.ui import panels, resources, view
-from explorer.ui.session import palette
+from explorer.ui import view
+from explorer.ui.shell import panels, resources
+from explorer.ui.shell.session import palette
 
 chosen = view()
 colours = palette()

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from explorer.ui import lessons, panels, view
-from explorer.ui.lessons import dial
+from explorer.ui import learn, view
+from explorer.ui.learn import dial
+from explorer.ui.shell import panels
 
-lessons.opening(
+learn.opening(
     "5. " + dial.TITLE,
     "The loaded standard model with another filter in its blocks, live: turn a and watch the last map, the tokens and "
     "the prediction.",
@@ -15,7 +16,7 @@ panels.class_note(view())
 st.subheader("The whole dial", anchor=False)
 with panels.refusals():
     dial.sweep()
-lessons.question(
+learn.question(
     dial.ASKED,
     "Where the margin crosses 0 in the sweep, the prediction changes. Compare [1-12] with [10-12]: blocks at the end "
     "change the output directly, early ones through everything that follows, which was trained for other tokens. The "

@@ -4,21 +4,21 @@ from functools import partial
 
 import streamlit as st
 
-from explorer.ui import lessons
-from explorer.ui.lessons import tour
+from explorer.ui import learn
+from explorer.ui.learn import tour
 
-lessons.opening(
+learn.opening(
     "6. " + tour.TITLE,
     "Ten cards that take the attention viewer to a place worth seeing and say what to notice; some wait until you have "
     "done it yourself.",
 )
 chosen = tour.shown()
 tour.run(chosen)
-lessons.question(
+learn.question(
     tour.ASKED,
     "On this photograph the twicing model spreads its last layer's attention over more patches, which the entropy says "
     "in a number. Before saying so in general: more photographs, more than one pair of models trained from different "
     "seeds, and a measure that was chosen before looking.",
 )
-lessons.handout("tour", tour.TITLE, tour.WORDS, tour.ASKED, partial(tour.pictures, chosen))
+learn.handout("tour", tour.TITLE, tour.WORDS, tour.ASKED, partial(tour.pictures, chosen))
 st.caption(f"Photograph: {tour.CREDIT}, from scikit-image.")

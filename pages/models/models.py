@@ -4,8 +4,9 @@ import streamlit as st
 
 from explorer.models import checkpoints, hub, sources
 from explorer.types import ExplorerError
-from explorer.ui import models_view, pair, panels, resources
-from explorer.ui.session import plain
+from explorer.ui.models import panel
+from explorer.ui.shell import pair, panels, resources
+from explorer.ui.shell.session import plain
 
 engine = resources.engine()
 panels.opening(
@@ -13,7 +14,7 @@ panels.opening(
     "What each model is and who says so. Twicing adds no parameters, so weights do not show which filter they were "
     "trained with: look for **Filter**, and for who declares it.",
 )
-locked = models_view.is_locked()
+locked = panel.is_locked()
 
 
 def welcome(model):
@@ -27,10 +28,10 @@ for start in range(0, len(engine.cards), 2):
     for column, card in zip(st.columns(2, gap="medium"), engine.cards[start : start + 2], strict=False):
         with column.container(border=True):
             st.markdown(f"**{plain(card.name, 90)}**")
-            st.html(panels.definitions(models_view.facts(card, engine.size(card.key))))
+            st.html(panels.definitions(panel.facts(card, engine.size(card.key))))
             if not locked:
-                st.button("Unload", key=f"unload-{card.key}", on_click=models_view.unload, args=(card.key,))
-            if refused := models_view.refusal(card.key):
+                st.button("Unload", key=f"unload-{card.key}", on_click=panel.unload, args=(card.key,))
+            if refused := panel.refusal(card.key):
                 st.error(plain(refused, 600))
 
 st.subheader("Load another", anchor=False)
@@ -50,9 +51,9 @@ with from_folder, panels.refusals():
         ".safetensors, or .pth, .pt, .bin and .ckpt of torch. Nothing in a file is executed.",
     )
     if label is not None:
-        found = models_view.inspected(files[label])
+        found = panel.inspected(files[label])
         which = st.segmented_control("Weights", found.sets, default=found.sets[0], required=True, key=f"set-{label}")
-        answers = None if found.is_declared else models_view.questions(found, label)
+        answers = None if found.is_declared else panel.questions(found, label)
         if st.button("Load", key="load-file", type="primary"):
             with st.spinner("Loading …"):
                 model = checkpoints.load(files[label], engine.device, answers=answers, which=which)

@@ -3,7 +3,9 @@
 import streamlit as st
 
 from explorer.studio.made import SUFFIXES
-from explorer.ui import panels, resources, studio, studio_controls, view
+from explorer.ui import view
+from explorer.ui.publish import compute, controls
+from explorer.ui.shell import panels, resources
 
 chosen = view()
 panels.opening(
@@ -17,15 +19,15 @@ depth = min(len(card.filter) for card in chosen.pair.cards)
 heads = min(resources.engine().heads(card.key) for card in chosen.pair.cards)
 spec = figure = None
 with right:
-    template = studio.choose_template()
-    photos = studio.choose_photos(chosen, template)
+    template = controls.choose_template()
+    photos = controls.choose_photos(chosen, template)
     with panels.refusals():
-        spec = studio_controls.choose(template, depth, heads)
+        spec = controls.choose(template, depth, heads)
 if spec is None:
     st.stop()
 with left:
     with panels.refusals(), st.spinner("Drawing …"):
-        figure = studio.shown(chosen, spec, photos)
+        figure = compute.shown(chosen, spec, photos)
     if figure is None:
         st.stop()
     st.image(figure.preview, width="stretch")
@@ -34,7 +36,7 @@ with left:
         for suffix in SUFFIXES:
             st.download_button(
                 suffix.removeprefix(".").upper(),
-                data=studio.file(chosen, spec, photos, suffix),
+                data=compute.file(chosen, spec, photos, suffix),
                 file_name=f"{template.value}{suffix}",
                 key=f"studio-save-{suffix}",
                 on_click="ignore",

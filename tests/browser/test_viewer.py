@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer import viewer
 from explorer.figures.style import lookup_table
+from explorer.files import ASSETS
 from explorer.measures import attention, residual, similarity
 from explorer.measures.attention import Heads, Operator
 from explorer.models import load, sources
@@ -21,6 +21,7 @@ from explorer.notebook import Viewing
 from explorer.pictures import examples
 from explorer.serving.engine import LocalEngine
 from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
+from explorer.viewer import payload as viewer
 from tests.helpers import CLASSES, make_trace, normal, stochastic
 from tests.pair import facts
 
@@ -34,7 +35,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER TEST: no Chromium or Chrome was found"),
 ]
 
-SOURCE = (viewer.ASSETS / "viewer.js").read_text(encoding="utf-8")
+SOURCE = (ASSETS / "viewer.js").read_text(encoding="utf-8")
 CHOICES = ["mean", "max", 0, 1]
 HERE = (0.45, 0.3)
 """A place of the photograph, in shares of its height and width."""
@@ -258,7 +259,7 @@ def test_a_component_listens_once_and_not_when_it_is_gone(
             leave();
             return [...found, listeners];
         }""",
-        [(viewer.ASSETS / asset).read_text(encoding="utf-8"), inside, heard],
+        [(ASSETS / asset).read_text(encoding="utf-8"), inside, heard],
     )
     page.close()
     assert counts == [1, 1, 1, 0]

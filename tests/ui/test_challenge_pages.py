@@ -16,7 +16,11 @@ from explorer import cli
 from explorer.attribution.result import Method
 from explorer.disturb.attacks import Attack
 from explorer.pictures import examples, images, labelled, preprocess
-from explorer.ui import attacking, labelling, resources, work
+from explorer.ui import work
+from explorer.ui.challenge.attacks import compute as attacking
+from explorer.ui.challenge.labelled import compute as labelling
+from explorer.ui.challenge.labelled import controls as labelled_controls
+from explorer.ui.shell import resources
 from tests.helpers import write_folder
 from tests.ui.conftest import Open
 from tests.ui.test_pages import assert_sound, charts, choose, numbers, png, texts, upload
@@ -54,7 +58,7 @@ def test_the_page_says_that_attention_is_not_attribution(page: Open) -> None:
 
 
 def test_captum_is_not_there_before_a_map_is_asked_for() -> None:
-    modules = "explorer.ui.trust_view, explorer.ui.attack_view, explorer.ui.disturbing"
+    modules = ", ".join(f"explorer.ui.challenge.{page}.draw" for page in ("attribution", "attacks", "corruptions"))
     code = f"import sys, {modules}; print('captum' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["False"], done.stderr
@@ -262,7 +266,7 @@ def labelled_files(cards: object, each: int = 1) -> list[tuple[str, bytes, str]]
     return [(name, data, "image/png") for name, data in (*named, *more)]
 
 
-def on_labelled(page: Open, source: str = labelling.UPLOAD) -> AppTest:
+def on_labelled(page: Open, source: str = labelled_controls.UPLOAD) -> AppTest:
     return choose(page("attacks"), "attack-over", source)
 
 
@@ -355,10 +359,10 @@ def test_a_labelled_folder_that_was_cancelled_goes_on_where_it_stopped(
 
 @pytest.mark.usefixtures("two_budgets")
 def test_data_of_the_server_are_offered_by_name(page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert labelling.SERVER not in page("attacks").segmented_control(key="attack-over").options
+    assert labelled_controls.SERVER not in page("attacks").segmented_control(key="attack-over").options
     wnids = resources.engine().cards[0].wnids
     monkeypatch.setenv(labelled.VARIABLE, str(write_folder(tmp_path / "validation", wnids[:2], each=1)))
-    app = on_labelled(page, labelling.SERVER)
+    app = on_labelled(page, labelled_controls.SERVER)
     assert app.selectbox(key="labelled-data").options == ["validation"]
     app.button(key="labelled-work").click().run()
     assert_sound(app)
@@ -367,7 +371,7 @@ def test_data_of_the_server_are_offered_by_name(page: Open, tmp_path: Path, monk
     app.run()
     assert not app.exception
     assert ["EXPLORER" in error.value for error in app.error] == [True]
-    assert app.segmented_control(key="attack-over").value == labelling.LOADED
+    assert app.segmented_control(key="attack-over").value == labelled_controls.LOADED
 
 
 def test_a_folder_without_a_known_class_is_said(page: Open) -> None:

@@ -16,8 +16,8 @@ from explorer.measures import similarity
 from explorer.paper import theory
 from explorer.serving.pair import load_pair
 from explorer.types import ExplorerError, Trace
-from explorer.ui import resources
-from explorer.ui.lessons import eigenvalues, tour
+from explorer.ui.learn import eigenvalues, tour
+from explorer.ui.shell import resources
 from tests.helpers import make_trace, stochastic
 from tests.pair import facts
 from tests.ui.conftest import FRAME

@@ -12,11 +12,11 @@ from streamlit.testing.v1 import AppTest
 from explorer.figures.print import handout
 from explorer.lessons import nonlocal_means as nlm
 from explorer.lessons import quality
-from explorer.ui import lessons
-from explorer.ui.lessons import attention_filter, filters, nonlocal_means
-from explorer.ui.lessons.denoising import Settings
-from explorer.ui.session import Pair, View
-from explorer.ui.sidebar import example_photos
+from explorer.ui import learn
+from explorer.ui.learn import attention_filter, filters, nonlocal_means
+from explorer.ui.learn.denoising import Settings
+from explorer.ui.shell.session import Pair, View
+from explorer.ui.shell.sidebar import example_photos
 from tests.helpers import assert_one_sentence, plain_text
 from tests.pair import facts
 from tests.ui.conftest import Open
@@ -165,7 +165,7 @@ def test_a_handout_is_made_outside_a_visit_of_what_is_chosen(
 ) -> None:
     """Streamlit calls for a download from a thread that knows no session."""
     asked: list[Callable[[], list[tuple[str, object]]]] = []
-    monkeypatch.setattr(lessons, "handout", lambda *arguments: asked.append(arguments[-1]))
+    monkeypatch.setattr(learn, "handout", lambda *arguments: asked.append(arguments[-1]))
     app = open_lesson(name)
     app.slider(key=key).set_value(0.6).run()
     assert any("h = 0.6" in sentence for sentence, _ in asked[-1]())

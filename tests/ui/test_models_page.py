@@ -11,8 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.models import hub, registry, sources
 from explorer.types import ExplorerError
-from explorer.ui import models_view, resources
-from explorer.ui.session import plain
+from explorer.ui.models import panel
+from explorer.ui.shell import resources
+from explorer.ui.shell.session import plain
 from tests.helpers import randomise
 from tests.pair import facts
 from tests.ui.conftest import Open
@@ -69,7 +70,7 @@ def test_everything_known_of_the_models_is_said(page: AppTest) -> None:
     text = shown(page)
     for card in resources.engine().cards:
         size = "{} x {} px".format(*card.preprocessing.input_size)
-        for fact in models_view.facts(card, resources.engine().size(card.key)):
+        for fact in panel.facts(card, resources.engine().size(card.key)):
             assert fact in text
         for fact in (plain(card.name, 90), card.digest[:12], card.git_revision, card.architecture, size):
             assert fact in text
@@ -95,8 +96,8 @@ def test_an_undeclared_file_is_asked_about(page: AppTest, folder: Path, state: d
     app = pick(page.run(), "File", f"{folder.name}/paper.pth")
     assert_sound(app)
     (architecture,) = [one for one in app.main.selectbox if one.label == "Architecture"]
-    assert (architecture.value, app.radio[0].value) == (CUT, models_view.EVERYWHERE)  # filled in, to be checked
-    app.radio[0].set_value(models_view.SOME).run()
+    assert (architecture.value, app.radio[0].value) == (CUT, panel.EVERYWHERE)  # filled in, to be checked
+    app.radio[0].set_value(panel.SOME).run()
     app.slider(key=f"{folder.name}/paper.pth-blocks").set_range(11, 12).run()
     press(app, "load-file")
     assert_sound(app)
@@ -140,8 +141,8 @@ def test_a_hub_model_stands_beside_its_own_counterfactual(
     app = press(pick(page, "Name in timm", name), "load-hub")
     assert_sound(app)
     first, second = chosen(app)
-    cards = {card.key: card for card in resources.engine().cards}
-    assert cards[first].name == name
+    panel = {card.key: card for card in resources.engine().cards}
+    assert panel[first].name == name
     assert second == resources.engine().swapped(first, (2.0,) * 12).key
     app.switch_page("explore/attention.py").run()
     assert_sound(app)
@@ -183,7 +184,7 @@ def test_a_hub_out_of_reach_is_one_sentence(page: AppTest, monkeypatch: pytest.M
 
 
 def test_a_locked_server_neither_loads_nor_unloads(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(models_view.LOCKED_VARIABLE, "1")
+    monkeypatch.setenv(panel.LOCKED_VARIABLE, "1")
     page.run()
     assert_sound(page)
     assert not [button.key for button in page.main.button]

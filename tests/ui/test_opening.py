@@ -7,7 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer.models import sources
-from explorer.ui import attacking, resources
+from explorer.ui.challenge.attacks import compute
+from explorer.ui.shell import resources
 from tests.helpers import assert_one_sentence, plain_text
 from tests.pair import facts
 from tests.ui.conftest import FRAME, Open
@@ -29,7 +30,7 @@ def test_only_the_pair_that_is_named_is_loaded() -> None:
 
 def test_the_results_are_those_beside_it() -> None:
     start = sources.prefix()
-    assert list(attacking.measured()) == [f"{start.parent.name}/{start.name}-{kind}.jsonl" for kind in ("fgsm", "pgd")]
+    assert list(compute.measured()) == [f"{start.parent.name}/{start.name}-{kind}.jsonl" for kind in ("fgsm", "pgd")]
 
 
 @pytest.mark.usefixtures("anew")

@@ -18,8 +18,8 @@ from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.pictures import examples
 from explorer.types import Comparison
-from explorer.ui import resources
-from explorer.ui.session import plain
+from explorer.ui.shell import resources
+from explorer.ui.shell.session import plain
 from tests.helpers import assert_one_sentence, plain_text
 from tests.pair import facts
 from tests.ui.conftest import FRAME, Open, gallery
@@ -365,7 +365,7 @@ def test_a_hostile_file_name_is_text(app: AppTest, good: bool) -> None:
 
 
 def test_many_files_are_refused_beyond_a_limit(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    from explorer.ui import sidebar
+    from explorer.ui.shell import sidebar
 
     monkeypatch.setattr(sidebar, "MAX_UPLOADS", 2)
     upload(app, *((f"{seed}.png", png(seed, (8, 8))) for seed in range(3)))

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer.serving.engine import LocalEngine
-from explorer.ui import preload, resources
+from explorer.ui.shell import preload, resources
 from tests.ui.conftest import FRAME
 
 
@@ -46,7 +46,7 @@ def test_a_failure_ahead_is_logged_and_left_to_the_page(
 def test_the_first_page_imports_no_tables_and_no_charts_for_print() -> None:
     code = f"""
 import sys
-from explorer.ui import preload
+from explorer.ui.shell import preload
 preload.start()
 preload.wait()
 from streamlit.testing.v1 import AppTest

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from explorer.types import Filter, ModelCard, Preprocessing
-from explorer.ui import pair, session
+from explorer.ui.shell import pair, session
 from tests.helpers import plain_text
 
 HOSTILE = (

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer.models import sources
-from explorer.ui import resources
+from explorer.ui.shell import resources
 from tests.pair import facts
 from tests.ui import test_challenge_pages, test_lessons, test_models_page, test_pages, test_studio_page
 from tests.ui.conftest import Open

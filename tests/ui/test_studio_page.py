@@ -14,7 +14,7 @@ import explorer
 from explorer.pictures import examples
 from explorer.studio import PRESETS, Spec, Template, record
 from explorer.studio.made import SUFFIXES
-from explorer.ui import studio
+from explorer.ui.publish import compute
 from tests.helpers import assert_one_sentence, plain_text
 from tests.pair import facts
 from tests.studio.helpers import pair, picture, result
@@ -31,13 +31,13 @@ Files = dict[str, Callable[[], bytes]]
 
 def listen(monkeypatch: pytest.MonkeyPatch) -> Files:
     found: Files = {}
-    real = studio.file
+    real = compute.file
 
     def file(view: Any, spec: Any, photos: Any, suffix: str) -> Callable[[], bytes]:
         found[suffix] = real(view, spec, photos, suffix)
         return found[suffix]
 
-    monkeypatch.setattr(studio, "file", file)
+    monkeypatch.setattr(compute, "file", file)
     return found
 
 
@@ -110,7 +110,7 @@ def test_the_last_figure_is_remembered(app: AppTest, monkeypatch: pytest.MonkeyP
         raise AssertionError("made again")
 
     before = caption(app)
-    monkeypatch.setattr(studio, "build", build)
+    monkeypatch.setattr(compute, "build", build)
     app.run()
     assert_sound(app)
     assert caption(app) == before
@@ -224,10 +224,10 @@ def leftover() -> None:
     import streamlit as st
 
     from explorer.studio import Template
-    from explorer.ui import studio_controls
+    from explorer.ui.publish import controls
 
     depth, heads = st.session_state.sizes
-    st.session_state.spec = studio_controls.choose(Template.EVOLUTION, depth, heads)
+    st.session_state.spec = controls.choose(Template.EVOLUTION, depth, heads)
 
 
 def test_layers_and_heads_of_a_larger_pair_do_not_break_a_smaller_one() -> None:
@@ -299,9 +299,9 @@ def of_an_attribution() -> None:
     import streamlit as st
 
     from explorer.studio import Template
-    from explorer.ui import studio_controls
+    from explorer.ui.publish import controls
 
-    st.session_state.spec = studio_controls.choose(Template.ATTRIBUTION, 12, 3)
+    st.session_state.spec = controls.choose(Template.ATTRIBUTION, 12, 3)
 
 
 def test_an_attribution_has_the_settings_its_method_reads() -> None:

@@ -1,0 +1,1 @@
+"""The pages that ask what an answer rests on and what breaks it."""

@@ -1,0 +1,1 @@
+"""Attacks on the image that is shown and on those loaded."""

@@ -1,0 +1,1 @@
+"""Corruptions of the image that is shown and of those loaded."""

@@ -1,0 +1,91 @@
+"""What a corruption does to a model: made once, remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from explorer.disturb import effects as disturbed
+from explorer.disturb.corruptions import corrupt
+from explorer.disturb.effects import ALL_STRENGTHS, Choice, Effect, value
+from explorer.models import LoadedModel
+from explorer.pictures import preprocess
+from explorer.types import ModelCard, Progress
+from explorer.ui import work
+from explorer.ui.shell import resources
+from explorer.ui.shell.session import Photo, array
+
+
+def before_and_after(photo: Photo, card: ModelCard, choice: Choice) -> tuple[np.ndarray, np.ndarray, str]:
+    """What the model sees of the photograph, of the disturbed one, and the disturbance in words."""
+    seen = preprocess.model_view(photo.image.rgb, card.preprocessing)
+    made = corrupt(seen, choice.kind, choice.strength, choice.seed)
+    return seen, made.rgb, made.sentence()
+
+
+def key(photo: Photo, card: ModelCard, choice: Choice, strengths: Sequence[float]) -> work.Key:
+    """Everything the effects depend on."""
+    return "corruption", photo.digest, card.key, choice.kind, choice.seed, choice.queries, tuple(strengths)
+
+
+def effects(
+    photo: Photo, card: ModelCard, choice: Choice, strengths: Sequence[float], progress: Progress | None = None
+) -> list[Effect]:
+    """The clean picture first, then one for each strength."""
+
+    def task(model: LoadedModel, tell: Progress) -> list[Effect]:
+        seen = preprocess.model_view(photo.image.rgb, card.preprocessing)
+        return disturbed.effects(model, seen, choice, strengths, tell)
+
+    return work.remembered(
+        key(photo, card, choice, strengths),
+        lambda: resources.engine().run(card.key, task, progress),
+        lambda made: sum(4 * (e.logits.numel() + 3 * e.tokens.numel()) + 256 for e in made),
+    )
+
+
+QUANTITIES = {
+    "Still the clean answer": "kept",
+    "Probability of the clean answer": "probability",
+    "Margin": "margin",
+    "Attention drift": "attention",
+    "Token cosine, last layer": "tokens",
+    "Token similarity, last layer": "similarity",
+}
+DEFINITIONS = """
+- **Clean answer**: the class a model puts first on the clean picture; **still the clean answer**: share of images for
+  which it stays first.
+- **Margin**: probability of the clean answer minus that of the strongest other class; below 0 another class has won.
+- **Attention drift**: Jensen-Shannon divergence in nats (0 to ln 2 ≈ 0.69) between the rows of A of the clean and of
+  the disturbed picture, mean over heads and queries (in the sweep, over layers too). On A, because rows of the
+  effective matrix need not be distributions.
+- **Token cosine**: cosine of each patch token with itself in the other picture, mean over patches; 1 has not turned.
+- **Token similarity**: mean cosine between different patch tokens of one picture, as on its own page.
+"""
+
+
+def sweep(
+    photos: Sequence[Photo], cards: Sequence[ModelCard], choice: Choice, progress: Progress
+) -> list[list[list[Effect]]]:
+    """By model, image and severity."""
+    part = work.parts(progress, len(cards) * len(photos))
+    return [
+        [effects(photo, card, choice, ALL_STRENGTHS[1:], part(m * len(photos) + i)) for i, photo in enumerate(photos)]
+        for m, card in enumerate(cards)
+    ]
+
+
+def sweep_is_kept(photos: Sequence[Photo], cards: Sequence[ModelCard], choice: Choice) -> bool:
+    return all(work.kept(key(photo, card, choice, ALL_STRENGTHS[1:])) is not None for photo in photos for card in cards)
+
+
+def curve(of_model: Sequence[Sequence[Effect]], quantity: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over images by strength, and their standard deviation."""
+    values = np.array([[value(one, effects[0], quantity) for one in effects] for effects in of_model])
+    return values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+
+
+def clean_and_disturbed(found: Sequence[Effect]) -> tuple[np.ndarray, np.ndarray]:
+    """Token similarity by layer of both."""
+    return array(found[0].similarity), array(found[1].similarity)

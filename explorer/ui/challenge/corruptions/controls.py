@@ -1,0 +1,48 @@
+"""Controls of the corruptions page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from explorer.disturb.corruptions import SEVERITIES, Corruption
+from explorer.disturb.effects import Choice
+from explorer.measures.drift import Queries
+
+_CUSTOM = "custom"
+
+
+def choose() -> Choice:
+    """Which disturbance, how strong."""
+    kind_column, severity_column, rows_column, seed_column = st.columns([2, 3, 2, 1], gap="medium")
+    kind = kind_column.selectbox(
+        "Corruption", list(Corruption), format_func=str, key="corruption-kind", persist_state="session"
+    )
+    with severity_column:
+        severity = st.segmented_control(
+            "Severity",
+            [*SEVERITIES, _CUSTOM],
+            default=3,
+            key="corruption-severity",
+            required=True,
+            persist_state="session",
+            help="1 to 5 are ImageNet-C's (Hendrycks & Dietterich 2019); occlusion is ours. **custom**: any strength "
+            "between, the parameter interpolated.",
+        )
+        strength = (
+            st.slider("Strength", 0.0, 5.0, 2.5, 0.1, key="corruption-strength", persist_state="session")
+            if severity == _CUSTOM
+            else float(str(severity))
+        )
+    queries = rows_column.segmented_control(
+        "Attention rows",
+        list(Queries),
+        default=Queries.ALL,
+        key="corruption-rows",
+        required=True,
+        format_func=lambda one: "all" if one is Queries.ALL else "first token",
+        persist_state="session",
+        help="Whose rows of attention count in its drift: those of all tokens, or of the first token alone: CLS where "
+        "there is one, else the first register or patch.",
+    )
+    seed = seed_column.number_input("Seed", 0, 9999, 0, key="corruption-seed", persist_state="session")
+    return Choice(Corruption(str(kind)), float(strength), int(seed), Queries(queries))

@@ -1,0 +1,1 @@
+"""Attacks on labelled images, a folder or the server's."""

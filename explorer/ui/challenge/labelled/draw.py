@@ -1,0 +1,131 @@
+"""What the attacks page shows of labelled images: accuracy against eps, who was told apart, and the file of it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from explorer.disturb.attacks import Attack, are_alike
+from explorer.figures.records import Trial
+from explorer.figures.screen import trials
+from explorer.measures.accuracy import Accuracy
+from explorer.runs.robustness_file import Curve, Result, dumps
+from explorer.types import Comparison
+from explorer.ui import work
+from explorer.ui.challenge.attacks.compute import of_any_eps
+from explorer.ui.challenge.labelled import compute, controls
+from explorer.ui.challenge.labelled.compute import SoFar, Task
+from explorer.ui.shell.session import View, palette, plain, signed
+
+_SHOWN = 5
+
+
+def show(view: View, source: str, settings: Attack, comparison: Comparison) -> None:
+    """Chooses labelled images, attacks them on demand, and draws what is done so far."""
+    counts = (comparison.baseline.logits.shape[0], comparison.twicing.logits.shape[0])
+    cards = view.pair.cards
+    chosen = controls.choose(source, cards, counts)
+    if chosen is None:
+        return
+    title, listing = chosen
+    for problem in listing.problems:
+        st.warning(plain(problem, 500))
+    if not listing.items:
+        st.error("An image in a sub-folder named by a class of both models was expected; none came.")
+        return
+    task = Task(title, listing, cards, are_alike(cards, counts), of_any_eps(settings))
+    toggles, room = st.columns([3, 4], gap="medium", vertical_alignment="bottom")
+    with_transfer = task.alike and toggles.toggle(
+        "Transfer",
+        key="labelled-transfer",
+        persist_state="session",
+        help="Also shows each model what was made with the other's gradients.",
+    )
+    slot, found = work.line(room), compute.so_far(task)
+    if not found.is_done:
+        made = work.offered(
+            "labelled",
+            task.key,
+            slot,
+            "Attacking …",
+            lambda tell: compute.attack_all(task, tell),
+            ready=False,
+            start=f"Attack {len(listing.items):,} images",
+        )
+        found = made or compute.so_far(task)
+    _result(view, task, found, with_transfer)
+
+
+def _result(view: View, task: Task, found: SoFar, with_transfer: bool) -> None:
+    for name, why in list(found.broken.items())[:_SHOWN]:
+        st.warning(f"{plain(name, 120)}: {plain(why, 300)}")
+    if len(found.broken) > _SHOWN:
+        st.warning(f"{len(found.broken) - _SHOWN} more images cannot be read and are left out.")
+    result, total = found.result, len(task.listing.items)
+    if not result.ranks:
+        return
+    _curves(view, [c for c in result.curves if with_transfer or not c.is_transfer])
+    st.dataframe(_table(view, result, with_transfer), hide_index=True, width="stretch")
+    done = f"{len(result.ranks):,} images" if found.is_done else f"{len(result.ranks):,} of {total:,} images so far"
+    words, button = st.columns([4, 1], gap="medium")
+    words.caption(
+        f"{task.attack.kind}, {done}, top-1 by their labels; bands and brackets: 95% Wilson intervals; the difference "
+        "is paired over the images. Stopped or left, it goes on where it was. The file has the form of those of "
+        "`python -m explorer robustness`."
+    )
+    button.download_button(
+        "JSON lines",
+        partial(dumps, result, found.labels),
+        f"{task.attack.kind.lower()}.jsonl",
+        "application/x-ndjson",
+        key="labelled-download",
+        on_click="ignore",
+        width="stretch",
+    )
+
+
+def _curves(view: View, curves: list[Curve]) -> None:
+    """In the colour of the model that was shown the images; dotted where they were made to fool the other."""
+    colours = palette()
+    lines = []
+    for curve in curves:
+        ends = np.array([one.interval(one.top1) for one in curve.accuracy])
+        # Four bands would look like one; the table holds all intervals.
+        low, high = (None, None) if curve.is_transfer else (ends[:, 0], ends[:, 1])
+        name, card = view.names[curve.target], view.pair.cards[curve.target]
+        dash = "dot" if curve.is_transfer else "dash" if card.is_counterfactual else "solid"
+        lines.append(
+            Trial(
+                f"{name}, transfer" if curve.is_transfer else name,
+                255 * np.array(curve.eps),
+                np.array([one.top1 for one in curve.accuracy]),
+                colours.models[curve.target],
+                low,
+                high,
+                dash,
+            )
+        )
+    y = f"Top-1, {curves[0].accuracy[0].count:,} images"
+    figure = trials.against(lines, colours, x="eps, 255ths", y=y, y_range=(0, 1.02), percent=True)
+    st.plotly_chart(figure, key="labelled-curves", config={"displayModeBar": False}, alt=f"{y} against eps")
+
+
+def _table(view: View, result: Result, with_transfer: bool) -> list[dict[str, str]]:
+    rows = []
+    for place, eps in enumerate(result.settings["eps"]):
+        shares = {
+            view.names[c.target] + (", transfer" if c.is_transfer else ""): _share(c.accuracy[place])
+            for c in result.curves
+            if with_transfer or not c.is_transfer
+        }
+        mean, low, high = (signed(100 * one, ".1f") for one in result.difference(place))
+        change = f"{mean} ({low} to {high})"
+        rows.append({"eps, 255ths": f"{255 * eps:g}", **shares, "Twicing − baseline, points": change})
+    return rows
+
+
+def _share(one: Accuracy) -> str:
+    low, high = (100 * end for end in one.interval(one.top1))
+    return f"{100 * one.top1:.1f}% ({low:.1f} to {high:.1f})"

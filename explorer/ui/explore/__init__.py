@@ -1,0 +1,1 @@
+"""The pages that look inside: attention and its viewer."""

@@ -1,0 +1,70 @@
+"""The attention viewer on a page: it is sent both models' attention once and asks nothing more of the server."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from explorer import views
+from explorer.files import ASSETS
+from explorer.ui import view as shown
+from explorer.ui.shell import pair, resources
+from explorer.ui.shell.session import View
+from explorer.viewer import payload as viewer
+
+_KEY = "viewer"
+_SAVED = "saved-view"
+
+
+def show(view: View) -> None:
+    """The viewer for the chosen image and pair, and what can be saved of it."""
+    render = st.components.v2.component(
+        _KEY,
+        html='<div class="viewer"></div>',
+        css=(ASSETS / "viewer.css").read_text(encoding="utf-8"),
+        js=(ASSETS / "viewer.js").read_text(encoding="utf-8"),
+    )
+    render(key=_KEY, data=payload(view), on_saved_change=_remember)
+    stem = re.sub(r"\W+", "-", view.photo.title).strip("-")[:60] or "attention"
+    page_column, view_column, _ = st.columns([2, 2, 6])
+    page_column.download_button(
+        "Save as HTML",
+        data=lambda: viewer.page(payload(view), view.photo.title),
+        file_name=f"{stem}.html",
+        mime="text/html",
+        on_click="ignore",
+        help="This viewer with this image in one file: opens from disk, without a server or a network.",
+    )
+    key, state = st.session_state.get(_SAVED, (None, {}))
+    if key == view.photo.key and view.photo.example is None:
+        view_column.download_button(
+            "Download the view",
+            data=lambda: views.pack(views.Bundle(view.photo.title, view.photo.read(), state)),
+            file_name=f"{stem}.zip",
+            mime="application/zip",
+            on_click="ignore",
+            help="The image and what the viewer shows of it. Upload the ZIP to see the same again.",
+        )
+
+
+def _remember() -> None:
+    """What the viewer shows, when somebody asked to save it."""
+    saved = st.session_state[_KEY].saved
+    if isinstance(saved, dict):
+        state = {str(key)[:40]: str(value)[:100] for key, value in saved.items()}
+        st.session_state[_SAVED] = shown().photo.key, state
+
+
+def payload(view: View) -> bytes:
+    """What the viewer is sent; remembered, because every rerun asks for it again."""
+    cards = view.pair.cards
+    key = (view.photo.digest, view.photo.key, *(card.key for card in cards), repr(view.photo.state))
+    kept = resources.payloads().get(key)
+    if kept is None:
+        sides = [viewer.Side(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
+        baseline, twicing = (pair.short(card) for card in cards)
+        link = {"image": view.photo.key, "baseline": baseline, "twicing": twicing} if view.photo.example else None
+        kept = resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.state))
+        resources.payloads().put(key, kept)
+    return kept.data

@@ -1,0 +1,158 @@
+"""Lesson 3: what happens to eigenvalues with depth, which filters are safe, and what the theory does not cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+
+from explorer.figures.records import SYMBOLS, Points
+from explorer.figures.screen import lessons as figures
+from explorer.figures.screen import spectra
+from explorer.paper import theory
+from explorer.ui import learn, view
+from explorer.ui.learn import Picture
+from explorer.ui.shell import resources
+from explorer.ui.shell.session import palette, plain
+
+TITLE = "Eigenvalues and depth"
+WORDS = (
+    "A filter applied n times raises every eigenvalue to the power n. Standard smoothing leaves λⁿ, twicing "
+    "(2λ − λ²)ⁿ, which stays near 1 for longer: eigencapacity, the area below, falls like 1/n or like √π/(2√n).",
+    "Among the quadratic filters aλ + (1 − a)λ², those with 1 ≤ a ≤ 2 enhance every λ in [0, 1] and keep it there; "
+    "a = 2 enhances most. Eigenvalues of attention are complex, and outside what this says.",
+)
+ASKED = "After 12 blocks, which λ keeps half of itself under either filter, and why does a = 2.5 not do better still?"
+
+
+@learn.fragment
+def lesson() -> None:
+    """One part at a time."""
+    part = learn.choose_part("lesson3-part", PARTS)
+    part.draw()
+    n, a = (st.session_state.get(key, start) for key, start in (("lesson3-n", 12), ("lesson3-a", 2.0)))
+    learn.handout("eigenvalues", TITLE, WORDS, ASKED, partial(pictures, n, a))
+
+
+def _steps(key: str, most: int = 48) -> int:
+    return int(st.slider("n, times the filter is applied", 1, most, 12, key=key, persist_state="session"))
+
+
+def _powers() -> None:
+    n = _steps("lesson3-n")
+    learn.chart(figures.powers((1, n) if n > 1 else (1,), palette()), "lesson3-powers", "Filters iterated")
+    half = _halves(n)
+    st.caption(f"Half of itself keeps λ = {half[0]:.3f} under λⁿ, and λ = {half[1]:.3f} under (2λ − λ²)ⁿ, for n = {n}.")
+
+
+def _halves(n: int) -> tuple[float, float]:
+    """Where `λ^n` and `(2λ - λ²)^n` are 1/2: with `r = 2^(-1/n)`, at `r` and at `1 - sqrt(1 - r)`."""
+    root = 0.5 ** (1 / n)
+    return root, float(1 - (1 - root) ** 0.5)
+
+
+def _capacity() -> None:
+    n = _steps("lesson3-capacity-n", 200)
+    learn.chart(figures.eigencapacity(200, palette(), n=n), "lesson3-capacity", "Eigencapacity on log axes")
+    st.dataframe(
+        [
+            {"filter": name, "exact": _digits(exact(n)), "by quadrature": _digits(theory.eigencapacity(a, n)),
+             "rate": _digits(theory.eigencapacity_rate(a, n))}
+            for name, a, exact in (
+                ("λⁿ", 1.0, theory.eigencapacity_standard),
+                ("(2λ − λ²)ⁿ", 2.0, theory.eigencapacity_twicing),
+            )
+        ],
+        hide_index=True,
+    )  # fmt: skip
+    st.caption(f"κₙ for n = {n}: ∫₀¹ pⁿ dλ (paper Prop. 1); quadrature by Gauss-Legendre with n + 1 nodes, exact here.")
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _family() -> None:
+    a = st.slider("a", 0.0, 3.0, 2.0, 0.05, key="lesson3-a", persist_state="session")
+    member = theory.family_member(a)
+    learn.chart(figures.family(a, palette()), "lesson3-family", f"The filter with a = {a:g}")
+    yes = {True: "yes", False: "**no**"}
+    st.markdown(
+        f"a = {a:g}: enhances every λ in [0, 1]: {yes[member.enhances]}; stays in [0, 1]: {yes[member.bounded]}; "
+        f"largest value {member.maximum:.3f} at λ = {member.maximum_at:.2f}; gain at ½: {member.greatest_gain:+.3f}."
+    )
+    st.caption(
+        "aλ + (1 − a)λ² − λ = (a − 1)(λ − λ²), so it enhances where a ≥ 1; above a = 2 its maximum a²/(4(a − 1)) lies "
+        "inside [0, 1] and exceeds 1. Only a = 2 is flat at λ = 1, and only there does eigencapacity fall like 1/√n: "
+        "for a < 2 it is about 1/((2 − a)n)."
+    )
+
+
+def _own() -> None:
+    chosen = view()
+    comparison = chosen.comparison()
+    layer = st.slider("Layer", 1, comparison.depth, comparison.depth, key="lesson3-layer", persist_state="session") - 1
+    points = own_points(layer)
+    left, right = st.columns(2, gap="large")
+    with left:
+        learn.chart(spectra.overlay(points, palette()), "lesson3-own", "The models' eigenvalues over the curve")
+    with right:
+        learn.chart(spectra.complex_plane(points, palette(), mapped=False), "lesson3-plane", "The models' eigenvalues")
+    for one in points:
+        st.markdown(
+            f"{plain(one.name)}: {int(one.on_curve.sum())} of {len(one.eigenvalues)} eigenvalues are real and not "
+            f"negative, **{one.outside}** leave the unit disc under 2λ − λ²."
+        )
+    st.caption(
+        "Both models' A of all heads, under the same map. The theory covers real λ in [0, 1], as those of a symmetric "
+        "nonlocal-means matrix are. A = softmax(QKᵀ/√d) is not symmetric: its eigenvalues are complex, and 2λ − λ² may "
+        "send them out of the unit disc. And every block has another A, with layer norm, values and an MLP in between: "
+        "powers of one matrix are a picture of depth, not depth itself."
+    )
+
+
+def own_points(layer: int) -> list[Points]:
+    """Both models' eigenvalues of a layer for the chosen photograph."""
+    chosen, colours = view(), palette()
+    keys = chosen.pair.baseline.key, chosen.pair.twicing.key
+    results = resources.spectra_of(chosen.photo.image.digest, keys, layer, chosen.comparison())
+    return [
+        Points.of(name, colour, symbol, [result])
+        for name, colour, symbol, result in zip(chosen.names, colours.models, SYMBOLS, results, strict=True)
+    ]
+
+
+PARTS = {
+    "Powers": learn.Part(
+        r"p^n(\lambda) = \lambda^n, \qquad \hat p^n(\lambda) = (2\lambda - \lambda^2)^n",
+        "Both forget small eigenvalues, which is what removes noise. Twicing keeps those near 1 for longer (Fig. 3).",
+        _powers,
+    ),
+    "Eigencapacity": learn.Part(
+        r"\kappa_n(p) = \int_0^1 p^n(\lambda)\,d\lambda",
+        "How much of [0, 1] is left after n steps: 1/(n + 1) under λⁿ, about √π/(2√n) under twicing (Prop. 1).",
+        _capacity,
+    ),
+    "The family": learn.Part(
+        r"p_a(\lambda) = a\lambda + (1 - a)\lambda^2",
+        "Enhancement wants a ≥ 1, boundedness 0 ≤ a ≤ 2. Move a and see where either breaks.",
+        _family,
+    ),
+    "The models' own": learn.Part(
+        r"\mathrm{eig}(2A - A^2) = 2\lambda - \lambda^2",
+        "The same axes with the loaded models' attention to the chosen photograph: what holds, and what does not.",
+        _own,
+    ),
+}
+
+
+def pictures(n: int, a: float) -> Sequence[Picture]:
+    """For the handout; made outside a visit, so it asks the session nothing."""
+    colours = learn.PAPER
+    return (
+        (f"What is left after 1 and {n} steps.", figures.powers((1, n) if n > 1 else (1,), colours)),
+        ("Eigencapacity: exact, by quadrature (marks), and its rates.", figures.eigencapacity(200, colours, n=n)),
+        (f"The quadratic filter with a = {a:g}; shaded: 1 ≤ a ≤ 2.", figures.family(a, colours)),
+        ("Powers between a = 1 and a = 2, for n = 1, 2, 6, 12.", figures.powers((1, 2, 6, 12), colours)),
+    )

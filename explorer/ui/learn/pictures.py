@@ -1,0 +1,66 @@
+"""Pictures in the lessons: rows of small ones whose pixels stay pixels, and two with a wipe between them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from explorer.figures.maps import data_uri
+from explorer.figures.screen.denoising import Pixels
+from explorer.files import ASSETS
+
+_STYLE = (
+    "<style>.pictures{display:grid;gap:.9rem 1rem;align-items:start}"
+    ".pictures figure{margin:0;min-width:0}"
+    ".pictures img{display:block;width:100%;max-height:75vh;object-fit:contain;object-position:left top;"
+    "image-rendering:pixelated}"
+    ".pictures strong{display:block;line-height:1.35;margin-bottom:.25rem}"
+    ".pictures figcaption{font-size:.85rem;opacity:.75;line-height:1.35;margin-top:.25rem}</style>"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A picture with its name above it and a line below; texts are escaped where they are drawn."""
+
+    pixels: Pixels
+    name: str
+    alt: str
+    below: str = ""
+    colour: str | None = None
+
+
+def row(pictures: Sequence[Shown], least: int = 220) -> None:
+    """Pictures side by side, as many as fit with `least` px each."""
+    columns = f"repeat(auto-fit,minmax(min({least}px,100%),1fr))"
+    figures = "".join(_figure(one) for one in pictures)
+    st.html(f'{_STYLE}<div class="pictures" style="grid-template-columns:{columns}">{figures}</div>')
+
+
+def _figure(one: Shown) -> str:
+    colour = f' style="color:{one.colour}"' if one.colour else ""
+    below = f"<figcaption>{html.escape(one.below)}</figcaption>" if one.below else ""
+    return (
+        f"<figure><strong{colour}>{html.escape(one.name)}</strong>"
+        f'<img src="{data_uri(one.pixels)}" alt="{html.escape(one.alt)}">{below}</figure>'
+    )
+
+
+def wipe(before: Shown, after: Shown, key: str) -> None:
+    """One picture over another of the same size, up to a line that pointer and arrow keys move."""
+    render = st.components.v2.component(
+        "wipe",
+        html='<div class="wipe"><img class="after"><img class="before"><span class="left"></span>'
+        '<span class="right"></span><div class="handle" role="slider" tabindex="0" aria-label="Where the pictures '
+        'meet" aria-valuemin="0" aria-valuemax="100" aria-valuenow="50"></div></div>',
+        css=(ASSETS / "wipe.css").read_text(encoding="utf-8"),
+        js=(ASSETS / "wipe.js").read_text(encoding="utf-8"),
+    )
+    sides = {
+        side: {"source": data_uri(one.pixels), "name": one.name, "alt": one.alt}
+        for side, one in (("before", before), ("after", after))
+    }
+    render(key=key, data=sides)

@@ -1,0 +1,233 @@
+"""Lesson 6: a guided tour of the attention viewer, on the pair that opens and one photograph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from explorer.figures.records import Line
+from explorer.figures.screen import curves
+from explorer.files import ASSETS
+from explorer.measures import attention, similarity
+from explorer.measures.attention import Heads, Operator
+from explorer.models import sources
+from explorer.pictures import examples
+from explorer.types import Trace
+from explorer.ui import learn
+from explorer.ui.explore import viewer_panel
+from explorer.ui.learn import Picture
+from explorer.ui.shell import resources, sidebar
+from explorer.ui.shell.session import Pair, View, array
+
+TITLE = "A guided tour"
+WORDS = (
+    "The attention viewer shows the row of one token as a map over the photograph, in every layer and head, for both "
+    "models under one cursor.",
+    "Things to look for: how concentrated the maps are, what twicing adds and takes away, how heads differ, and where "
+    "the two models part.",
+)
+ASKED = "Which model looks at more of the photograph in its last layer, and what would let you say so in general?"
+PHOTOGRAPH = "coffee.png"
+_HTML = (
+    '<section class="tour" aria-label="Guided tour"><div class="count"></div>'
+    '<h3 class="title" tabindex="-1" aria-live="polite"></h3><p class="text"></p><p class="task" role="status"></p>'
+    '<div class="steps"><button type="button" class="back">Back</button><button type="button" class="next">Next'
+    '</button><button type="button" class="skip">Go on without</button></div></section>'
+)
+_START = {
+    "head": "mean", "operator": "effective", "scale": "shared", "place": None, "pinned": True, "difference": False,
+    "allHeads": False, "blink": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One card: where it takes the viewer, what to notice there, and what it waits for."""
+
+    title: str
+    text: str
+    state: dict[str, Any]
+    """In the viewer's words, on top of a common start; layers from 0."""
+    task: str = ""
+    wait: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def shown() -> View:
+    """The tour's photograph under the pair that opens, or what stands in the sidebar where the pair is not loaded."""
+    from explorer.ui import view
+
+    photo = next(one for one in sidebar.example_photos() if one.key == PHOTOGRAPH)
+    cards = {card.source: card for card in resources.engine().cards if not card.is_counterfactual}
+    standard, twicing = map(cards.get, sources.labels())
+    pair = Pair(standard, twicing) if standard and twicing else view().pair
+    return replace(view(), photo=photo, pair=pair)
+
+
+def run(chosen: View) -> None:
+    """The cards above, the viewer below."""
+    render = st.components.v2.component(
+        "tour",
+        html=_HTML,
+        css=(ASSETS / "tour.css").read_text(encoding="utf-8"),
+        js=(ASSETS / "tour.js").read_text(encoding="utf-8"),
+    )
+    told = tuple(_told(step) for step in steps(chosen.comparison().baseline, chosen.comparison().twicing))
+    render(key="tour", data={"steps": told})
+    viewer_panel.show(chosen)
+
+
+def _told(step: Step) -> dict[str, Any]:
+    return {**asdict(step), "state": _START | step.state, "wait": step.wait or None}
+
+
+def steps(baseline: Trace, twicing: Trace) -> list[Step]:
+    """The cards; every number in them is measured on these two traces, and what is said of it holds for them."""
+    last = min(baseline.depth, twicing.depth) - 1
+    peak = [float(_map(trace, last).max()) for trace in (baseline, twicing)]
+    bits = [float(attention.entropy(trace.attention[last])[:, 0].mean()) for trace in (baseline, twicing)]
+    first = [float(attention.entropy(trace.attention[0])[:, 0].mean()) for trace in (baseline, twicing)]
+    y, x = divmod(int(_map(baseline, last).argmax()), baseline.grid[1])
+    place = [(y + 0.5) / baseline.grid[0], (x + 0.5) / baseline.grid[1]]
+    lowest = float(_map(twicing, last, Operator.CORRECTION).min())
+    collapse = [float(similarity.token_similarity(trace)[-1]) for trace in (baseline, twicing)]
+    return [
+        Step(
+            "What the class token looks at",
+            f"Both maps show row CLS of A in the last layer, mean over heads. The brightest patch holds {peak[0]:.0%} "
+            f"of the row in the standard model (left) and {peak[1]:.0%} in the twicing model (right). "
+            f"{_question(peak, bits)}",
+            {"layer": last, "operator": "A"},
+        ),
+        Step(
+            "Give each map its own scale",
+            "On a shared scale a spread-out map looks empty. Each map's own largest value shows where it looks, but no "
+            "longer how strongly: that is why maps that are to be compared share a scale here.",
+            {"layer": last, "operator": "A"},
+            "Set the scale to “map”.",
+            {"scale": ["map"]},
+        ),
+        Step(
+            "From the first layer to the last",
+            f"Entropy of the row, in nats, {_with_depth(first, bits, baseline.attention.shape[-1])}. "
+            "The charts below the maps show it layer by layer.",
+            {"layer": last, "operator": "A"},
+            "Go to layer 1: slider, arrow keys, or Space to play.",
+            {"layer": [0]},
+        ),
+        Step(
+            "What twicing adds",
+            "A − A² is what a twicing block adds to A. Each row of it sums to 0: what one patch gains, another loses. "
+            f"Red gains, blue loses; in the right map the lowest entry is {lowest:.3f}. In the left model nothing is "
+            "added: there it is what twicing would add.",
+            {"layer": last, "operator": "A"},
+            "Set the operator to A − A².",
+            {"operator": ["A − A²"]},
+        ),
+        Step(
+            "The matrix that is applied",
+            "2A − A² is what a twicing block applies to the values. Its rows sum to 1 as those of A do, but entries "
+            "may be negative: it is no average any more, it sharpens.",
+            {"layer": last, "operator": "2A − A²"},
+        ),
+        Step(
+            "Ask a patch",
+            "Every token has a row. Move over the photograph: both models, in all layers, answer for the patch under "
+            "the pointer. A click pins it.",
+            {"layer": last, "operator": "effective", "pinned": False},
+            "Pin a patch: click it, or Shift and the arrow keys.",
+            {"placed": [True]},
+        ),
+        Step(
+            "Heads are not alike",
+            "The mean over heads hides that heads look at different things. Below: all heads of all layers, for the "
+            "patch that the standard model's CLS looks at most.",
+            {"layer": last, "operator": "effective", "place": place, "allHeads": True},
+        ),
+        Step(
+            "Where the models part",
+            "The difference: twicing model minus standard model, for CLS. Blue is where the standard model looks more.",
+            {"layer": last, "operator": "effective", "difference": True},
+            "Step through a few layers and watch it change.",
+            {"layer": [one for one in range(last) if one > 0]},
+        ),
+        Step(
+            "Through all layers: rollout",
+            "Rollout multiplies the layers' effective matrices, half of each block being the skip connection. It "
+            "spreads with depth in both models. It is no attribution either: values, MLPs and the head are not in it.",
+            {"layer": last, "operator": "rollout"},
+        ),
+        Step(
+            "What it does not show",
+            f"After the last block the patch tokens' mean cosine is {collapse[0]:.2f} in the standard and "
+            f"{collapse[1]:.2f} in the twicing model, for this photograph. One photograph and two models show "
+            "how to look, not what is true: load many images on the similarity page before you conclude anything.",
+            {"layer": last, "operator": "effective"},
+        ),
+    ]
+
+
+def _question(peak: Sequence[float], nats: Sequence[float]) -> str:
+    """What the first card asks: of a map that is dimmer only where its row is more spread out as well."""
+    left, right = (round(100 * share) for share in peak)
+    dim = int(right < left)
+    if left == right or nats[dim] <= nats[1 - dim]:
+        return "Does a dim map look at nothing, or at more places?"
+    side = ("left", "right")[dim]
+    return f"Is the {side} map dimmer because it looks at nothing, or because it looks at more places?"
+
+
+def _with_depth(first: Sequence[float], last: Sequence[float], tokens: int) -> str:
+    """How the entropy of a row over so many tokens changes; at `h` nats it looks at about `exp(h)` of them."""
+    rises = {
+        (round(end, 2) > round(start, 2)) - (round(end, 2) < round(start, 2))
+        for start, end in zip(first, last, strict=True)
+    }
+    verb, words = "goes", ""
+    if rises == {1}:
+        verb, words = "rises", ": from fewer places to more"
+    if rises == {-1}:
+        from_all = min(first) >= math.log(tokens / 2) and max(last) <= math.log(tokens / 4)
+        words = ": from looking nearly everywhere to a few places" if from_all else ": from more places to fewer"
+        verb = "falls"
+    return (
+        f"{verb} from {first[0]:.2f} to {last[0]:.2f} in the standard model and from {first[1]:.2f} to {last[1]:.2f} "
+        f"in the twicing model{words}"
+    )
+
+
+def _map(trace: Trace, layer: int, operator: Operator = Operator.ATTENTION) -> Any:
+    found = attention.maps(trace, 0, operator, Heads.MEAN)[layer]
+    return array(attention.patch_maps(found, trace)).ravel()
+
+
+def pictures(chosen: View) -> Sequence[Picture]:
+    """For the handout: entropy of the CLS row and token similarity by layer; made outside a visit."""
+    colours = learn.PAPER
+    comparison = chosen.comparison()
+    entropy = [array(attention.entropy(trace.attention)[:, :, 0].mean(dim=1)) for trace in comparison]
+    alike = [array(similarity.token_similarity(trace)) for trace in comparison]
+    named = partial(zip, chosen.names, colours.models, strict=True)
+    return (
+        (
+            "Entropy of row CLS of A, mean over heads, for the tour's photograph.",
+            curves.by_layer(
+                [Line(name, values, colour) for (name, colour), values in zip(named(), entropy, strict=True)],
+                colours, y="nats", first_layer=1,
+            ),
+        ),
+        (
+            "Mean cosine of patch tokens after each block.",
+            curves.by_layer(
+                [Line(name, values, colour) for (name, colour), values in zip(named(), alike, strict=True)],
+                colours, y="Token similarity", first_layer=0,
+            ),
+        ),
+    )  # fmt: skip
+
+
+CREDIT = next(example.credit for example in examples.EXAMPLES if example.file == PHOTOGRAPH)

@@ -1,0 +1,117 @@
+"""The Models page's words and answers: what is known of each model, and what is declared of a new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from explorer.models import checkpoints, registry
+from explorer.models.trace import ModelSize
+from explorer.types import ExplorerError, ModelCard
+from explorer.ui.shell import resources
+
+LOCKED_VARIABLE = "EXPLORER_MODELS_LOCKED"
+STANDARD, EVERYWHERE, SOME = "standard: A", "twicing: 2A − A² in every block", "twicing in some blocks"
+
+
+def is_locked() -> bool:
+    """Whether the operator keeps visitors from loading and unloading."""
+    return os.environ.get(LOCKED_VARIABLE, "") not in ("", "0")
+
+
+def facts(card: ModelCard, size: ModelSize) -> dict[str, str]:
+    """What the page says of a model, label by label."""
+    pre = card.preprocessing
+    height, width = pre.input_size
+    shrunk = f", through {pre.source_size[0]} px" if pre.source_size else ""
+    return {
+        "Weights": f"{card.source}, SHA-256 {card.digest[:12]}",
+        "Architecture": card.architecture,
+        "Filter": f"{card.operator} ({_coefficients(card)}), as declared by {card.declared_by}",
+        "Parameters": f"{size.parameters / 1e6:.2f} M",
+        "Cost": f"{size.multiply_adds / 1e9:.3g} GFLOPs per image (multiply-adds, as papers count)",
+        "Input": f"{height} x {width} px{shrunk}, {pre.crop_mode} crop of {pre.crop_pct:g}, {pre.interpolation}; "
+        f"mean {_numbers(pre.mean)}, std {_numbers(pre.std)}",
+        "Classes": card.chance,
+        "Top-1": "not declared" if card.top1 is None else f"{card.top1:.1f}%",
+        "Data and terms": card.data,
+        "Licence of the weights": card.license,
+        "Recipe": card.recipe,
+        "Revision": card.git_revision,
+    }
+
+
+def _coefficients(card: ModelCard) -> str:
+    if len(set(card.filter)) == 1:
+        return f"a = {card.filter[0]:g} in all {len(card.filter)} blocks"
+    return f"a = {' '.join(f'{a:g}' for a in card.filter)}, block by block"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.3g}" for value in values)
+
+
+def unload(key: str) -> None:
+    """For a button: unloads a model, and keeps why not for `refusal`."""
+    try:
+        resources.engine().remove(key)
+    except ExplorerError as error:
+        st.session_state[f"refused-{key}"] = str(error)
+
+
+def refusal(key: str) -> str | None:
+    """Why a model was not unloaded in this run."""
+    reason: str | None = st.session_state.pop(f"refused-{key}", None)
+    return reason
+
+
+@st.cache_resource(show_spinner="Looking into the file …", max_entries=64)
+def _inspected(path: str, stamps: Sequence[tuple[int, int]]) -> checkpoints.Inspection:
+    return checkpoints.inspect(Path(path))
+
+
+def inspected(path: Path) -> checkpoints.Inspection:
+    """What a file, or the JSON beside it, says of the weights; looked into again when one of them changes."""
+    try:
+        found = [one.stat() for one in (path, path.with_suffix(".json")) if one == path or one.exists()]
+    except OSError as error:
+        raise ExplorerError(f"{path.name} cannot be read: {error.strerror}.") from error
+    return _inspected(str(path), [(stat.st_mtime_ns, stat.st_size) for stat in found])
+
+
+def questions(found: checkpoints.Inspection, key: str) -> dict[str, Any]:
+    """Asks what the file does not declare; its training code's name for the model fills in the answer."""
+    if found.named:
+        st.caption(f"Its training code called the model “{found.named}”; that fills in the answers, please check them.")
+    architectures = list(registry.ARCHITECTURES)
+    fitting = [architectures.index(name) for name in found.architectures]
+    architecture = st.selectbox(
+        "Architecture",
+        architectures,
+        index=fitting[0] if fitting else None,
+        placeholder="none of these fits by its shapes; type the name of one of timm's",
+        accept_new_options=True,
+        key=f"{key}-architecture",
+    )
+    kind = st.radio(
+        "These weights were trained with",
+        [STANDARD, EVERYWHERE, SOME],
+        index=(1 if found.looks_twicing else 0) if found.named else None,
+        key=f"{key}-filter",
+        help="Twicing adds no parameters, so the file cannot show it. A wrong answer makes every picture wrong.",
+    )
+    if architecture is None or kind is None:
+        raise ExplorerError("An architecture and a filter are needed: the file declares neither.")
+    depth = registry.architecture(architecture).depth
+    first, last = (
+        st.slider("Blocks that twice", 1, depth, (max(1, depth - 2), depth), key=f"{key}-blocks")
+        if kind == SOME
+        else (1, depth)
+    )
+    standard = registry.uniform_filter(depth, 1.0)
+    filter = standard if kind == STANDARD else registry.twicing_in(depth, first, last)
+    return {"architecture": architecture, "filter": list(filter)}

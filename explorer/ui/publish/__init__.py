@@ -1,0 +1,1 @@
+"""The figure studio's page."""

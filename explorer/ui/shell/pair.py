@@ -1,0 +1,97 @@
+"""Which two models stand side by side."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import streamlit as st
+
+from explorer.types import STANDARD, TWICING, ModelCard
+from explorer.ui.shell import resources
+from explorer.ui.shell.session import Pair
+
+_BASELINE, _TWICING, _WANTED = "model-baseline", "model-twicing", "model-wanted"
+
+
+def choose(cards: Sequence[ModelCard]) -> Pair:
+    """Two boxes over all models, each as trained and with its operator swapped."""
+    by_key = {card.key: card for card in (*cards, *(swapped(card) for card in cards))}
+    names = _names(by_key)
+    for box, parameter in ((_BASELINE, "baseline"), (_TWICING, "twicing")):
+        if box not in st.session_state:  # a first visit: the address may name the model
+            wanted = st.query_params.get(parameter)
+            st.session_state[box] = next((key for key, card in by_key.items() if short(card) == wanted), None)
+        if st.session_state[box] not in by_key:  # named by nobody, or unloaded
+            del st.session_state[box]
+    if (wanted := st.session_state.pop(_WANTED, None)) in by_key:
+        st.session_state[_BASELINE], st.session_state[_TWICING] = wanted, partner(by_key[wanted], cards).key
+    first = next((card for card in cards if card.is_standard), cards[0])
+    baseline = by_key[_box(":blue[●] **Baseline**", names, first.key, _BASELINE)]
+    twicing = by_key[_box(":orange[●] **Twicing**", names, partner(baseline, cards).key, _TWICING)]
+    return Pair(baseline, twicing)
+
+
+def want(card: ModelCard) -> None:
+    """Shows a model beside its partner from the next run on, the standard one of the two as the baseline."""
+    first = card if card.is_standard else partner(card, resources.engine().cards)
+    st.session_state[_WANTED] = first.key
+
+
+def short(card: ModelCard) -> str:
+    """A model's name in an address."""
+    return card.key.rpartition(":")[2][:8]
+
+
+def partner(card: ModelCard, cards: Sequence[ModelCard]) -> ModelCard:
+    """The model trained with another filter on the same classes and architecture, else the same weights swapped.
+
+    Of several, the one whose file is named alike: `mine-twicing` beside `mine-standard`.
+    """
+    trained = [
+        other
+        for other in cards
+        if (other.architecture, other.wnids) == (card.architecture, card.wnids)
+        and other.is_standard != card.is_standard
+    ]
+    return max(trained, key=lambda other: _run(other) == _run(card)) if trained else swapped(card)
+
+
+def _run(card: ModelCard) -> str:
+    """What the files of a pair that was trained together share."""
+    return re.sub("-(standard|twicing)(?=\\.)", "", card.source)
+
+
+def swapped(card: ModelCard) -> ModelCard:
+    """The same weights under the other filter: twicing everywhere for a standard model, else standard."""
+    a = TWICING if card.is_standard else STANDARD
+    return resources.engine().swapped(card.key, (a,) * len(card.filter))
+
+
+def _box(label: str, names: dict[str, str], default: str, key: str) -> str:
+    st.session_state.setdefault(key, default)
+    chosen: str = st.selectbox(
+        label,
+        list(names),
+        format_func=lambda one: names[one],
+        key=key,
+        persist_state="session",
+        on_change=_follow if key == _BASELINE else None,
+    )
+    return chosen
+
+
+def _follow() -> None:
+    """A new baseline brings its partner when the second model knows other classes."""
+    known = {card.key: card for one in resources.engine().cards for card in (one, swapped(one))}
+    first, second = (known.get(st.session_state[box]) for box in (_BASELINE, _TWICING))
+    if first and second and first.wnids != second.wnids:
+        st.session_state[_WANTED] = first.key
+
+
+def _names(by_key: dict[str, ModelCard]) -> dict[str, str]:
+    """A name for each model; where two are called the same, their weights tell them apart."""
+    shown = {key: card.title for key, card in by_key.items()}
+    often = Counter(shown.values())
+    return {key: f"{name} ({by_key[key].digest[:6]})" if often[name] > 1 else name for key, name in shown.items()}

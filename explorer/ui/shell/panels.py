@@ -1,0 +1,117 @@
+"""Pieces several pages share: headings, warnings, predictions."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from explorer.figures.maps import Look
+from explorer.figures.style import COLOUR_MAPS
+from explorer.types import ExplorerError
+from explorer.ui.shell.session import View, escaped, palette, plain
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Says in one sentence, here, what was wrong in the block, and goes on after it."""
+    try:
+        yield
+    except ExplorerError as error:
+        st.error(plain(str(error), 600))
+
+
+def opening(title: str, sentence: str) -> None:
+    """The page's title and the one sentence that says what is seen and what to look for."""
+    st.title(title, anchor=False)
+    st.markdown(sentence)
+
+
+def warn_swapped(view: View) -> None:
+    """Says aloud when a filter sits on weights that were trained with another."""
+    for card in view.pair.cards:
+        if card.is_counterfactual:
+            st.warning(
+                f"**Operator swapped, not trained.** {plain(card.name)} was trained with another filter; with "
+                f"{plain(card.operator)} it is a counterfactual, not a trained model."
+            )
+    if view.pair.baseline.key == view.pair.twicing.key:
+        st.info("Both panels show the same model.")
+
+
+def model_heading(view: View, index: int, right: str = "") -> None:
+    """The model's name in its colour, with a note at the right edge."""
+    name = escaped(view.pair.cards[index].title, 90)
+    colour = palette().models[index]
+    st.html(
+        '<div style="display:flex;justify-content:space-between;align-items:baseline;gap:1rem">'
+        f'<strong style="color:{colour};font-size:1.1rem">{name}</strong>'
+        f'<span style="opacity:.7">{html.escape(right)}</span></div>'
+    )
+
+
+def map_chart(place: DeltaGenerator, figure: go.Figure, key: str, alt: str) -> None:
+    """A map of `figures.maps.interactive` in a square as wide as `place` allows."""
+    square = place.container(key=f"square-{key}")
+    square.plotly_chart(figure, height="stretch", key=key, config={"displayModeBar": False}, alt=alt)
+
+
+def class_note(view: View) -> None:
+    """Whether the bundled photograph shows a class the models know."""
+    example = view.photo.example
+    if example is None:
+        return
+    named = [card for card in view.pair.cards if card.classes]
+    for card in named[:1] if view.pair.baseline.wnids == view.pair.twicing.wnids else named:
+        known = example.wnid in card.wnids
+        verdict = f"“{example.class_name}”, {'one' if known else 'not one'}" if example.wnid else "none"
+        st.caption(
+            f"This photograph shows {verdict} of the {len(card.wnids)} classes these models know"
+            f"{'.' if known else ': no answer can be right.'}"
+        )
+
+
+def look(signed: bool = False) -> tuple[Look, str]:
+    """How maps are drawn, and where their colours end; `signed` ones have colours of their own."""
+    scale_column, colours_column, opacity_column = st.columns([3, 3, 3], gap="medium")
+    scale = scale_column.segmented_control(
+        "Scale",
+        ["map", "shared"],
+        default="shared",
+        key="scale",
+        required=True,
+        persist_state="session",
+        help="Where the colours end. **map**: at each map's own largest value. **shared**: at the largest of both.",
+    )
+    colour_map = colours_column.segmented_control(
+        "Colour map",
+        COLOUR_MAPS,
+        default="cividis",
+        key="colour-map",
+        required=True,
+        persist_state="session",
+        disabled=signed,
+        help="Maps of two signs are blue, grey and red." if signed else None,
+    )
+    opacity = opacity_column.slider("Opacity", 0.0, 1.0, 0.85, 0.05, key="opacity", persist_state="session")
+    return Look(colour_map=colour_map, opacity=opacity), scale
+
+
+def definitions(facts: Mapping[str, str]) -> str:
+    """Labels and what they say, as HTML."""
+    rows = "".join(f"<dt>{html.escape(label)}</dt><dd>{escaped(text, 900)}</dd>" for label, text in facts.items())
+    style = (
+        "<style>dl.facts{display:grid;grid-template-columns:minmax(6rem,9rem) 1fr;gap:.15rem .8rem;margin:0;padding:0;"
+        "font-size:.85rem}dl.facts dt{opacity:.65}dl.facts dd{margin:0;overflow-wrap:anywhere}</style>"
+    )
+    return f'{style}<dl class="facts">{rows}</dl>'
+
+
+def download(bar: DeltaGenerator, done: int, total: int) -> None:
+    """Shows how much of a file has come."""
+    share = min(1.0, done / total) if total else 0.0
+    bar.progress(share, f"{done / 2**20:.0f} of {total / 2**20:.0f} MiB")

@@ -1,0 +1,127 @@
+"""What one visitor has loaded and chosen: images and the pair of models."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from torch import Tensor
+
+from explorer.arrays import array as array
+from explorer.figures.style import PALETTES, Palette, Theme
+from explorer.measures import similarity
+from explorer.pictures.examples import Example
+from explorer.types import Comparison, ImageInput, ModelCard
+from explorer.ui.shell import resources
+
+_CHUNK = 8
+_QUIET_CHUNKS = 4
+"""So many chunks are traced without a progress bar."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One image the visitor can pick; holds no pixels, so that a long list costs nothing."""
+
+    key: str
+    title: str
+    digest: str
+    thumbnail: str
+    read: Callable[[], bytes]
+    example: Example | None = None
+    state: Mapping[str, str] | None = None
+    """How the viewer showed it, where it comes from a saved view."""
+
+    @property
+    def image(self) -> ImageInput:
+        return resources.reopen(self.digest, self.read)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two models side by side."""
+
+    baseline: ModelCard
+    twicing: ModelCard
+
+    @property
+    def cards(self) -> tuple[ModelCard, ModelCard]:
+        return self.baseline, self.twicing
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Everything the sidebar decides, for a page to read."""
+
+    photo: Photo
+    photos: Sequence[Photo]
+    pair: Pair
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the models are called; two of one title by their place, so that neither hides the other in a table."""
+        first, second = (card.title for card in self.pair.cards)
+        return (first, second) if first != second else (f"{first} (baseline)", f"{second} (twicing)")
+
+    def comparison(self) -> Comparison:
+        """Traces of the chosen image under both models."""
+        return resources.engine().compare(self.photo.image, self.pair.baseline.key, self.pair.twicing.key)
+
+    def similarity_of_all(self, definition: similarity.Definition) -> list[list[Tensor]]:
+        """The similarity curve of every loaded image, per model; computed in chunks, each remembered."""
+        store = resources.curves()
+        keys = {
+            (card.key, photo.digest): (card.key, photo.digest, definition)
+            for card in self.pair.cards
+            for photo in self.photos
+        }
+        found = {short: curve for short, key in keys.items() if (curve := store.get(key)) is not None}
+        missing = [
+            (card, chunk)
+            for card in self.pair.cards
+            for chunk in _chunks([p for p in self.photos if (card.key, p.digest) not in found])
+        ]
+        progress = st.progress(0.0, "Running the images …") if len(missing) > _QUIET_CHUNKS else None
+        for number, (card, chunk) in enumerate(missing):
+            computed = resources.engine().similarity([photo.image for photo in chunk], card.key, definition)
+            for photo, curve in zip(chunk, computed, strict=True):
+                found[card.key, photo.digest] = curve
+                store.put((card.key, photo.digest, definition), curve)
+            if progress:
+                progress.progress((number + 1) / len(missing), "Running the images …")
+        if progress:
+            progress.empty()
+        return [[found[card.key, photo.digest] for photo in self.photos] for card in self.pair.cards]
+
+
+def _chunks(photos: list[Photo]) -> list[list[Photo]]:
+    return [photos[start : start + _CHUNK] for start in range(0, len(photos), _CHUNK)]
+
+
+def palette() -> Palette:
+    """The colours of the visitor's theme."""
+    theme: Theme = "dark" if st.context.theme.type == "dark" else "light"
+    return PALETTES[theme]
+
+
+def plain(text: str, length: int = 60) -> str:
+    """Untrusted text without Markdown, HTML, links or control characters, short enough for a label.
+
+    A zero-width space behind `.`, `:`, `@` and `/` keeps addresses from becoming links and `:name:` icons.
+    """
+    visible = "".join(c for c in text if c.isprintable())
+    short = visible if len(visible) <= length else visible[: length - 1] + "…"
+    return re.sub(r"([.:@/])", "\\1\u200b", re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", short))
+
+
+def escaped(text: str, length: int = 60) -> str:
+    """Untrusted text for `st.html`."""
+    return html.escape("".join(c for c in text if c.isprintable())[:length])
+
+
+def signed(value: float, digits: str = ".3g") -> str:
+    """A number with its sign."""
+    return f"{value:+{digits}}".replace("-", "−")

@@ -1,0 +1,136 @@
+"""The sidebar every page shares: images and the pair of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from explorer import views
+from explorer.pictures import examples
+from explorer.serving import device as devices
+from explorer.types import ExplorerError
+from explorer.ui.shell import gallery, pair, resources
+from explorer.ui.shell.session import Pair, Photo, View, plain
+
+MAX_UPLOADS = 500
+_UPLOADS = "uploads"
+_DIGESTS = "digests"
+_REFUSED = "refused"
+_VIEWS = "uploaded-views"
+_GENERATION = "upload-generation"
+_KNOWN = "known-uploads"
+
+
+def render() -> View:
+    """Draws the sidebar and returns what the visitor chose. Raises `ExplorerError` when no model can be loaded."""
+    cards = resources.engine().cards
+    with st.sidebar:
+        for problem in resources.loaded().problems:
+            st.error(plain(problem, 400))
+        st.markdown("**Image**")
+        slot = st.container()
+        uploaded = _uploads()
+        _choose_new(uploaded)
+        photos = [*uploaded, *example_photos()]
+        with slot:
+            photo = gallery.choose(photos)
+            credit = f" ({photo.example.credit})" if photo.example else ""
+            st.caption(plain(photo.title + credit, 120))
+            for note in photo.image.notes:
+                st.caption(plain(note, 200))
+        models = pair.choose(cards)
+        _footer(models)
+    return View(photo, photos, models)
+
+
+def example_photos() -> list[Photo]:
+    """The bundled photographs, each decoded once per process."""
+    photos = []
+    for item in examples.EXAMPLES:
+        read = partial(examples.read, item)
+        photos.append(_photo(item.file, item.name, resources.digest(item.file, read), read, item))
+    return photos
+
+
+def _uploads() -> list[Photo]:
+    generation = st.session_state.setdefault(_GENERATION, 0)
+    files: list[Any] = st.file_uploader(
+        "Upload images",
+        accept_multiple_files=True,
+        key=f"{_UPLOADS}-images-{generation}",
+        help="JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, at most 20 MB each; or a view saved as ZIP.",
+    )
+    with st.expander("Upload a folder"):
+        folder: Any = st.file_uploader(
+            "Upload a folder",
+            accept_multiple_files="directory",
+            key=f"{_UPLOADS}-folder-{generation}",
+            label_visibility="collapsed",
+        )
+    everything = [*files, *(folder or [])]
+    st.caption("Images stay on this server, in memory only; what you remove is dropped when room is needed.")
+    if len(everything) > MAX_UPLOADS:
+        st.error(f"At most {MAX_UPLOADS} images at a time were expected; {len(everything)} came, the rest is left out.")
+    photos: dict[str, Photo] = {}
+    refused: dict[str, str] = st.session_state.setdefault(_REFUSED, {})
+    digests: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
+    saved: dict[str, views.Bundle] = st.session_state.setdefault(_VIEWS, {})
+    for file in everything[:MAX_UPLOADS]:
+        if file.file_id not in digests and file.file_id not in refused:
+            try:
+                digests[file.file_id] = resources.decode(_image(file)).digest
+                if _is_view(file):
+                    saved[file.file_id] = replace(views.unpack(file.getvalue()), image=b"")  # the file holds it
+            except ExplorerError as error:
+                refused[file.file_id] = str(error)
+        if file.file_id in refused:
+            st.error(f"{plain(file.name)}: {plain(refused[file.file_id], 300)}")
+        else:
+            digest = digests[file.file_id]
+            view = saved.get(file.file_id)
+            photo = _photo(digest, view.name if view else file.name, digest, partial(_image, file))
+            photos.setdefault(
+                digest, replace(photo, state=view.state if view else None)
+            )  # the same bytes are one image
+    if everything and st.button("Clear all uploads", key="clear-uploads", width="stretch"):
+        st.session_state[_GENERATION] += 1
+        st.rerun()
+    return list(photos.values())
+
+
+def _is_view(file: Any) -> bool:
+    return bool(file.name.lower().endswith(".zip"))
+
+
+def _image(file: Any) -> bytes:
+    """The image of an upload, which may be a saved view."""
+    data: bytes = file.getvalue()
+    return views.unpack(data).image if _is_view(file) else data
+
+
+def _photo(
+    key: str, title: str, digest: str, read: Callable[[], bytes], example: examples.Example | None = None
+) -> Photo:
+    small = resources.thumbnail(digest, _read=read)
+    return Photo(key, title, digest, small, read, example)
+
+
+def _choose_new(uploaded: Sequence[Photo]) -> None:
+    """The first image that was not there in the last run is what the visitor wants to see."""
+    known = st.session_state.get(_KNOWN, frozenset())
+    new = [photo.key for photo in uploaded if photo.key not in known]
+    if new:
+        st.session_state[gallery.CHOSEN] = new[0]
+    st.session_state[_KNOWN] = frozenset(photo.key for photo in uploaded)
+
+
+def _footer(models: Pair) -> None:
+    for card in dict.fromkeys(models.cards):
+        trained = ", as trained" if card.is_counterfactual else ""
+        top1 = "top-1 not declared" if card.top1 is None else f"top-1 {card.top1:.1f}%{trained}"
+        st.caption(f"{plain(card.title, 90)}: {card.chance}, {top1}")
+    st.caption(f"Runs on {devices.describe(resources.engine().device)}")

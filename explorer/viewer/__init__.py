@@ -1,0 +1,1 @@
+"""The viewer: what the browser is sent, and the page of its own."""
