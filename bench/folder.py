@@ -55,7 +55,7 @@ def random_pair(side: int = 224, depth: int = 12, **options: int) -> similarity.
     pair = []
     for a in (1.0, 2.0):
         filter = uniform_filter(depth, a)
-        card = ModelCard(name, name, filter, filter, (), (), pre, "none", "none", None, "none", f"random {a}")
+        card = ModelCard(name, name, filter, filter, (), (), 0, pre, "none", "none", None, "none", f"random {a}")
         module = create(name, 1000, filter, img_size=side, depth=depth, **options).eval()
         pair.append(LoadedModel(card, module.requires_grad_(False)))
     return pair[0], pair[1]

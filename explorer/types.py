@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -91,6 +92,8 @@ class ModelCard:
     classes: tuple[str, ...]
     """Empty when nobody names what the logits stand for, as in models without a classifier."""
     wnids: tuple[str, ...]
+    outputs: int = field(repr=False)  # which the weights decide: `key`, that addresses hold, does without
+    """How many logits there are; 0 of a model without a classifier."""
     preprocessing: Preprocessing
     recipe: str
     data: str
@@ -132,7 +135,7 @@ class ModelCard:
         """The model's name, with a swapped operator said aloud."""
         return f"{self.name}, operator swapped to {self.operator}" if self.is_counterfactual else self.name
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Identity of what is computed and of what is said about it: the weights, and everything declared."""
         return f"{self.digest[:16]}:{hashlib.sha256(repr(self).encode()).hexdigest()[:16]}"

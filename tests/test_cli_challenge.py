@@ -18,10 +18,10 @@ from explorer.attribution import methods
 from explorer.attribution.faithfulness import Removal, infidelity, sensitivity
 from explorer.attribution.result import Method
 from explorer.disturb.attacks import Attack, attack
+from explorer.disturb.ranks import label_ranks
 from explorer.models import checkpoints, load, with_filter
 from explorer.models.pixels import resized
 from explorer.pictures import images, preprocess
-from explorer.runs.robustness import label_ranks
 from explorer.runs.robustness_file import read
 from explorer.types import Preprocessing
 from tests.helpers import assert_one_sentence, picture, write_class_list, write_folder, write_parquet

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -57,22 +57,21 @@ class Trust:
     sensitivity: float
 
 
-def tasks(view: View, found: Attribution) -> dict[str, Callable[[LoadedModel, Progress | None], Any]]:
-    """What makes each field of the map's `Trust`, by its name; each is long, so that others may come in between."""
-    drawn = torch.rand(found.values.shape, generator=torch.Generator().manual_seed(SEED))
-    method, target, settings = found.method, found.target, found.settings
-    return {
-        "curves": lambda model, tell: deletion_and_insertion(model, view, found, REMOVAL, tell),
-        "at_random": lambda model, tell: deletion_and_insertion(
-            model, view, replace(found, values=drawn), REMOVAL, tell
-        ),
-        "infidelity": lambda model, tell: infidelity(
-            model, view, found, samples=DRAWS, seed=SEED, baseline=NOTHING, progress=tell
-        ),
-        "sensitivity": lambda model, tell: sensitivity(
-            model, view, method, target, settings, radius=RADIUS, samples=NOISES, seed=SEED, progress=tell
-        ),
-    }
+QUANTITIES = tuple(one.name for one in fields(Trust))
+
+
+def measure(quantity: str, model: LoadedModel, view: View, map: Attribution, progress: Progress | None = None) -> Any:
+    """One of the `QUANTITIES`: each is long, so that others may come in between."""
+    if quantity == "curves":
+        return deletion_and_insertion(model, view, map, REMOVAL, progress)
+    if quantity == "at_random":
+        drawn = torch.rand(map.values.shape, generator=torch.Generator().manual_seed(SEED))
+        return deletion_and_insertion(model, view, replace(map, values=drawn), REMOVAL, progress)
+    if quantity == "infidelity":
+        return infidelity(model, view, map, samples=DRAWS, seed=SEED, baseline=NOTHING, progress=progress)
+    return sensitivity(
+        model, view, map.method, map.target, map.settings, radius=RADIUS, samples=NOISES, seed=SEED, progress=progress
+    )
 
 
 def agreement(found: Sequence[Sequence[Attribution]]) -> tuple[list[np.ndarray], np.ndarray]:

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from explorer.attribution.result import Attribution, Method, Settings
     from explorer.attribution.trust import Trust
-    from explorer.models import LoadedModel
     from explorer.pictures.photographs import Photograph
     from explorer.serving.pair import ModelPair
-    from explorer.types import Progress
 
 _ABOUT = """\
 Writes a folder for each image: METHOD-baseline.png and METHOD-twicing.png (the map over the crop the models saw,
@@ -121,10 +119,7 @@ def _targets(pair: ModelPair, name: str | None) -> list[int | None]:
 
     if name is None:
         return [None, None]
-    return [
-        pair.engine.run(card.key, lambda model, tell: class_index(model.card, model.module.num_classes, name))
-        for card in pair.cards
-    ]
+    return [class_index(card, name) for card in pair.cards]
 
 
 def _write(
@@ -143,10 +138,11 @@ def _write(
 
     from explorer import files
     from explorer.attribution import trust
-    from explorer.attribution.methods import attribute
     from explorer.figures import maps as figures
     from explorer.figures.style import Range
+    from explorer.jobs.attributions import AttributionJob, TrustJob
     from explorer.pictures import preprocess
+    from explorer.serving.engine import ask
     from explorer.types import ROLES, ExplorerError
 
     image = one.open()
@@ -154,18 +150,12 @@ def _write(
     judged: dict[str, list[Trust]] = {}
     for method in methods:
         for card, target in zip(pair.cards, targets, strict=True):
-            seen = preprocess.model_view(image.rgb, card.preprocessing)
-
-            def made_by(
-                model: LoadedModel, tell: Progress, seen: Any = seen, method: Method = method, to: int | None = target
-            ) -> Attribution:
-                return attribute(model, seen, method, to, settings, tell)
-
-            found = pair.engine.run(card.key, made_by)
+            job = AttributionJob(method, target, settings)
+            found = ask(pair.engine, job, [image], card.key)
             made.setdefault(method.slug, []).append(found)
             if is_judged:
-                tasks = trust.tasks(seen, found)
-                measured = trust.Trust(**{name: pair.engine.run(card.key, task) for name, task in tasks.items()})
+                jobs = [TrustJob(job, quantity, found) for quantity in trust.QUANTITIES]
+                measured = trust.Trust(*(ask(pair.engine, one, [image], card.key) for one in jobs))
                 judged.setdefault(method.slug, []).append(measured)
             bar.update()
     try:

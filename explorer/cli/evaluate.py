@@ -123,7 +123,7 @@ def _hits(
     for classes in dict.fromkeys(map(_classes, models)):
         places = [place for place, model in enumerate(models) if _classes(model) == classes]
         first = models[places[0]]
-        listing = labelled.from_paths(options.data, [first.card], [first.module.num_classes], options.classes)
+        listing = labelled.from_paths(options.data, [first.card], options.classes)
         for problem in listing.problems:
             _say(problem)
         hits, items = _of_group([(models[place], readings[place]) for place in places], listing.items, broken)

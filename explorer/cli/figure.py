@@ -12,6 +12,7 @@ from explorer.studio.spec import PRESETS, SETTINGS, Spec, Template, from_told
 from explorer.types import ExplorerError, Filter
 
 if TYPE_CHECKING:
+    from explorer.models import LoadedModel
     from explorer.pictures.photographs import Photograph
     from explorer.serving.pair import ModelPair
     from explorer.studio import Made
@@ -222,6 +223,23 @@ def load_pair_of(options: argparse.Namespace) -> ModelPair:
         twicing_filter=_filter(options.twicing_filter),
         device=options.device,
     )
+
+
+def load_models_of(options: argparse.Namespace) -> tuple[LoadedModel, LoadedModel]:
+    """The same models without an engine."""
+    from explorer.models import with_filter
+    from explorer.models.named import filter_for, load_named
+    from explorer.serving import device as devices
+
+    device = devices.choose(options.device)
+    first, second = (
+        model if filter is None else with_filter(model, filter_for(model.card, filter))
+        for model, filter in (
+            (load_named(options.baseline, "standard", device), _filter(options.baseline_filter)),
+            (load_named(options.twicing, "twicing", device), _filter(options.twicing_filter)),
+        )
+    )
+    return first, second
 
 
 def _filter(text: str | None) -> Filter | float | None:

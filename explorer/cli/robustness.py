@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,7 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from explorer import files
-    from explorer.cli.figure import load_pair_of
+    from explorer.cli.figure import load_models_of
     from explorer.pictures import labelled
     from explorer.runs.robustness import sweep
     from explorer.types import ExplorerError
@@ -99,9 +99,8 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
         if path and path.suffix.lower() != suffix:
             raise ExplorerError(f"A name ending in {suffix} was expected for the result; {path.name} came.")
     attack, eps = _attack(options), _eps(options.eps)
-    pair = load_pair_of(options)
-    models = [pair.engine.run(card.key, lambda model, tell: model) for card in pair.cards]
-    listing = labelled.from_paths(options.data, pair.cards, [m.module.num_classes for m in models], options.classes)
+    models = load_models_of(options)
+    listing = labelled.from_paths(options.data, [model.card for model in models], options.classes)
 
     def left_out(why: str) -> None:
         broken.append(why)
@@ -152,7 +151,7 @@ def _eps(text: str) -> tuple[float, ...]:
 
 
 def _data(
-    listing: Listing, models: list[LoadedModel], source_size: int | None, left_out: Callable[[str], None]
+    listing: Listing, models: Sequence[LoadedModel], source_size: int | None, left_out: Callable[[str], None]
 ) -> Dataset | Iterator[Labelled]:
     """What each model sees, decoded when it is its turn; with a size, all images at it."""
     from explorer.pictures import labelled, preprocess

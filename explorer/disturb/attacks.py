@@ -144,10 +144,9 @@ def attack(
     return Attacked(pixels.cpu(), adversarial.cpu(), known.cpu(), before, after, settings, model.card.key)
 
 
-def are_alike(cards: Sequence[ModelCard], class_counts: Sequence[int]) -> bool:
+def are_alike(cards: Sequence[ModelCard]) -> bool:
     """Whether models take the same pixels and answer with the same classes, so that attacks transfer between them."""
-    told = zip(cards, class_counts, strict=True)
-    return len({(card.wnids, count, card.preprocessing.input_size) for card, count in told}) == 1
+    return len({(card.wnids, card.outputs, card.preprocessing.input_size) for card in cards}) == 1
 
 
 def transfer(model: LoadedModel, attacked: Attacked) -> tuple[Answers, Answers]:

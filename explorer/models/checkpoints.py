@@ -120,15 +120,14 @@ def build(
 ) -> LoadedModel:
     """The model that a declaration describes, with these weights; `name` is what errors call them."""
     card = _card(name, state, told, digest, by, source)
-    outputs = len(card.classes) or _outputs(state)
     # Shapes first, so that a file that lies about its size costs nothing.
-    module = registry.skeleton(card.architecture, outputs, card.filter)
+    module = registry.skeleton(card.architecture, card.outputs, card.filter)
     check_state(name, state, module.state_dict())
     copied = {key: value.to(torch.float32, copy=True) for key, value in state.items()}
     if infinite := [key for key, value in copied.items() if not bool(value.isfinite().all())]:
         raise ExplorerError(f"{name} does not fit its declared architecture: {_problem('not finite', infinite)}.")
     if any(True for _ in module.buffers()):  # buffers are computed, not loaded: made for real
-        module = registry.create(card.architecture, outputs, card.filter)
+        module = registry.create(card.architecture, card.outputs, card.filter)
     module.load_state_dict(copied, strict=True, assign=True)
     return LoadedModel(card, module.to(device).eval().requires_grad_(False))
 
@@ -228,6 +227,7 @@ def _card(name: str, state: State, told: Mapping[str, Any], digest: str, by: str
             trained_filter=_filter(name, told["filter"], row.depth),
             classes=names,
             wnids=registry.wnids(_outputs(state)) if classes is None else tuple(str(w) for w in told["wnids"]),
+            outputs=len(names) or _outputs(state),
             preprocessing=_preprocessing(told.get("preprocessing"), row),
             recipe=str(told.get("recipe", UNDECLARED)),
             data=str(told.get("data", UNDECLARED)),

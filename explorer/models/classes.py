@@ -17,7 +17,7 @@ class ClassName:
     name: str
 
 
-def class_index(card: ModelCard, count: int, text: str) -> int:
+def class_index(card: ModelCard, text: str) -> int:
     """The class called `text`: its name, WordNet id or number from 0.
 
     Raises `ExplorerError` when the model has none of that name, or several: ImageNet-1k has two cranes.
@@ -30,10 +30,10 @@ def class_index(card: ModelCard, count: int, text: str) -> int:
             raise ExplorerError(f"{card.name} calls several classes {text[:60]!r}: one of {ids} was expected.")
         if found:
             return found[0]
-    if wanted.isdecimal() and int(wanted) < count:
+    if wanted.isdecimal() and int(wanted) < card.outputs:
         return int(wanted)
     raise ExplorerError(
-        f"A class of {card.name} was expected, by its name, WordNet id or number from 0 to {count - 1}; "
+        f"A class of {card.name} was expected, by its name, WordNet id or number from 0 to {card.outputs - 1}; "
         f"{text[:60]!r} came."
     )
 

@@ -69,6 +69,7 @@ def load(name: str, device: str | torch.device = "cpu", progress: Progress | Non
         trained_filter=standard,
         classes=registry.class_names(module.num_classes),
         wnids=registry.wnids(module.num_classes),
+        outputs=module.num_classes,
         preprocessing=preprocessing,
         recipe=cfg.notes or UNDECLARED,
         data=cfg.description or f"see huggingface.co/{cfg.hf_hub_id}",

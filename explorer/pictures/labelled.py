@@ -86,13 +86,13 @@ class Listing:
         return Listing(tuple(self.items[i] for i in sorted(drawn)), self.problems)
 
 
-def classes_of(cards: Sequence[ModelCard], counts: Sequence[int]) -> Classes:
-    """Classes by name, WordNet id or number, as `class_index` finds them, in all models; `counts` are their classes."""
+def classes_of(cards: Sequence[ModelCard]) -> Classes:
+    """Classes by name, WordNet id or number, as `class_index` finds them, in all models."""
 
     @cache
     def labels(name: str) -> Labels | None:
         try:
-            return tuple(class_index(card, count, name) for card, count in zip(cards, counts, strict=True))
+            return tuple(class_index(card, name) for card in cards)
         except ExplorerError:
             return None
 
@@ -173,9 +173,7 @@ def offered() -> dict[str, Path]:
     return found
 
 
-def from_paths(
-    paths: Sequence[Path], cards: Sequence[ModelCard], counts: Sequence[int], class_list: Path | None = None
-) -> Listing:
+def from_paths(paths: Sequence[Path], cards: Sequence[ModelCard], class_list: Path | None = None) -> Listing:
     """The images of Parquet files and folders, for whoever may read every file: links are followed.
 
     A folder without sub-folders is read by the WordNet ids in its files' names. Parquet files take their classes from
@@ -183,7 +181,7 @@ def from_paths(
     Raises `ExplorerError` for what cannot be read, for two images of one name, and when none is of the models' classes.
     """
     given = read_classes(class_list) if class_list else None
-    classes = classes_of(cards, counts)
+    classes = classes_of(cards)
     listings = []
     for path in map(Path.absolute, paths):
         known, beside = given, path.parent / CLASS_LIST

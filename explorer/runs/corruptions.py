@@ -16,15 +16,16 @@ from torch import Tensor
 
 from explorer import files
 from explorer.disturb.corruptions import SCALES, Corruption
-from explorer.disturb.effects import Choice, Effect, effects, margin
+from explorer.disturb.effects import Effect, margin
+from explorer.jobs.disturbances import CorruptionJob
 from explorer.measures.drift import Queries
-from explorer.models import LoadedModel
 from explorer.models.classes import class_name
-from explorer.pictures import images, preprocess
+from explorer.pictures import images
 from explorer.pictures.photographs import photograph
 from explorer.runs.partial import Partial, Row, check_out, keeping, settings_file, write_table
+from explorer.serving.engine import ask
 from explorer.serving.pair import ModelPair
-from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard, Progress
+from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard
 from explorer.version import VERSION
 
 MADE_BY = "python -m explorer corruptions"
@@ -98,14 +99,9 @@ def rows_of(image: ImageInput, name: str, pair: ModelPair, plan: Plan) -> list[R
     depth = max(len(card.filter) for card in pair.cards)
     rows = []
     for kind in plan.kinds:
-        choice = Choice(kind, 0.0, plan.seed, plan.queries)
+        job = CorruptionJob(kind, plan.strengths, plan.seed, plan.queries)
         for side, card in zip(ROLES, pair.cards, strict=True):
-            seen = preprocess.model_view(image.rgb, card.preprocessing)
-
-            def task(model: LoadedModel, tell: Progress, seen: Any = seen, choice: Choice = choice) -> list[Effect]:
-                return effects(model, seen, choice, plan.strengths, tell)
-
-            found = pair.engine.run(card.key, task)
+            found = ask(pair.engine, job, [image], card.key)
             rows += [
                 Row(name, 0, 0, image.digest, "", (side, str(kind), *_numbers(one, found[0], card, plan.seed, depth)))
                 for one in found

@@ -10,21 +10,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from explorer.disturb.attacks import Attack, are_alike, perturb
+from explorer.disturb.attacks import Attack, are_alike
+from explorer.disturb.ranks import adversaries, ranks_of
 from explorer.models.checkpoints import LoadedModel
-from explorer.models.pixels import Batch, View, as_batch, from_pixels, resized
+from explorer.models.pixels import resized
 from explorer.runs.robustness_file import Ranks, Result, append, header, opened, trials
 from explorer.training.data import Dataset
-from explorer.types import ExplorerError, Progress
+from explorer.types import ExplorerError
 
 PAPER_EPS = tuple(budget / 255 for budget in range(7))
 """No attack and six budgets; the paper's figures show six without naming them in the text."""
@@ -65,7 +65,7 @@ def sweep(
     """
     if not models or not eps or batch_size < 1:
         raise ExplorerError("At least one model, one eps and a batch of one image were expected.")
-    alike = are_alike([model.card for model in models], [model.module.num_classes for model in models])
+    alike = are_alike([model.card for model in models])
     if (transfer or isinstance(data, Dataset)) and not alike:
         why = "For transfer" if transfer else "For images of one size"
         raise ExplorerError(f"{why}, models with the same classes and input size were expected; others came.")
@@ -125,39 +125,3 @@ def _ranks(
         made = adversaries(model, views[source], labels[source], budgets, names)
         found |= {pair: ranks_of(models[pair[1]], made, labels[pair[1]]) for pair in pairs if pair[0] == source}
     return list(zip(*(found[pair] for pair in pairs), strict=True))
-
-
-@torch.no_grad()
-@torch.inference_mode(False)
-def adversaries(
-    model: LoadedModel,
-    views: Sequence[View],
-    labels: Sequence[int],
-    budgets: Sequence[Attack],
-    ids: Sequence[str],
-    progress: Callable[[int], Progress] | None = None,
-) -> list[Batch]:
-    """What the model's gradients make of a batch of images under each budget; `progress` is that of each budget."""
-    behind = from_pixels(model)
-    pixels = torch.cat([as_batch(view, model) for view in views])
-    known = torch.tensor(labels, device=pixels.device)
-    return [perturb(behind, pixels, known, budget, ids, progress and progress(i)) for i, budget in enumerate(budgets)]
-
-
-@torch.no_grad()
-@torch.inference_mode(False)
-def ranks_of(model: LoadedModel, batches: Sequence[Batch], labels: Sequence[int]) -> list[tuple[int, ...]]:
-    """By image, the ranks of its label in each of the batches, which are the same images disturbed."""
-    behind = from_pixels(model)
-    logits = [behind(torch.cat([as_batch(one, model) for one in batch])) for batch in batches]
-    known = torch.tensor(labels, device=logits[0].device)
-    return [tuple(ranks) for ranks in torch.stack([label_ranks(one, known) for one in logits], dim=1).tolist()]
-
-
-def label_ranks(logits: Float[Tensor, "image class"], labels: Int64[Tensor, " image"]) -> Int64[Tensor, " image"]:
-    """1 for the label with the largest logit; a logit that is not a number never counts as a hit."""
-    own = logits.gather(1, labels[:, None])
-    others = ~(logits <= own)
-    others.scatter_(1, labels[:, None], False)
-    # An image whose own logit is NaN is behind every other class.
-    return 1 + others.sum(dim=1)

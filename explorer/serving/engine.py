@@ -1,31 +1,28 @@
-"""The engine: models loaded once, one traced pass per model and image, shared by every visitor.
+"""The engine: models loaded once, and one way in for all work with them, shared by every visitor.
 
-A worker makes all traced passes, see `worker`; beside it at most one long task runs, see `turns`.
+A worker makes all plain passes, see `worker`; beside it at most one long job runs, see `turns`.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from torch import Tensor
 
-from explorer.measures.similarity import Definition
+from explorer.jobs import Job, PassJob
+from explorer.jobs.passes import TraceJob
 from explorer.models import LoadedModel, with_filter
 from explorer.models.trace import ModelSize, count, geometry
 from explorer.serving.device import free_memory, is_out_of_memory
 from explorer.serving.turns import Turns
 from explorer.serving.worker import Worker
-from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard, Progress, Trace
+from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard, Progress
 
-T = TypeVar("T")
-
-Task = Callable[[LoadedModel, Progress], T]
-"""Long work with one model; it passes the progress on, or calls it, after every pass."""
+R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 120.0
@@ -33,7 +30,7 @@ _WAIT_SECONDS = 120.0
 
 @runtime_checkable
 class Engine(Protocol):
-    """What the screens need of an engine; models are named by their card's `key`."""
+    """What everybody needs of an engine; models are named by their card's `key`."""
 
     device: torch.device
 
@@ -50,17 +47,29 @@ class Engine(Protocol):
 
     def remove(self, key: str) -> None: ...
 
-    def trace(self, images: Sequence[ImageInput], key: str) -> list[Trace]: ...
+    def submit(
+        self, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None
+    ) -> Future[R]: ...
 
-    def similarity(self, images: Sequence[ImageInput], key: str, definition: Definition) -> list[Tensor]: ...
 
-    def trace_with(self, image: ImageInput, key: str, filter: Filter) -> Trace: ...
+def ask(engine: Engine, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None) -> R:
+    """The job's result, when it is there. Raises `ExplorerError` for what fails, or takes too long in the queue."""
+    return _answer(engine.submit(job, pictures, key, progress))
 
-    def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison: ...
 
-    def compare_all(self, images: Sequence[ImageInput], baseline: str, twicing: str) -> list[Comparison]: ...
+def compare(engine: Engine, pictures: Sequence[ImageInput], keys: tuple[str, str]) -> list[Comparison]:
+    """Every picture through both models; both models' requests are queued before either is waited for."""
+    futures = [engine.submit(TraceJob(), pictures, key) for key in keys]
+    return [Comparison(*traces) for traces in zip(*map(_answer, futures), strict=True)]
 
-    def run(self, key: str, task: Task[T], progress: Progress | None = None) -> T: ...
+
+def _answer(future: Future[R]) -> R:
+    try:
+        return future.result(_WAIT_SECONDS)
+    except TimeoutError:
+        raise ExplorerError(
+            f"An answer within {_WAIT_SECONDS:g} seconds was expected; the explorer is still computing it."
+        ) from None
 
 
 class LocalEngine:
@@ -136,50 +145,34 @@ class LocalEngine:
                 if other in left or (model.card.digest, model.card.trained_filter) != weights
             }
 
-    def trace(self, images: Sequence[ImageInput], key: str) -> list[Trace]:
-        """Traces of the images under one model, from the cache or computed in as few batches as possible.
+    def submit(
+        self, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None
+    ) -> Future[R]:
+        """Takes a job in; what it comes to is the future's.
 
-        Raises `ExplorerError` when the queue is full or the device has no room for a single image.
-        """
-        futures = [self._worker.submit(image, self._model(key)) for image in images]
-        return [_answer(future) for future in futures]
-
-    def similarity(self, images: Sequence[ImageInput], key: str, definition: Definition) -> list[Tensor]:
-        """Similarity curves `[state]` of the images under one model, at the cost of plain passes; no trace is kept."""
-        futures = [self._worker.submit(image, self._model(key), definition) for image in images]
-        return [_answer(future) for future in futures]
-
-    def trace_with(self, image: ImageInput, key: str, filter: Filter) -> Trace:
-        """A trace under another filter than the model's own; no model is made for it."""
-        traced: Trace = _answer(self._worker.submit(image, self._model(key), filter=filter))
-        return traced
-
-    def compare(self, image: ImageInput, baseline: str, twicing: str) -> Comparison:
-        """The image through both models."""
-        return self.compare_all([image], baseline, twicing)[0]
-
-    def compare_all(self, images: Sequence[ImageInput], baseline: str, twicing: str) -> list[Comparison]:
-        """Every image through both models; both models' requests are queued before either is waited for."""
-        first, second = self._model(baseline), self._model(twicing)
-        futures = [[self._worker.submit(image, model) for image in images] for model in (first, second)]
-        return [Comparison(_answer(left), _answer(right)) for left, right in zip(*futures, strict=True)]
-
-    def run(self, key: str, task: Task[T], progress: Progress | None = None) -> T:
-        """Runs long work with a model's module, such as gradients, in the caller's thread when it has its turn.
-
-        One such task runs at a time, beside the worker, and hands over between passes. `progress` is told what the task
-        tells, and `turns.WAITING` while others are served; what it raises cancels. Nothing is remembered. Raises
-        `ExplorerError` when too many wait, the device has no room, or the task fails.
+        Plain passes come from the cache or are computed in as few batches as possible. Any other job is done when this
+        returns: in the caller's thread, which alone can draw `progress`, when it has its turn, beside the worker and
+        handing over between passes; nothing is remembered. `progress` is told what the job tells, and
+        `progress.WAITING` while others are served; what it raises cancels, and comes out here. Raises `ExplorerError`
+        when too many wait, and for a long job that fails.
         """
         model = self._model(key)
+        if isinstance(job, PassJob):
+            whole = _gathered([self._worker.submit(job, picture, model) for picture in pictures])
+            return cast("Future[R]", whole)
+        future: Future[R] = Future()
+        future.set_result(self._in_turn(job, pictures, model, progress))
+        return future
+
+    def _in_turn(self, job: Job[R], pictures: Sequence[ImageInput], model: LoadedModel, progress: Progress | None) -> R:
         try:
             with self._turns.taken(progress) as tell:
-                return task(model, tell)
+                return job.run(model, pictures, tell)
         except ExplorerError:
             raise
         except Exception as error:
             if not is_out_of_memory(error):
-                _LOG.exception("A long task failed")
+                _LOG.exception("A long job failed")
                 raise ExplorerError("This could not be computed; the server's log says why.") from error
         free_memory(self.device)
         raise ExplorerError(
@@ -197,15 +190,26 @@ class LocalEngine:
             raise ExplorerError("This model is not loaded any more; please choose another.") from None
 
 
-def _answer(future: Future[Any]) -> Any:
-    try:
-        return future.result(_WAIT_SECONDS)
-    except ExplorerError:
-        raise
-    except TimeoutError:
-        raise ExplorerError(
-            f"An answer within {_WAIT_SECONDS:g} seconds was expected; the explorer is still computing it."
-        ) from None
-    except Exception as error:
-        _LOG.exception("A traced pass failed")
-        raise ExplorerError("This image could not be computed; the server's log says why.") from error
+def _gathered(parts: Sequence[Future[R]]) -> Future[list[R]]:
+    """All results in order, when the last is there; the first error where there is one."""
+    whole: Future[list[R]] = Future()
+    left = len(parts)
+    counting = threading.Lock()
+
+    def settled(_: Future[R]) -> None:
+        nonlocal left
+        with counting:
+            left -= 1
+            if left > 0:
+                return
+        errors = [error for part in parts if (error := part.exception()) is not None]
+        if errors:
+            whole.set_exception(errors[0])
+        else:
+            whole.set_result([part.result() for part in parts])
+
+    for part in parts:
+        part.add_done_callback(settled)
+    if not parts:
+        whole.set_result([])
+    return whole

@@ -10,7 +10,7 @@ from explorer.models.named import ModelSource as ModelSource
 from explorer.models.named import filter_for, load_named
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving import device as devices
-from explorer.serving.engine import Engine, LocalEngine
+from explorer.serving.engine import Engine, LocalEngine, compare
 from explorer.types import Comparison, Filter, ImageInput, ModelCard
 
 _CACHE = 64 * 2**20
@@ -31,7 +31,7 @@ class ModelPair:
     def compare(self, image: ImageInput | Photograph | str | Path | bytes) -> Comparison:
         """Both models' traces of an image. Raises `ExplorerError` when it cannot be read."""
         decoded = image if isinstance(image, ImageInput) else photograph(image).open()
-        return self.engine.compare(decoded, self.baseline.key, self.twicing.key)
+        return compare(self.engine, [decoded], (self.baseline.key, self.twicing.key))[0]
 
 
 def load_pair(

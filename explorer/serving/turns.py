@@ -13,11 +13,10 @@ from contextlib import contextmanager
 
 import torch
 
+from explorer.jobs.progress import WAITING
 from explorer.types import ExplorerError, Progress
 
 _LOOK_SECONDS = 0.25
-WAITING = (0, 0)
-"""What `progress` is told while others have their turn, about four times a second; it can cancel there as well."""
 
 
 class Turns:

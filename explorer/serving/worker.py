@@ -1,54 +1,50 @@
-"""The worker: one thread that makes all traced passes.
+"""The worker: one thread that makes all plain passes.
 
-Requests wait in a bounded queue; the worker takes what is there, up to a batch for one model, without waiting for more.
-The same request made twice at once is computed once. Results live in an LRU bounded in bytes, keyed by the image's
-SHA-256, the checkpoint's SHA-256 and the filter.
+Requests wait in a bounded queue; the worker takes what is there, up to a batch for one job and model, without waiting
+for more. The same request made twice at once is computed once. Results live in an LRU bounded in bytes, by the job's
+identity on the model and the picture's SHA-256.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor
 
-from explorer.measures import similarity
-from explorer.measures.similarity import Definition
+from explorer.jobs import PassJob
 from explorer.models import LoadedModel
-from explorer.models.trace import geometry, states, trace
-from explorer.pictures import preprocess
-from explorer.serving.cache import ByteLRU
+from explorer.models.trace import geometry
+from explorer.serving.cache import ByteLRU, Sized
 from explorer.serving.device import free_memory, is_out_of_memory
-from explorer.types import ExplorerError, Filter, ImageInput, Trace
+from explorer.types import ExplorerError, ImageInput
 
-Key = tuple[str, str, Definition | None]
-"""`(image digest, model key, definition of a similarity curve, or None for a trace)`."""
+R = TypeVar("R")
 
-Result = Trace | Tensor
-"""A trace, or a similarity curve."""
+_LOG = logging.getLogger(__name__)
+
+Key = tuple[Hashable, str]
+"""Identity of a job on a model, and digest of the picture."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
-    image: ImageInput
+class _Request:
+    job: PassJob[Any]
+    picture: ImageInput
     model: LoadedModel
-    definition: Definition | None
-    filter: Filter | None = None
-    """Another than the model's own."""
 
     @property
     def key(self) -> Key:
-        card = self.model.card if self.filter is None else self.model.card.with_filter(self.filter)
-        return self.image.digest, card.key, self.definition
+        return self.job.identity(self.model.card), self.picture.digest
 
-    def goes_with(self, other: _Job) -> bool:
+    def goes_with(self, other: _Request) -> bool:
         """Whether one pass can answer both."""
-        return self.model is other.model and (self.definition, self.filter) == (other.definition, other.filter)
+        return self.model is other.model and self.job == other.job
 
 
 class Worker:
@@ -56,32 +52,26 @@ class Worker:
 
     def __init__(self, device: torch.device, cache_bytes: int, queue_size: int, batch_size: int) -> None:
         self._device = device
-        self._cache: ByteLRU[Key, Result] = ByteLRU(cache_bytes)
+        self._cache: ByteLRU[Key, Sized] = ByteLRU(cache_bytes)
         self._pending: dict[Key, Future[Any]] = {}
-        self._queue: deque[_Job] = deque()
+        self._queue: deque[_Request] = deque()
         self._queue_size, self._batch_size = queue_size, batch_size
         self._closed = False
         self._waiting = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="explorer-engine", daemon=True)
         self._thread.start()
 
-    def submit(
-        self,
-        image: ImageInput,
-        model: LoadedModel,
-        definition: Definition | None = None,
-        filter: Filter | None = None,
-    ) -> Future[Any]:
+    def submit(self, job: PassJob[R], picture: ImageInput, model: LoadedModel) -> Future[R]:
         """The answer to come; the same request made twice at once is one. Raises `ExplorerError` when too many wait."""
-        job = _Job(image, model, definition, filter)
-        key = job.key
+        request = _Request(job, picture, model)
+        key = request.key
         with self._waiting:
             if key in self._pending:
                 return self._pending[key]
-            future: Future[Any] = Future()
+            future: Future[R] = Future()
             cached = self._cache.get(key)
             if cached is not None:
-                future.set_result(cached)
+                future.set_result(cast(R, cached))
             elif self._closed:
                 raise ExplorerError("The explorer is shutting down and takes no more requests.")
             elif len(self._queue) >= self._queue_size:
@@ -90,7 +80,7 @@ class Worker:
                 )
             else:
                 self._pending[key] = future
-                self._queue.append(job)
+                self._queue.append(request)
                 self._waiting.notify()
         return future
 
@@ -105,32 +95,32 @@ class Worker:
         while batch := self._next_batch():
             self._run(batch)
 
-    def _next_batch(self) -> list[_Job]:
-        """Waits for a job, then takes what else one pass can answer, up to a batch; empty once closed."""
+    def _next_batch(self) -> list[_Request]:
+        """Waits for a request, then takes what else one pass can answer, up to a batch; empty once closed."""
         with self._waiting:
             self._waiting.wait_for(lambda: self._queue or self._closed)
             if not self._queue:
                 return []
             first = self._queue[0]
-            batch = [job for job in self._queue if job.goes_with(first)][: self._batch_size]
-            for job in batch:
-                self._queue.remove(job)
+            batch = [request for request in self._queue if request.goes_with(first)][: self._batch_size]
+            for request in batch:
+                self._queue.remove(request)
             return batch
 
-    def _run(self, batch: list[_Job]) -> None:
+    def _run(self, batch: list[_Request]) -> None:
         """Computes a batch; when the device has no room for it, its halves one after the other."""
-        results: Sequence[Result] | None = None
+        results: Sequence[Sized] | None = None
         try:
-            results = self._compute(batch)
+            results = batch[0].job.run(batch[0].model, [request.picture for request in batch], lambda done, total: None)
         except Exception as error:  # the worker outlives whatever one request does
             if not is_out_of_memory(error):
                 self._fail(batch, error)
                 return
             # Tried again below: until here the error holds the memory of the pass that failed.
         if results is not None:
-            for job, result in zip(batch, results, strict=True):
-                self._cache.put(job.key, result)
-                self._settle(job).set_result(result)
+            for request, result in zip(batch, results, strict=True):
+                self._cache.put(request.key, result)
+                self._settle(request).set_result(result)
             return
         free_memory(self._device)
         if len(batch) == 1:
@@ -140,22 +130,18 @@ class Worker:
         self._run(batch[:half])
         self._run(batch[half:])
 
-    def _compute(self, batch: list[_Job]) -> Sequence[Result]:
-        card, module, definition = batch[0].model.card, batch[0].model.module, batch[0].definition
-        views = [preprocess.model_view(job.image.rgb, card.preprocessing) for job in batch]
-        pixels = preprocess.batch(views, card.preprocessing).to(self._device)
-        if definition is None:
-            return trace(module, pixels, batch[0].filter)
-        curves = [similarity.of_tokens(x, definition, module.num_prefix_tokens) for x in states(module, pixels)]
-        return list(torch.stack(curves, dim=1).cpu())  # (image, state)
+    def _fail(self, batch: list[_Request], error: Exception) -> None:
+        if not isinstance(error, ExplorerError):
+            _LOG.error("A pass failed", exc_info=error)
+            failure = ExplorerError("This image could not be computed; the server's log says why.")
+            failure.__cause__ = error
+            error = failure
+        for request in batch:
+            self._settle(request).set_exception(error)
 
-    def _fail(self, batch: list[_Job], error: Exception) -> None:
-        for job in batch:
-            self._settle(job).set_exception(error)
-
-    def _settle(self, job: _Job) -> Future[Any]:
+    def _settle(self, request: _Request) -> Future[Any]:
         with self._waiting:
-            return self._pending.pop(job.key)
+            return self._pending.pop(request.key)
 
 
 def _out_of_memory(model: LoadedModel, device: torch.device) -> str:

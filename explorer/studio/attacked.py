@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from explorer.arrays import array
-from explorer.disturb.attacks import Answers, Attack, Attacked, Kind, attack
+from explorer.disturb.attacks import Answers, Attack, Attacked, Kind
 from explorer.disturb.pictures import amplification, around_grey, rgb
 from explorer.figures.print.cells import Block, Cell, Columns, Grid, Row
-from explorer.models import LoadedModel
+from explorer.jobs.disturbances import AttackJob
 from explorer.models.classes import class_index, class_name
-from explorer.pictures import preprocess
+from explorer.serving.engine import ask
 from explorer.studio.content import Content, Table
 from explorer.studio.run import Run, Shown
 from explorer.studio.spec import Spec
-from explorer.types import ROLES, ModelCard, Progress
+from explorer.types import ROLES, ModelCard
 
 _HEADER = (
     "image", "model", "attacked_class",
@@ -62,14 +62,8 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
 
 
 def _attacked(run: Run, card: ModelCard, shown: Shown) -> Attacked:
-    seen = preprocess.model_view(shown.image.rgb, card.preprocessing)
-    wanted = run.spec.target
-
-    def task(model: LoadedModel, tell: Progress) -> Attacked:
-        labels = [class_index(model.card, model.module.num_classes, wanted)] if wanted else None
-        return attack(model, [seen], labels, settings(run.spec), ids=[shown.image.digest], progress=tell)
-
-    return run.pair.engine.run(card.key, task)
+    labels = (class_index(card, run.spec.target),) if run.spec.target else None
+    return ask(run.pair.engine, AttackJob(settings(run.spec), labels), [shown.image], card.key)
 
 
 def _cells(one: Attacked, card: ModelCard) -> tuple[Cell, ...]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from explorer.arrays import array
 from explorer.attribution.result import Attribution, Baseline, Settings, method_called
-from explorer.models import LoadedModel
+from explorer.jobs.attributions import AttributionJob
 from explorer.models.classes import class_index, class_name
-from explorer.pictures import preprocess
+from explorer.serving.engine import ask
 from explorer.studio import grids
 from explorer.studio.content import Content
 from explorer.studio.run import Run
 from explorer.studio.spec import Spec
-from explorer.types import ImageInput, ModelCard, Progress
+from explorer.types import ImageInput, ModelCard
 
 
 def settings(spec: Spec) -> Settings:
@@ -44,13 +42,6 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
 
 
 def _attributed(run: Run, card: ModelCard, image: ImageInput) -> Attribution:
-    from explorer.attribution.methods import attribute
-
-    seen: np.ndarray = preprocess.model_view(image.rgb, card.preprocessing)
-    wanted, method = run.spec.target, method_called(run.spec.method)
-
-    def task(model: LoadedModel, tell: Progress) -> Attribution:
-        target = class_index(model.card, model.module.num_classes, wanted) if wanted else None
-        return attribute(model, seen, method, target, settings(run.spec), tell)
-
-    return run.pair.engine.run(card.key, task)
+    target = class_index(card, run.spec.target) if run.spec.target else None
+    job = AttributionJob(method_called(run.spec.method), target, settings(run.spec))
+    return ask(run.pair.engine, job, [image], card.key)

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.disturb.corruptions import SEVERITIES, Picture, corrupt, corruption_called
-from explorer.disturb.effects import Effect, effect, margin, traced
+from explorer.disturb.effects import Effect, effect, margin
 from explorer.figures.print.cells import Block, Cell, Columns, Grid, Row
 from explorer.figures.print.page import INK
 from explorer.figures.print.trials import Panel, Trials
 from explorer.figures.records import Trial
-from explorer.models import LoadedModel
+from explorer.jobs.disturbances import CorruptedTraceJob
 from explorer.pictures import preprocess
+from explorer.serving.engine import ask
 from explorer.studio import grids
 from explorer.studio.content import Content, Table
 from explorer.studio.maps import attention_maps
 from explorer.studio.run import COLOURS, Run, Shown, chosen_heads, patch
-from explorer.types import ROLES, ModelCard, Progress
+from explorer.types import ROLES, ModelCard, Trace
 
 STRENGTHS = (0, *SEVERITIES)
 """0 is the clean picture."""
@@ -83,22 +84,21 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
 
 def _side(run: Run, card: ModelCard, shown: Shown, layers: tuple[int, ...], heads: tuple[str, ...]) -> _Side:
     spec, kind = run.spec, corruption_called(run.spec.corruption)
-    seen = preprocess.model_view(shown.image.rgb, card.preprocessing)
+    view = preprocess.model_view(shown.image.rgb, card.preprocessing)
+    pictures = tuple(corrupt(view, kind, strength, spec.seed).rgb for strength in STRENGTHS)
+    effects: list[Effect] = []
+    maps: dict[str, grids.Panel] = {}
 
-    def task(model: LoadedModel, tell: Progress) -> _Side:
-        pictures = tuple(corrupt(seen, kind, strength, spec.seed).rgb for strength in STRENGTHS)
-        clean = traced(model, seen)
-        effects: list[Effect] = []
-        maps: dict[str, grids.Panel] = {}
-        for number, (strength, picture) in enumerate(zip(STRENGTHS, pictures, strict=True)):
-            tell(number, len(STRENGTHS))
-            one = clean if strength == 0 else traced(model, picture)
-            effects.append(effect(strength, clean, one))
-            panels = attention_maps(spec, one, layers, heads)
-            maps |= {grids.of_severity(name, strength): panel for name, panel in panels.items()}
-        return _Side(pictures, tuple(effects), maps, patch(spec, clean))
+    def traced(strength: float) -> Trace:
+        return ask(run.pair.engine, CorruptedTraceJob(kind, strength, spec.seed), [shown.image], card.key)
 
-    return run.pair.engine.run(card.key, task)
+    clean = traced(0)
+    for strength in STRENGTHS:
+        trace = clean if strength == 0 else traced(strength)
+        effects.append(effect(strength, clean, trace))
+        panels = attention_maps(spec, trace, layers, heads)
+        maps |= {grids.of_severity(name, strength): panel for name, panel in panels.items()}
+    return _Side(pictures, tuple(effects), maps, patch(spec, clean))
 
 
 def _grid(

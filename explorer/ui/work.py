@@ -14,13 +14,17 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from explorer.jobs import Job
+from explorer.jobs.progress import WAITING
+from explorer.serving import engine as serving
 from explorer.serving.cache import ByteLRU
-from explorer.serving.turns import WAITING
-from explorer.types import ExplorerError, Progress
-from explorer.ui.shell.session import plain
+from explorer.types import ExplorerError, ModelCard, Progress
+from explorer.ui.shell import resources
+from explorer.ui.shell.session import Photo, plain
 
 T = TypeVar("T")
 Key = tuple[Hashable, ...]
+"""Of what is remembered."""
 
 _RESULTS, _NUMBERS, _NUMBER = 48 * 2**20, 24 * 2**20, 1024
 _EVERY_SECONDS = 0.1
@@ -67,6 +71,20 @@ def remembered(key: Key, make: Callable[[], T], nbytes: int | Callable[[T], int]
         return found
     made = make()
     return keep(key, made, nbytes(made) if callable(nbytes) else nbytes)
+
+
+def key(job: Job[Any], photo: Photo, card: ModelCard) -> Key:
+    """Everything that decides what a job makes of a photograph."""
+    return job, photo.digest, card.key
+
+
+def ask(
+    job: Job[T], photo: Photo, card: ModelCard, nbytes: int | Callable[[T], int], progress: Progress | None = None
+) -> T:
+    """What a job makes of a photograph, remembered."""
+    return remembered(
+        key(job, photo, card), lambda: serving.ask(resources.engine(), job, [photo.image], card.key, progress), nbytes
+    )
 
 
 def line(column: DeltaGenerator) -> DeltaGenerator:
@@ -122,22 +140,6 @@ class _Bar:
             self._bar.progress(0.0, "Waiting: others are being served …")
         else:
             self._bar.progress(min(1.0, done / max(1, total)), f"{self._words} {100 * done // max(1, total)}%")
-
-
-def parts(progress: Progress, count: int) -> Callable[[int], Progress]:
-    """The progress of each of `count` equal parts, out of that of the whole, in thousandths."""
-
-    def part(index: int) -> Progress:
-        def tell(done: int, total: int) -> None:
-            if (done, total) == WAITING:
-                progress(*WAITING)
-            else:
-                share = done / total if total else 0.0
-                progress(round(1000 * (index + share)), 1000 * count)
-
-        return tell
-
-    return part
 
 
 def _start(name: str, key: Key) -> None:

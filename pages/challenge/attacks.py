@@ -46,7 +46,7 @@ over = st.segmented_control(
     "Over", sources(), default=LOADED, key="attack-over", required=True, persist_state="session"
 )
 if over != LOADED:
-    show(chosen, str(over), settings, comparison)
+    show(chosen, str(over), settings)
     st.stop()
 words, room = st.columns([4, 3], gap="medium")
 words.caption(

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from explorer.figures.style import lookup_table
 from explorer.files import ASSETS
+from explorer.jobs.passes import TraceJob
 from explorer.measures import attention, residual, similarity
 from explorer.measures.attention import Heads, Operator
 from explorer.models import load, sources
 from explorer.notebook import Viewing
 from explorer.pictures import examples
-from explorer.serving.engine import LocalEngine
+from explorer.serving.engine import LocalEngine, ask
 from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
 from explorer.viewer import payload as viewer
 from tests.helpers import CLASSES, make_trace, normal, stochastic
@@ -75,6 +76,7 @@ def card(trace: Trace, classes: tuple[str, ...] = CLASSES) -> ModelCard:
         trained_filter=trace.filter,
         classes=classes,
         wnids=classes,
+        outputs=len(classes),
         preprocessing=Preprocessing((8 * height, 8 * width), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
         recipe="none",
         data="none",
@@ -111,7 +113,7 @@ def compared() -> tuple[ImageInput, list[viewer.Side]]:
     models = [load(sources.opening(variant)) for variant in sources.VARIANTS]
     engine = LocalEngine(models, torch.device("cpu"))
     image = examples.load(examples.EXAMPLES[0])
-    sides = [viewer.Side(engine.trace([image], one.key)[0], one) for one in engine.cards]
+    sides = [viewer.Side(ask(engine, TraceJob(), [image], one.key)[0], one) for one in engine.cards]
     engine.close()
     return image, sides
 

@@ -16,16 +16,16 @@ NAMES = ("crane", "Cardigan", "cardigan", "hen", "Crane")
 
 def test_a_class_by_name_id_or_number(loaded: LoadedModel) -> None:
     card = replace(loaded.card, classes=NAMES)
-    assert [class_index(card, 5, text) for text in ("Hen", "n3", "N4", " 2 ")] == [3, 3, 4, 2]
+    assert [class_index(card, text) for text in ("Hen", "n3", "N4", " 2 ")] == [3, 3, 4, 2]
 
 
 @pytest.mark.parametrize(("text", "ids"), [("crane", "n0, n4"), ("CARDIGAN", "n1, n2")])
 def test_a_name_of_several_classes_is_refused_with_their_ids(loaded: LoadedModel, text: str, ids: str) -> None:
     with pytest.raises(ExplorerError, match=ids) as caught:
-        class_index(replace(loaded.card, classes=NAMES), 5, text)
+        class_index(replace(loaded.card, classes=NAMES), text)
     assert_one_sentence(str(caught.value))
     with pytest.raises(ExplorerError, match=ids.replace("n", "")):
-        class_index(replace(loaded.card, classes=NAMES, wnids=()), 5, text)
+        class_index(replace(loaded.card, classes=NAMES, wnids=()), text)
 
 
 def test_class_list_keeps_the_first_name(tmp_path: Path) -> None:

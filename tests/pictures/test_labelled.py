@@ -19,7 +19,7 @@ from tests.helpers import CLASSES, assert_one_sentence, picture, write_class_lis
 @pytest.fixture
 def classes(checkpoint: Path) -> labelled.Classes:
     card = load(checkpoint).card
-    return classes_of([card, card], [5, 5])
+    return classes_of([card, card])
 
 
 def files(*paths: str) -> list[File]:
@@ -49,7 +49,7 @@ def test_what_is_no_class_is_said_and_what_is_no_image_is_not(classes: labelled.
 def test_a_class_that_only_one_model_has_is_left_out(checkpoint: Path) -> None:
     card = load(checkpoint).card
     other = replace(card, wnids=("n4", "n3"), classes=("owl", "hen"))
-    found = in_folders(files("d/owl/a.png", "d/cat/a.png"), classes_of([card, other], [5, 2]))
+    found = in_folders(files("d/owl/a.png", "d/cat/a.png"), classes_of([card, other]))
     assert [item.labels for item in found.items] == [(4, 0)]
 
 
@@ -127,22 +127,22 @@ def test_what_disappears_has_no_digest_and_is_named(tmp_path: Path, classes: lab
 
 def test_a_name_of_two_classes_is_said_and_left_out(checkpoint: Path) -> None:
     card = replace(load(checkpoint).card, classes=("crane", "dog", "Crane", "hen", "owl"))
-    found = in_folders(files("d/crane/a.png", "d/n2/b.png"), classes_of([card], [5]))
+    found = in_folders(files("d/crane/a.png", "d/n2/b.png"), classes_of([card]))
     assert [item.labels for item in found.items] == [(2,)]
     assert "crane (1 images)" in found.problems[0]
 
 
 def test_numbered_folders_are_the_numbers_of_unnamed_classes(checkpoint: Path, tmp_path: Path) -> None:
     """10 is not the class between 1 and 2, where sorting by letters puts it."""
-    unnamed = replace(load(checkpoint).card, wnids=(), classes=())
+    unnamed = replace(load(checkpoint).card, wnids=(), classes=(), outputs=11)
     folder = write_folder(tmp_path / "photos", ("0", "1", "2", "10", "cat"), each=1)
-    found = from_paths([folder], [unnamed], [11])
+    found = from_paths([folder], [unnamed])
     assert {Path(item.name).parent.name: item.labels for item in found.items} == {
         "0": (0,), "1": (1,), "2": (2,), "10": (10,),
     }  # fmt: skip
     assert "cat (1 images)" in found.problems[0]
     rows = from_paths(
-        [write_parquet(tmp_path / "val.parquet", [2, 0])], [unnamed], [11], write_class_list(tmp_path / "list.tsv", 3)
+        [write_parquet(tmp_path / "val.parquet", [2, 0])], [unnamed], write_class_list(tmp_path / "list.tsv", 3)
     )
     assert [item.labels for item in rows.items] == [(2,), (0,)]
 
@@ -154,7 +154,7 @@ def test_the_shell_follows_links_to_files_and_to_folders_of_classes(checkpoint: 
     (folder / "cat").symlink_to(outside / "cat")
     (folder / "fox" / "link.png").symlink_to(outside / "dog" / "0.png")
     (folder / "fox" / "circle").symlink_to(folder)
-    found = from_paths([folder], [card], [5]).items
+    found = from_paths([folder], [card]).items
     assert [item.name for item in found] == ["photos/cat/0.png", "photos/fox/0.png", "photos/fox/link.png"]
 
 
@@ -162,17 +162,17 @@ def test_several_paths_follow_each_other_and_need_names_of_their_own(checkpoint:
     card = load(checkpoint).card
     classes = write_class_list(tmp_path / "classes.tsv", 5)
     paths = [write_parquet(tmp_path / f"{i}.parquet", [i, 4]) for i in range(2)]
-    found = from_paths(paths, [card, card], [5, 5], classes).items
+    found = from_paths(paths, [card, card], classes).items
     assert [item.labels for item in found] == [(0, 0), (4, 4), (1, 1), (4, 4)]
-    assert from_paths(paths, [card], [5]).items[0].labels == (0,)  # by the list beside them
+    assert from_paths(paths, [card]).items[0].labels == (0,)  # by the list beside them
     other = write_folder(tmp_path / "other", ("unicorn",))
     for wrong in ([paths[0], paths[0]], [tmp_path / "nowhere"], [other], [tmp_path / "other" / "unicorn"]):
         with pytest.raises(ExplorerError) as caught:
-            from_paths(wrong, [card], [5])
+            from_paths(wrong, [card])
         assert_one_sentence(str(caught.value).replace(".parquet", ""))
     classes.unlink()
     with pytest.raises(ExplorerError, match="class list"):
-        from_paths(paths, [card], [5])
+        from_paths(paths, [card])
 
 
 def test_links_that_lead_out_are_left_out(

@@ -13,13 +13,14 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from explorer.jobs import passes
+from explorer.jobs.passes import DialJob, SimilarityJob, TraceJob
 from explorer.measures.similarity import Definition, token_similarity
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.serving import engine as serving
-from explorer.serving import worker as working
-from explorer.serving.engine import LocalEngine
+from explorer.serving.engine import LocalEngine, ask, compare
 from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Preprocessing, Trace
 from tests.helpers import CLASSES, TINY, assert_one_sentence, trace_digest
 
@@ -47,6 +48,7 @@ def loaded(make_model: Callable[..., VisionTransformer], preprocessing: Preproce
                 trained_filter=filter,
                 classes=CLASSES,
                 wnids=tuple(f"n{i}" for i in range(len(CLASSES))),
+                outputs=len(CLASSES),
                 preprocessing=preprocessing,
                 recipe="none",
                 data="random",
@@ -97,8 +99,16 @@ def assert_equal(left: Trace, right: Trace) -> None:
     assert (left.grid, left.prefix, left.filter) == (right.grid, right.prefix, right.filter)
 
 
+def traces(engine: LocalEngine, images: list[ImageInput], key: str) -> list[Trace]:
+    return ask(engine, TraceJob(), images, key)
+
+
+def curves(engine: LocalEngine, images: list[ImageInput], key: str, definition: Definition) -> list[Tensor]:
+    return ask(engine, SimilarityJob(definition), images, key)
+
+
 class Spy:
-    """Stands where the engine calls `trace`: remembers batch sizes, can hold the worker, can fail."""
+    """Stands where the job calls `trace`: remembers batch sizes, can hold the worker, can fail."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -117,7 +127,7 @@ class Spy:
 @pytest.fixture
 def spy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
     spy = Spy()
-    monkeypatch.setattr(working, "trace", spy)
+    monkeypatch.setattr(passes, "trace", spy)
     yield spy
     spy.gate.set()
 
@@ -136,7 +146,7 @@ def hold(spy: Spy) -> Iterator[Callable[[LocalEngine, str], None]]:
 
         def start(engine: LocalEngine, key: str) -> None:
             spy.gate.clear()
-            pool.submit(engine.trace, [photo(999)], key)
+            pool.submit(traces, engine, [photo(999)], key)
             assert spy.entered.wait(10)
 
         yield start
@@ -153,7 +163,7 @@ def test_cards_come_in_the_order_given(engine: LocalEngine, loaded: list[LoadedM
 def test_a_comparison_equals_direct_traces(
     engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
 ) -> None:
-    pair = engine.compare(photo(1), *keys)
+    pair = compare(engine, [photo(1)], keys)[0]
     for answer, model in zip(pair, loaded, strict=True):
         assert_equal(answer, direct(model, photo(1)))
 
@@ -162,14 +172,14 @@ def test_many_images_equal_direct_traces_in_order(
     engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
 ) -> None:
     images = [photo(seed) for seed in range(11)]
-    for image, pair in zip(images, engine.compare_all(images, *keys), strict=True):
+    for image, pair in zip(images, compare(engine, images, keys), strict=True):
         for answer, model in zip(pair, loaded, strict=True):
             assert_equal(answer, direct(model, image))
 
 
 def test_an_unknown_model_is_an_error(engine: LocalEngine) -> None:
     with pytest.raises(ExplorerError, match="not loaded any more") as raised:
-        engine.trace([photo(1)], "nobody")
+        traces(engine, [photo(1)], "nobody")
     assert_one_sentence(str(raised.value))
 
 
@@ -178,10 +188,10 @@ def test_a_model_comes_and_goes(make_engine: MakeEngine, loaded: list[LoadedMode
     engine.remove(first.card.key)
     assert [card.key for card in engine.cards] == [second.card.key]
     with pytest.raises(ExplorerError, match="not loaded any more"):
-        engine.trace([photo(1)], first.card.key)
+        traces(engine, [photo(1)], first.card.key)
     engine.add(first)
     assert [card.key for card in engine.cards] == [second.card.key, first.card.key]
-    assert_equal(engine.trace([photo(1)], first.card.key)[0], direct(first, photo(1)))
+    assert_equal(traces(engine, [photo(1)], first.card.key)[0], direct(first, photo(1)))
 
 
 def test_the_same_model_added_twice_is_there_once(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
@@ -195,8 +205,8 @@ def test_unloading_lets_go_of_the_swapped_weights_too(make_engine: MakeEngine, l
     kept = engine.swapped(loaded[1].card.key, STANDARD)
     engine.remove(card.key)
     with pytest.raises(ExplorerError):
-        engine.trace([photo(1)], swapped.key)
-    assert engine.trace([photo(1)], kept.key)
+        traces(engine, [photo(1)], swapped.key)
+    assert traces(engine, [photo(1)], kept.key)
 
 
 def test_the_last_model_stays(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
@@ -225,23 +235,22 @@ def test_a_similarity_curve_is_that_of_the_trace(
 ) -> None:
     images = [photo(seed) for seed in range(11)]  # more than a batch
     for model in loaded:
-        curves = engine.similarity(images, model.card.key, definition)
-        for image, curve in zip(images, curves, strict=True):
+        for image, curve in zip(images, curves(engine, images, model.card.key, definition), strict=True):
             expected = token_similarity(direct(model, image), definition)
             torch.testing.assert_close(curve, expected, rtol=0, atol=1e-5)
 
 
 def test_a_folder_of_curves_leaves_no_trace(make_engine: MakeEngine, loaded: list[LoadedModel]) -> None:
     engine = make_engine()
-    engine.similarity([photo(seed) for seed in range(20)], loaded[0].card.key, Definition())
+    curves(engine, [photo(seed) for seed in range(20)], loaded[0].card.key, Definition())
     assert engine._worker._cache.nbytes == 20 * 3 * 4  # a float32 for the embedding and each of two blocks
 
 
 def test_curves_and_traces_of_one_image_do_not_mix(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
     key = loaded[0].card.key
-    (curve,) = engine.similarity([photo(1)], key, Definition())
-    (other,) = engine.similarity([photo(1)], key, Definition(with_prefix=True))
-    (traced,) = engine.trace([photo(1)], key)
+    (curve,) = curves(engine, [photo(1)], key, Definition())
+    (other,) = curves(engine, [photo(1)], key, Definition(with_prefix=True))
+    (traced,) = traces(engine, [photo(1)], key)
     assert curve.shape == other.shape == (3,)
     assert not torch.equal(curve, other)
     assert_equal(traced, direct(loaded[0], photo(1)))
@@ -271,7 +280,7 @@ def test_everything_declared_is_part_of_the_key(loaded: list[LoadedModel]) -> No
 
 
 def test_no_images_need_no_pass(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
-    assert engine.trace([], keys[0]) == []
+    assert traces(engine, [], keys[0]) == []
     assert spy.batches == []
 
 
@@ -284,7 +293,7 @@ def test_waiting_images_come_in_full_batches(
     engine = make_engine(batch_size=4)
     hold(engine, keys[0])
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(engine.trace, [photo(seed) for seed in range(10)], keys[0])
+        answer = pool.submit(traces, engine, [photo(seed) for seed in range(10)], keys[0])
         until(lambda: len(engine._worker._queue) == 10)
         spy.gate.set()
         assert len(answer.result(30)) == 10
@@ -303,7 +312,7 @@ def test_a_batch_never_mixes_models(
     with ThreadPoolExecutor(3) as pool:
         asked = []
         for seed, key in enumerate((keys[0], keys[1], keys[0])):
-            asked.append(pool.submit(engine.trace, [photo(seed)], key))
+            asked.append(pool.submit(traces, engine, [photo(seed)], key))
             until(lambda: len(engine._worker._queue) == len(asked))
         spy.gate.set()
         answers = [future.result(30)[0] for future in asked]
@@ -319,7 +328,7 @@ def test_ten_threads_with_images_of_their_own(
     engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
 ) -> None:
     with ThreadPoolExecutor(10) as pool:
-        pairs = list(pool.map(lambda seed: engine.compare(photo(seed), *keys), range(10)))
+        pairs = list(pool.map(lambda seed: compare(engine, [photo(seed)], keys)[0], range(10)))
     for seed, pair in enumerate(pairs):
         for answer, model in zip(pair, loaded, strict=True):
             assert_equal(answer, direct(model, photo(seed)))
@@ -329,13 +338,13 @@ def test_ten_threads_with_the_same_image_cost_one_pass_per_model(
     engine: LocalEngine, keys: tuple[str, str], spy: Spy
 ) -> None:
     with ThreadPoolExecutor(10) as pool:
-        pairs = list(pool.map(lambda _: engine.compare(photo(1), *keys), range(10)))
+        pairs = list(pool.map(lambda _: compare(engine, [photo(1)], keys)[0], range(10)))
     assert spy.batches == [1, 1]
     assert all(pair.baseline is pairs[0].baseline and pair.twicing is pairs[0].twicing for pair in pairs)
 
 
 def test_one_image_twice_in_a_request_is_computed_once(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
-    first, second = engine.trace([photo(1), photo(1)], keys[0])
+    first, second = traces(engine, [photo(1), photo(1)], keys[0])
     assert first is second
     assert sum(spy.batches) == 1
 
@@ -344,12 +353,12 @@ def test_one_image_twice_in_a_request_is_computed_once(engine: LocalEngine, keys
 
 
 def test_the_same_request_again_comes_from_the_cache(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
-    assert engine.trace([photo(1)], keys[0])[0] is engine.trace([photo(1)], keys[0])[0]
+    assert traces(engine, [photo(1)], keys[0])[0] is traces(engine, [photo(1)], keys[0])[0]
     assert spy.batches == [1]
 
 
 def test_another_checkpoint_is_another_result(engine: LocalEngine, keys: tuple[str, str]) -> None:
-    pair = engine.compare(photo(1), *keys)
+    pair = compare(engine, [photo(1)], keys)[0]
     assert trace_digest(pair.baseline) != trace_digest(pair.twicing)
 
 
@@ -358,13 +367,13 @@ def test_one_changed_pixel_is_another_result(engine: LocalEngine, keys: tuple[st
     rgb = original.rgb.copy()
     rgb[20, 20] = 255 - rgb[20, 20]
     changed = ImageInput("one pixel changed", rgb)
-    first, second = (engine.trace([image], keys[0])[0] for image in (original, changed))
+    first, second = (traces(engine, [image], keys[0])[0] for image in (original, changed))
     assert trace_digest(first) != trace_digest(second)
 
 
 def test_another_filter_on_the_same_weights_is_another_result(engine: LocalEngine, keys: tuple[str, str]) -> None:
     swapped = engine.swapped(keys[0], TWICING)
-    pair = engine.compare(photo(1), keys[0], swapped.key)
+    pair = compare(engine, [photo(1)], (keys[0], swapped.key))[0]
     assert pair.baseline.filter == STANDARD
     assert pair.twicing.filter == TWICING
     assert not torch.allclose(pair.baseline.logits, pair.twicing.logits, rtol=1e-3)
@@ -376,11 +385,11 @@ def test_the_cache_is_bounded_in_bytes(
     one = direct(loaded[0], photo(0)).nbytes
     engine = make_engine(cache_bytes=2 * one + one // 2)
     for seed in range(4):
-        engine.trace([photo(seed)], keys[0])
+        traces(engine, [photo(seed)], keys[0])
     assert engine._worker._cache.nbytes == 2 * one
-    engine.trace([photo(3)], keys[0])
+    traces(engine, [photo(3)], keys[0])
     assert len(spy.batches) == 4
-    engine.trace([photo(0)], keys[0])
+    traces(engine, [photo(0)], keys[0])
     assert len(spy.batches) == 5
 
 
@@ -388,14 +397,14 @@ def test_results_are_right_without_room_for_any(
     make_engine: MakeEngine, loaded: list[LoadedModel], keys: tuple[str, str]
 ) -> None:
     engine = make_engine(cache_bytes=0)
-    assert_equal(engine.trace([photo(1)], keys[0])[0], direct(loaded[0], photo(1)))
+    assert_equal(traces(engine, [photo(1)], keys[0])[0], direct(loaded[0], photo(1)))
     assert engine._worker._cache.nbytes == 0
 
 
 def test_a_cached_result_is_not_written_again(engine: LocalEngine, keys: tuple[str, str]) -> None:
-    first = engine.trace([photo(0)], keys[0])[0]
+    first = traces(engine, [photo(0)], keys[0])[0]
     before = trace_digest(first)
-    engine.compare_all([photo(seed) for seed in range(1, 20)], *keys)
+    compare(engine, [photo(seed) for seed in range(1, 20)], keys)
     assert trace_digest(first) == before
 
 
@@ -408,7 +417,7 @@ def test_a_full_queue_is_one_clear_sentence(
     engine = make_engine(queue_size=3)
     hold(engine, keys[0])
     with pytest.raises(ExplorerError, match="3 requests are waiting") as raised:
-        engine.trace([photo(seed) for seed in range(4)], keys[0])
+        traces(engine, [photo(seed) for seed in range(4)], keys[0])
     assert_one_sentence(str(raised.value))
 
 
@@ -422,22 +431,22 @@ def test_after_a_full_queue_the_engine_still_answers(
     engine = make_engine(queue_size=2)
     hold(engine, keys[0])
     with pytest.raises(ExplorerError):
-        engine.trace([photo(seed) for seed in range(4)], keys[0])
+        traces(engine, [photo(seed) for seed in range(4)], keys[0])
     spy.gate.set()
     until(lambda: not engine._worker._pending)
-    assert_equal(engine.trace([photo(3)], keys[0])[0], direct(loaded[0], photo(3)))
+    assert_equal(traces(engine, [photo(3)], keys[0])[0], direct(loaded[0], photo(3)))
 
 
 def test_a_full_queue_still_answers_from_the_cache(
     make_engine: MakeEngine, keys: tuple[str, str], spy: Spy, hold: Callable[[LocalEngine, str], None]
 ) -> None:
     engine = make_engine(queue_size=1)
-    known = engine.trace([photo(1)], keys[0])[0]
+    known = traces(engine, [photo(1)], keys[0])[0]
     spy.entered.clear()
     hold(engine, keys[0])
     with pytest.raises(ExplorerError):
-        engine.trace([photo(2), photo(3)], keys[0])
-    assert engine.trace([photo(1)], keys[0])[0] is known
+        traces(engine, [photo(2), photo(3)], keys[0])
+    assert traces(engine, [photo(1)], keys[0])[0] is known
 
 
 # --- failures -----------------------------------------------------------------------------------------------------
@@ -457,7 +466,7 @@ def ask_together(
     """Asks for images that reach the worker in one batch."""
     hold(engine, key)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(engine.trace, images, key)
+        answer = pool.submit(traces, engine, images, key)
         until(lambda: len(engine._worker._queue) == len(images))
         spy.gate.set()
         return answer.result(30)
@@ -500,7 +509,7 @@ def test_the_halves_run_after_the_failed_batch_let_go_of_its_memory(
 def test_no_room_for_one_image_is_one_sentence(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
     spy.fail = no_room_above(0)
     with pytest.raises(ExplorerError, match=r"Tiny needs at least .* MiB for one image") as raised:
-        engine.trace([photo(1)], keys[0])
+        traces(engine, [photo(1)], keys[0])
     assert_one_sentence(str(raised.value))
 
 
@@ -510,9 +519,9 @@ def test_after_out_of_memory_the_engine_still_works(
     spy.fail = no_room_above(0)
     for key in keys:
         with pytest.raises(ExplorerError):
-            engine.trace([photo(1)], key)
+            traces(engine, [photo(1)], key)
     spy.fail = no_room_above(8)
-    assert_equal(engine.compare(photo(1), *keys).twicing, direct(loaded[1], photo(1)))
+    assert_equal(compare(engine, [photo(1)], keys)[0].twicing, direct(loaded[1], photo(1)))
 
 
 def test_an_exception_reaches_who_asked_and_the_worker_lives_on(
@@ -523,16 +532,16 @@ def test_an_exception_reaches_who_asked_and_the_worker_lives_on(
 
     spy.fail = fail
     with pytest.raises(ExplorerError, match="could not be computed") as raised:
-        engine.trace([photo(1)], keys[0])
+        traces(engine, [photo(1)], keys[0])
     assert "something broke" in str(raised.value.__cause__)
     spy.fail = no_room_above(8)
-    assert_equal(engine.trace([photo(1)], keys[0])[0], direct(loaded[0], photo(1)))
+    assert_equal(traces(engine, [photo(1)], keys[0])[0], direct(loaded[0], photo(1)))
 
 
 def test_a_failure_is_not_cached(engine: LocalEngine, keys: tuple[str, str], spy: Spy) -> None:
     spy.fail = no_room_above(0)
     with pytest.raises(ExplorerError):
-        engine.trace([photo(1)], keys[0])
+        traces(engine, [photo(1)], keys[0])
     assert (len(engine._worker._cache), len(engine._worker._pending)) == (0, 0)
 
 
@@ -557,7 +566,7 @@ def test_swapping_leaves_the_trained_model_alone(
     engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str]
 ) -> None:
     before = trace_digest(direct(loaded[0], photo(1)))
-    engine.trace([photo(1)], engine.swapped(keys[0], TWICING).key)
+    traces(engine, [photo(1)], engine.swapped(keys[0], TWICING).key)
     assert trace_digest(direct(loaded[0], photo(1))) == before
 
 
@@ -571,11 +580,11 @@ def test_swapping_back_gives_the_trained_card(
 
 
 def test_a_trace_under_another_filter_is_that_of_the_swapped_model(engine: LocalEngine, keys: tuple[str, str]) -> None:
-    passing = engine.trace_with(photo(1), keys[0], TWICING)
+    passing = ask(engine, DialJob(TWICING), [photo(1)], keys[0])[0]
     assert not any(model.card.is_counterfactual for model in engine._models.values())
-    (kept,) = engine.trace([photo(1)], engine.swapped(keys[0], TWICING).key)
+    (kept,) = traces(engine, [photo(1)], engine.swapped(keys[0], TWICING).key)
     assert passing is kept  # remembered under the same key
-    assert trace_digest(passing) != trace_digest(engine.trace([photo(1)], keys[0])[0])
+    assert trace_digest(passing) != trace_digest(traces(engine, [photo(1)], keys[0])[0])
 
 
 def test_swapped_models_are_not_among_the_cards(engine: LocalEngine, keys: tuple[str, str]) -> None:
@@ -605,7 +614,7 @@ def test_close_answers_what_was_queued(
     engine = make_engine()
     hold(engine, keys[0])
     with ThreadPoolExecutor(2) as pool:
-        asked = pool.submit(engine.trace, [photo(seed) for seed in range(3)], keys[0])
+        asked = pool.submit(traces, engine, [photo(seed) for seed in range(3)], keys[0])
         until(lambda: len(engine._worker._queue) == 3)
         closing = pool.submit(engine.close)
         until(lambda: engine._worker._closed)
@@ -622,7 +631,7 @@ def test_a_closed_engine_refuses_at_once(
     engine = make_engine()
     engine.close()
     with pytest.raises(ExplorerError):
-        engine.trace([photo(1)], keys[0])
+        traces(engine, [photo(1)], keys[0])
 
 
 def test_an_answer_that_takes_too_long_is_one_sentence(
@@ -634,5 +643,5 @@ def test_an_answer_that_takes_too_long_is_one_sentence(
     monkeypatch.setattr(serving, "_WAIT_SECONDS", 0.05)
     hold(engine, keys[0])
     with pytest.raises(ExplorerError) as raised:
-        engine.trace([photo(1)], keys[0])
+        traces(engine, [photo(1)], keys[0])
     assert_one_sentence(str(raised.value))

@@ -2,16 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 
+from explorer.jobs import Job
+from explorer.jobs.progress import WAITING
 from explorer.models import LoadedModel
 from explorer.models import load as load_checkpoint
-from explorer.serving.engine import LocalEngine
-from explorer.serving.turns import WAITING, Turns
-from explorer.types import ExplorerError, Progress
+from explorer.serving.engine import LocalEngine, ask
+from explorer.serving.turns import Turns
+from explorer.types import ExplorerError, ImageInput, Progress
 from tests.helpers import assert_one_sentence
 
 SOON = 5.0
@@ -106,15 +110,29 @@ def engine(checkpoint: object) -> LocalEngine:
     return LocalEngine([load_checkpoint(checkpoint)], torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def test_the_engine_runs_a_task_with_the_model_and_passes_progress_on(engine: LocalEngine) -> None:
+@dataclass(frozen=True)
+class Long(Job[Any]):
+    """Whatever a test wants done in a turn."""
+
+    work: Callable[[LoadedModel, Progress], Any]
+
+    def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> Any:
+        return self.work(model, tell)
+
+
+def run(engine: LocalEngine, key: str, work: Callable[[LoadedModel, Progress], Any], *progress: Progress) -> Any:
+    return ask(engine, Long(work), [], key, *progress)
+
+
+def test_the_engine_runs_a_job_with_the_model_and_passes_progress_on(engine: LocalEngine) -> None:
     told: list[tuple[int, int]] = []
 
-    def task(model: LoadedModel, tell: Progress) -> str:
+    def work(model: LoadedModel, tell: Progress) -> str:
         tell(1, 2)
         return model.card.key
 
     key = engine.cards[0].key
-    assert engine.run(key, task, lambda done, total: told.append((done, total))) == key
+    assert run(engine, key, work, lambda done, total: told.append((done, total))) == key
     assert told == [(1, 2)]
 
 
@@ -123,22 +141,22 @@ def test_what_progress_raises_cancels_and_leaves_no_turn_behind(engine: LocalEng
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        engine.run(engine.cards[0].key, lambda model, tell: tell(0, 1), cancel)
-    assert engine.run(engine.cards[0].key, lambda model, tell: 3) == 3
+        run(engine, engine.cards[0].key, lambda model, tell: tell(0, 1), cancel)
+    assert run(engine, engine.cards[0].key, lambda model, tell: 3) == 3
 
 
 @pytest.mark.parametrize("raised", [ValueError("private"), torch.OutOfMemoryError("CUDA out of memory")])
-def test_a_task_that_fails_is_one_sentence_without_its_words(engine: LocalEngine, raised: Exception) -> None:
+def test_a_job_that_fails_is_one_sentence_without_its_words(engine: LocalEngine, raised: Exception) -> None:
     def fail(model: LoadedModel, tell: Progress) -> None:
         raise raised
 
     with pytest.raises(ExplorerError) as error:
-        engine.run(engine.cards[0].key, fail)
+        run(engine, engine.cards[0].key, fail)
     assert_one_sentence(str(error.value))
     assert "private" not in str(error.value)
-    assert engine.run(engine.cards[0].key, lambda model, tell: 3) == 3
+    assert run(engine, engine.cards[0].key, lambda model, tell: 3) == 3
 
 
 def test_an_unknown_model_is_an_error(engine: LocalEngine) -> None:
     with pytest.raises(ExplorerError):
-        engine.run("nobody", lambda model, tell: None)
+        run(engine, "nobody", lambda model, tell: None)

@@ -50,6 +50,7 @@ def model(
         trained_filter=filter,
         classes=CLASSES,
         wnids=tuple(f"n{i}" for i in range(len(CLASSES))),
+        outputs=len(CLASSES),
         preprocessing=preprocessing,
         recipe="none",
         data="random",

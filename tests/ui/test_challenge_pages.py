@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from explorer import cli
 from explorer.attribution.result import Method
 from explorer.disturb.attacks import Attack
+from explorer.models.named import load_named
 from explorer.pictures import examples, images, labelled, preprocess
 from explorer.ui import work
 from explorer.ui.challenge.attacks import compute as attacking
@@ -310,7 +311,7 @@ def test_a_labelled_folder_gives_what_the_sweep_of_the_same_views_gives(
     result = robustness_file.read(path)
     assert list(result.ranks) == [name for name, *_ in files[:4]]
     assert [curve.is_transfer for curve in result.curves] == [False, False, True, True]
-    models = [resources.engine().run(card.key, lambda model, tell: model) for card in cards]
+    models = [load_named(card.source, "standard", "cpu") for card in cards]
     views = [
         (name, [preprocess.model_view(images.decode(data).rgb, card.preprocessing) for card in cards], [k // 2] * 2)
         for k, (name, data, _) in enumerate(files[:4])

@@ -14,9 +14,11 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from explorer import views
+from explorer.jobs.passes import TraceJob
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.pictures import examples
+from explorer.serving.engine import ask, compare
 from explorer.types import Comparison
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import plain
@@ -69,7 +71,7 @@ def comparison(app: AppTest) -> Comparison:
     """The engine's answer for what is on screen, by the trained models."""
     standard, twicing = sorted(resources.engine().cards, key=lambda card: not card.is_standard)
     item = next(item for item in examples.EXAMPLES if item.file == app.session_state["image"])
-    return resources.engine().compare(examples.load(item), standard.key, twicing.key)
+    return compare(resources.engine(), [examples.load(item)], (standard.key, twicing.key))[0]
 
 
 def png(seed: int = 0, size: tuple[int, int] = (60, 80)) -> bytes:
@@ -418,7 +420,7 @@ def test_the_band_counts_every_image(open_app: Open) -> None:
 def test_the_mean_over_all_images_is_the_mean(opened: Open) -> None:
     app = opened("similarity")
     standard = next(card for card in resources.engine().cards if card.is_standard)
-    traces = resources.engine().trace([examples.load(item) for item in examples.EXAMPLES], standard.key)
+    traces = ask(resources.engine(), TraceJob(), [examples.load(item) for item in examples.EXAMPLES], standard.key)
     curves = np.stack([similarity.token_similarity(trace).numpy() for trace in traces])
     (line,) = [line for line in charts(app)["similarity-all"]["data"] if line.get("name") == standard.name]
     np.testing.assert_allclose(numbers(line["y"]), curves.mean(axis=0), atol=1e-5)

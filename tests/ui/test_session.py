@@ -39,6 +39,7 @@ def card(filter: Filter, trained: Filter | None = None) -> ModelCard:
         trained_filter=trained or filter,
         classes=("cat",),
         wnids=("n0",),
+        outputs=1,
         preprocessing=Preprocessing((32, 32), (0.5,) * 3, (0.5,) * 3),
         recipe="none",
         data="random",

@@ -37,6 +37,7 @@ def side(trace: Trace) -> viewer.Side:
         trained_filter=trace.filter,
         classes=(),
         wnids=(),
+        outputs=0,
         preprocessing=Preprocessing((224, 224), (0.5,) * 3, (0.5,) * 3),
         recipe="none",
         data="none",

@@ -18,10 +18,12 @@ from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.figures.screen import lessons as figures
 from explorer.figures.style import Palette, Range
+from explorer.jobs.passes import DialJob, TraceJob
 from explorer.lessons import dial
 from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Operator
 from explorer.pictures import preprocess
+from explorer.serving.engine import ask
 from explorer.types import TWICING, Filter, ModelCard, Progress, Trace
 from explorer.ui import learn, view, work
 from explorer.ui.learn import Picture
@@ -91,9 +93,13 @@ Traces = tuple[Trace, Trace, Trace | None]
 def _traces(chosen: View, standard: ModelCard, setting: Setting) -> tuple[Traces, ModelCard | None]:
     engine, image = resources.engine(), chosen.photo.image
     trained = trained_of(chosen, standard)
-    now = engine.trace_with(image, standard.key, dial.dialled(standard.filter, setting.blocks, setting.a))
-    reference = engine.trace([image], trained.key)[0] if trained else None
-    return (engine.trace([image], standard.key)[0], now, reference), trained
+    (now,) = ask(engine, DialJob(dial.dialled(standard.filter, setting.blocks, setting.a)), [image], standard.key)
+    reference = _trace(chosen, trained) if trained else None
+    return (_trace(chosen, standard), now, reference), trained
+
+
+def _trace(chosen: View, card: ModelCard) -> Trace:
+    return ask(resources.engine(), TraceJob(), [chosen.photo.image], card.key)[0]
 
 
 def _controls(depth: int) -> Setting:
@@ -214,9 +220,7 @@ def sweep() -> None:
     if found is None:
         return
     trained = trained_of(chosen, standard)
-    reference = (
-        None if trained is None else _read(resources.engine().trace([chosen.photo.image], trained.key)[0], label)
-    )
+    reference = None if trained is None else _read(_trace(chosen, trained), label)
     parts = ((over_a, found[: len(over_a)], "a"), (over_depth, found[len(over_a) :], "last k blocks with a = 2"))
     for column, (places, numbers, x) in zip(st.columns(2, gap="large"), parts, strict=True):
         with column:
@@ -253,7 +257,7 @@ def _label(chosen: View, standard: ModelCard) -> int | None:
     """The class the model predicts as trained."""
     if len(standard.classes) < 2:
         return None
-    return int(resources.engine().trace([chosen.photo.image], standard.key)[0].logits.argmax())
+    return int(_trace(chosen, standard).logits.argmax())
 
 
 def _key(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -> work.Key:
@@ -264,7 +268,7 @@ def _numbers(chosen: View, standard: ModelCard, filter: Filter, label: int | Non
     """Remembered: two numbers for each place of the dial."""
     return work.remembered(
         _key(chosen, standard, filter, label),
-        lambda: _read(resources.engine().trace_with(chosen.photo.image, standard.key, filter), label),
+        lambda: _read(ask(resources.engine(), DialJob(filter), [chosen.photo.image], standard.key)[0], label),
     )
 
 

@@ -62,6 +62,8 @@ def _load() -> None:
         startup.few_spins()
         with startup.no_collecting():
             startup.import_timm()
+            from explorer.jobs.passes import TraceJob
+            from explorer.serving.engine import ask
             from explorer.types import ExplorerError
             from explorer.ui.explore import viewer_panel  # noqa: F401
             from explorer.ui.shell import pair, panels, resources, sidebar  # noqa: F401
@@ -71,7 +73,7 @@ def _load() -> None:
                 photos = sidebar.example_photos()
                 for card in engine.cards:
                     pair.swapped(card)
-                    engine.trace([photos[0].image], card.key)
+                    ask(engine, TraceJob(), [photos[0].image], card.key)
             except ExplorerError:
                 return  # every visitor is told
     except Exception:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from explorer.arrays import array as array
 from explorer.figures.style import PALETTES, Palette, Theme
+from explorer.jobs.passes import SimilarityJob
 from explorer.measures import similarity
 from explorer.pictures.examples import Example
+from explorer.serving import engine as serving
 from explorer.types import Comparison, ImageInput, ModelCard
 from explorer.ui.shell import resources
 
@@ -68,11 +70,12 @@ class View:
 
     def comparison(self) -> Comparison:
         """Traces of the chosen image under both models."""
-        return resources.engine().compare(self.photo.image, self.pair.baseline.key, self.pair.twicing.key)
+        keys = self.pair.baseline.key, self.pair.twicing.key
+        return serving.compare(resources.engine(), [self.photo.image], keys)[0]
 
     def similarity_of_all(self, definition: similarity.Definition) -> list[list[Tensor]]:
         """The similarity curve of every loaded image, per model; computed in chunks, each remembered."""
-        store = resources.curves()
+        store, engine, job = resources.curves(), resources.engine(), SimilarityJob(definition)
         keys = {
             (card.key, photo.digest): (card.key, photo.digest, definition)
             for card in self.pair.cards
@@ -86,7 +89,7 @@ class View:
         ]
         progress = st.progress(0.0, "Running the images …") if len(missing) > _QUIET_CHUNKS else None
         for number, (card, chunk) in enumerate(missing):
-            computed = resources.engine().similarity([photo.image for photo in chunk], card.key, definition)
+            computed = serving.ask(engine, job, [photo.image for photo in chunk], card.key)
             for photo, curve in zip(chunk, computed, strict=True):
                 found[card.key, photo.digest] = curve
                 store.put((card.key, photo.digest, definition), curve)

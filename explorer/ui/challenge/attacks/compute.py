@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import streamlit as st
 import torch
 
 from explorer.disturb.attacks import Answers, Attack, Attacked, Kind, are_alike
+from explorer.jobs.disturbances import AttackJob, TransferJob
+from explorer.jobs.progress import parts
 from explorer.measures.accuracy import Accuracy
-from explorer.models import LoadedModel
-from explorer.pictures import preprocess
 from explorer.runs import measured as beside
 from explorer.runs.robustness_file import Result
+from explorer.serving.engine import ask
 from explorer.types import ModelCard, Progress
 from explorer.ui import work
 from explorer.ui.challenge.classes import Targets
@@ -35,27 +35,24 @@ class Crossed:
     other: tuple[Answers, Answers] | None
 
 
-def _seen(photo: Photo, card: ModelCard) -> np.ndarray:
-    return preprocess.model_view(photo.image.rgb, card.preprocessing)
-
-
 def key(view: View, index: int, target: int, settings: Attack) -> work.Key:
+    """Of one model's `Crossed`."""
     cards = view.pair.cards
-    return "attack", view.photo.digest, cards[index].key, cards[1 - index].key, target, settings
+    return *work.key(AttackJob(settings, (target,)), view.photo, cards[index]), cards[1 - index].key
 
 
 def both(view: View, targets: Targets, settings: Attack, progress: Progress) -> tuple[Crossed, Crossed]:
     """Each model attacked with its own gradients, and the other asked."""
-    tell = work.parts(progress, 2)
-    first, second = (
-        work.remembered(
-            key(view, i, targets[i], settings),
-            lambda i=i: _crossed(view, i, targets[i], settings, tell(i)),  # type: ignore[misc]
-            lambda made: 8 * made.attacked.clean.numel() + 1024,
+    tell = parts(progress, 2)
+
+    def remembered(index: int) -> Crossed:
+        return work.remembered(
+            key(view, index, targets[index], settings),
+            lambda: _crossed(view, index, targets[index], settings, tell(index)),
+            lambda crossed: 8 * crossed.attacked.clean.numel() + 1024,
         )
-        for i in (0, 1)
-    )
-    return first, second
+
+    return remembered(0), remembered(1)
 
 
 def are_kept(view: View, targets: Targets, settings: Attack) -> bool:
@@ -64,20 +61,11 @@ def are_kept(view: View, targets: Targets, settings: Attack) -> bool:
 
 def _crossed(view: View, index: int, target: int, settings: Attack, progress: Progress) -> Crossed:
     card, other = view.pair.cards[index], view.pair.cards[1 - index]
-
-    def task(model: LoadedModel, tell: Progress) -> Attacked:
-        from explorer.disturb.attacks import attack
-
-        return attack(model, [_seen(view.photo, card)], [target], settings, ids=[view.photo.digest], progress=tell)
-
-    def asked(model: LoadedModel, tell: Progress) -> tuple[Answers, Answers] | None:
-        from explorer.disturb.attacks import transfer
-
-        counts = attacked.before.logits.shape[1], model.module.num_classes
-        return transfer(model, attacked) if are_alike((card, other), counts) else None
-
-    attacked = resources.engine().run(card.key, task, progress)
-    return Crossed(attacked, resources.engine().run(other.key, asked, progress))
+    engine, pictures = resources.engine(), [view.photo.image]
+    attacked = ask(engine, AttackJob(settings, (target,)), pictures, card.key, progress)
+    if not are_alike((card, other)):
+        return Crossed(attacked, None)
+    return Crossed(attacked, ask(engine, TransferJob(attacked), pictures, other.key, progress))
 
 
 # --- over the loaded images ---------------------------------------------------------------------------------------
@@ -96,17 +84,15 @@ def over_images(
     photos: Sequence[Photo], cards: Sequence[ModelCard], settings: Attack, progress: Progress
 ) -> list[list[Accuracy]]:
     """By model and budget: the share of images whose clean prediction survives."""
-    tell = work.parts(progress, len(cards) * len(photos))
+    tell = parts(progress, len(cards) * len(photos))
+
+    def remembered(number: int, photo: Photo, card: ModelCard) -> tuple[bool, ...]:
+        key = sweep_key(photo, card, settings)
+        return work.remembered(key, lambda: _survives(photo, card, settings, tell(number)), 256)
+
     found = []
     for m, card in enumerate(cards):
-        kept = [
-            work.remembered(
-                sweep_key(photo, card, settings),
-                lambda photo=photo, card=card, part=tell(m * len(photos) + i): _survives(photo, card, settings, part),  # type: ignore[misc]
-                256,
-            )
-            for i, photo in enumerate(photos)
-        ]
+        kept = [remembered(m * len(photos) + i, photo, card) for i, photo in enumerate(photos)]
         shares = torch.tensor(kept, dtype=torch.float64).mean(dim=0).tolist()
         found.append([Accuracy(share, share, len(photos)) for share in shares])
     return found
@@ -118,19 +104,12 @@ def sweep_is_kept(photos: Sequence[Photo], cards: Sequence[ModelCard], settings:
 
 def _survives(photo: Photo, card: ModelCard, settings: Attack, progress: Progress) -> tuple[bool, ...]:
     """By budget, whether the model's clean prediction stays; one turn of the engine for each budget."""
-    tell = work.parts(progress, len(SWEEP_EPS))
-    found = []
+    tell, engine, pictures = parts(progress, len(SWEEP_EPS)), resources.engine(), [photo.image]
+    survives = []
     for number, eps in enumerate(SWEEP_EPS):
-
-        def task(model: LoadedModel, part: Progress, eps: float = eps) -> bool:
-            from explorer.disturb.attacks import attack
-
-            budget = replace(settings, eps=eps / 255)
-            one = attack(model, [_seen(photo, card)], None, budget, ids=[photo.digest], progress=part)
-            return bool(one.after.predictions[0] == one.labels[0])
-
-        found.append(resources.engine().run(card.key, task, tell(number)))
-    return tuple(found)
+        attacked = ask(engine, AttackJob(replace(settings, eps=eps / 255)), pictures, card.key, tell(number))
+        survives.append(bool(attacked.after.predictions[0] == attacked.labels[0]))
+    return tuple(survives)
 
 
 # --- what was measured --------------------------------------------------------------------------------------------

@@ -6,51 +6,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explorer.attribution import trust as trusting
 from explorer.attribution.result import Attribution, Method, Settings
-from explorer.attribution.trust import Trust
-from explorer.models import LoadedModel
-from explorer.pictures import preprocess
-from explorer.types import ModelCard, Progress
+from explorer.attribution.trust import QUANTITIES, Trust, agreement
+from explorer.jobs.attributions import AttributionJob, TrustJob
+from explorer.jobs.progress import parts
+from explorer.serving.engine import ask
+from explorer.types import Progress
 from explorer.ui import work
 from explorer.ui.challenge.classes import Targets
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import View
 
 
-def key(view: View, index: int, method: Method, target: int, settings: Settings) -> work.Key:
-    """Everything a map depends on."""
-    return "attribution", view.photo.digest, view.pair.cards[index].key, method, target, settings
-
-
-def pixels(view: View, card: ModelCard) -> np.ndarray:
-    """What a model sees of the photograph."""
-    return preprocess.model_view(view.photo.image.rgb, card.preprocessing)
-
-
 def maps(
     view: View, method: Method, targets: Targets, settings: Settings, progress: Progress
 ) -> tuple[Attribution, Attribution]:
     """Both models' maps."""
-    tell = work.parts(progress, 2)
-    first, second = (_map(view, index, method, targets[index], settings, tell(index)) for index in (0, 1))
-    return first, second
-
-
-def _map(view: View, index: int, method: Method, target: int, settings: Settings, progress: Progress) -> Attribution:
-    card = view.pair.cards[index]
-    seen = pixels(view, card)
-
-    def task(model: LoadedModel, tell: Progress) -> Attribution:
-        from explorer.attribution.methods import attribute
-
-        return attribute(model, seen, method, target, settings, tell)
-
-    return work.remembered(
-        key(view, index, method, target, settings),
-        lambda: resources.engine().run(card.key, task, progress),
-        lambda found: 4 * found.values.numel() + 512,
+    tell = parts(progress, 2)
+    first, second = (
+        work.ask(
+            AttributionJob(method, targets[index], settings),
+            view.photo,
+            view.pair.cards[index],
+            lambda found: 4 * found.values.numel() + 512,
+            tell(index),
+        )
+        for index in (0, 1)
     )
+    return first, second
 
 
 def within(values: np.ndarray) -> np.ndarray:
@@ -59,37 +42,49 @@ def within(values: np.ndarray) -> np.ndarray:
     return values.clip(-end, end) if end else values
 
 
+def _keys(view: View, method: Method, targets: Targets, settings: Settings) -> list[work.Key]:
+    """Of both models' maps."""
+    jobs = [AttributionJob(method, target, settings) for target in targets]
+    return [work.key(job, view.photo, card) for job, card in zip(jobs, view.pair.cards, strict=True)]
+
+
 def are_kept(view: View, method: Method, targets: Targets, settings: Settings) -> bool:
     """Whether both maps are remembered."""
-    return all(work.kept(key(view, i, method, targets[i], settings)) is not None for i in (0, 1))
+    return all(work.kept(key) is not None for key in _keys(view, method, targets, settings))
 
 
-def trust_key(view: View, index: int, attribution: Attribution) -> work.Key:
-    return "trust", *key(view, index, attribution.method, attribution.target, attribution.settings)
+def trust_keys(view: View, found: Sequence[Attribution]) -> tuple[work.Key, ...]:
+    """Of what both models' maps are worth."""
+    return tuple(
+        ("trust", *work.key(_job_of(map), view.photo, card)) for map, card in zip(found, view.pair.cards, strict=True)
+    )
 
 
 def trust(view: View, found: Sequence[Attribution], progress: Progress) -> tuple[Trust, Trust]:
     """Of both models' maps."""
-    tell = work.parts(progress, 2)
-    first, second = (
-        work.remembered(trust_key(view, i, found[i]), lambda i=i: _trust(view, i, found[i], tell(i)), 4096)  # type: ignore[misc]
-        for i in (0, 1)
-    )
-    return first, second
+    tell, keys = parts(progress, 2), trust_keys(view, found)
+
+    def remembered(index: int) -> Trust:
+        return work.remembered(keys[index], lambda: _trust(view, index, found[index], tell(index)), 4096)
+
+    return remembered(0), remembered(1)
 
 
-def _trust(view: View, index: int, found: Attribution, progress: Progress) -> Trust:
-    card = view.pair.cards[index]
-    tasks = trusting.tasks(pixels(view, card), found)
-    part = work.parts(progress, len(tasks))
-    run = resources.engine().run
-    return Trust(**{name: run(card.key, task, part(i)) for i, (name, task) in enumerate(tasks.items())})
+def _trust(view: View, index: int, map: Attribution, progress: Progress) -> Trust:
+    part = parts(progress, len(QUANTITIES))
+    engine, picture, key = resources.engine(), view.photo.image, view.pair.cards[index].key
+    jobs = [TrustJob(_job_of(map), quantity, map) for quantity in QUANTITIES]
+    return Trust(*(ask(engine, job, [picture], key, part(number)) for number, job in enumerate(jobs)))
+
+
+def _job_of(map: Attribution) -> AttributionJob:
+    return AttributionJob(map.method, map.target, map.settings)
 
 
 def every_method(view: View, targets: Targets, chosen: Attribution, progress: Progress) -> None:
     """Makes the maps of all methods that are not there yet, with their default settings but for the chosen one's."""
     missing = list(Method)
-    tell = work.parts(progress, len(missing))
+    tell = parts(progress, len(missing))
     for index, method in enumerate(missing):
         maps(view, method, targets, settings_of(method, chosen), tell(index))
 
@@ -103,7 +98,7 @@ def table(view: View, targets: Targets, chosen: Attribution) -> tuple[list[Metho
     """The methods there are maps of, their rank correlations within each model, and between the models."""
     methods = [method for method in Method if are_kept(view, method, targets, settings_of(method, chosen))]
     found: list[list[Attribution]] = [
-        [work.kept(key(view, i, method, targets[i], settings_of(method, chosen))) for method in methods] for i in (0, 1)
+        [work.kept(_keys(view, method, targets, settings_of(method, chosen))[i]) for method in methods] for i in (0, 1)
     ]
-    within, between = trusting.agreement(found)
+    within, between = agreement(found)
     return methods, within, between

@@ -24,7 +24,7 @@ def faithfulness(view: View, found: Sequence[Attribution], names: Sequence[str])
     words, room = st.columns([4, 3], gap="medium")
     words.subheader("Faithfulness", anchor=False, help=_MEASURES)
     words.caption("Does the answer change when what the map marks is taken away, or given back?")
-    key = tuple(compute.trust_key(view, i, one) for i, one in enumerate(found))
+    key = compute.trust_keys(view, found)
     measured = work.offered(
         "trust",
         key,

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explorer.disturb import effects as disturbed
 from explorer.disturb.corruptions import corrupt
 from explorer.disturb.effects import ALL_STRENGTHS, Choice, Effect, value
-from explorer.models import LoadedModel
+from explorer.jobs.disturbances import CorruptionJob
+from explorer.jobs.progress import parts
 from explorer.pictures import preprocess
 from explorer.types import ModelCard, Progress
 from explorer.ui import work
-from explorer.ui.shell import resources
 from explorer.ui.shell.session import Photo, array
 
 
@@ -24,24 +23,21 @@ def before_and_after(photo: Photo, card: ModelCard, choice: Choice) -> tuple[np.
     return seen, made.rgb, made.sentence()
 
 
-def key(photo: Photo, card: ModelCard, choice: Choice, strengths: Sequence[float]) -> work.Key:
-    """Everything the effects depend on."""
-    return "corruption", photo.digest, card.key, choice.kind, choice.seed, choice.queries, tuple(strengths)
+def job(choice: Choice, strengths: Sequence[float]) -> CorruptionJob:
+    """The choice's own strength does not count."""
+    return CorruptionJob(choice.kind, tuple(strengths), choice.seed, choice.queries)
 
 
 def effects(
     photo: Photo, card: ModelCard, choice: Choice, strengths: Sequence[float], progress: Progress | None = None
 ) -> list[Effect]:
     """The clean picture first, then one for each strength."""
-
-    def task(model: LoadedModel, tell: Progress) -> list[Effect]:
-        seen = preprocess.model_view(photo.image.rgb, card.preprocessing)
-        return disturbed.effects(model, seen, choice, strengths, tell)
-
-    return work.remembered(
-        key(photo, card, choice, strengths),
-        lambda: resources.engine().run(card.key, task, progress),
+    return work.ask(
+        job(choice, strengths),
+        photo,
+        card,
         lambda made: sum(4 * (e.logits.numel() + 3 * e.tokens.numel()) + 256 for e in made),
+        progress,
     )
 
 
@@ -69,7 +65,7 @@ def sweep(
     photos: Sequence[Photo], cards: Sequence[ModelCard], choice: Choice, progress: Progress
 ) -> list[list[list[Effect]]]:
     """By model, image and severity."""
-    part = work.parts(progress, len(cards) * len(photos))
+    part = parts(progress, len(cards) * len(photos))
     return [
         [effects(photo, card, choice, ALL_STRENGTHS[1:], part(m * len(photos) + i)) for i, photo in enumerate(photos)]
         for m, card in enumerate(cards)
@@ -77,7 +73,8 @@ def sweep(
 
 
 def sweep_is_kept(photos: Sequence[Photo], cards: Sequence[ModelCard], choice: Choice) -> bool:
-    return all(work.kept(key(photo, card, choice, ALL_STRENGTHS[1:])) is not None for photo in photos for card in cards)
+    whole = job(choice, ALL_STRENGTHS[1:])
+    return all(work.kept(work.key(whole, photo, card)) is not None for photo in photos for card in cards)
 
 
 def curve(of_model: Sequence[Sequence[Effect]], quantity: str) -> tuple[np.ndarray, np.ndarray]:

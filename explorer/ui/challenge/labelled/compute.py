@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from explorer.disturb.attacks import Attack, Batch
-from explorer.models import LoadedModel
-from explorer.pictures import images, preprocess
+from explorer.disturb.attacks import Attack
+from explorer.jobs.disturbances import AdversariesJob, RanksJob
+from explorer.jobs.progress import parts
+from explorer.pictures import images
 from explorer.pictures.labelled import Item, Listing
 from explorer.runs.robustness_file import Result, header, trials
+from explorer.serving.engine import ask
 from explorer.types import ExplorerError, ImageInput, ModelCard, Progress
 from explorer.ui import work
 from explorer.ui.challenge.attacks import compute
@@ -74,7 +76,7 @@ def so_far(task: Task) -> SoFar:
 
 def attack_all(task: Task, progress: Progress) -> SoFar:
     """Attacks what is not remembered; each image and model is kept as soon as it is done."""
-    tell = work.parts(progress, len(task.listing.items))
+    tell = parts(progress, len(task.listing.items))
     for number, item in enumerate(task.listing.items):
         part = tell(number)
         part(0, 1)
@@ -99,7 +101,7 @@ def _attack(task: Task, item: Item, progress: Progress) -> None:
     if not missing:
         return
     image = _decoded(item)
-    tell = work.parts(progress, len(missing))
+    tell = parts(progress, len(missing))
     for number, source in enumerate(missing):
         work.keep(task.key_of(item, source), _ranks(task, item, image, source, tell(number)))
 
@@ -112,21 +114,13 @@ def _decoded(item: Item) -> ImageInput:
 
 
 def _ranks(task: Task, item: Item, image: ImageInput, source: int, progress: Progress) -> _Ranks:
-    from explorer.runs.robustness import adversaries, ranks_of
-
     card, other = task.cards[source], task.cards[1 - source]
-    seen = preprocess.model_view(image.rgb, card.preprocessing)
-    labels = [item.labels[source]]
-
-    def own(model: LoadedModel, tell: Progress) -> tuple[list[Batch], tuple[int, ...]]:
-        part = work.parts(tell, len(task.budgets))
-        made = adversaries(model, [seen], labels, task.budgets, [item.name], part)
-        return made, ranks_of(model, made, labels)[0]
-
-    made, ranks = resources.engine().run(card.key, own, progress)
+    labels, engine = (item.labels[source],), resources.engine()
+    job = AdversariesJob(tuple(task.budgets), labels, (item.name,))
+    adversaries, own = ask(engine, job, [image], card.key, progress)
     if not task.alike:
-        return ranks, ()
-    return ranks, resources.engine().run(other.key, lambda model, _: ranks_of(model, made, labels)[0], progress)
+        return own[0], ()
+    return own[0], ask(engine, RanksJob(adversaries, labels), [image], other.key, progress)[0]
 
 
 def _broken_key(item: Item) -> work.Key:

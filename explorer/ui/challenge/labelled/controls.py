@@ -27,12 +27,12 @@ def sources() -> list[str]:
     return found
 
 
-def choose(source: str, cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tuple[str, Listing] | None:
+def choose(source: str, cards: tuple[ModelCard, ModelCard]) -> tuple[str, Listing] | None:
     """The labelled images and what they are called; `None` before there are any."""
-    return _uploaded(cards, counts) if source == UPLOAD else _served(cards, counts)
+    return _uploaded(cards) if source == UPLOAD else _served(cards)
 
 
-def _uploaded(cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tuple[str, Listing] | None:
+def _uploaded(cards: tuple[ModelCard, ModelCard]) -> tuple[str, Listing] | None:
     uploads: list[Any] = st.file_uploader(
         "Folder with one sub-folder per class",
         type=sorted(images.SUFFIXES),
@@ -53,10 +53,10 @@ def _uploaded(cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tu
         found.append(File(one.name, digests[one.file_id], one.getvalue))
     known = {file.path: file for file in found}  # a folder that was added twice counts once
     title = found[0].path.replace("\\", "/").split("/")[0]
-    return title, labelled.in_folders(known.values(), labelled.classes_of(cards, counts))
+    return title, labelled.in_folders(known.values(), labelled.classes_of(cards))
 
 
-def _served(cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tuple[str, Listing] | None:
+def _served(cards: tuple[ModelCard, ModelCard]) -> tuple[str, Listing] | None:
     chosen, how_many = st.columns([3, 4], gap="medium")
     offered = labelled.offered()
     name = chosen.selectbox("Data", list(offered), key="labelled-data", persist_state="session")
@@ -73,13 +73,11 @@ def _served(cards: tuple[ModelCard, ModelCard], counts: tuple[int, int]) -> tupl
         return None
     found = None
     with panels.refusals():
-        found = name, _listed(name, tuple(card.key for card in cards), cards, counts, int(str(count)))
+        found = name, _listed(name, tuple(card.key for card in cards), cards, int(str(count)))
     return found
 
 
 @st.cache_resource(show_spinner="Listing …", ttl=_LISTED_SECONDS, max_entries=8)
-def _listed(
-    name: str, keys: tuple[str, ...], _cards: tuple[ModelCard, ModelCard], counts: tuple[int, int], count: int
-) -> Listing:
+def _listed(name: str, keys: tuple[str, ...], _cards: tuple[ModelCard, ModelCard], count: int) -> Listing:
     path = labelled.offered()[name]
-    return labelled.listing(path, labelled.classes_of(_cards, counts)).at_most(count)
+    return labelled.listing(path, labelled.classes_of(_cards)).at_most(count)

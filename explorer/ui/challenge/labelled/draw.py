@@ -12,7 +12,6 @@ from explorer.figures.records import Trial
 from explorer.figures.screen import trials
 from explorer.measures.accuracy import Accuracy
 from explorer.runs.robustness_file import Curve, Result, dumps
-from explorer.types import Comparison
 from explorer.ui import work
 from explorer.ui.challenge.attacks.compute import of_any_eps
 from explorer.ui.challenge.labelled import compute, controls
@@ -22,11 +21,10 @@ from explorer.ui.shell.session import View, palette, plain, signed
 _SHOWN = 5
 
 
-def show(view: View, source: str, settings: Attack, comparison: Comparison) -> None:
+def show(view: View, source: str, settings: Attack) -> None:
     """Chooses labelled images, attacks them on demand, and draws what is done so far."""
-    counts = (comparison.baseline.logits.shape[0], comparison.twicing.logits.shape[0])
     cards = view.pair.cards
-    chosen = controls.choose(source, cards, counts)
+    chosen = controls.choose(source, cards)
     if chosen is None:
         return
     title, listing = chosen
@@ -35,7 +33,7 @@ def show(view: View, source: str, settings: Attack, comparison: Comparison) -> N
     if not listing.items:
         st.error("An image in a sub-folder named by a class of both models was expected; none came.")
         return
-    task = Task(title, listing, cards, are_alike(cards, counts), of_any_eps(settings))
+    task = Task(title, listing, cards, are_alike(cards), of_any_eps(settings))
     toggles, room = st.columns([3, 4], gap="medium", vertical_alignment="bottom")
     with_transfer = task.alike and toggles.toggle(
         "Transfer",

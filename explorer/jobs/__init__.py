@@ -1,0 +1,32 @@
+"""Every piece of work that needs a model, as a record: what is to be computed, and by what settings.
+
+A job is frozen, hashable and can be pickled, so that what it comes to can be remembered under it and
+another process can run it; the model and the pictures come when it runs. `explorer.serving` runs jobs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from typing import Generic, TypeVar
+
+from explorer.models import LoadedModel
+from explorer.types import ImageInput, ModelCard, Progress
+
+R = TypeVar("R")
+
+
+class Job(ABC, Generic[R]):
+    """Work with one model, such as gradients, that may take long."""
+
+    @abstractmethod
+    def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> R:
+        """The result; `tell` is passed on, or called after every pass, and cancels by raising."""
+
+
+class PassJob(Job[list[R]]):
+    """One plain pass, with a result for each picture that no other picture changes: passes of many are one."""
+
+    def identity(self, card: ModelCard) -> Hashable:
+        """What decides a picture's result beside the picture: the same identity, the same result."""
+        return self, card.key

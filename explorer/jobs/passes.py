@@ -1,0 +1,61 @@
+"""Plain passes: traces, and curves at the cost of a pass without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from explorer.jobs import PassJob
+from explorer.measures import similarity
+from explorer.measures.similarity import Definition
+from explorer.models import LoadedModel
+from explorer.models.trace import states, trace
+from explorer.pictures import preprocess
+from explorer.types import Filter, ImageInput, ModelCard, Progress, Trace
+
+
+@dataclass(frozen=True)
+class TraceJob(PassJob[Trace]):
+    """A trace of each picture."""
+
+    def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Trace]:
+        return trace(model.module, _pixels(model, pictures))
+
+
+@dataclass(frozen=True)
+class DialJob(PassJob[Trace]):
+    """A trace under another filter than the model's own; no model is made for it."""
+
+    filter: Filter
+
+    def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Trace]:
+        return trace(model.module, _pixels(model, pictures), self.filter)
+
+    def identity(self, card: ModelCard) -> Hashable:
+        """That of the trace of the model with its operator swapped."""
+        return TraceJob(), card.with_filter(self.filter).key
+
+
+@dataclass(frozen=True)
+class SimilarityJob(PassJob[Tensor]):
+    """Similarity of each picture's tokens by state; no trace is kept."""
+
+    definition: Definition = Definition()
+
+    def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Float[Tensor, " state"]]:
+        prefix = model.module.num_prefix_tokens
+        by_state = [
+            similarity.of_tokens(x, self.definition, prefix) for x in states(model.module, _pixels(model, pictures))
+        ]
+        return list(torch.stack(by_state, dim=1).cpu())
+
+
+def _pixels(model: LoadedModel, pictures: Sequence[ImageInput]) -> Float[Tensor, "image 3 height width"]:
+    """The model's input, on its device."""
+    views = [preprocess.model_view(picture.rgb, model.card.preprocessing) for picture in pictures]
+    device = next(model.module.parameters()).device
+    return preprocess.batch(views, model.card.preprocessing).to(device)

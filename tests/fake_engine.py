@@ -1,0 +1,59 @@
+"""An engine that does every job at once in the caller's thread and keeps a list of them: no worker, turn or cache."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from explorer.jobs import Job
+from explorer.models import LoadedModel, with_filter
+from explorer.models.trace import ModelSize, count, geometry
+from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Progress
+
+Submitted = tuple[Job[Any], tuple[str, ...], str]
+"""A job, the digests of its pictures, the key of the model."""
+
+
+@dataclass
+class FakeEngine:
+    """What `explorer.serving.engine.Engine` asks for."""
+
+    models: list[LoadedModel]
+    device: torch.device = torch.device("cpu")
+    submitted: list[Submitted] = field(default_factory=list)
+
+    @property
+    def cards(self) -> Sequence[ModelCard]:
+        return [model.card for model in self.models if not model.card.is_counterfactual]
+
+    def swapped(self, key: str, filter: Filter) -> ModelCard:
+        return self.add(with_filter(self._model(key), filter))
+
+    def size(self, key: str) -> ModelSize:
+        return count(self._model(key).module)
+
+    def heads(self, key: str) -> int:
+        return geometry(self._model(key).module).heads
+
+    def add(self, model: LoadedModel) -> ModelCard:
+        self.models.append(model)
+        return model.card
+
+    def remove(self, key: str) -> None:
+        self.models.remove(self._model(key))
+
+    def submit(
+        self, job: Job[Any], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None
+    ) -> Future[Any]:
+        self.submitted.append((job, tuple(picture.digest for picture in pictures), key))
+        future: Future[Any] = Future()
+        future.set_result(job.run(self._model(key), pictures, progress or (lambda done, total: None)))
+        return future
+
+    def _model(self, key: str) -> LoadedModel:
+        for model in self.models:
+            if model.card.key == key:
+                return model
+        raise ExplorerError("This model is not loaded any more; please choose another.")
