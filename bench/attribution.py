@@ -20,7 +20,7 @@ from torch import Tensor
 from bench.common import Row, medians
 from explorer.attribution.gradcam import with_grid
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import Method, Settings
+from explorer.attribution.result import AttributionSettings, Method
 from explorer.models import LoadedModel, load
 from explorer.pictures import preprocess
 from explorer.types import ImageInput
@@ -29,7 +29,7 @@ CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 GOAL = 1.10
 ONE_PASS = (Method.SALIENCY, Method.INPUT_X_GRADIENT, Method.GRAD_CAM, Method.WEIGHTED_ROLLOUT)
 ROUNDS = {method: 61 if method in ONE_PASS else 9 for method in Method}
-SETTINGS = Settings(steps=32, samples=16, stride=8)
+SETTINGS = AttributionSettings(steps=32, samples=16, stride=8)
 TARGET = 0
 
 Bare = Callable[[Any, Tensor], object]

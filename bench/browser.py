@@ -219,7 +219,7 @@ def _payload(image: ImageInput, size: str) -> bytes:
         for block in model.blocks:
             torch.nn.init.normal_(block.attn.qkv.weight, std=0.1)
         card = ModelCard(size, size, filter, filter, (), (), 0, preprocessing, "none", "random", None, "none", "0" * 64)
-        sides.append(viewer.Side(trace(model.eval(), pixels)[0], card))
+        sides.append(viewer.ViewerSide(trace(model.eval(), pixels)[0], card))
     return viewer.pack(image, sides)
 
 

@@ -55,7 +55,7 @@ def view(
     pair = baseline if isinstance(baseline, ModelPair) else load_pair(baseline, twicing)
     shown = photograph(image)
     decoded = shown.open()
-    sides = [viewer.Side(one, card) for one, card in zip(pair.compare(decoded), pair.cards, strict=True)]
+    sides = [viewer.ViewerSide(one, card) for one, card in zip(pair.compare(decoded), pair.cards, strict=True)]
     names = " and ".join(card.title for card in pair.cards)
     return Viewing(viewer.pack(decoded, sides), f"{shown.title}: {names}")
 

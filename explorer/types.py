@@ -30,6 +30,9 @@ from torch import Tensor
 Size = tuple[int, int]
 """`(height, width)`."""
 
+Picture = UInt8[np.ndarray, "height width 3"]
+"""RGB pixels."""
+
 Filter = tuple[float, ...]
 """The coefficient `a` of `p_a(A) = a A + (1 - a) A^2` of every block: 1 is standard, 2 is twicing."""
 

@@ -16,19 +16,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from explorer.attribution.methods import Counted, attribute, choose
-from explorer.attribution.result import Attribution, Baseline, Grid, Method, Settings, baseline_picture
+from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, Unit, baseline_picture
 from explorer.models.checkpoints import LoadedModel
-from explorer.models.pixels import View, as_batch, from_pixels
+from explorer.models.pixels import Batch, ModelView, as_batch, from_pixels
 from explorer.types import ExplorerError, Progress, Size
-
-Batch = Float[Tensor, "image 3 height width"]
 
 
 @dataclass(frozen=True)
 class Removal:
     """How deletion and insertion are done: the definition stands next to every curve."""
 
-    unit: Grid = Grid.PATCHES
+    unit: Unit = Unit.PATCHES
     """What is removed at a time; a map of the other kind is averaged over patches, or repeated over pixels."""
     steps: int = 32
     """Points of a curve after the first, at most one for each unit."""
@@ -50,7 +48,7 @@ class Removal:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class RemovalCurve:
     """Probability of the class against the share of the picture that was deleted or inserted."""
 
     share: Float[Tensor, " point"]
@@ -66,15 +64,15 @@ class Curve:
 class Faithfulness:
     """Both curves of one map."""
 
-    deletion: Curve
-    insertion: Curve
+    deletion: RemovalCurve
+    insertion: RemovalCurve
     removal: Removal
     target: int
 
 
 def deletion_and_insertion(
     model: LoadedModel,
-    view: View,
+    view: ModelView,
     attribution: Attribution,
     removal: Removal = Removal(),
     progress: Progress | None = None,
@@ -88,7 +86,7 @@ def deletion_and_insertion(
     with torch.inference_mode(False), torch.no_grad():
         behind, pixels = from_pixels(model), as_batch(view, model)
         target = choose(model, behind, pixels, attribution.target)
-        values = attribution.on_patches() if removal.unit is Grid.PATCHES else attribution.on_pixels()
+        values = attribution.on_patches() if removal.unit is Unit.PATCHES else attribution.on_pixels()
         steps = min(removal.steps, values.numel())
         forward = Counted(behind, 2 * (steps + 1), progress)
         curves = []
@@ -101,7 +99,7 @@ def deletion_and_insertion(
                 for gone in _masks(values, steps, attribution.size, removal.batch)
             ]
             counts = _counts(values.numel(), steps)
-            curves.append(Curve(counts / values.numel(), torch.cat(probability).float().cpu()))
+            curves.append(RemovalCurve(counts / values.numel(), torch.cat(probability).float().cpu()))
     return Faithfulness(curves[0], curves[1], removal, target)
 
 
@@ -124,7 +122,7 @@ def _masks(
 
 def infidelity(
     model: LoadedModel,
-    view: View,
+    view: ModelView,
     attribution: Attribution,
     *,
     samples: int = 64,
@@ -154,7 +152,7 @@ def infidelity(
             mask = torch.cat([next(left) for _ in x]).expand_as(x)
             return mask, torch.where(mask > 0.5, nothing, x)
 
-        area = 1 if attribution.on is Grid.PIXELS else gone.shape[2] * gone.shape[3] // coins[0].numel()
+        area = 1 if attribution.on is Unit.PIXELS else gone.shape[2] * gone.shape[3] // coins[0].numel()
         spread = (attribution.on_pixels() / (3 * area)).to(pixels).expand_as(pixels)
         batch = min(batch, samples)
         # Captum passes the image itself along with every batch.
@@ -174,10 +172,10 @@ def infidelity(
 
 def sensitivity(
     model: LoadedModel,
-    view: View,
+    view: ModelView,
     method: Method,
     target: int | None = None,
-    settings: Settings = Settings(),
+    settings: AttributionSettings = AttributionSettings(),
     *,
     radius: float = 0.02,
     samples: int = 10,
@@ -222,7 +220,7 @@ def rank_correlation(first: Attribution, second: Attribution) -> float:
             f"Maps on one grid were expected; {first.grid} patches of {first.size} pixels and {second.grid} of "
             f"{second.size} came."
         )
-    by_pixel = first.on is second.on is Grid.PIXELS
+    by_pixel = first.on is second.on is Unit.PIXELS
     left, right = (one.on_pixels() if by_pixel else one.on_patches() for one in (first, second))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)  # NaN says it

@@ -10,13 +10,10 @@ import copy
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from explorer.models.trace import geometry
+from explorer.models.trace import Stream, geometry
 from explorer.types import Size
-
-Stream = Float[Tensor, "image token dim"]
 
 
 class OnGrid(nn.Module):

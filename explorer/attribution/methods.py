@@ -19,14 +19,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from explorer.attribution.gradcam import with_grid
-from explorer.attribution.result import Attribution, Baseline, Grid, Method, Settings, baseline_picture
+from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, Unit, baseline_picture
 from explorer.attribution.rollout import weighted_rollout
 from explorer.models.checkpoints import LoadedModel
-from explorer.models.pixels import FromPixels, View, as_batch, from_pixels
+from explorer.models.pixels import Batch, FromPixels, ModelView, as_batch, from_pixels
 from explorer.models.trace import geometry
 from explorer.types import ExplorerError, Progress, Size
-
-Batch = Float[Tensor, "image 3 height width"]
 
 _GLOBAL_RANDOM = threading.Lock()
 
@@ -56,7 +54,7 @@ class Counted:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class MapTask:
     """One map to be made."""
 
     model: FromPixels
@@ -64,7 +62,7 @@ class Task:
     pixels: Batch
     """One image, in [0, 1]."""
     target: int
-    settings: Settings
+    settings: AttributionSettings
     grid: Size
 
     @property
@@ -76,7 +74,7 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class MapValues:
     """What a method leaves: values by channel and pixel, or a map of the patches."""
 
     raw: Float[Tensor, "3 height width"] | None = None
@@ -86,10 +84,10 @@ class Found:
 
 def attribute(
     model: LoadedModel,
-    view: View,
+    view: ModelView,
     method: Method,
     target: int | None = None,
-    settings: Settings = Settings(),
+    settings: AttributionSettings = AttributionSettings(),
     progress: Progress | None = None,
 ) -> Attribution:
     """The map of one method for class `target` (the model's first choice by default) on the view the model sees.
@@ -102,16 +100,16 @@ def attribute(
         behind, pixels = from_pixels(model), as_batch(view, model)
         chosen = choose(model, behind, pixels, target)
         grid = geometry(model.module).grid
-        task = Task(behind, Counted(behind, 0), pixels, chosen, settings, grid)
+        task = MapTask(behind, Counted(behind, 0), pixels, chosen, settings, grid)
         task = replace(task, forward=Counted(behind, passes(method, task), progress))
         found = METHODS[method](task)
         values = reduced(found, method).detach().float().cpu()
-    on = Grid.PIXELS if found.patches is None else Grid.PATCHES
+    on = Unit.PIXELS if found.patches is None else Unit.PATCHES
     size = model.card.preprocessing.input_size
     return Attribution(values, on, method, chosen, settings, model.card.key, size, grid, found.delta)
 
 
-def reduced(found: Found, method: Method) -> Float[Tensor, "row column"]:
+def reduced(found: MapValues, method: Method) -> Float[Tensor, "row column"]:
     """One value per pixel or patch."""
     if found.patches is not None:
         return found.patches
@@ -135,7 +133,7 @@ def choose(model: LoadedModel, behind: FromPixels, pixels: Batch, target: int | 
     return target
 
 
-def passes(method: Method, task: Task) -> int:
+def passes(method: Method, task: MapTask) -> int:
     """Passes of one image that a method takes."""
     settings = task.settings
     if method is Method.INTEGRATED_GRADIENTS:
@@ -151,21 +149,21 @@ def passes(method: Method, task: Task) -> int:
     return 1
 
 
-def _saliency(task: Task) -> Found:
+def _saliency(task: MapTask) -> MapValues:
     from captum.attr import Saliency
 
     x = task.pixels.requires_grad_()
-    return Found(raw=Saliency(task.forward).attribute(x, task.target, abs=False)[0])
+    return MapValues(raw=Saliency(task.forward).attribute(x, task.target, abs=False)[0])
 
 
-def _input_x_gradient(task: Task) -> Found:
+def _input_x_gradient(task: MapTask) -> MapValues:
     from captum.attr import InputXGradient
 
     x = task.pixels.requires_grad_()
-    return Found(raw=InputXGradient(task.forward).attribute(x, task.target)[0])
+    return MapValues(raw=InputXGradient(task.forward).attribute(x, task.target)[0])
 
 
-def _integrated_gradients(task: Task) -> Found:
+def _integrated_gradients(task: MapTask) -> MapValues:
     from captum.attr import IntegratedGradients
 
     raw, delta = IntegratedGradients(task.forward).attribute(
@@ -176,10 +174,10 @@ def _integrated_gradients(task: Task) -> Found:
         internal_batch_size=min(task.settings.batch, task.settings.steps),
         return_convergence_delta=True,
     )
-    return Found(raw=raw[0], delta=float(delta))
+    return MapValues(raw=raw[0], delta=float(delta))
 
 
-def _gradient_shap(task: Task) -> Found:
+def _gradient_shap(task: MapTask) -> MapValues:
     """In batches, whose mean is weighted by their samples: Captum has no batches here."""
     from captum.attr import GradientShap
 
@@ -193,10 +191,10 @@ def _gradient_shap(task: Task) -> Found:
             part = shap.attribute(x, pictures, n_samples=now, stdevs=task.settings.noise, target=task.target)
             total += now / task.settings.samples * part.detach()
             left -= now
-    return Found(raw=total[0])
+    return MapValues(raw=total[0])
 
 
-def _occlusion(task: Task) -> Found:
+def _occlusion(task: MapTask) -> MapValues:
     from captum.attr import Occlusion
 
     windows, strides = _sliding(task)
@@ -208,10 +206,10 @@ def _occlusion(task: Task) -> Found:
         target=task.target,
         perturbations_per_eval=task.settings.batch,
     )
-    return Found(raw=raw[0])
+    return MapValues(raw=raw[0])
 
 
-def _feature_ablation(task: Task) -> Found:
+def _feature_ablation(task: MapTask) -> MapValues:
     from captum.attr import FeatureAblation
 
     raw = FeatureAblation(task.forward).attribute(
@@ -222,27 +220,27 @@ def _feature_ablation(task: Task) -> Found:
         perturbations_per_eval=task.settings.batch,
     )
     down, across = task.patch
-    return Found(patches=raw[0, 0, ::down, ::across])  # every pixel of a patch carries the fall of the whole patch
+    return MapValues(patches=raw[0, 0, ::down, ::across])  # every pixel of a patch carries the fall of the whole patch
 
 
-def _grad_cam(task: Task) -> Found:
+def _grad_cam(task: MapTask) -> MapValues:
     from captum.attr import LayerGradCam
 
     own, place = with_grid(task.model.module)
     task.forward.model = lambda pixels: own(task.model.normalised(pixels))
     cam = LayerGradCam(task.forward, place).attribute(task.pixels, task.target)
-    return Found(patches=cam[0, 0])
+    return MapValues(patches=cam[0, 0])
 
 
-def _weighted_rollout(task: Task) -> Found:
+def _weighted_rollout(task: MapTask) -> MapValues:
     module = task.model.module
     row = weighted_rollout(module, task.model.normalised(task.pixels), task.target)[0]
     task.forward.done += 1
     task.forward.tell()
-    return Found(patches=row[module.num_prefix_tokens :].unflatten(0, task.grid))
+    return MapValues(patches=row[module.num_prefix_tokens :].unflatten(0, task.grid))
 
 
-METHODS: dict[Method, Callable[[Task], Found]] = {
+METHODS: dict[Method, Callable[[MapTask], MapValues]] = {
     Method.SALIENCY: _saliency,
     Method.INPUT_X_GRADIENT: _input_x_gradient,
     Method.INTEGRATED_GRADIENTS: _integrated_gradients,
@@ -254,14 +252,14 @@ METHODS: dict[Method, Callable[[Task], Found]] = {
 }
 
 
-def patch_mask(task: Task) -> Tensor:
+def patch_mask(task: MapTask) -> Tensor:
     """The number of its patch at every pixel, `(1, 1, height, width)`."""
     numbers = torch.arange(math.prod(task.grid), device=task.pixels.device).view(1, 1, *task.grid)
     down, across = task.patch
     return numbers.repeat_interleave(down, dim=2).repeat_interleave(across, dim=3)
 
 
-def _sliding(task: Task) -> tuple[Size, Size]:
+def _sliding(task: MapTask) -> tuple[Size, Size]:
     """Sides of the occluding window, and its steps."""
     side, square = task.settings.window, task.settings.square
     window = (square * task.patch[0], square * task.patch[1]) if side is None else (side, side)

@@ -47,7 +47,7 @@ class Method(StrEnum):
 
     @property
     def takes_baseline(self) -> bool:
-        """Whether `Settings.baseline` is part of the question."""
+        """Whether `AttributionSettings.baseline` is part of the question."""
         return self in (Method.INTEGRATED_GRADIENTS, Method.OCCLUSION, Method.FEATURE_ABLATION)
 
     @property
@@ -77,7 +77,7 @@ class Baseline(StrEnum):
     """The image under a Gaussian of a sixteenth of its shorter side: 14 px at 224, 4 px at 64."""
 
 
-class Grid(StrEnum):
+class Unit(StrEnum):
     """What one value of a map belongs to."""
 
     PIXELS = "pixels"
@@ -85,7 +85,7 @@ class Grid(StrEnum):
 
 
 @dataclass(frozen=True)
-class Settings:
+class AttributionSettings:
     """Everything a map depends on beside model, image, class and method; each method reads what it needs."""
 
     seed: int = 0
@@ -128,10 +128,10 @@ class Attribution:
     """A map of what speaks for a class, on the pixels or the patches of the view the model saw; float32, on the CPU."""
 
     values: Float[Tensor, "row column"]
-    on: Grid
+    on: Unit
     method: Method
     target: int
-    settings: Settings
+    settings: AttributionSettings
     model: str
     """`ModelCard.key` of the model."""
     size: Size
@@ -143,13 +143,13 @@ class Attribution:
 
     def on_pixels(self) -> Float[Tensor, "height width"]:
         """Patches repeat their value over their pixels."""
-        if self.on is Grid.PIXELS:
+        if self.on is Unit.PIXELS:
             return self.values
         return F.interpolate(self.values[None, None], size=self.size, mode="nearest-exact")[0, 0]
 
     def on_patches(self) -> Float[Tensor, "row column"]:
         """The mean over the pixels of each patch."""
-        if self.on is Grid.PATCHES:
+        if self.on is Unit.PATCHES:
             return self.values
         return F.adaptive_avg_pool2d(self.values[None, None], self.grid)[0, 0]
 

@@ -20,7 +20,7 @@ from explorer.attribution.faithfulness import (
 )
 from explorer.attribution.result import Attribution, Baseline
 from explorer.models.checkpoints import LoadedModel
-from explorer.models.pixels import View
+from explorer.models.pixels import ModelView
 from explorer.types import ExplorerError, Progress
 
 REMOVAL = Removal()
@@ -60,7 +60,9 @@ class Trust:
 QUANTITIES = tuple(one.name for one in fields(Trust))
 
 
-def measure(quantity: str, model: LoadedModel, view: View, map: Attribution, progress: Progress | None = None) -> Any:
+def measure(
+    quantity: str, model: LoadedModel, view: ModelView, map: Attribution, progress: Progress | None = None
+) -> Any:
     """One of the `QUANTITIES`: each is long, so that others may come in between."""
     if quantity == "curves":
         return deletion_and_insertion(model, view, map, REMOVAL, progress)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explorer.attribution.result import Attribution, Method, Settings
+    from explorer.attribution.result import Attribution, AttributionSettings, Method
     from explorer.attribution.trust import Trust
     from explorer.pictures.photographs import Photograph
     from explorer.serving.pair import ModelPair
@@ -94,8 +94,8 @@ def _methods(text: str) -> list[Method]:
     return list(Method) if text == "all" else list(dict.fromkeys(method_called(part) for part in text.split(",")))
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    from explorer.attribution.result import Baseline, Settings
+def _settings(options: argparse.Namespace) -> AttributionSettings:
+    from explorer.attribution.result import AttributionSettings, Baseline
     from explorer.types import ExplorerError
 
     try:
@@ -104,7 +104,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         raise ExplorerError(
             f"A baseline out of {', '.join(Baseline)} was expected; {options.baseline_picture[:40]!r} came."
         ) from None
-    return Settings(
+    return AttributionSettings(
         seed=options.seed,
         baseline=baseline,
         steps=options.steps,
@@ -126,7 +126,7 @@ def _write(
     one: Photograph,
     pair: ModelPair,
     methods: list[Method],
-    settings: Settings,
+    settings: AttributionSettings,
     targets: list[int | None],
     folder: Path,
     bar: Any,
@@ -223,7 +223,7 @@ def _csv(rows: list[tuple[Any, ...]]) -> str:
 
 
 def _told(
-    name: str, digest: str, pair: ModelPair, settings: Settings, made: dict[str, list[Attribution]]
+    name: str, digest: str, pair: ModelPair, settings: AttributionSettings, made: dict[str, list[Attribution]]
 ) -> dict[str, Any]:
     """Everything the numbers depend on, and where colours end."""
     from dataclasses import asdict

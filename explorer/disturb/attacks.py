@@ -20,11 +20,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from explorer.models.checkpoints import LoadedModel
-from explorer.models.pixels import FromPixels, View, as_batch, from_pixels
+from explorer.models.pixels import Batch, FromPixels, ModelView, as_batch, from_pixels
 from explorer.types import ExplorerError, ModelCard, Progress
 
-Batch = Float[Tensor, "image 3 height width"]
-Labels = Int64[Tensor, " image"]
+ImageLabels = Int64[Tensor, " image"]
 Forward = Callable[[Batch], Tensor]
 
 MAX_EPS = 8 / 255
@@ -93,7 +92,7 @@ class Answers:
     loss: Float[Tensor, " image"]
     """Cross-entropy in nats."""
 
-    def probability(self, labels: Labels) -> Float[Tensor, " image"]:
+    def probability(self, labels: ImageLabels) -> Float[Tensor, " image"]:
         """Softmax probability of each image's label."""
         return self.logits.softmax(dim=1).gather(1, labels[:, None])[:, 0]
 
@@ -104,7 +103,7 @@ class Attacked:
 
     clean: Batch
     adversarial: Batch
-    labels: Labels
+    labels: ImageLabels
     before: Answers
     after: Answers
     attack: Attack
@@ -119,7 +118,7 @@ class Attacked:
 
 def attack(
     model: LoadedModel,
-    views: Sequence[View],
+    views: Sequence[ModelView],
     labels: Sequence[int] | None,
     settings: Attack,
     *,
@@ -172,7 +171,7 @@ def transfer(model: LoadedModel, attacked: Attacked) -> tuple[Answers, Answers]:
 def perturb(
     model: FromPixels,
     pixels: Batch,
-    labels: Labels,
+    labels: ImageLabels,
     settings: Attack,
     ids: Sequence[str],
     progress: Progress | None = None,
@@ -204,7 +203,7 @@ def perturb(
         return within.clamp(0.0, 1.0)
 
 
-def _fgsm(forward: Forward, pixels: Batch, labels: Labels, settings: Attack, ids: Sequence[str]) -> Batch:
+def _fgsm(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack, ids: Sequence[str]) -> Batch:
     from captum.robust import FGSM
 
     fgsm = FGSM(forward, losses, lower_bound=0.0, upper_bound=1.0)
@@ -214,7 +213,7 @@ def _fgsm(forward: Forward, pixels: Batch, labels: Labels, settings: Attack, ids
     return found.detach()
 
 
-def _pgd(forward: Forward, pixels: Batch, labels: Labels, settings: Attack, ids: Sequence[str]) -> Batch:
+def _pgd(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack, ids: Sequence[str]) -> Batch:
     from captum.robust import FGSM, PGD
 
     class Step(FGSM):  # type: ignore[misc]
@@ -238,12 +237,12 @@ def _pgd(forward: Forward, pixels: Batch, labels: Labels, settings: Attack, ids:
     return found.detach()
 
 
-def losses(logits: Float[Tensor, "image class"], labels: Labels) -> Float[Tensor, " image"]:
+def losses(logits: Float[Tensor, "image class"], labels: ImageLabels) -> Float[Tensor, " image"]:
     """Cross-entropy of each image by itself, so that no image's gradient depends on the batch it is in."""
     return F.cross_entropy(logits, labels, reduction="none")
 
 
-def answers(logits: Float[Tensor, "image class"], labels: Labels) -> Answers:
+def answers(logits: Float[Tensor, "image class"], labels: ImageLabels) -> Answers:
     """What the logits say, on the CPU in float32."""
     on_cpu, known = logits.detach().float().cpu(), labels.cpu()
     return Answers(on_cpu, on_cpu.argmax(dim=1), losses(on_cpu, known))
@@ -260,7 +259,7 @@ def unit_noise(ids: Sequence[str], seed: int, like: Batch) -> Batch:
     return torch.stack(drawn).to(like)
 
 
-def _labels(labels: Sequence[int] | None, logits: Float[Tensor, "image class"]) -> Labels:
+def _labels(labels: Sequence[int] | None, logits: Float[Tensor, "image class"]) -> ImageLabels:
     if labels is None:
         return logits.argmax(dim=1)
     count, classes = logits.shape

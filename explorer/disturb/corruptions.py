@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image
 
-from explorer.types import ExplorerError
+from explorer.types import ExplorerError, Picture
 
-Picture = UInt8[np.ndarray, "height width 3"]
-Values = Float[np.ndarray, "height width 3"]
+Colours = Float[np.ndarray, "height width 3"]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 REFERENCE_SIDE = 224
@@ -131,16 +130,16 @@ def corrupt(rgb: Picture, kind: Corruption, strength: float, seed: int = 0) -> C
     return Corrupted(pixels, kind, strength, seed, parameter)
 
 
-def _gaussian_noise(x: Values, deviation: float, random: np.random.Generator) -> Values:
+def _gaussian_noise(x: Colours, deviation: float, random: np.random.Generator) -> Colours:
     return x + deviation * random.standard_normal(x.shape)
 
 
-def _shot_noise(x: Values, deviation: float, random: np.random.Generator) -> Values:
+def _shot_noise(x: Colours, deviation: float, random: np.random.Generator) -> Colours:
     photons = deviation**-2
     return random.poisson(x * photons) / photons
 
 
-def _defocus_blur(x: Values, radius: float, random: np.random.Generator) -> Values:
+def _defocus_blur(x: Colours, radius: float, random: np.random.Generator) -> Colours:
     from scipy.ndimage import convolve  # type: ignore[import-untyped]
 
     kernel = disc(radius)
@@ -158,26 +157,26 @@ def disc(radius: float) -> Float[np.ndarray, "side side"]:
     return covered / total if total else np.ones((1, 1))
 
 
-def _gaussian_blur(x: Values, deviation: float, random: np.random.Generator) -> Values:
+def _gaussian_blur(x: Colours, deviation: float, random: np.random.Generator) -> Colours:
     from scipy.ndimage import gaussian_filter
 
-    blurred: Values = gaussian_filter(x, (deviation, deviation, 0), mode="nearest", truncate=4.0)
+    blurred: Colours = gaussian_filter(x, (deviation, deviation, 0), mode="nearest", truncate=4.0)
     return blurred
 
 
-def _jpeg(x: Values, quality: float, random: np.random.Generator) -> Values:
+def _jpeg(x: Colours, quality: float, random: np.random.Generator) -> Colours:
     stream = io.BytesIO()
     Image.fromarray(np.rint(x * 255.0).astype(np.uint8)).save(stream, "JPEG", quality=round(quality))
     return np.asarray(Image.open(stream, formats=("JPEG",))).astype(np.float64) / 255.0
 
 
-def _contrast(x: Values, remaining: float, random: np.random.Generator) -> Values:
+def _contrast(x: Colours, remaining: float, random: np.random.Generator) -> Colours:
     mean = x.mean(axis=(0, 1))  # of each channel
-    lowered: Values = mean + remaining * (x - mean)
+    lowered: Colours = mean + remaining * (x - mean)
     return lowered
 
 
-def _occlusion(x: Values, share: float, random: np.random.Generator) -> Values:
+def _occlusion(x: Colours, share: float, random: np.random.Generator) -> Colours:
     """A mid-grey rectangle of the picture's aspect; it grows around one point, so that strengths contain each other."""
     anchor = random.random(2)
     covered = x.copy()
@@ -189,7 +188,7 @@ def _occlusion(x: Values, share: float, random: np.random.Generator) -> Values:
     return covered
 
 
-DISTURBANCES: dict[Corruption, Callable[[Values, float, np.random.Generator], Values]] = {
+DISTURBANCES: dict[Corruption, Callable[[Colours, float, np.random.Generator], Colours]] = {
     Corruption.GAUSSIAN_NOISE: _gaussian_noise,
     Corruption.SHOT_NOISE: _shot_noise,
     Corruption.DEFOCUS_BLUR: _defocus_blur,

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer.disturb.corruptions import SEVERITIES, Corruption, Picture, corrupt
+from explorer.disturb.corruptions import SEVERITIES, Corruption, corrupt
 from explorer.measures import similarity
 from explorer.measures.drift import Queries, drift
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
-from explorer.types import ExplorerError, Progress, Trace
+from explorer.types import ExplorerError, Picture, Progress, Trace
 
 ALL_STRENGTHS = (0.0, *(float(one) for one in SEVERITIES))
 

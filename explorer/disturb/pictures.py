@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Num, UInt8
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from explorer.arrays import array
-
-Picture = UInt8[np.ndarray, "height width 3"]
+from explorer.types import Picture
 
 
 def around_grey(difference: Num[np.ndarray, "height width 3"], factor: float) -> Picture:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from explorer.disturb.attacks import Attack, perturb
 from explorer.models.checkpoints import LoadedModel
-from explorer.models.pixels import Batch, View, as_batch, from_pixels
+from explorer.models.pixels import Batch, ModelView, as_batch, from_pixels
 from explorer.types import Progress
 
 
@@ -18,7 +18,7 @@ from explorer.types import Progress
 @torch.inference_mode(False)
 def adversaries(
     model: LoadedModel,
-    views: Sequence[View],
+    views: Sequence[ModelView],
     labels: Sequence[int],
     budgets: Sequence[Attack],
     ids: Sequence[str],

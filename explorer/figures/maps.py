@@ -16,8 +16,8 @@ from PIL import Image
 from explorer.figures.style import ColourMap, Palette, Range, colour_scale, lookup_table, scale_name
 from explorer.types import Size
 
+ScreenPicture = UInt8[np.ndarray, "rows columns 3"]
 Map = Float[np.ndarray, "height width"]
-Picture = UInt8[np.ndarray, "rows columns 3"]
 
 _CLEAR = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 _GREY = 0.8
@@ -34,14 +34,14 @@ class Look:
     smooth: bool = True
 
 
-def draw(photograph: Picture, values: Map, range: Range, look: Look) -> Picture:
+def draw(photograph: ScreenPicture, values: Map, range: Range, look: Look) -> ScreenPicture:
     """The photograph, dim and nearly grey, under a map whose colour and opacity both carry the value.
 
     Opacity grows with the magnitude, so that low values leave the photograph as it is.
     """
     rgba = coloured(values, range, look, (photograph.shape[0], photograph.shape[1]))
     alpha = rgba[..., 3:]
-    blended: Picture = (_base(photograph) * (1 - alpha) + rgba[..., :3] * alpha).round().astype(np.uint8)
+    blended: ScreenPicture = (_base(photograph) * (1 - alpha) + rgba[..., :3] * alpha).round().astype(np.uint8)
     return blended
 
 
@@ -58,7 +58,7 @@ def coloured(values: Map, range: Range, look: Look, size: Size) -> Float[np.ndar
 
 
 def interactive(
-    picture: Picture,
+    picture: ScreenPicture,
     hover: Sequence[str],
     grid: tuple[int, int],
     palette: Palette,
@@ -140,31 +140,31 @@ def number(value: float) -> str:
     return "0" if value == 0 else f"{value:.3g}".replace("-", "−")
 
 
-def png(picture: Picture) -> bytes:
+def png(picture: ScreenPicture) -> bytes:
     """Losslessly, and quickly rather than small."""
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 
-def data_uri(picture: Picture) -> str:
+def data_uri(picture: ScreenPicture) -> str:
     """The picture as a PNG data URI."""
     return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
 
 
-def dim_grey(photograph: Picture) -> UInt8[np.ndarray, "rows columns"]:
+def dim_grey(photograph: ScreenPicture) -> UInt8[np.ndarray, "rows columns"]:
     """The photograph without its colours and dim, as on paper: grey takes a third of the bytes."""
     return (_grey(photograph) * _DIM).round().astype(np.uint8)
 
 
-def _grey(photograph: Picture) -> Float[np.ndarray, "rows columns"]:
+def _grey(photograph: ScreenPicture) -> Float[np.ndarray, "rows columns"]:
     luma: Float[np.ndarray, "rows columns"] = photograph.astype(np.float32) @ np.array(
         [0.299, 0.587, 0.114], dtype=np.float32
     )
     return luma
 
 
-def _base(photograph: Picture) -> Float[np.ndarray, "rows columns 3"]:
+def _base(photograph: ScreenPicture) -> Float[np.ndarray, "rows columns 3"]:
     dimmed: Float[np.ndarray, "rows columns 3"] = (
         _grey(photograph)[..., None] * _GREY + photograph.astype(np.float32) * (1 - _GREY)
     ) * _DIM

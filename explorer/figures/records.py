@@ -12,8 +12,8 @@ from jaxtyping import Bool, Complex, Float
 from explorer.measures import spectrum
 from explorer.measures.spectrum import Spectrum
 
-Curve = Float[np.ndarray, " layer"]
-Values = Float[np.ndarray, " point"]
+LayerValues = Float[np.ndarray, " layer"]
+PointValues = Float[np.ndarray, " point"]
 
 SYMBOLS = ("circle", "diamond")
 """Of the baseline and of twicing, by plotly's names."""
@@ -24,9 +24,9 @@ class Line:
     """A curve of one model; `spread` draws a band of that width to both sides."""
 
     name: str
-    values: Curve
+    values: LayerValues
     colour: str
-    spread: Curve | None = None
+    spread: LayerValues | None = None
     dash: str = "solid"
     faint: bool = False
 
@@ -41,11 +41,11 @@ class Trial:
     """A curve against a strength; `low` and `high` are the ends of its band."""
 
     name: str
-    x: Values
-    y: Values
+    x: PointValues
+    y: PointValues
     colour: str
-    low: Values | None = None
-    high: Values | None = None
+    low: PointValues | None = None
+    high: PointValues | None = None
     dash: str = "solid"
     faint: bool = False
 

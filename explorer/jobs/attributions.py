@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from explorer.attribution.result import Attribution, Method, Settings
+from explorer.attribution.result import Attribution, AttributionSettings, Method
 from explorer.attribution.trust import measure
 from explorer.jobs import Job
 from explorer.models import LoadedModel
@@ -21,7 +21,7 @@ class AttributionJob(Job[Attribution]):
     method: Method
     target: int | None
     """The class, the model's first choice for `None`."""
-    settings: Settings
+    settings: AttributionSettings
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> Attribution:
         from explorer.attribution.methods import attribute

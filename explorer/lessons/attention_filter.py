@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from explorer.lessons.nonlocal_means import Picture
+from explorer.lessons.nonlocal_means import FloatPicture
 from explorer.paper import operators
 from explorer.types import ExplorerError, Size
 
@@ -31,7 +31,7 @@ _REAL = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
-class Filtered:
+class FilteredPatches:
     """Patches through one filter, step by step: the steps of twicing."""
 
     values: Patches
@@ -63,16 +63,16 @@ class Filtered:
 
 
 @dataclass(frozen=True, eq=False)
-class Filter:
+class PatchFilter:
     """A matrix over the patches of a grid."""
 
     matrix: Matrix
     grid: Size
 
-    def apply(self, values: Patches) -> Filtered:
+    def apply(self, values: Patches) -> FilteredPatches:
         A, V = (torch.from_numpy(np.asarray(one, dtype=np.float64)) for one in (self.matrix, values))
         smoothed, correction = operators.smoothing_steps(A, V)
-        return Filtered(V.numpy(), smoothed.numpy(), correction.numpy())
+        return FilteredPatches(V.numpy(), smoothed.numpy(), correction.numpy())
 
     def row(self, y: int, x: int) -> Float[np.ndarray, "height width"]:
         """The weights of one query patch as a map; they sum to 1."""
@@ -104,7 +104,7 @@ class Filter:
         return float(np.exp(-(A * np.log(np.maximum(A, 1e-300))).sum(axis=1)).mean())
 
 
-def nonlocal_means(pixels: Patches, bandwidth: float, grid: Size) -> Filter:
+def nonlocal_means(pixels: Patches, bandwidth: float, grid: Size) -> PatchFilter:
     """`A = D^-1 W`, `W_ij = exp(-|P_i - P_j|^2 / h^2)`, with the mean of squares over a patch's pixels and channels.
 
     `W` is symmetric and positive semidefinite, so that the spectrum of `A` is real and in [0, 1].
@@ -117,10 +117,10 @@ def nonlocal_means(pixels: Patches, bandwidth: float, grid: Size) -> Filter:
     distances = np.maximum(squares[:, None] + squares - 2 * P @ P.T, 0.0)
     np.fill_diagonal(distances, 0.0)
     W = np.exp(-distances / bandwidth**2)
-    return Filter(W / W.sum(axis=1, keepdims=True), grid)
+    return PatchFilter(W / W.sum(axis=1, keepdims=True), grid)
 
 
-def attention(matrix: Matrix, prefix: int, grid: Size) -> Filter:
+def attention(matrix: Matrix, prefix: int, grid: Size) -> PatchFilter:
     """A head's `A` between patches alone: queries and keys without the prefix tokens, rows renormalised.
 
     Raises `ExplorerError` where a patch gives no weight to any patch.
@@ -129,13 +129,13 @@ def attention(matrix: Matrix, prefix: int, grid: Size) -> Filter:
     total = patches.sum(axis=1, keepdims=True)
     if not (total > 0).all():
         raise ExplorerError("Patches that attend to patches were expected; in this head one attends to none.")
-    return Filter(patches / total, grid)
+    return PatchFilter(patches / total, grid)
 
 
 def likenesses(
     attention_of_all: Float[np.ndarray, "layer head query key"], prefix: int, grid: Size, values: Patches
 ) -> Float[np.ndarray, "layer head"]:
-    """`Filtered.likeness` of every head. Raises `ExplorerError` as `attention` does."""
+    """`FilteredPatches.likeness` of every head. Raises `ExplorerError` as `attention` does."""
     found = [[attention(one, prefix, grid).apply(values).likeness for one in layer] for layer in attention_of_all]
     return np.array(found)
 
@@ -145,7 +145,7 @@ def prefix_weight(matrix: Matrix, prefix: int) -> float:
     return float(matrix[prefix:, :prefix].astype(np.float64).sum(axis=1).mean())
 
 
-def cut(picture: Picture, grid: Size) -> Patches:
+def cut(picture: FloatPicture, grid: Size) -> Patches:
     """A picture's patches, row by row, each as one vector of its pixels.
 
     Raises `ExplorerError` for a size that does not divide.
@@ -165,7 +165,7 @@ def mean_colours(pixels: Patches, channels: int = 3) -> Float[np.ndarray, "patch
     return np.asarray(pixels.reshape(len(pixels), -1, channels).mean(axis=1))
 
 
-def joined(patches: Patches, grid: Size, side: Size = (1, 1)) -> Picture:
+def joined(patches: Patches, grid: Size, side: Size = (1, 1)) -> FloatPicture:
     """Patches of `side` pixels laid out on their grid: the inverse of `cut`, and for colours one pixel a patch."""
     apart = patches.reshape(*grid, *side, -1).swapaxes(1, 2)
     return np.ascontiguousarray(apart.reshape(grid[0] * side[0], grid[1] * side[1], -1))

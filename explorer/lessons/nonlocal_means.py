@@ -24,10 +24,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from scipy.ndimage import correlate1d  # type: ignore[import-untyped]
 
-from explorer.lessons.progress import Progress
+from explorer.lessons.progress import Interim
 from explorer.types import ExplorerError, Size
 
-Picture = Float[np.ndarray, "height width channel"]
+FloatPicture = Float[np.ndarray, "height width channel"]
 """Intensities, 0 black and 1 white. Noise and filters with negative entries leave [0, 1]: nothing is clipped here."""
 
 LONGEST = 256
@@ -41,7 +41,7 @@ _CHUNKS = 12
 
 
 @dataclass(frozen=True)
-class Settings:
+class MeansSettings:
     """Sides of patch and search window in pixels, both odd, and the bandwidth `h` in units of intensity."""
 
     bandwidth: float = 0.1
@@ -79,9 +79,9 @@ class Dense:
         root = np.sqrt(self.degrees)
         return np.asarray(np.linalg.eigvalsh(self.weights / root[:, None] / root)[::-1])
 
-    def apply(self, picture: Picture) -> Picture:
+    def apply(self, picture: FloatPicture) -> FloatPicture:
         columns = picture.reshape(len(self.matrix), -1)  # (H W, C)
-        smoothed: Picture = (self.matrix @ columns).reshape(picture.shape)
+        smoothed: FloatPicture = (self.matrix @ columns).reshape(picture.shape)
         return smoothed
 
     def row(self, y: int, x: int) -> Float[np.ndarray, "height width"]:
@@ -105,7 +105,7 @@ class Windowed:
     def degrees(self) -> Float[np.ndarray, "height width"]:
         return np.asarray(self._sums(np.ones((1, *self.size), dtype=np.float32))[0])
 
-    def apply(self, picture: Picture) -> Picture:
+    def apply(self, picture: FloatPicture) -> FloatPicture:
         channels = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32)
         return np.ascontiguousarray((self._sums(channels) / self.degrees).transpose(1, 2, 0))
 
@@ -132,20 +132,20 @@ Weights = Dense | Windowed
 class Denoised:
     """A picture through one filter: the steps of twicing, and both filters again and again with the same weights."""
 
-    noisy: Picture
-    smoothed: Picture
+    noisy: FloatPicture
+    smoothed: FloatPicture
     """`A V`: nonlocal means once."""
-    residual: Picture
+    residual: FloatPicture
     """`V - A V`, the method noise; structure in it is what smoothing took from the picture."""
-    twiced: Picture
+    twiced: FloatPicture
     """`A V + A (V - A V)`."""
-    standard: dict[int, Picture]
+    standard: dict[int, FloatPicture]
     """`A^n V` by n."""
-    twicing: dict[int, Picture]
+    twicing: dict[int, FloatPicture]
     """`(2A - A^2)^n V` by n."""
 
     @property
-    def smoothed_residual(self) -> Picture:
+    def smoothed_residual(self) -> FloatPicture:
         """`A (V - A V)`."""
         return np.asarray(self.twiced - self.smoothed)
 
@@ -159,7 +159,9 @@ def working_view(rgb: UInt8[np.ndarray, "_ _ 3"], longest: int = LONGEST) -> Flo
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
-def crop(picture: Picture, top: int, left: int, side: int = LARGEST_CROP) -> Float[np.ndarray, "{side} {side} channel"]:
+def crop(
+    picture: FloatPicture, top: int, left: int, side: int = LARGEST_CROP
+) -> Float[np.ndarray, "{side} {side} channel"]:
     """A square of the picture. Raises `ExplorerError` where it would leave the picture."""
     if min(top, left) < 0 or top + side > picture.shape[0] or left + side > picture.shape[1] or side < 1:
         came = f"{side} px from row {top} and column {left}"
@@ -167,7 +169,7 @@ def crop(picture: Picture, top: int, left: int, side: int = LARGEST_CROP) -> Flo
     return picture[top : top + side, left : left + side]
 
 
-def add_noise(picture: Picture, noise: float, seed: int = 0) -> Picture:
+def add_noise(picture: FloatPicture, noise: float, seed: int = 0) -> FloatPicture:
     """The picture plus normal noise of standard deviation `noise`, in float32; a seed gives one draw at every level."""
     if not (math.isfinite(noise) and noise >= 0):
         raise ExplorerError(f"A standard deviation of at least 0 was expected as noise; {noise} came.")
@@ -175,7 +177,7 @@ def add_noise(picture: Picture, noise: float, seed: int = 0) -> Picture:
     return np.asarray(picture + np.float32(noise) * draw, dtype=np.float32)
 
 
-def dense(guide: Picture, settings: Settings) -> Dense:
+def dense(guide: FloatPicture, settings: MeansSettings) -> Dense:
     """Weights between all pairs of pixels; the search window is not used. At most 32 px a side."""
     height, width, channels = guide.shape
     if max(height, width) > LARGEST_CROP:
@@ -195,7 +197,7 @@ def dense(guide: Picture, settings: Settings) -> Dense:
     return Dense((height, width), _affinity(distances / settings.bandwidth**2))
 
 
-def windowed(guide: Picture, settings: Settings) -> Iterator[Progress[Windowed | None]]:
+def windowed(guide: FloatPicture, settings: MeansSettings) -> Iterator[Interim[Windowed | None]]:
     """Weights between pixels of one search window; reports a dozen times, and has the filter in the last report."""
     height, width, channels = guide.shape
     if max(height, width) > LONGEST:
@@ -214,17 +216,17 @@ def windowed(guide: Picture, settings: Settings) -> Iterator[Progress[Windowed |
     chunk = max(1, math.ceil(len(offsets) / _CHUNKS))
     for index, offset in enumerate(offsets):
         if index % chunk == 0:
-            yield Progress(index // chunk, _CHUNKS, "comparing patches", None)
+            yield Interim(index // chunk, _CHUNKS, "comparing patches", None)
         here, there = _overlap((height + 2 * radius, width + 2 * radius), offset)
         squares = ((padded[:, *here] - padded[:, *there]) ** 2).sum(axis=0)
         for axis in (0, 1):
             squares = correlate1d(squares, taps, axis=axis)
         inside = squares[radius : squares.shape[0] - radius, radius : squares.shape[1] - radius]
         weights[index][_overlap((height, width), offset)[0]] = _affinity(inside * scale)
-    yield Progress(_CHUNKS, _CHUNKS, "comparing patches", Windowed((height, width), tuple(offsets), weights))
+    yield Interim(_CHUNKS, _CHUNKS, "comparing patches", Windowed((height, width), tuple(offsets), weights))
 
 
-def denoise(noisy: Picture, weights: Weights, times: Sequence[int] = TIMES) -> Iterator[Progress[Denoised | None]]:
+def denoise(noisy: FloatPicture, weights: Weights, times: Sequence[int] = TIMES) -> Iterator[Interim[Denoised | None]]:
     """Both filters applied up to the largest of `times`; a report after each application of `A`.
 
     The first report that has a result comes after two applications and holds `n = 1`; then it grows.
@@ -233,13 +235,13 @@ def denoise(noisy: Picture, weights: Weights, times: Sequence[int] = TIMES) -> I
         raise ExplorerError(f"Numbers of applications from 1 on were expected; {list(times)} came.")
     most = max(times)
     standard, twicing = noisy, noisy
-    kept: tuple[dict[int, Picture], dict[int, Picture]] = {}, {}
+    kept: tuple[dict[int, FloatPicture], dict[int, FloatPicture]] = {}, {}
     result: Denoised | None = None
     for n in range(1, most + 1):
         smoothed = weights.apply(twicing)
         # Both start from the same picture: the first smoothing is shared.
         standard = smoothed if n == 1 else weights.apply(standard)
-        yield Progress(3 * n - 2, 3 * most, f"smoothing, {n} of {most}", result)
+        yield Interim(3 * n - 2, 3 * most, f"smoothing, {n} of {most}", result)
         twicing = smoothed + weights.apply(twicing - smoothed)
         for one, pictures in zip((standard, twicing), kept, strict=True):
             if n in times:
@@ -247,7 +249,7 @@ def denoise(noisy: Picture, weights: Weights, times: Sequence[int] = TIMES) -> I
         if n == 1:
             first = smoothed, np.asarray(noisy - smoothed), twicing
         result = Denoised(noisy, *first, dict(kept[0]), dict(kept[1]))
-        yield Progress(3 * n, 3 * most, f"smoothing, {n} of {most}", result)
+        yield Interim(3 * n, 3 * most, f"smoothing, {n} of {most}", result)
 
 
 def patch_taps(side: int) -> Float[np.ndarray, " tap"]:

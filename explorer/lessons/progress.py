@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
-class Progress(Generic[Result]):
+class Interim(Generic[Result]):
     """How much of the work is done, and what it has given so far."""
 
     done: int

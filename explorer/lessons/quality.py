@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from explorer.lessons.nonlocal_means import Picture
+from explorer.lessons.nonlocal_means import FloatPicture
 from explorer.types import ExplorerError
 
 _WINDOW = 11
@@ -27,9 +27,9 @@ class Quality:
 class Lost:
     """What a filter `M` takes from `V = f + noise`, split exactly, because `M` is linear: `V - M V` is the sum."""
 
-    structure: Picture
+    structure: FloatPicture
     """`f - M f`: the picture itself, which twicing wants back."""
-    noise: Picture
+    noise: FloatPicture
     """`noise - M noise`: what smoothing is for."""
 
     @property
@@ -39,7 +39,7 @@ class Lost:
         return structure / (structure + noise) if structure + noise else 0.0
 
 
-def quality(estimate: Picture, clean: Picture) -> Quality:
+def quality(estimate: FloatPicture, clean: FloatPicture) -> Quality:
     """Holds an estimate against the clean picture; neither is clipped. Raises `ExplorerError` below 11 px a side."""
     height, width = clean.shape[:2]
     if min(height, width) < _WINDOW:

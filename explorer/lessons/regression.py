@@ -20,7 +20,7 @@ from explorer.lessons.kernels import Kernel
 from explorer.paper import operators
 from explorer.types import ExplorerError
 
-Curve = Float[np.ndarray, " point"]
+CurveValues = Float[np.ndarray, " point"]
 MAX_POINTS = 1000
 """A is dense, and everything here should answer a slider."""
 ROUNDING = 1e-9
@@ -43,9 +43,9 @@ class Observations:
     """`V = f(x) + noise` at the points of the design; noise is normal with standard deviation `noise`."""
 
     truth: Truth
-    x: Curve
-    curve: Curve
-    values: Curve
+    x: CurveValues
+    curve: CurveValues
+    values: CurveValues
     noise: float
 
 
@@ -64,19 +64,19 @@ class Smoother:
         return len(self.degrees)
 
     @cached_property
-    def decomposition(self) -> tuple[Curve, Float[np.ndarray, "query eigenvector"]]:
+    def decomposition(self) -> tuple[CurveValues, Float[np.ndarray, "query eigenvector"]]:
         """Eigenvalues, smallest first, and eigenvectors of `D^1/2 A D^-1/2 = D^-1/2 K D^-1/2`, which is symmetric."""
         root = np.sqrt(self.degrees)
         eigenvalues, vectors = np.linalg.eigh(self.matrix * root[:, None] / root)
         return eigenvalues, vectors
 
     @property
-    def eigenvalues(self) -> Curve:
+    def eigenvalues(self) -> CurveValues:
         """Eigenvalues of `A`, real, largest first; the largest is 1."""
         return self.decomposition[0][::-1]
 
     @property
-    def negative(self) -> Curve:
+    def negative(self) -> CurveValues:
         """The eigenvalues below 0, for which the theory of Sec. 3.2 does not speak; smallest last.
 
         The map lowers them instead of lifting them, and twicing again and again lets them grow: `|1 - lambda| > 1`.
@@ -88,17 +88,17 @@ class Smoother:
 class Steps:
     """The three steps of twicing and their sum (Sec. 3.3)."""
 
-    smoothed: Curve
+    smoothed: CurveValues
     """1: `A V`."""
-    residual: Curve
+    residual: CurveValues
     """2: `V - A V`."""
-    smoothed_residual: Curve
+    smoothed_residual: CurveValues
     """3: `A (V - A V)`."""
-    twiced: Curve
+    twiced: CurveValues
     """`A V + A (V - A V) = (2A - A^2) V`."""
 
 
-def design(points: int) -> Curve:
+def design(points: int) -> CurveValues:
     """`x_i = (i + 1/2) / n`: the middles of n equal parts of [0, 1]."""
     if not 2 <= points <= MAX_POINTS:
         raise ExplorerError(f"Between 2 and {MAX_POINTS} points were expected; {points} came.")
@@ -125,14 +125,14 @@ def smoother(points: int, kernel: Kernel, bandwidth: float) -> Smoother:
     return Smoother(kernel, bandwidth, K / degrees[:, None], degrees)
 
 
-def steps(smoother: Smoother, values: Curve) -> Steps:
+def steps(smoother: Smoother, values: CurveValues) -> Steps:
     """Smooth, take the residual, smooth the residual, add."""
     A, V = torch.from_numpy(smoother.matrix), torch.from_numpy(np.asarray(values, dtype=np.float64))[:, None]
     smoothed, correction = (part.numpy()[:, 0] for part in operators.smoothing_steps(A, V))
     return Steps(smoothed, operators.residual(A, V).numpy()[:, 0], correction, smoothed + correction)
 
 
-def folds(smoother: Smoother, values: Curve, most: int) -> Float[np.ndarray, "fold point"]:
+def folds(smoother: Smoother, values: CurveValues, most: int) -> Float[np.ndarray, "fold point"]:
     """Estimates of k-fold twicing for `k = 1 ... most`: `m_k = m_(k-1) + A (V - m_(k-1))`, from `m_0 = 0`.
 
     `m_k = (I - (I - A)^k) V`: with all eigenvalues in (0, 1] it ends at the noisy values themselves.

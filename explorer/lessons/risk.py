@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from explorer.lessons.kernels import Kernel
-from explorer.lessons.progress import Progress
+from explorer.lessons.progress import Interim
 from explorer.lessons.regression import Smoother, Truth, design, smoother
 from explorer.paper.theory import PowerLaw, power_law
 from explorer.types import ExplorerError
@@ -43,7 +43,7 @@ class Risk:
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class BandwidthSweep:
     """Both kernels over the bandwidths."""
 
     bandwidths: Setting
@@ -91,7 +91,7 @@ def interior(points: int, margin: float) -> Bool[np.ndarray, " point"]:
 
 def exact_sweep(
     truth: Truth, points: int, noise: float, kernel: Kernel, bandwidths: Setting, *, margin: float = 0.0
-) -> Sweep:
+) -> BandwidthSweep:
     """Bias and variance in closed form, no noise drawn."""
     f, inside = truth.value(design(points)), interior(points, margin)
     table = np.empty((2, 2, len(bandwidths)))  # (kernel, quantity, bandwidth)
@@ -101,7 +101,7 @@ def exact_sweep(
             table[k, 0, i] = np.mean((M @ f - f)[inside] ** 2)
             table[k, 1, i] = noise**2 * np.mean((M[inside] ** 2).sum(axis=1))
     standard, twicing = (Risk(*quantities) for quantities in table)
-    return Sweep(bandwidths, standard, twicing, None)
+    return BandwidthSweep(bandwidths, standard, twicing, None)
 
 
 def monte_carlo(
@@ -114,7 +114,7 @@ def monte_carlo(
     runs: int = 400,
     seed: int = 0,
     margin: float = 0.0,
-) -> Iterator[Progress[Sweep]]:
+) -> Iterator[Interim[BandwidthSweep]]:
     """The same by drawing noise, a few runs at a time; every report has the curves so far.
 
     All bandwidths and both kernels see the same noise. Both parts are unbiased estimates that add up to the squared
@@ -142,7 +142,7 @@ def monte_carlo(
         variance = (squares.mean(axis=-1) / done - mean_squared) * done / (done - 1)
         # The mean of the runs still has its share of the variance.
         standard, twicing = map(Risk, mean_squared - variance / done, variance)
-        yield Progress(done, runs, "drawing noise", Sweep(bandwidths, standard, twicing, done))
+        yield Interim(done, runs, "drawing noise", BandwidthSweep(bandwidths, standard, twicing, done))
 
 
 def fold_risk(smoother: Smoother, truth: Truth, noise: float, folds: Sequence[int], *, margin: float = 0.0) -> Risk:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from explorer.lessons import nonlocal_means
-from explorer.lessons.nonlocal_means import Denoised, Picture, Settings, Windowed
-from explorer.lessons.progress import Progress
+from explorer.lessons.nonlocal_means import Denoised, FloatPicture, MeansSettings, Windowed
+from explorer.lessons.progress import Interim
 from explorer.lessons.quality import Lost, Quality, quality
 
 _WEIGHING = 12
@@ -18,7 +18,7 @@ _WEIGHING = 12
 class Study:
     """A photograph, its noisy version denoised, and how close each picture comes to it."""
 
-    clean: Picture
+    clean: FloatPicture
     denoised: Denoised
     lost: tuple[Lost, Lost]
     """What `A` and what `2A - A^2` take away."""
@@ -43,8 +43,8 @@ class Study:
 
 
 def study(
-    clean: Picture, noisy: Picture, settings: Settings, times: Sequence[int] = (1,)
-) -> Iterator[Progress[Study | None]]:
+    clean: FloatPicture, noisy: FloatPicture, settings: MeansSettings, times: Sequence[int] = (1,)
+) -> Iterator[Interim[Study | None]]:
     """Weights from the noisy picture, both filters up to the largest of `times`, and the numbers.
 
     Reports often; a report has a result once both filters were applied once, and that result grows. Raises
@@ -55,9 +55,9 @@ def study(
     weights: Windowed | None = None
     for report in nonlocal_means.windowed(noisy, settings):
         weights = report.result
-        yield Progress(round(_WEIGHING * report.share), total, report.doing, None)
+        yield Interim(round(_WEIGHING * report.share), total, report.doing, None)
     assert weights is not None
-    yield Progress(_WEIGHING, total, "telling structure from noise", None)
+    yield Interim(_WEIGHING, total, "telling structure from noise", None)
     taken = clean - weights.apply(clean)
     structure = taken, taken - weights.apply(taken)  # of A, and of 2A - A^2: I - (2A - A^2) = (I - A)^2
     standard: dict[int, Quality] = {}
@@ -71,4 +71,4 @@ def study(
             # The filters are linear: what is not structure of what they take is noise.
             parts = [Lost(one, residual - one) for one, residual in zip(structure, residuals, strict=True)]
             result = Study(clean, step.result, (parts[0], parts[1]), before, dict(standard), dict(twicing))
-        yield Progress(_WEIGHING + 2 + step.done, total, step.doing, result)
+        yield Interim(_WEIGHING + 2 + step.done, total, step.doing, result)

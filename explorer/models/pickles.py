@@ -42,7 +42,7 @@ class _Storage(NamedTuple):
         return self.numel * self.dtype.itemsize
 
 
-class View(NamedTuple):
+class StoredView(NamedTuple):
     """A tensor as a pickle describes it."""
 
     storage: _Storage
@@ -60,7 +60,7 @@ class _Global(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """What a file holds: `top` is what was saved, with a `View` for every tensor."""
+    """What a file holds: `top` is what was saved, with a `StoredView` for every tensor."""
 
     top: Any
     data: mmap.mmap
@@ -71,7 +71,7 @@ class Saved:
     def nbytes(self) -> int:
         return len(self.data)
 
-    def tensor(self, view: View) -> Tensor:
+    def tensor(self, view: StoredView) -> Tensor:
         """The tensor itself, mapped from the file; raises `ValueError` when its bytes are not there."""
         if not math.prod(view.size):
             return torch.empty(view.size, dtype=view.dtype)
@@ -279,7 +279,7 @@ def _made(name: str, args: tuple[Any, ...]) -> Any:
     if name == _ARGS and not args:
         return argparse.Namespace(model=None)
     if name == _PARAMETER:
-        return _expect(args[0], View)
+        return _expect(args[0], StoredView)
     if name in (_TENSOR, _TENSOR_OF):
         beyond = 7 if name == _TENSOR_OF else 6
         if len(args) > 8 or any(args[beyond:]):
@@ -291,7 +291,7 @@ def _made(name: str, args: tuple[Any, ...]) -> Any:
         numbers = (offset, *size, *stride)
         if not all(isinstance(number, int) and 0 <= number < 2**63 for number in numbers):
             raise ValueError("lengths were expected")
-        return View(_expect(storage, _Storage), offset, size, stride, _expect(dtype, torch.dtype))
+        return StoredView(_expect(storage, _Storage), offset, size, stride, _expect(dtype, torch.dtype))
     if name in _PLAIN:
         return None
     raise ValueError(f"{name} was not expected to be called")

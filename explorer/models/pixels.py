@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from explorer.models.checkpoints import LoadedModel
 from explorer.types import ExplorerError, Preprocessing
 
-View = UInt8[np.ndarray, "height width 3"] | Float[Tensor, "3 height width"]
+ModelView = UInt8[np.ndarray, "height width 3"] | Float[Tensor, "3 height width"]
 """A model view: uint8 as `preprocess.model_view` gives it, or channels first in [0, 1]."""
 
 Batch = Float[Tensor, "image 3 height width"]
@@ -75,7 +75,7 @@ def differentiable(module: Any) -> Any:
     return copy.deepcopy(module, memo)
 
 
-def as_batch(view: View, model: LoadedModel) -> Batch:
+def as_batch(view: ModelView, model: LoadedModel) -> Batch:
     """One view as a batch of one in [0, 1], on the model's device and of its type.
 
     Raises `ExplorerError` for another size than the model's input, and for values outside [0, 1].

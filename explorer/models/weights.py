@@ -118,7 +118,9 @@ def _state(found: Mapping[Any, Any], saved: pickles.Saved) -> State:
 
     No more is made of a file than it weighs: tensors that repeat a few bytes over and over are refused.
     """
-    if not found or not all(isinstance(key, str) and isinstance(value, pickles.View) for key, value in found.items()):
+    if not found or not all(
+        isinstance(key, str) and isinstance(value, pickles.StoredView) for key, value in found.items()
+    ):
         raise pickles.RefusedError(
             f"was expected to hold a state dict, by itself or as one of {', '.join(_SETS)}; it does not"
         )

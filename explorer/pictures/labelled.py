@@ -29,9 +29,9 @@ CLASS_LIST = "classes.tsv"
 _NAMED = 6
 _WNID = re.compile(r"n\d{8}")
 
-Labels = tuple[int, ...]
+ClassIndices = tuple[int, ...]
 """The index of a class in each model."""
-Classes = Callable[[str], Labels | None]
+Classes = Callable[[str], ClassIndices | None]
 """The class of a name, `None` where a model has none of it, or several."""
 Digest = str | Callable[[], str]
 """SHA-256 of some content, known or taken when it is called."""
@@ -54,7 +54,7 @@ class Item:
 
     name: str
     """Of this image alone in its listing."""
-    labels: Labels
+    labels: ClassIndices
     content: Digest
     read: Callable[[], bytes]
 
@@ -90,7 +90,7 @@ def classes_of(cards: Sequence[ModelCard]) -> Classes:
     """Classes by name, WordNet id or number, as `class_index` finds them, in all models."""
 
     @cache
-    def labels(name: str) -> Labels | None:
+    def labels(name: str) -> ClassIndices | None:
         try:
             return tuple(class_index(card, name) for card in cards)
         except ExplorerError:

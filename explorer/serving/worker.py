@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
 
-Key = tuple[Hashable, str]
+RequestKey = tuple[Hashable, str]
 """Identity of a job on a model, and digest of the picture."""
 
 
@@ -39,7 +39,7 @@ class _Request:
     model: LoadedModel
 
     @property
-    def key(self) -> Key:
+    def key(self) -> RequestKey:
         return self.job.identity(self.model.card), self.picture.digest
 
     def goes_with(self, other: _Request) -> bool:
@@ -52,8 +52,8 @@ class Worker:
 
     def __init__(self, device: torch.device, cache_bytes: int, queue_size: int, batch_size: int) -> None:
         self._device = device
-        self._cache: ByteLRU[Key, Sized] = ByteLRU(cache_bytes)
-        self._pending: dict[Key, Future[Any]] = {}
+        self._cache: ByteLRU[RequestKey, Sized] = ByteLRU(cache_bytes)
+        self._pending: dict[RequestKey, Future[Any]] = {}
         self._queue: deque[_Request] = deque()
         self._queue_size, self._batch_size = queue_size, batch_size
         self._closed = False

@@ -9,7 +9,7 @@ import numpy as np
 from explorer.arrays import array
 from explorer.disturb.attacks import Answers, Attack, Attacked, Kind
 from explorer.disturb.pictures import amplification, around_grey, rgb
-from explorer.figures.print.cells import Block, Cell, Columns, Grid, Row
+from explorer.figures.print.cells import Block, Cell, Columns, Grid, GridRow
 from explorer.jobs.disturbances import AttackJob
 from explorer.models.classes import class_index, class_name
 from explorer.serving.engine import ask
@@ -39,7 +39,7 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
     for name, shown in zip(run.files, run.images(), strict=True):
         attacked = [_attacked(run, card, shown) for card in run.pair.cards]
         drawn = tuple(
-            Row(_cells(one, card), model, colour)
+            GridRow(_cells(one, card), model, colour)
             for one, (model, colour, card) in zip(attacked, run.models, strict=True)
         )
         blocks.append(Block(None, drawn, shown.title if run.spec.row_labels or run.spec.labels else ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from explorer.arrays import array
-from explorer.attribution.result import Attribution, Baseline, Settings, method_called
+from explorer.attribution.result import Attribution, AttributionSettings, Baseline, method_called
 from explorer.jobs.attributions import AttributionJob
 from explorer.models.classes import class_index, class_name
 from explorer.serving.engine import ask
@@ -14,9 +14,9 @@ from explorer.studio.spec import Spec
 from explorer.types import ImageInput, ModelCard
 
 
-def settings(spec: Spec) -> Settings:
+def settings(spec: Spec) -> AttributionSettings:
     """What the methods read."""
-    return Settings(
+    return AttributionSettings(
         seed=spec.seed,
         baseline=Baseline(spec.baseline_picture),
         steps=spec.path_steps,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.disturb.corruptions import SEVERITIES, Picture, corrupt, corruption_called
+from explorer.disturb.corruptions import SEVERITIES, corrupt, corruption_called
 from explorer.disturb.effects import Effect, effect, margin
-from explorer.figures.print.cells import Block, Cell, Columns, Grid, Row
+from explorer.figures.print.cells import Block, Cell, Columns, Grid, GridRow
 from explorer.figures.print.page import INK
-from explorer.figures.print.trials import Panel, Trials
+from explorer.figures.print.trials import TrialPanel, Trials
 from explorer.figures.records import Trial
 from explorer.jobs.disturbances import CorruptedTraceJob
 from explorer.pictures import preprocess
@@ -20,7 +20,7 @@ from explorer.studio import grids
 from explorer.studio.content import Content, Table
 from explorer.studio.maps import attention_maps
 from explorer.studio.run import COLOURS, Run, Shown, chosen_heads, patch
-from explorer.types import ROLES, ModelCard, Trace
+from explorer.types import ROLES, ModelCard, Picture, Trace
 
 STRENGTHS = (0, *SEVERITIES)
 """0 is the clean picture."""
@@ -113,7 +113,7 @@ def _grid(
     blocks = []
     for photo, sides in zip(photos, found, strict=True):
         marks = [grids.mark(photo, side) for side in (0, 1)]
-        rows = [Row(tuple(Cell(one, mark=marks[0], is_sharp=True) for one in sides[0].pictures), over, INK)]
+        rows = [GridRow(tuple(Cell(one, mark=marks[0], is_sharp=True) for one in sides[0].pictures), over, INK)]
         for layer in layers:
             for head in heads:
                 for side, (name, colour) in enumerate(zip(run.names, COLOURS, strict=True)):
@@ -123,7 +123,7 @@ def _grid(
                         span = scales.of(photo, side, key)
                         values = photo.sides[side][key].values
                         cells.append(Cell(picture, values, span, mark=marks[side], is_sharp=True))
-                    rows.append(Row(tuple(cells), grids.row_label(name, layers, layer, heads, head), colour))
+                    rows.append(GridRow(tuple(cells), grids.row_label(name, layers, layer, heads, head), colour))
         blocks.append(Block(None, tuple(rows), photo.title if spec.row_labels or spec.labels else ""))
     kind = corruption_called(spec.corruption)
     columns = Columns(("clean", *map(str, SEVERITIES)), f"{kind}, severity")
@@ -151,7 +151,7 @@ def _beneath(run: Run, values: np.ndarray) -> Trials:
             )
             for model, (name, colour, card) in enumerate(run.models)
         )
-        panels.append(Panel(lines, y, is_share=quantity == "probability"))
+        panels.append(TrialPanel(lines, y, is_share=quantity == "probability"))
     return Trials(tuple(panels), "Severity")
 
 

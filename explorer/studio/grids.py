@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from explorer.attribution.result import method_called
-from explorer.figures.maps import Picture
-from explorer.figures.print.cells import WHOLE, Bar, Block, Cell, Columns, Grid, Region, Row, cells_of
+from explorer.figures.maps import ScreenPicture
+from explorer.figures.print.cells import WHOLE, Bar, Block, Cell, Columns, Grid, GridRow, Region, cells_of
 from explorer.figures.print.page import INK
 from explorer.figures.style import PALETTES, Range
 from explorer.measures.attention import Operator
@@ -76,7 +76,7 @@ def arrange(
         picture, region = pictures.of(photo.image, 0)
         lead = Cell(picture, mark=mark(photo, 0, region))
         rows = tuple(
-            Row(tuple(cell(photo, side, name) for side, name in names), label, colour)
+            GridRow(tuple(cell(photo, side, name) for side, name in names), label, colour)
             for names, label, colour in _rows(spec, named, layers, heads)
         )
         blocks.append(Block(lead, rows, photo.title if spec.row_labels or spec.labels else ""))
@@ -241,9 +241,9 @@ class _Pictures:
 
     def __init__(self, spec: Spec, cards: Sequence[ModelCard]) -> None:
         self._spec, self._cards = spec, cards
-        self._made: dict[object, tuple[Picture, Region]] = {}
+        self._made: dict[object, tuple[ScreenPicture, Region]] = {}
 
-    def of(self, image: ImageInput, side: int) -> tuple[Picture, Region]:
+    def of(self, image: ImageInput, side: int) -> tuple[ScreenPicture, Region]:
         preprocessing = self._cards[side].preprocessing
         statistics = replace(preprocessing, mean=(0.0,) * 3, std=(1.0,) * 3)
         name = (image.digest, statistics)
@@ -251,7 +251,7 @@ class _Pictures:
             self._made[name] = self._make(image, preprocessing)
         return self._made[name]
 
-    def _make(self, image: ImageInput, preprocessing: Preprocessing) -> tuple[Picture, Region]:
+    def _make(self, image: ImageInput, preprocessing: Preprocessing) -> tuple[ScreenPicture, Region]:
         if self._spec.picture == "model":
             seen = preprocess.model_view(image.rgb, preprocessing)
             factor = -(-_MODEL_PIXELS // seen.shape[0])  # pixels stay pixels where a reader of PDFs would smooth them

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.figures.print.trials import Panel, Trials
+from explorer.figures.print.trials import TrialPanel, Trials
 from explorer.figures.records import Trial
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.runs import measured
@@ -57,7 +57,7 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
                 "ones only."
             )
         title = run.spec.labels[number] if run.spec.labels else sweeps[-1].title
-        panels.append(Panel(_lines(run, sweeps[-1]), "Top-1 accuracy", title, is_share=True))
+        panels.append(TrialPanel(_lines(run, sweeps[-1]), "Top-1 accuracy", title, is_share=True))
     chart = Trials(tuple(panels), r"$\epsilon$, 255ths", is_shared=True, letters=run.spec.letters)
     return Content(chart, tuple(digests), table=_table(sweeps, run.spec.transfer), sweeps=tuple(sweeps))
 

@@ -27,7 +27,7 @@ _AHEAD = 3 * EVERY
 GAIN, WITHIN = 0.01, 40_000
 """A run has stopped gaining when its validation loss fell by less than this in so many images."""
 
-Row = dict[str, Any]
+PlanRow = dict[str, Any]
 
 
 def decays(folder: Path) -> list[Decay]:
@@ -57,7 +57,7 @@ def add(folder: Path, steps: int, size: int, last: bool = False) -> Decay:
     return planned[-1]
 
 
-def log(model: Path) -> list[Row]:
+def log(model: Path) -> list[PlanRow]:
     """The lines of a model's log; one that is being written is left out."""
     try:
         lines = (model / "log.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -66,12 +66,12 @@ def log(model: Path) -> list[Row]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def trunk_step(rows: Sequence[Row]) -> int:
+def trunk_step(rows: Sequence[PlanRow]) -> int:
     """The last step of the trunk that a log knows."""
     return max((row["step"] for row in rows if row["decay"] is None), default=0)
 
 
-def check_batches(logs: Sequence[Sequence[Row]]) -> int:
+def check_batches(logs: Sequence[Sequence[PlanRow]]) -> int:
     """How many lines of several logs tell of the same batches.
 
     Raises `ExplorerError` where two models met other ones: each line has the digest of all batches up to its step.
@@ -84,12 +84,12 @@ def check_batches(logs: Sequence[Sequence[Row]]) -> int:
     return len(common)
 
 
-def core_hours(logs: Sequence[Sequence[Row]]) -> float:
+def core_hours(logs: Sequence[Sequence[PlanRow]]) -> float:
     """What all models have taken of all cores, in hours."""
     return sum(max((row["core_seconds"] for row in rows), default=0.0) for rows in logs) / 3600
 
 
-def seconds_a_step(rows: Sequence[Row], size: int) -> float:
+def seconds_a_step(rows: Sequence[PlanRow], size: int) -> float:
     """Core-seconds that a model takes for a step at a size: measured there, else at the nearest, by its area."""
     paces = {row["size"]: row["core_seconds_a_step"] for row in rows if "core_seconds_a_step" in row}
     if not paces:
@@ -98,7 +98,7 @@ def seconds_a_step(rows: Sequence[Row], size: int) -> float:
     return float(paces[nearest] * (size / nearest) ** 2)
 
 
-def has_stopped_gaining(rows: Sequence[Row]) -> bool:
+def has_stopped_gaining(rows: Sequence[PlanRow]) -> bool:
     """Whether the validation loss of the trunk's average, at one size, fell by less than `GAIN` in `WITHIN` images."""
     measured = [row for row in rows if "validation_loss" in row and row["decay"] is None]
     if not measured:
@@ -108,7 +108,7 @@ def has_stopped_gaining(rows: Sequence[Row]) -> bool:
     return bool(before) and before[-1]["validation_loss"] - latest["validation_loss"] < GAIN
 
 
-def should_end(logs: Sequence[Sequence[Row]], budget: float, steps: int, size: int) -> bool:
+def should_end(logs: Sequence[Sequence[PlanRow]], budget: float, steps: int, size: int) -> bool:
     """Whether the last decay, of so many steps, is due: of the budget in core-hours no more is left than it takes, or
     no model gains any more."""
     cost = steps * sum(seconds_a_step(rows, size) for rows in logs) / 3600

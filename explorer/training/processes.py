@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.training import plan
-from explorer.training.plan import Row
+from explorer.training.plan import PlanRow
 from explorer.training.run import work
 from explorer.training.settings import Run
 from explorer.types import ExplorerError
@@ -65,7 +65,7 @@ def train(run: Run, ending: Ending, say: Callable[[str], None], poll: float = _P
             process.join(_PATIENCE)
 
 
-def line(name: str, row: Row) -> str:
+def line(name: str, row: PlanRow) -> str:
     """A line of a log for people."""
     where = f"{name}  step {row['step']}  {row['images']:,} images"
     where += f"  decay from {row['decay']}" if row["decay"] is not None else ""
@@ -85,7 +85,7 @@ def _guarded(run: Run, names: list[str]) -> None:
         raise SystemExit(f"explorer: {error}") from None
 
 
-def _end_if_due(folder: Path, logs: list[list[Row]], ending: Ending, say: Callable[[str], None]) -> None:
+def _end_if_due(folder: Path, logs: list[list[PlanRow]], ending: Ending, say: Callable[[str], None]) -> None:
     """Plans the last decay once all models have begun and the budget asks for it."""
     if ending.core_hours is None or not all(logs) or any(decay.last for decay in plan.decays(folder)):
         return

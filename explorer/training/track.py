@@ -18,7 +18,7 @@ from explorer import files
 from explorer.training.batches import Batch
 from explorer.training.kept import Beginning
 from explorer.training.learner import Learner
-from explorer.training.plan import EVERY, Row
+from explorer.training.plan import EVERY, PlanRow
 from explorer.training.recipe import Decay
 from explorer.types import ExplorerError
 
@@ -42,7 +42,7 @@ class Track:
         self.finished: list[int] = []
         """Where the decays that are done left the trunk."""
         self.core_seconds = beginning.core_seconds if beginning else 0.0
-        self.rows: list[Row] = []
+        self.rows: list[PlanRow] = []
         self._sums, self._seconds, self._count = torch.zeros(2, device=self.learner.device), 0.0, 0
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.pt").exists():
@@ -114,7 +114,7 @@ class Track:
 
     def note(self, **values: Any) -> None:
         """A line of the log."""
-        row: Row = {
+        row: PlanRow = {
             "step": self.step,
             "images": self.step * self.learner.recipe.batch_size,
             "decay": self.decay.at if self.decay else None,

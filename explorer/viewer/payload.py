@@ -43,7 +43,7 @@ _TOP = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class ViewerSide:
     """One of the two models, as the viewer shows it."""
 
     trace: Trace
@@ -52,7 +52,7 @@ class Side:
 
 def pack(
     image: ImageInput,
-    sides: Sequence[Side],
+    sides: Sequence[ViewerSide],
     link: Mapping[str, str] | None = None,
     state: Mapping[str, str] | None = None,
 ) -> bytes:
@@ -130,7 +130,7 @@ class _Sections:
         return self._known[key]
 
 
-def _model(side: Side, image: ImageInput, store: _Sections, means: bool) -> dict[str, Any]:
+def _model(side: ViewerSide, image: ImageInput, store: _Sections, means: bool) -> dict[str, Any]:
     trace, card = side.trace, side.card
     attention = trace.attention.mean(dim=1, keepdim=True) if means else trace.attention
     codes, scales = quantise(attention)

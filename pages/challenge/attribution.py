@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from explorer.attribution.result import Grid, Method
+from explorer.attribution.result import Method, Unit
 from explorer.figures import maps as figures
 from explorer.figures.style import Range
 from explorer.pictures import preprocess
@@ -32,8 +32,8 @@ with class_column:
     targets = classes.choose(chosen, comparison, "attribution-class")
 by = grid_column.segmented_control(
     "Show by",
-    list(Grid),
-    default=Grid.PATCHES,
+    list(Unit),
+    default=Unit.PATCHES,
     key="attribution-grid",
     required=True,
     format_func=str,
@@ -66,12 +66,12 @@ found = work.offered(
 )
 if found is None:
     st.stop()
-values = [array(one.on_pixels() if by is Grid.PIXELS else one.on_patches()) for one in found]
-within = [compute.within(one) if by is Grid.PIXELS else one for one in values]
+values = [array(one.on_pixels() if by is Unit.PIXELS else one.on_patches()) for one in found]
+within = [compute.within(one) if by is Unit.PIXELS else one for one in values]
 spans = [Range.of(one, signed=method.is_signed) for one in within]
 if scale == "shared":
     spans = [Range.of(*within, signed=method.is_signed)] * 2
-if by is Grid.PIXELS:
+if by is Unit.PIXELS:
     look = replace(look, smooth=False)
 for index, place in enumerate(places):
     drawn = figures.draw(pictures[index], values[index], spans[index], look)
@@ -79,7 +79,7 @@ for index, place in enumerate(places):
     texts = figures.hover_texts(by_patch, f"{method}, mean over the patch")
     figure = figures.interactive(drawn, texts, by_patch.shape, colours)
     panels.map_chart(frames[index], figure, f"attribution-map-{index}", f"{method} for {chosen.names[index]}")
-    ends = "; ends at the 99th percentile" if by is Grid.PIXELS else ""
+    ends = "; ends at the 99th percentile" if by is Unit.PIXELS else ""
     measured = f"{method}, {method.unit}" if method.unit else str(method)
     bar = figures.colour_bar(spans[index], look.colour_map, colours, measured + ends)
     place.plotly_chart(bar, key=f"attribution-bar-{index}", config={"displayModeBar": False})

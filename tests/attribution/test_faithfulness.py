@@ -17,7 +17,7 @@ from explorer.attribution.faithfulness import (
     sensitivity,
 )
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import Attribution, Baseline, Grid, Method, Settings, baseline_picture
+from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, Unit, baseline_picture
 from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.types import ExplorerError
@@ -54,10 +54,10 @@ def test_curves_written_out(loaded: LoadedModel, view: np.ndarray) -> None:
     assert faithful.deletion.auc == pytest.approx(area, abs=1e-5)
 
 
-@pytest.mark.parametrize("unit", list(Grid))
+@pytest.mark.parametrize("unit", list(Unit))
 @pytest.mark.parametrize("method", [Method.SALIENCY, Method.GRAD_CAM])
 def test_curves_start_and_end_at_the_pictures(
-    loaded: LoadedModel, view: np.ndarray, unit: Grid, method: Method
+    loaded: LoadedModel, view: np.ndarray, unit: Unit, method: Method
 ) -> None:
     faithful = deletion_and_insertion(loaded, view, made(loaded, view, method), Removal(unit, steps=7))
     x = as_batch(view, loaded)
@@ -128,7 +128,7 @@ def test_sensitivity_written_out(loaded: LoadedModel, view: np.ndarray) -> None:
 
 
 def test_sensitivity_of_every_kind_of_map(loaded: LoadedModel, view: np.ndarray) -> None:
-    quick = Settings(steps=2, samples=2, stride=8)
+    quick = AttributionSettings(steps=2, samples=2, stride=8)
     for method in Method:
         assert 0 < sensitivity(loaded, view, method, TARGET, quick, samples=1) < 10
 
@@ -164,7 +164,7 @@ def test_rank_correlation(loaded: LoadedModel, view: np.ndarray) -> None:
     assert rank_correlation(found, found) == pytest.approx(1)
     assert rank_correlation(found, monotone) == pytest.approx(1)
     assert rank_correlation(found, replace(found, values=-found.values)) == pytest.approx(-1)
-    on_pixels = replace(found, values=found.on_pixels(), on=Grid.PIXELS)
+    on_pixels = replace(found, values=found.on_pixels(), on=Unit.PIXELS)
     assert rank_correlation(found, on_pixels) == pytest.approx(1)
     assert rank_correlation(on_pixels, on_pixels) == pytest.approx(1)
     assert np.isnan(rank_correlation(found, replace(found, values=torch.ones(4, 4))))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.attribution.methods import attribute, seeded
-from explorer.attribution.result import Attribution, Baseline, Grid, Method, Settings, baseline_picture
+from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, Unit, baseline_picture
 from explorer.models import LoadedModel
 from explorer.models.pixels import FromPixels, as_batch, from_pixels
 from explorer.types import ExplorerError
@@ -18,7 +18,7 @@ from tests.helpers import assert_one_sentence
 
 MakeLoaded = Callable[..., LoadedModel]
 
-QUICK = Settings(steps=8, samples=4, batch=4)
+QUICK = AttributionSettings(steps=8, samples=4, batch=4)
 TARGET = 3
 
 
@@ -80,13 +80,15 @@ def test_gradient_shap_like_captum_with_the_same_seed(loaded: LoadedModel, view:
         expected = ca.GradientShap(forward).attribute(
             x.clone().requires_grad_(), pictures, n_samples=4, stdevs=0.02, target=TARGET
         )
-    found = attribute(loaded, view, Method.GRADIENT_SHAP, TARGET, Settings(seed=5, samples=4))
+    found = attribute(loaded, view, Method.GRADIENT_SHAP, TARGET, AttributionSettings(seed=5, samples=4))
     torch.testing.assert_close(found.values, expected[0].sum(dim=0).detach())
 
 
 def test_the_seed_alone_decides(loaded: LoadedModel, view: np.ndarray) -> None:
     def shap(seed: int) -> Tensor:
-        return attribute(loaded, view, Method.GRADIENT_SHAP, TARGET, Settings(seed=seed, samples=6, batch=4)).values
+        return attribute(
+            loaded, view, Method.GRADIENT_SHAP, TARGET, AttributionSettings(seed=seed, samples=6, batch=4)
+        ).values
 
     first = shap(0)
     torch.manual_seed(99)
@@ -115,7 +117,7 @@ def test_methods_are_exact_on_a_linear_model(linear: LoadedModel, view: np.ndarr
     by_patch = each.sum(dim=0).unfold(0, 8, 8).unfold(1, 8, 8).sum(dim=(2, 3))
 
     def made(method: Method, **settings: object) -> Attribution:
-        return attribute(linear, view, method, TARGET, Settings(baseline=kind, **settings))
+        return attribute(linear, view, method, TARGET, AttributionSettings(baseline=kind, **settings))
 
     close = {"check_dtype": False, "rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(made(Method.SALIENCY).values, w.abs().amax(dim=0), **close)
@@ -132,7 +134,7 @@ def test_overlapping_squares_are_averaged(linear: LoadedModel, view: np.ndarray)
     """A window of 16 with steps of 8: the middle pixels are under four squares, the corner under one."""
     each = weights_in_pixels(linear) * as_batch(view, linear)[0]
     squares = each.sum(dim=0).unfold(0, 16, 8).unfold(1, 16, 8).sum(dim=(2, 3))  # (3, 3)
-    settings = Settings(baseline=Baseline.BLACK, window=16, stride=8, batch=5)
+    settings = AttributionSettings(baseline=Baseline.BLACK, window=16, stride=8, batch=5)
     found = attribute(linear, view, Method.OCCLUSION, TARGET, settings).values
     assert float(found[0, 0]) == pytest.approx(float(squares[0, 0]), rel=1e-4)
     assert float(found[12, 12]) == pytest.approx(float(squares[:2, :2].mean()), rel=1e-4)
@@ -143,7 +145,7 @@ def test_integrated_gradients_are_complete(make_loaded: MakeLoaded, view: np.nda
     forward, x = from_pixels(model), as_batch(view, model)
     ends = torch.cat([x, baseline_picture(x, Baseline.BLURRED, forward)])
     fall = float(forward(ends)[:, TARGET].diff().neg())
-    settings = Settings(baseline=Baseline.BLURRED, steps=64)
+    settings = AttributionSettings(baseline=Baseline.BLURRED, steps=64)
     found = attribute(model, view, Method.INTEGRATED_GRADIENTS, TARGET, settings)
     assert found.delta is not None
     assert abs(found.delta) < 1e-3 * abs(fall)
@@ -212,7 +214,7 @@ def test_pixels_as_a_tensor_and_the_first_choice(loaded: LoadedModel, view: np.n
 
 @pytest.mark.parametrize("method", [Method.OCCLUSION, Method.FEATURE_ABLATION, Method.INTEGRATED_GRADIENTS])
 def test_batches_change_nothing(loaded: LoadedModel, view: np.ndarray, method: Method) -> None:
-    one, many = (attribute(loaded, view, method, TARGET, Settings(steps=9, batch=n)).values for n in (1, 7))
+    one, many = (attribute(loaded, view, method, TARGET, AttributionSettings(steps=9, batch=n)).values for n in (1, 7))
     torch.testing.assert_close(one, many, rtol=1e-3, atol=1e-5)
 
 
@@ -221,8 +223,8 @@ def test_batches_change_nothing(loaded: LoadedModel, view: np.ndarray, method: M
     [
         ({"target": 5}, "class from 0 to 4"),
         ({"target": -1}, "class from 0 to 4"),
-        ({"method": Method.OCCLUSION, "settings": Settings(window=64)}, "window"),
-        ({"method": Method.OCCLUSION, "settings": Settings(window=4, stride=8)}, "stride"),
+        ({"method": Method.OCCLUSION, "settings": AttributionSettings(window=64)}, "window"),
+        ({"method": Method.OCCLUSION, "settings": AttributionSettings(window=4, stride=8)}, "stride"),
         ({"view": np.zeros((16, 16, 3), np.uint8)}, r"\(32, 32\)"),
         ({"view": torch.full((3, 32, 32), 1.5)}, "between 0 and 1"),
         ({"view": torch.full((3, 32, 32), torch.nan)}, "between 0 and 1"),
@@ -247,9 +249,9 @@ def test_settings_and_models_that_do_not_fit(make_loaded: MakeLoaded, view: np.n
         {"seed": 10**20},
     ):
         with pytest.raises(ExplorerError) as caught:
-            Settings(**wrong)
+            AttributionSettings(**wrong)
         assert_one_sentence(str(caught.value))
-    largest = Settings(seed=2**63 - 1, samples=1)
+    largest = AttributionSettings(seed=2**63 - 1, samples=1)
     assert attribute(make_loaded(), view, Method.GRADIENT_SHAP, TARGET, largest).values.isfinite().all()
     training = make_loaded()
     training.module.train()
@@ -263,7 +265,7 @@ def test_settings_and_models_that_do_not_fit(make_loaded: MakeLoaded, view: np.n
 
 def test_a_map_knows_its_grid(loaded: LoadedModel, view: np.ndarray) -> None:
     on_pixels = attribute(loaded, view, Method.INPUT_X_GRADIENT, TARGET)
-    assert on_pixels.on is Grid.PIXELS
+    assert on_pixels.on is Unit.PIXELS
     assert float(on_pixels.on_patches()[1, 2]) == pytest.approx(float(on_pixels.values[8:16, 16:24].mean()), abs=1e-6)
     on_patches = attribute(loaded, view, Method.FEATURE_ABLATION, TARGET)
     assert torch.equal(on_patches.on_pixels()[8:16, 16:24], on_patches.values[1, 2].expand(8, 8))

@@ -103,17 +103,17 @@ def random_trace(prefix: int = 1, grid: tuple[int, int] = (3, 4), sharpness: flo
 
 
 def packed(*traces: Trace, **options: Any) -> str:
-    sides = [viewer.Side(trace, card(trace)) for trace in traces]
+    sides = [viewer.ViewerSide(trace, card(trace)) for trace in traces]
     return base64.b64encode(viewer.pack(photo(), sides, **options)).decode()
 
 
 @pytest.fixture(scope="module")
-def compared() -> tuple[ImageInput, list[viewer.Side]]:
+def compared() -> tuple[ImageInput, list[viewer.ViewerSide]]:
     """A photograph under both models of the pair that opens."""
     models = [load(sources.opening(variant)) for variant in sources.VARIANTS]
     engine = LocalEngine(models, torch.device("cpu"))
     image = examples.load(examples.EXAMPLES[0])
-    sides = [viewer.Side(ask(engine, TraceJob(), [image], one.key)[0], one) for one in engine.cards]
+    sides = [viewer.ViewerSide(ask(engine, TraceJob(), [image], one.key)[0], one) for one in engine.cards]
     engine.close()
     return image, sides
 
@@ -154,7 +154,7 @@ def test_rows_of_every_operator(module: Page, operator: Operator, choice: str | 
 
 @pytest.mark.parametrize("operator", list(Operator))
 def test_the_pair_is_shown_within_a_percent(
-    module: Page, compared: tuple[ImageInput, list[viewer.Side]], operator: Operator
+    module: Page, compared: tuple[ImageInput, list[viewer.ViewerSide]], operator: Operator
 ) -> None:
     image, sides = compared
     payload = base64.b64encode(viewer.pack(image, sides)).decode()
@@ -374,7 +374,7 @@ def test_foreign_bytes_are_refused(module: Page) -> None:
 
 
 @pytest.fixture
-def disk(browser: Browser, compared: tuple[ImageInput, list[viewer.Side]], tmp_path: Path) -> Iterator[Page]:
+def disk(browser: Browser, compared: tuple[ImageInput, list[viewer.ViewerSide]], tmp_path: Path) -> Iterator[Page]:
     """The viewer as a file; at the end no error, no console message and no request but the file's own may be seen."""
     image, sides = compared
     path = tmp_path / "view.html"
@@ -419,7 +419,7 @@ def readings(page: Page) -> list[tuple[bool, float]]:
     return [("<" in one, float(one.rsplit(" ", 1)[1].replace("−", "-"))) for one in told]
 
 
-def assert_readings(page: Page, sides: list[viewer.Side], query: int, key: int) -> None:
+def assert_readings(page: Page, sides: list[viewer.ViewerSide], query: int, key: int) -> None:
     """What is read in the last layer is what Python computes, within 1% of the row's largest entry and rounding."""
     for side, (is_bound, found) in zip(sides, readings(page), strict=True):
         value = float(attention.maps(side.trace, query, Operator.EFFECTIVE, Heads.MEAN)[-1, key])
@@ -427,7 +427,9 @@ def assert_readings(page: Page, sides: list[viewer.Side], query: int, key: int) 
         assert abs(value) <= found + accuracy if is_bound else abs(found - value) <= accuracy
 
 
-def test_pointing_asks_both_models_in_all_layers(disk: Page, compared: tuple[ImageInput, list[viewer.Side]]) -> None:
+def test_pointing_asks_both_models_in_all_layers(
+    disk: Page, compared: tuple[ImageInput, list[viewer.ViewerSide]]
+) -> None:
     before = [pixels(disk, i) for i in (0, 1)]
     row, column, token = facts().patch(*HERE)
     point(disk, *HERE)
@@ -439,7 +441,7 @@ def test_pointing_asks_both_models_in_all_layers(disk: Page, compared: tuple[Ima
     assert [pixels(disk, i) for i in (0, 1)] == before
 
 
-def test_a_click_pins_and_escape_lets_go(disk: Page, compared: tuple[ImageInput, list[viewer.Side]]) -> None:
+def test_a_click_pins_and_escape_lets_go(disk: Page, compared: tuple[ImageInput, list[viewer.ViewerSide]]) -> None:
     start = pixels(disk)
     (row, column, token), (other_row, other_column, other) = facts().patch(*HERE), facts().patch(0.8, 0.8)
     point(disk, *HERE)
@@ -515,7 +517,7 @@ def where_they_differ(*traces: Trace) -> tuple[float, float]:
     return (row + 0.5) / rows, (column + 0.5) / columns
 
 
-def test_difference_and_blink(disk: Page, compared: tuple[ImageInput, list[viewer.Side]]) -> None:
+def test_difference_and_blink(disk: Page, compared: tuple[ImageInput, list[viewer.ViewerSide]]) -> None:
     disk.locator(".viewer").focus()
     left, right = pixels(disk, 0), pixels(disk, 1)
     disk.keyboard.press("2")
@@ -555,12 +557,14 @@ def test_every_layer_and_every_head_has_a_small_map(disk: Page) -> None:
 
 
 def test_models_of_other_depths_heads_and_grids_stand_side_by_side(
-    browser: Browser, compared: tuple[ImageInput, list[viewer.Side]], tmp_path: Path
+    browser: Browser, compared: tuple[ImageInput, list[viewer.ViewerSide]], tmp_path: Path
 ) -> None:
     image, (first, _) = compared
     other = random_trace(grid=(3, 3))
     path = tmp_path / "view.html"
-    path.write_text(viewer.page(viewer.pack(image, [first, viewer.Side(other, card(other))]), "two"), encoding="utf-8")
+    path.write_text(
+        viewer.page(viewer.pack(image, [first, viewer.ViewerSide(other, card(other))]), "two"), encoding="utf-8"
+    )
     page = browser.new_page(viewport={"width": 1100, "height": 1400})
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -601,7 +605,7 @@ def test_blinking_brings_the_photograph_along(disk: Page) -> None:
     assert [disk.locator(".stack img").nth(i).get_attribute("src") for i in (0, 1)] == [photos[1], photos[1]]
 
 
-def test_a_frame_of_a_notebook_works(browser: Browser, compared: tuple[ImageInput, list[viewer.Side]]) -> None:
+def test_a_frame_of_a_notebook_works(browser: Browser, compared: tuple[ImageInput, list[viewer.ViewerSide]]) -> None:
     page = browser.new_page(viewport={"width": 1100, "height": 1700})
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -615,7 +619,9 @@ def test_a_frame_of_a_notebook_works(browser: Browser, compared: tuple[ImageInpu
     assert not problems
 
 
-def test_a_tap_pins_a_patch(browser: Browser, compared: tuple[ImageInput, list[viewer.Side]], tmp_path: Path) -> None:
+def test_a_tap_pins_a_patch(
+    browser: Browser, compared: tuple[ImageInput, list[viewer.ViewerSide]], tmp_path: Path
+) -> None:
     path = tmp_path / "view.html"
     path.write_text(viewer.page(viewer.pack(*compared), "phone"), encoding="utf-8")
     context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)

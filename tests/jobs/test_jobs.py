@@ -16,7 +16,7 @@ import torch
 from explorer import jobs
 from explorer.attribution import trust
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import Method, Settings
+from explorer.attribution.result import AttributionSettings, Method
 from explorer.disturb import effects
 from explorer.disturb.attacks import Attack, Kind, attack, transfer
 from explorer.disturb.corruptions import Corruption, corrupt
@@ -47,7 +47,7 @@ from tests.studio.helpers import STANDARD, TWICING, model
 PICTURE = ImageInput("a picture", np.random.default_rng(5).integers(0, 256, (40, 48, 3), dtype=np.uint8))
 FGSM = Attack(Kind.FGSM, eps=4 / 255)
 PGD = Attack(Kind.PGD, eps=4 / 255, steps=2, step_size=0.01, random_start=True, seed=3)
-MAP = AttributionJob(Method.SALIENCY, 1, Settings())
+MAP = AttributionJob(Method.SALIENCY, 1, AttributionSettings())
 
 BY_VALUE: list[Job[Any]] = [
     TraceJob(),
@@ -181,7 +181,7 @@ def test_passes_are_remembered_by_what_they_compute() -> None:
 
 def test_maps_and_what_they_are_worth() -> None:
     found = run(MAP, model())
-    assert_same(found, attribute(model(), view_of(model()), Method.SALIENCY, 1, Settings()))
+    assert_same(found, attribute(model(), view_of(model()), Method.SALIENCY, 1, AttributionSettings()))
     worth = trust.Trust(*(run(TrustJob(MAP, quantity, found), model()) for quantity in trust.QUANTITIES))
     expected = trust.Trust(*(trust.measure(one, model(), view_of(model()), found) for one in trust.QUANTITIES))
     assert_same((worth.curves, worth.at_random), (expected.curves, expected.at_random))

@@ -106,24 +106,26 @@ def test_a_row_is_a_map() -> None:
 
 
 def test_breadth_counts_patches() -> None:
-    assert attention_filter.Filter(np.eye(12), GRID).breadth == pytest.approx(1.0)
-    assert attention_filter.Filter(np.full((12, 12), 1 / 12), GRID).breadth == pytest.approx(12.0)
+    assert attention_filter.PatchFilter(np.eye(12), GRID).breadth == pytest.approx(1.0)
+    assert attention_filter.PatchFilter(np.full((12, 12), 1 / 12), GRID).breadth == pytest.approx(12.0)
 
 
 def test_complex_and_negative_eigenvalues_are_counted() -> None:
     around = np.roll(np.eye(3), 1, axis=1)  # eigenvalues 1 and two complex ones
-    assert attention_filter.Filter(around, (1, 3)).complex_count == 2
+    assert attention_filter.PatchFilter(around, (1, 3)).complex_count == 2
     swap = np.array([[0.0, 1.0], [1.0, 0.0]])
-    assert attention_filter.Filter(swap, (1, 2)).negative_count == 1
+    assert attention_filter.PatchFilter(swap, (1, 2)).negative_count == 1
 
 
 def test_likeness_is_the_correlation_with_what_was_filtered() -> None:
     V = np.random.default_rng(1).random((12, 3))
     centred = V - V.mean(axis=0)
-    fading = attention_filter.Filter(0.5 * np.eye(12) + 0.5 / 12, GRID)
+    fading = attention_filter.PatchFilter(0.5 * np.eye(12) + 0.5 / 12, GRID)
     assert fading.apply(V).likeness == pytest.approx(1.0)
-    assert attention_filter.Filter(np.full((12, 12), 1 / 12), GRID).apply(V).likeness == pytest.approx(0.0, abs=1e-6)
-    turning = attention_filter.Filter((np.ones((12, 12)) - np.eye(12)) / 11, GRID)
+    assert attention_filter.PatchFilter(np.full((12, 12), 1 / 12), GRID).apply(V).likeness == pytest.approx(
+        0.0, abs=1e-6
+    )
+    turning = attention_filter.PatchFilter((np.ones((12, 12)) - np.eye(12)) / 11, GRID)
     assert turning.apply(V).likeness == pytest.approx(-1.0)
     filter = attention_filter.attention(head(), 2, GRID)
     after = filter.apply(V).smoothed - filter.apply(V).smoothed.mean(axis=0)

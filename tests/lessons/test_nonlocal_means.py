@@ -7,12 +7,12 @@ from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_nl_means
 
 from explorer.lessons import nonlocal_means, quality
-from explorer.lessons.nonlocal_means import Dense, Settings, Windowed
+from explorer.lessons.nonlocal_means import Dense, MeansSettings, Windowed
 from explorer.paper import operators
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
-SETTINGS = Settings(bandwidth=0.3, patch=5, window=7)
+SETTINGS = MeansSettings(bandwidth=0.3, patch=5, window=7)
 
 
 def scene(height: int = 18, width: int = 22, channels: int = 3) -> np.ndarray:
@@ -22,7 +22,7 @@ def scene(height: int = 18, width: int = 22, channels: int = 3) -> np.ndarray:
     return np.stack(layers[:channels], axis=-1).astype(np.float32)
 
 
-def windowed(picture: np.ndarray, settings: Settings = SETTINGS) -> Windowed:
+def windowed(picture: np.ndarray, settings: MeansSettings = SETTINGS) -> Windowed:
     *_, last = nonlocal_means.windowed(picture, settings)
     assert last.result is not None
     return last.result
@@ -32,7 +32,7 @@ def noisy(**size: int) -> np.ndarray:
     return nonlocal_means.add_noise(scene(**size), 0.1)
 
 
-def weights_in_loops(picture: np.ndarray, settings: Settings, window: int | None) -> np.ndarray:
+def weights_in_loops(picture: np.ndarray, settings: MeansSettings, window: int | None) -> np.ndarray:
     """`W` over all pixels in row order; no window takes every pair."""
     height, width, channels = picture.shape
     r, side = settings.patch // 2, settings.patch
@@ -61,8 +61,8 @@ def as_matrix(weights: nonlocal_means.Weights, height: int, width: int) -> np.nd
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("settings", [SETTINGS, Settings(0.2, 3, 3), Settings(0.5, 1, 21)])
-def test_both_filters_are_the_definition(settings: Settings, channels: int) -> None:
+@pytest.mark.parametrize("settings", [SETTINGS, MeansSettings(0.2, 3, 3), MeansSettings(0.5, 1, 21)])
+def test_both_filters_are_the_definition(settings: MeansSettings, channels: int) -> None:
     picture = noisy(height=7, width=8, channels=channels)
     all_pairs = weights_in_loops(picture, settings, None)
     np.testing.assert_allclose(nonlocal_means.dense(picture, settings).weights, all_pairs, atol=1e-12)
@@ -73,7 +73,7 @@ def test_both_filters_are_the_definition(settings: Settings, channels: int) -> N
 
 def test_a_window_that_sees_everything_is_dense() -> None:
     picture = noisy(height=9, width=10)
-    settings = Settings(0.3, 5, 21)
+    settings = MeansSettings(0.3, 5, 21)
     np.testing.assert_allclose(
         windowed(picture, settings).apply(picture), nonlocal_means.dense(picture, settings).apply(picture), atol=2e-6
     )
@@ -93,7 +93,7 @@ def test_weights_are_fixed_so_the_filter_is_linear() -> None:
 
 def test_a_tiny_bandwidth_changes_nothing() -> None:
     picture = noisy()
-    np.testing.assert_allclose(windowed(picture, Settings(1e-3)).apply(picture), picture, atol=1e-6)
+    np.testing.assert_allclose(windowed(picture, MeansSettings(1e-3)).apply(picture), picture, atol=1e-6)
 
 
 # --- scikit-image -------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def fast_exponential(x: np.ndarray) -> np.ndarray:
     return (upper << 32).view(np.float64)
 
 
-def by_scikit_image(picture: np.ndarray, settings: Settings) -> np.ndarray:
+def by_scikit_image(picture: np.ndarray, settings: MeansSettings) -> np.ndarray:
     """Its slow mode has the Gaussian patch, the window cut at the border, and no noise variance taken off."""
     return denoise_nl_means(
         picture.astype(np.float64),
@@ -118,8 +118,8 @@ def by_scikit_image(picture: np.ndarray, settings: Settings) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("settings", [Settings(0.5, 5, 11), Settings(0.6, 7, 9), Settings(1.0, 3, 15)])
-def test_scikit_image_agrees_up_to_its_fast_exponential(settings: Settings) -> None:
+@pytest.mark.parametrize("settings", [MeansSettings(0.5, 5, 11), MeansSettings(0.6, 7, 9), MeansSettings(1.0, 3, 15)])
+def test_scikit_image_agrees_up_to_its_fast_exponential(settings: MeansSettings) -> None:
     """With bandwidths at which no distance reaches 5, where scikit-image sets weights to 0."""
     picture = noisy(height=40, width=36)
     ours, theirs = windowed(picture, settings).apply(picture), by_scikit_image(picture, settings)
@@ -127,9 +127,9 @@ def test_scikit_image_agrees_up_to_its_fast_exponential(settings: Settings) -> N
     assert np.abs(ours - theirs).max() < 0.02 * changed
 
 
-@pytest.mark.parametrize("settings", [Settings(0.5, 5, 11), Settings(0.6, 7, 9)])
+@pytest.mark.parametrize("settings", [MeansSettings(0.5, 5, 11), MeansSettings(0.6, 7, 9)])
 def test_scikit_image_agrees_fully_with_its_own_exponential(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: MeansSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = noisy(height=40, width=36)
     expected = by_scikit_image(picture, settings)
@@ -146,7 +146,7 @@ def test_scikit_image_agrees_fully_with_its_own_exponential(
 
 
 def small_dense(bandwidth: float = 0.2) -> Dense:
-    return nonlocal_means.dense(noisy(height=10, width=11), Settings(bandwidth))
+    return nonlocal_means.dense(noisy(height=10, width=11), MeansSettings(bandwidth))
 
 
 @pytest.mark.parametrize("bandwidth", [0.05, 0.2, 1.0])
@@ -239,7 +239,7 @@ def test_equal_pictures_are_perfect() -> None:
 
 def test_smoothing_a_noisy_picture_brings_it_nearer() -> None:
     clean, picture = scene(), noisy()
-    smoothed = windowed(picture, Settings(0.12)).apply(picture)
+    smoothed = windowed(picture, MeansSettings(0.12)).apply(picture)
     assert quality.quality(smoothed, clean).psnr > quality.quality(picture, clean).psnr + 2
 
 
@@ -272,9 +272,9 @@ def test_a_crop_is_the_square_asked_for() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: Settings(patch=4),
-        lambda: Settings(window=0),
-        lambda: Settings(bandwidth=0.0),
+        lambda: MeansSettings(patch=4),
+        lambda: MeansSettings(window=0),
+        lambda: MeansSettings(bandwidth=0.0),
         lambda: nonlocal_means.crop(scene(), 0, 0),
         lambda: nonlocal_means.crop(scene(), -1, 0, 4),
         lambda: nonlocal_means.add_noise(scene(), -1.0),

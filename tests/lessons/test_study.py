@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from explorer.lessons import nonlocal_means, quality, study
-from explorer.lessons.nonlocal_means import Settings
+from explorer.lessons.nonlocal_means import MeansSettings
 from explorer.types import ExplorerError
 
-SETTINGS = Settings(0.15, 3, 5)
+SETTINGS = MeansSettings(0.15, 3, 5)
 
 
 def pictures(height: int = 18, width: int = 20) -> tuple[np.ndarray, np.ndarray]:

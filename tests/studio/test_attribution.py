@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import Baseline, Settings, method_called
+from explorer.attribution.result import AttributionSettings, Baseline, method_called
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.pictures import preprocess
 from explorer.studio import Spec, Template
@@ -52,26 +52,26 @@ def blurred(x: torch.Tensor, sigma: float) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("method", "given", "settings", "said"),
     [
-        ("integrated-gradients", {"path_steps": 3}, Settings(steps=3), "from the mean colour, 3 steps"),
+        ("integrated-gradients", {"path_steps": 3}, AttributionSettings(steps=3), "from the mean colour, 3 steps"),
         (
             "integrated-gradients",
             {"path_steps": 3, "baseline_picture": "black"},
-            Settings(steps=3, baseline=Baseline.BLACK),
+            AttributionSettings(steps=3, baseline=Baseline.BLACK),
             "from black, 3 steps",
         ),
-        ("gradient-shap", {"samples": 4, "seed": 7}, Settings(samples=4, seed=7), "4 samples, seed 7"),
-        ("gradient-shap", {"samples": 4}, Settings(samples=4), "4 samples, seed 0"),
+        ("gradient-shap", {"samples": 4, "seed": 7}, AttributionSettings(samples=4, seed=7), "4 samples, seed 7"),
+        ("gradient-shap", {"samples": 4}, AttributionSettings(samples=4), "4 samples, seed 0"),
         (
             "occlusion",
             {"square": 2, "baseline_picture": "white"},
-            Settings(square=2, baseline=Baseline.WHITE),
+            AttributionSettings(square=2, baseline=Baseline.WHITE),
             "a square of 2 by 2 patches, moved by half of it, becomes white",
         ),
-        ("occlusion", {}, Settings(), "a square of one patch, moved by half of it, becomes the mean colour"),
+        ("occlusion", {}, AttributionSettings(), "a square of one patch, moved by half of it, becomes the mean colour"),
     ],
 )
 def test_every_setting_is_in_the_numbers_the_caption_and_the_command(
-    method: str, given: dict[str, Any], settings: Settings, said: str
+    method: str, given: dict[str, Any], settings: AttributionSettings, said: str
 ) -> None:
     figure = made("attribution", 1, method=method, target="cat", **given)
     for role, one in zip(ROLES, OURS, strict=True):
@@ -96,5 +96,5 @@ def test_another_seed_is_another_figure() -> None:
 def test_the_defaults_are_those_of_the_page() -> None:
     from explorer.studio.attributions import settings
 
-    assert settings(Spec(Template.ATTRIBUTION)) == Settings()
+    assert settings(Spec(Template.ATTRIBUTION)) == AttributionSettings()
     assert pair().cards[0].classes.count("fox") == 1

@@ -12,11 +12,11 @@ from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
 
-def row(step: int, core_seconds: float = 0.0, decay: int | None = None, **values: Any) -> plan.Row:
+def row(step: int, core_seconds: float = 0.0, decay: int | None = None, **values: Any) -> plan.PlanRow:
     return {"step": step, "images": 32 * step, "decay": decay, "core_seconds": core_seconds, **values}
 
 
-def write(folder: Path, name: str, *rows: plan.Row, tail: str = "") -> None:
+def write(folder: Path, name: str, *rows: plan.PlanRow, tail: str = "") -> None:
     (folder / name).mkdir(exist_ok=True)
     text = "".join(json.dumps(one) + "\n" for one in rows)
     (folder / name / "log.jsonl").write_text(text + tail, encoding="utf-8")
@@ -103,7 +103,7 @@ def test_a_steps_time_is_measured_or_estimated_by_the_area() -> None:
     assert plan.seconds_a_step([], 224) == 0.0
 
 
-def losses(*pairs: tuple[int, float], size: int = 112) -> list[plan.Row]:
+def losses(*pairs: tuple[int, float], size: int = 112) -> list[plan.PlanRow]:
     return [row(images // 32, size=size, validation_loss=loss) for images, loss in pairs]
 
 
@@ -118,7 +118,7 @@ def losses(*pairs: tuple[int, float], size: int = 112) -> list[plan.Row]:
         ([], False),
     ],
 )
-def test_a_run_stops_gaining_when_its_loss_falls_too_little(rows: list[plan.Row], expected: bool) -> None:
+def test_a_run_stops_gaining_when_its_loss_falls_too_little(rows: list[plan.PlanRow], expected: bool) -> None:
     assert plan.has_stopped_gaining(rows) is expected
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from explorer.training import plan, processes
-from explorer.training.plan import Row
+from explorer.training.plan import PlanRow
 from explorer.training.processes import Ending
 from explorer.training.recipe import Decay
 from explorer.types import ExplorerError
@@ -87,12 +87,12 @@ def test_a_process_that_fails_ends_the_others(
     assert all(child.was_told_to_end for child in children)
 
 
-def log(run: Any, name: str, *rows: Row) -> None:
+def log(run: Any, name: str, *rows: PlanRow) -> None:
     (run.folder / name).mkdir(exist_ok=True)
     (run.folder / name / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def row(step: int, **values: Any) -> Row:
+def row(step: int, **values: Any) -> PlanRow:
     return {"step": step, "images": 4 * step, "decay": None, "core_seconds": 1800.0, "size": 16, **values}
 
 

@@ -337,7 +337,7 @@ def test_a_labelled_folder_that_was_cancelled_goes_on_where_it_stopped(
     app = upload_labelled(on_labelled(page), labelled_files(resources.engine().cards, each=3))
     real, seen = labelling._ranks, []
 
-    def stops(task: labelling.Task, item: labelled.Item, *options: object) -> object:
+    def stops(task: labelling.LabelledAttack, item: labelled.Item, *options: object) -> object:
         seen.append(item.name)
         if len(seen) == 6:  # in the third image, which is attacked with either model's gradients
             work._stop("labelled", task.key)

@@ -14,7 +14,7 @@ from explorer.lessons import nonlocal_means as nlm
 from explorer.lessons import quality
 from explorer.ui import learn
 from explorer.ui.learn import attention_filter, filters, nonlocal_means
-from explorer.ui.learn.denoising import Settings
+from explorer.ui.learn.denoising import DenoisingSettings
 from explorer.ui.shell.session import Pair, View
 from explorer.ui.shell.sidebar import example_photos
 from tests.helpers import assert_one_sentence, plain_text
@@ -85,7 +85,7 @@ def test_the_table_has_the_numbers_of_the_definition(open_lesson: OpenLesson) ->
     app = open_lesson("nonlocal_means")
     clean = nlm.working_view(example_photos()[0].image.rgb)
     V = nlm.add_noise(clean, 0.1)
-    *_, last = nlm.windowed(V, nlm.Settings(0.14, 3, 5))
+    *_, last = nlm.windowed(V, nlm.MeansSettings(0.14, 3, 5))
     assert last.result is not None
     once = last.result.apply(V)
     expected = [quality.quality(one, clean) for one in (V, once, once + last.result.apply(V - once))]
@@ -137,7 +137,7 @@ def test_a_photograph_too_small_is_refused_in_a_sentence(open_lesson: OpenLesson
 
 def test_stopped_work_stays_stopped_until_asked(open_lesson: OpenLesson) -> None:
     app = open_lesson("nonlocal_means")
-    (photo, *_), chosen = example_photos(), Settings(patch=3, window=5, noise=0.11)
+    (photo, *_), chosen = example_photos(), DenoisingSettings(patch=3, window=5, noise=0.11)
     app.session_state["lesson2-stopped"] = photo.digest, chosen, (1,)
     app.slider(key="lesson2-noise").set_value(0.11).run()
     assert_sound(app)
@@ -148,7 +148,7 @@ def test_stopped_work_stays_stopped_until_asked(open_lesson: OpenLesson) -> None
 
 def test_the_handout_of_nonlocal_means() -> None:
     photo = example_photos()[0]
-    drawn = nonlocal_means.pictures_of(photo, Settings(patch=3, window=5))
+    drawn = nonlocal_means.pictures_of(photo, DenoisingSettings(patch=3, window=5))
     assert len(drawn) == 6
     assert_is_one_page(nonlocal_means, drawn)
 
@@ -207,6 +207,6 @@ def test_the_handout_of_attention(open_lesson: OpenLesson) -> None:
     app = open_lesson("attention_filter")
     view: View = app.session_state["view"]
     assert isinstance(view.pair, Pair)
-    drawn = attention_filter.pictures_of(view, filters.Settings())
+    drawn = attention_filter.pictures_of(view, filters.FilterSettings())
     assert len(drawn) == 6
     assert_is_one_page(attention_filter, drawn)

@@ -29,7 +29,7 @@ def big_trace(heads: int, grid: int = 14) -> Trace:
     return replace(one, grid=(grid, grid), logits=one.logits.float())
 
 
-def side(trace: Trace) -> viewer.Side:
+def side(trace: Trace) -> viewer.ViewerSide:
     card = ModelCard(
         name="Tiny",
         architecture="none",
@@ -45,7 +45,7 @@ def side(trace: Trace) -> viewer.Side:
         git_revision="abc",
         digest="0" * 64,
     )
-    return viewer.Side(trace, card)
+    return viewer.ViewerSide(trace, card)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from explorer.figures.maps import Look, Map, Picture, number
+from explorer.figures.maps import Look, Map, ScreenPicture, number
 from explorer.figures.print.page import INK
 from explorer.figures.style import Range
 
@@ -27,7 +27,7 @@ WHOLE = Region()
 class Cell:
     """A picture, alone or under a map that covers a region of it; `mark` is outlined, `note` written beneath."""
 
-    picture: Picture
+    picture: ScreenPicture
     values: Map | None = None
     range: Range = Range(0.0, 1.0)
     region: Region = WHOLE
@@ -43,7 +43,7 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class GridRow:
     """Cells beside each other; `label` stands upright to their left."""
 
     cells: tuple[Cell, ...]
@@ -56,7 +56,7 @@ class Block:
     """One photograph in front, where there is one, and the rows of maps over it."""
 
     lead: Cell | None
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
     label: str = ""
 
     @property

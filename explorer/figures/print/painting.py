@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from explorer.figures.maps import Look, Map, Picture, coloured, dim_grey
+from explorer.figures.maps import Look, Map, ScreenPicture, coloured, dim_grey
 from explorer.figures.print.cells import Bar, Cell, Grid, Region
 from explorer.figures.print.page import Page, place
 from explorer.figures.print.text import write
@@ -25,7 +25,7 @@ class Painter:
 
     def __init__(self, axes: Axes, page: Page, grid: Grid, vector: bool) -> None:
         self.axes, self.page, self.grid, self.vector = axes, page, grid, vector
-        self._ready: dict[tuple[int, Size, bool], Picture] = {}
+        self._ready: dict[tuple[int, Size, bool], ScreenPicture] = {}
 
     def cell(self, cell: Cell, left: float, top: float, width: float, height: float) -> None:
         """One panel; a picture of another shape than the place is in its middle."""

@@ -20,7 +20,7 @@ _STYLES = {"solid": "-", "dash": "--", "dot": ":"}
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class TrialPanel:
     """Curves on axes of their own, which begin at 0."""
 
     lines: tuple[Trial, ...]
@@ -34,7 +34,7 @@ class Panel:
 class Trials:
     """Panels of the same curves; `is_shared` gives them the same axes, named once."""
 
-    panels: tuple[Panel, ...]
+    panels: tuple[TrialPanel, ...]
     x: str
     is_shared: bool = False
     letters: bool = False
@@ -88,7 +88,7 @@ def _gap(chart: Trials, page: Page) -> float:
     return (1.4 if chart.is_shared else 4.8) * page.line
 
 
-def _panel(axes: Axes, panel: Panel) -> list[Line2D]:
+def _panel(axes: Axes, panel: TrialPanel) -> list[Line2D]:
     drawn: list[Line2D] = []
     for one in panel.lines:
         if one.low is not None and one.high is not None:

@@ -15,36 +15,35 @@ from PIL import Image
 
 from explorer.figures.maps import data_uri
 from explorer.figures.style import ColourMap, Palette, Range, chart, colour_scale, lookup_table, scale_name
-from explorer.lessons.nonlocal_means import Picture
+from explorer.lessons.nonlocal_means import FloatPicture
 from explorer.lessons.quality import Quality
 from explorer.paper import theory
-from explorer.types import ExplorerError
+from explorer.types import ExplorerError, Picture
 
-Pixels = UInt8[np.ndarray, "height width 3"]
 Enlarged = UInt8[np.ndarray, "rows columns 3"]
 _GAP = 0.04
 """Between panels, in widths of a panel."""
 _DASHES = ("solid", "dash", "dashdot", "dot")
 
 
-def shown(picture: Picture) -> Pixels:
+def shown(picture: FloatPicture) -> Picture:
     """Intensities as pixels, clipped to [0, 1] only here; one channel becomes grey."""
     pixels = (np.clip(picture, 0.0, 1.0) * 255).round().astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
-def residual_range(*residuals: Picture) -> Range:
+def residual_range(*residuals: FloatPicture) -> Range:
     """A shared range around 0 for residuals that stand side by side."""
     return Range.of(*(_mean(residual) for residual in residuals), signed=True)
 
 
-def residual(values: Picture, range: Range) -> Pixels:
+def residual(values: FloatPicture, range: Range) -> Picture:
     """The mean over the channels of a residual in diverging colours centred at 0."""
     table = lookup_table("diverging")
     return table[(range.unit(_mean(values)) * 255).round().astype(np.uint8)]
 
 
-def weights(values: Float[np.ndarray, "height width"], range: Range, *, log: bool = False) -> Pixels:
+def weights(values: Float[np.ndarray, "height width"], range: Range, *, log: bool = False) -> Picture:
     """Weights as a map, one pixel each; `log` colours by the logarithm, for a range that starts above 0."""
     if log:
         values = np.log10(np.maximum(values, range.low))
@@ -52,7 +51,7 @@ def weights(values: Float[np.ndarray, "height width"], range: Range, *, log: boo
     return lookup_table("cividis")[(range.unit(values) * 255).round().astype(np.uint8)]
 
 
-def outlined(pixels: Pixels, box: tuple[int, int, int, int], width: int = 1) -> Pixels:
+def outlined(pixels: Picture, box: tuple[int, int, int, int], width: int = 1) -> Picture:
     """A frame of `width` px, white within black, just outside `(top, left, bottom, right)`."""
     framed = pixels.copy()
     top, left, bottom, right = box
@@ -63,7 +62,7 @@ def outlined(pixels: Pixels, box: tuple[int, int, int, int], width: int = 1) -> 
     return framed
 
 
-def enlarged(pixels: Pixels, factor: int) -> Enlarged:
+def enlarged(pixels: Picture, factor: int) -> Enlarged:
     """Every pixel `factor` times as wide and high."""
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
@@ -247,5 +246,5 @@ def _indexed_uri(indices: UInt8[np.ndarray, "query key"], table: UInt8[np.ndarra
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def _mean(picture: Picture) -> Float[np.ndarray, "height width"]:
+def _mean(picture: FloatPicture) -> Float[np.ndarray, "height width"]:
     return np.asarray(picture.mean(axis=-1))

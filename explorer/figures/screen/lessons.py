@@ -16,7 +16,7 @@ from jaxtyping import Float
 from explorer.figures.style import Palette, chart, with_alpha
 from explorer.lessons.kernels import Kernel
 from explorer.lessons.regression import Observations, Steps
-from explorer.lessons.risk import BiasOrder, Risk, Sweep
+from explorer.lessons.risk import BandwidthSweep, BiasOrder, Risk
 from explorer.paper import theory
 
 Step = Literal["smooth", "residual", "smooth the residual", "add"]
@@ -88,7 +88,7 @@ def fold_risk(
     return _log(figure, folds)
 
 
-def risk(sweep: Sweep, exact: Sweep | None, palette: Palette, *, height: int = 400) -> go.Figure:
+def risk(sweep: BandwidthSweep, exact: BandwidthSweep | None, palette: Palette, *, height: int = 400) -> go.Figure:
     """Bias², variance and mean squared error of both kernels against the bandwidth, on log axes.
 
     `exact` is drawn grey and dashed under what Monte Carlo has so far.

@@ -9,7 +9,7 @@ import streamlit as st
 from torch import Tensor
 
 from explorer.disturb.effects import margin
-from explorer.figures.maps import Picture
+from explorer.figures.maps import ScreenPicture
 from explorer.figures.screen import trials
 from explorer.figures.screen.trials import Answer
 from explorer.models.classes import class_name
@@ -22,7 +22,7 @@ _SHOWN = 448
 _CLASSES = 3
 
 
-def enlarged(picture: Picture) -> np.ndarray:
+def enlarged(picture: ScreenPicture) -> np.ndarray:
     """Every pixel as a square, so that a browser has nothing to smooth."""
     factor = max(1, -(-_SHOWN // picture.shape[0]))
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)

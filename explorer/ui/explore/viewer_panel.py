@@ -62,7 +62,7 @@ def payload(view: View) -> bytes:
     key = (view.photo.digest, view.photo.key, *(card.key for card in cards), repr(view.photo.state))
     kept = resources.payloads().get(key)
     if kept is None:
-        sides = [viewer.Side(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
+        sides = [viewer.ViewerSide(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
         baseline, twicing = (pair.short(card) for card in cards)
         link = {"image": view.photo.key, "baseline": baseline, "twicing": twicing} if view.photo.example else None
         kept = resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.state))

@@ -20,7 +20,7 @@ _CHART_SIZE, _LARGE_CHART_SIZE = 13, 18
 PAPER = PALETTES["light"]
 """Colours of what is printed."""
 
-Picture = tuple[str, go.Figure]
+HandoutPicture = tuple[str, go.Figure]
 """A figure and the sentence below it."""
 
 Args = TypeVarTuple("Args")
@@ -91,7 +91,9 @@ def question(asked: str, answer: str) -> None:
             st.markdown(answer)
 
 
-def handout(name: str, title: str, words: Sequence[str], asked: str, pictures: Callable[[], Sequence[Picture]]) -> None:
+def handout(
+    name: str, title: str, words: Sequence[str], asked: str, pictures: Callable[[], Sequence[HandoutPicture]]
+) -> None:
     """A button for one page of PDF with the pictures as they are now; drawn when it is asked for."""
     st.download_button(
         "Handout (PDF)",

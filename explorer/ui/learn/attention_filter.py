@@ -13,11 +13,11 @@ from explorer.figures import maps
 from explorer.figures.screen import denoising as figures
 from explorer.figures.style import Palette, Range
 from explorer.lessons import attention_filter
-from explorer.types import Size
+from explorer.types import Picture, Size
 from explorer.ui import learn, view
 from explorer.ui.learn import pictures as shown
-from explorer.ui.learn.filters import COLOURS, NLM, Settings, Side, choose, controls, sides, steps
-from explorer.ui.learn.pictures import Shown
+from explorer.ui.learn.filters import COLOURS, NLM, FilteredSide, FilterSettings, choose, controls, sides, steps
+from explorer.ui.learn.pictures import NamedPicture
 from explorer.ui.shell.session import View, array, escaped, palette
 
 TITLE = "From nonlocal means to attention"
@@ -49,7 +49,7 @@ SYMBOLS = (
 """What it is, for nonlocal means, and for a head of attention."""
 
 
-def _filtering(made: Sequence[Side], settings: Settings) -> None:
+def _filtering(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
     """The steps of twicing under each filter, one row a filter."""
     stretch = st.toggle(
         "Stretch the contrast of AV and 2AV − A²V",
@@ -64,7 +64,9 @@ def _filtering(made: Sequence[Side], settings: Settings) -> None:
         once, twice = (_contrast(one, done.values) if stretch else 1.0 for one in (done.smoothed, done.twiced))
         shown.row(
             [
-                Shown(picture, name, f"{name} under {side.name}", f"contrast × {factor:.1f}" if factor != 1.0 else "")
+                NamedPicture(
+                    picture, name, f"{name} under {side.name}", f"contrast × {factor:.1f}" if factor != 1.0 else ""
+                )
                 for name, picture, factor in (
                     ("V", figures.shown(lay(done.values)), 1.0),
                     ("AV", figures.shown(lay(_stretched(done.smoothed, once))), once),
@@ -95,7 +97,7 @@ def _stretched(values: attention_filter.Patches, factor: float) -> attention_fil
     return np.asarray(mean + factor * (values - mean))
 
 
-def _facts(side: Side) -> dict[str, str]:
+def _facts(side: FilteredSide) -> dict[str, str]:
     z = side.filter.eigenvalues
     return {
         "filter": side.name,
@@ -109,7 +111,7 @@ def _facts(side: Side) -> dict[str, str]:
     }
 
 
-def _symbols(made: Sequence[Side], settings: Settings) -> None:
+def _symbols(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
     """The table, and one patch's row under every filter."""
     st.table(
         [{"": what, "Nonlocal means": nlm, "Attention, one head": head} for what, nlm, head in SYMBOLS],
@@ -125,7 +127,7 @@ def _symbols(made: Sequence[Side], settings: Settings) -> None:
     )
 
 
-def _rows(made: Sequence[Side], settings: Settings) -> None:
+def _rows(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
     """One query patch under every filter."""
     down, across, scale_column = st.columns([3, 3, 3], gap="medium")
     rows, columns = made[0].filter.grid
@@ -148,7 +150,7 @@ def _rows(made: Sequence[Side], settings: Settings) -> None:
     shared = Range.of(*(row for _, _, row in found), signed=False)
     shown.row(
         [
-            Shown(
+            NamedPicture(
                 _map(side, row, shared if scale == "shared" else Range.of(row, signed=False), place),
                 side.name,
                 f"Weights of the patch in row {place[0] + 1}, column {place[1] + 1} under {side.name}",
@@ -165,7 +167,7 @@ def _rows(made: Sequence[Side], settings: Settings) -> None:
     )
 
 
-def _heads(made: Sequence[Side], settings: Settings) -> None:
+def _heads(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
     """How much of the picture every head of both models leaves recognisable."""
     chosen = view()
     learn.chart(_likeness(chosen, made, settings, palette()), "lesson4-heads", "Likeness of AV to V by layer and head")
@@ -175,7 +177,7 @@ def _heads(made: Sequence[Side], settings: Settings) -> None:
     )
 
 
-def _likeness(chosen: View, made: Sequence[Side], settings: Settings, colours: Palette) -> go.Figure:
+def _likeness(chosen: View, made: Sequence[FilteredSide], settings: FilterSettings, colours: Palette) -> go.Figure:
     nlm, *models = made
     by_model = [
         (
@@ -195,7 +197,7 @@ def _place(slot: st.delta_generator.DeltaGenerator, label: str, count: int) -> i
         return choose(label, count, (count + 1) // 2, f"lesson4-{label[-3:].strip()}-{count}")
 
 
-def _map(side: Side, row: np.ndarray, span: Range, place: tuple[int, int]) -> figures.Pixels:
+def _map(side: FilteredSide, row: np.ndarray, span: Range, place: tuple[int, int]) -> Picture:
     """A row over the photograph, the query patch outlined."""
     drawn = maps.draw(side.photograph, row, span, maps.Look(opacity=0.85, smooth=False))
     tall, wide = drawn.shape[0] / row.shape[0], drawn.shape[1] / row.shape[1]
@@ -242,13 +244,13 @@ def lesson() -> None:
     part.draw(sides(chosen, settings), settings)
 
 
-def pictures() -> Callable[[], Sequence[learn.Picture]]:
+def pictures() -> Callable[[], Sequence[learn.HandoutPicture]]:
     """For the handout, which is made outside any visit: of the settings that the fragment saw last."""
     chosen, shown_last = view(), st.session_state.setdefault(_SHOWN, {})
-    return lambda: pictures_of(chosen, shown_last.get("settings", Settings()))
+    return lambda: pictures_of(chosen, shown_last.get("settings", FilterSettings()))
 
 
-def pictures_of(chosen: View, settings: Settings) -> Sequence[learn.Picture]:
+def pictures_of(chosen: View, settings: FilterSettings) -> Sequence[learn.HandoutPicture]:
     """Smoothed and twiced under each filter, on paper."""
     made = sides(chosen, settings)
     results = [steps(side, settings.values) for side in made]
@@ -291,7 +293,7 @@ def _middle(grid: Size) -> tuple[int, int]:
     return (grid[0] - 1) // 2, (grid[1] - 1) // 2
 
 
-def _same(photograph: figures.Pixels, beside: np.ndarray) -> figures.Enlarged:
+def _same(photograph: Picture, beside: np.ndarray) -> figures.Enlarged:
     """The photograph with the aspect of a picture beside it."""
     height = round(photograph.shape[1] * beside.shape[0] / beside.shape[1])
     return np.asarray(Image.fromarray(photograph).resize((photograph.shape[1], height)))

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.lessons import nonlocal_means, study
-from explorer.lessons.nonlocal_means import TIMES, Picture
+from explorer.lessons.nonlocal_means import TIMES, FloatPicture
 from explorer.lessons.study import Study
 from explorer.serving.cache import ByteLRU
 from explorer.ui.shell.session import Photo
@@ -38,7 +38,7 @@ def place_of(size: tuple[int, int], side: int, down: int, across: int) -> Place:
 
 
 @dataclass(frozen=True)
-class Settings:
+class DenoisingSettings:
     """What the sliders of the lesson say; the bandwidth is `ratio` times the noise."""
 
     noise: float = 0.1
@@ -48,19 +48,19 @@ class Settings:
     seed: int = 0
 
     @property
-    def filter(self) -> nonlocal_means.Settings:
-        return nonlocal_means.Settings(self.bandwidth, self.patch, self.window)
+    def filter(self) -> nonlocal_means.MeansSettings:
+        return nonlocal_means.MeansSettings(self.bandwidth, self.patch, self.window)
 
     @property
     def bandwidth(self) -> float:
         return round(self.ratio * self.noise, 6)
 
 
-def controls() -> Settings:
+def controls() -> DenoisingSettings:
     """The sliders, in one row."""
     noise, ratio, patch, window, again = st.columns([3, 3, 2, 3, 2], vertical_alignment="bottom")
     seed = st.session_state.setdefault("lesson2-seed", 0)
-    chosen = Settings(
+    chosen = DenoisingSettings(
         noise=noise.slider(
             "Noise σ",
             0.02,
@@ -127,13 +127,13 @@ def _crops() -> ByteLRU[tuple[object, ...], Crop]:
     return ByteLRU(_CROPS)
 
 
-def noisy_of(photo: Photo, chosen: Settings) -> tuple[Picture, Picture]:
+def noisy_of(photo: Photo, chosen: DenoisingSettings) -> tuple[FloatPicture, FloatPicture]:
     """The photograph at the size that is worked on, clean and noisy."""
     clean = nonlocal_means.working_view(photo.image.rgb)
     return clean, nonlocal_means.add_noise(clean, chosen.noise, chosen.seed)
 
 
-def study_of(photo: Photo, chosen: Settings, times: Sequence[int] = ONCE) -> Study:
+def study_of(photo: Photo, chosen: DenoisingSettings, times: Sequence[int] = ONCE) -> Study:
     """The study of a photograph, from memory or computed without a word."""
     kept = _kept(photo, chosen, times)
     if kept is None:
@@ -144,13 +144,13 @@ def study_of(photo: Photo, chosen: Settings, times: Sequence[int] = ONCE) -> Stu
     return kept
 
 
-def _kept(photo: Photo, chosen: Settings, times: Sequence[int]) -> Study | None:
+def _kept(photo: Photo, chosen: DenoisingSettings, times: Sequence[int]) -> Study | None:
     """What is remembered and holds at least these numbers of applications."""
     longest = _studies().get((photo.digest, chosen, TIMES))
     return longest or _studies().get((photo.digest, chosen, tuple(times)))
 
 
-def work(photo: Photo, chosen: Settings, times: Sequence[int]) -> Study | None:
+def work(photo: Photo, chosen: DenoisingSettings, times: Sequence[int]) -> Study | None:
     """The study, computed under a progress bar that can be stopped; what was stopped is returned as far as it came."""
     key = photo.digest, chosen, tuple(times)
     with st.container(height=_WORK_HEIGHT, border=False):
@@ -169,7 +169,9 @@ def work(photo: Photo, chosen: Settings, times: Sequence[int]) -> Study | None:
     return found
 
 
-def _run(key: tuple[str, Settings, tuple[int, ...]], photo: Photo, line: st.delta_generator.DeltaGenerator) -> Study:
+def _run(
+    key: tuple[str, DenoisingSettings, tuple[int, ...]], photo: Photo, line: st.delta_generator.DeltaGenerator
+) -> Study:
     """Computes under a bar; whatever the visitor clicks ends the run here and closes the generator."""
     _, chosen, times = key
     with line.container(horizontal=True, vertical_alignment="center"):
@@ -195,7 +197,7 @@ def _forget_stop() -> None:
     st.session_state.pop(_STOPPED, None)
 
 
-def crop_of(photo: Photo, chosen: Settings, place: Place) -> Crop:
+def crop_of(photo: Photo, chosen: DenoisingSettings, place: Place) -> Crop:
     """The dense matrix of a crop of the noisy picture, and its spectrum."""
     key = photo.digest, chosen, place
     kept = _crops().get(key)
@@ -207,10 +209,10 @@ def crop_of(photo: Photo, chosen: Settings, place: Place) -> Crop:
     return kept
 
 
-def current() -> Settings:
+def current() -> DenoisingSettings:
     """What the sliders say, for the handout."""
-    state, start = st.session_state, Settings()
-    return Settings(
+    state, start = st.session_state, DenoisingSettings()
+    return DenoisingSettings(
         noise=state.get("lesson2-noise", start.noise),
         ratio=state.get("lesson2-ratio", start.ratio),
         patch=state.get("lesson2-patch", start.patch),

@@ -26,7 +26,7 @@ from explorer.pictures import preprocess
 from explorer.serving.engine import ask
 from explorer.types import TWICING, Filter, ModelCard, Progress, Trace
 from explorer.ui import learn, view, work
-from explorer.ui.learn import Picture
+from explorer.ui.learn import HandoutPicture
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import View, array, palette, plain
 
@@ -288,7 +288,7 @@ def _read(trace: Trace, label: int | None) -> Numbers:
     return margin, float(similarity.token_similarity(trace)[-1])
 
 
-def pictures(chosen: View, standard: ModelCard, setting: Setting) -> Sequence[Picture]:
+def pictures(chosen: View, standard: ModelCard, setting: Setting) -> Sequence[HandoutPicture]:
     """The similarity curves where the dial stands, and the margin over the dial; made outside a visit."""
     colours = learn.PAPER
     a, blocks = setting.a, setting.blocks

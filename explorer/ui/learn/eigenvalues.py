@@ -12,7 +12,7 @@ from explorer.figures.screen import lessons as figures
 from explorer.figures.screen import spectra
 from explorer.paper import theory
 from explorer.ui import learn, view
-from explorer.ui.learn import Picture
+from explorer.ui.learn import HandoutPicture
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import palette, plain
 
@@ -147,7 +147,7 @@ PARTS = {
 }
 
 
-def pictures(n: int, a: float) -> Sequence[Picture]:
+def pictures(n: int, a: float) -> Sequence[HandoutPicture]:
     """For the handout; made outside a visit, so it asks the session nothing."""
     colours = learn.PAPER
     return (

@@ -9,12 +9,11 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from explorer.figures.screen import denoising as figures
 from explorer.lessons import attention_filter
-from explorer.lessons.attention_filter import Filter, Filtered
-from explorer.lessons.nonlocal_means import Picture
+from explorer.lessons.attention_filter import FilteredPatches, PatchFilter
+from explorer.lessons.nonlocal_means import FloatPicture
 from explorer.pictures import preprocess
-from explorer.types import ModelCard, Size
+from explorer.types import ModelCard, Picture, Size
 from explorer.ui.shell import panels
 from explorer.ui.shell.session import View, array, palette
 
@@ -28,13 +27,13 @@ NLM = "Nonlocal means"
 
 
 @dataclass(frozen=True)
-class Side:
+class FilteredSide:
     """One filter: its name, its matrix, and the photograph as its patches see it."""
 
     name: str
     colour: str
-    filter: Filter
-    photograph: figures.Pixels
+    filter: PatchFilter
+    photograph: Picture
     """For maps to lie on."""
     patches: attention_filter.Patches
     left_out: float = 0.0
@@ -44,7 +43,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Settings:
+class FilterSettings:
     """What the sliders say: the bandwidth, and layer and head of each model, 0-based."""
 
     bandwidth: float = 0.15
@@ -53,7 +52,7 @@ class Settings:
     values: str = COLOURS
 
 
-def controls(chosen: View) -> Settings:
+def controls(chosen: View) -> FilterSettings:
     """The bandwidth, and a layer and a head of either model: heads of two models do not correspond."""
     first, *models = st.columns(3, gap="large")
     with first:
@@ -75,7 +74,7 @@ def controls(chosen: View) -> Settings:
             panels.model_heading(chosen, index)
             layers.append(choose("Layer", trace.depth, 1, _key(index, "layer", trace.depth)))
             heads.append(choose("Head", trace.heads, min(trace.heads, 2), _key(index, "head", trace.heads)))
-    return Settings(bandwidth, (layers[0], layers[1]), (heads[0], heads[1]), str(values))
+    return FilterSettings(bandwidth, (layers[0], layers[1]), (heads[0], heads[1]), str(values))
 
 
 def _heading(name: str) -> None:
@@ -94,14 +93,14 @@ def choose(label: str, count: int, start: int, key: str) -> int:
     return int(st.slider(label, 1, count, start, key=key, persist_state="session")) - 1
 
 
-def patches_of(view: View, card: ModelCard, grid: Size) -> Picture:
+def patches_of(view: View, card: ModelCard, grid: Size) -> FloatPicture:
     """What a model sees of the photograph, every patch `_PATCH` px a side."""
     sharp = preprocess.sharp_view(view.photo.image.rgb, card.preprocessing, side=grid[0] * _PATCH)
     resized = Image.fromarray(sharp).resize((grid[1] * _PATCH, grid[0] * _PATCH), Image.Resampling.BICUBIC)
     return np.asarray(resized, dtype=np.float32) / np.float32(255)
 
 
-def sides(chosen: View, settings: Settings) -> list[Side]:
+def sides(chosen: View, settings: FilterSettings) -> list[FilteredSide]:
     """Nonlocal means on the baseline's grid, then a head of either model."""
     made = []
     for index, (card, trace) in enumerate(zip(chosen.pair.cards, chosen.comparison(), strict=True)):
@@ -109,11 +108,11 @@ def sides(chosen: View, settings: Settings) -> list[Side]:
         photograph = preprocess.sharp_view(chosen.photo.image.rgb, card.preprocessing, side=_MAP)
         if index == 0:
             nlm = attention_filter.nonlocal_means(patches, settings.bandwidth, trace.grid)
-            made.append(Side(NLM, palette().text, nlm, photograph, patches))
+            made.append(FilteredSide(NLM, palette().text, nlm, photograph, patches))
         layer, head = settings.layers[index], settings.heads[index]
         matrix = array(trace.attention[layer, head])
         made.append(
-            Side(
+            FilteredSide(
                 f"{card.title}, layer {layer + 1}, head {head + 1}",
                 palette().models[index],
                 attention_filter.attention(matrix, trace.prefix, trace.grid),
@@ -130,7 +129,7 @@ def _applied(a: float) -> str:
     return {1.0: "A", 2.0: "2A − A²"}.get(a, f"{a:g}A {'−' if a > 1 else '+'} {abs(1 - a):g}A²")
 
 
-def steps(side: Side, values: str) -> tuple[Filtered, Callable[[np.ndarray], Picture]]:
+def steps(side: FilteredSide, values: str) -> tuple[FilteredPatches, Callable[[np.ndarray], FloatPicture]]:
     """The photograph's patches through the filter, and how to lay them out as a picture."""
     grid = side.filter.grid
     if values == _PIXELS:

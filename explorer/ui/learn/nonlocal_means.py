@@ -12,14 +12,15 @@ import streamlit as st
 from explorer.figures import maps
 from explorer.figures.screen import denoising as figures
 from explorer.figures.style import Range
-from explorer.lessons.nonlocal_means import TIMES, Picture
+from explorer.lessons.nonlocal_means import TIMES, FloatPicture
 from explorer.lessons.quality import Lost, Quality
 from explorer.lessons.study import Study
+from explorer.types import Picture
 from explorer.ui import learn, view
 from explorer.ui.learn import pictures as shown
 from explorer.ui.learn import weight_matrix
-from explorer.ui.learn.denoising import ONCE, Settings, controls, current, study_of, work
-from explorer.ui.learn.pictures import Shown
+from explorer.ui.learn.denoising import ONCE, DenoisingSettings, controls, current, study_of, work
+from explorer.ui.learn.pictures import NamedPicture
 from explorer.ui.shell import panels
 from explorer.ui.shell.session import Photo, palette
 
@@ -38,7 +39,7 @@ def power(base: str, n: int) -> str:
     return f"{base}V" if n == 1 else f"{base}{str(n).translate(_SUPERSCRIPTS)}V"
 
 
-def _named(done: Study) -> Mapping[str, tuple[Picture, Quality | None]]:
+def _named(done: Study) -> Mapping[str, tuple[FloatPicture, Quality | None]]:
     """The pictures of smoothing and twicing once by name, and how close they come."""
     return {
         "noisy V": (done.denoised.noisy, done.noisy),
@@ -52,7 +53,7 @@ def _colours() -> Mapping[str, str]:
     return {"once AV": palette().baseline, "twiced (2A − A²)V": palette().twicing}
 
 
-def _once(photo: Photo, chosen: Settings) -> None:
+def _once(photo: Photo, chosen: DenoisingSettings) -> None:
     """Smoothed and twiced beside the noisy picture; any two of them under a wipe."""
     done = work(photo, chosen, ONCE)
     if done is not None:
@@ -60,12 +61,12 @@ def _once(photo: Photo, chosen: Settings) -> None:
 
 
 @learn.fragment
-def _compared(photo: Photo, chosen: Settings) -> None:
+def _compared(photo: Photo, chosen: DenoisingSettings) -> None:
     done = study_of(photo, chosen)  # a fragment's arguments stay with the session: no pictures among them
     named, colours = _named(done), _colours()
     shown.row(
         [
-            Shown(figures.shown(one), name, f"The photograph, {name}", _told(quality), colours.get(name))
+            NamedPicture(figures.shown(one), name, f"The photograph, {name}", _told(quality), colours.get(name))
             for name, (one, quality) in named.items()
             if quality is not None
         ],
@@ -91,7 +92,8 @@ def _compared(photo: Photo, chosen: Settings) -> None:
         )
     with left:
         before, after = (
-            Shown(figures.shown(named[name][0]), name, f"The photograph, {name}") for name in (str(one), str(two))
+            NamedPicture(figures.shown(named[name][0]), name, f"The photograph, {name}")
+            for name in (str(one), str(two))
         )
         shown.wipe(before, after, key="lesson2-wipe")
 
@@ -100,7 +102,7 @@ def _told(quality: Quality) -> str:
     return f"PSNR {quality.psnr:.1f} dB, SSIM {quality.ssim:.2f}"
 
 
-def verdict(done: Study, chosen: Settings) -> str:
+def verdict(done: Study, chosen: DenoisingSettings) -> str:
     """Which of both is closer to the clean picture, said as it is."""
     at = f"At h = {chosen.ratio:.1f} σ"
     if done.gain >= 0:
@@ -111,7 +113,7 @@ def verdict(done: Study, chosen: Settings) -> str:
     )
 
 
-def _lost(photo: Photo, chosen: Settings) -> None:
+def _lost(photo: Photo, chosen: DenoisingSettings) -> None:
     """Method noise of both filters on one scale, whole or in its two parts."""
     done = work(photo, chosen, ONCE)
     if done is not None:
@@ -119,7 +121,7 @@ def _lost(photo: Photo, chosen: Settings) -> None:
 
 
 @learn.fragment
-def _taken(photo: Photo, chosen: Settings) -> None:
+def _taken(photo: Photo, chosen: DenoisingSettings) -> None:
     done = study_of(photo, chosen)
     options = ["all of it", "only structure", "only noise"]
     which = st.segmented_control(
@@ -139,7 +141,7 @@ def _taken(photo: Photo, chosen: Settings) -> None:
     span = _span(done)
     shown.row(
         [
-            Shown(
+            NamedPicture(
                 figures.residual(_part(one, str(which)), span),
                 name,
                 f"What is taken from the photograph, {name}: {which}",
@@ -159,7 +161,7 @@ def _taken(photo: Photo, chosen: Settings) -> None:
     )
 
 
-def _part(one: Lost, which: str) -> Picture:
+def _part(one: Lost, which: str) -> FloatPicture:
     parts = {"only structure": one.structure, "only noise": one.noise}
     return parts[which] if which in parts else np.asarray(one.structure + one.noise)
 
@@ -170,7 +172,7 @@ def _span(done: Study) -> Range:
     return Range(-largest, largest)
 
 
-def _again_and_again(photo: Photo, chosen: Settings) -> None:
+def _again_and_again(photo: Photo, chosen: DenoisingSettings) -> None:
     """Both filters iterated with the same weights."""
     done = work(photo, chosen, TIMES)
     if done is None:
@@ -181,7 +183,7 @@ def _again_and_again(photo: Photo, chosen: Settings) -> None:
     ):
         shown.row(
             [
-                Shown(
+                NamedPicture(
                     figures.shown(images[n]),
                     power(base, n),
                     f"The photograph, {power(base, n)}",
@@ -245,12 +247,12 @@ def lesson() -> None:
         part.draw(view().photo, chosen)
 
 
-def pictures() -> Callable[[], Sequence[learn.Picture]]:
+def pictures() -> Callable[[], Sequence[learn.HandoutPicture]]:
     """For the handout; what is chosen is read now, because a download is made outside any visit."""
     return partial(pictures_of, view().photo, current())
 
 
-def pictures_of(photo: Photo, chosen: Settings) -> Sequence[learn.Picture]:
+def pictures_of(photo: Photo, chosen: DenoisingSettings) -> Sequence[learn.HandoutPicture]:
     """The photograph's pictures and numbers under these settings, on paper."""
     done, colours = study_of(photo, chosen, TIMES), learn.PAPER
     span = _span(done)
@@ -287,5 +289,5 @@ def pictures_of(photo: Photo, chosen: Settings) -> Sequence[learn.Picture]:
     )
 
 
-def _pair(left: figures.Pixels, right: figures.Pixels) -> go.Figure:
+def _pair(left: Picture, right: Picture) -> go.Figure:
     return figures.panels([[left, right]], learn.PAPER)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from explorer.figures.maps import data_uri
-from explorer.figures.screen.denoising import Pixels
 from explorer.files import ASSETS
+from explorer.types import Picture
 
 _STYLE = (
     "<style>.pictures{display:grid;gap:.9rem 1rem;align-items:start}"
@@ -23,24 +23,24 @@ _STYLE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class NamedPicture:
     """A picture with its name above it and a line below; texts are escaped where they are drawn."""
 
-    pixels: Pixels
+    pixels: Picture
     name: str
     alt: str
     below: str = ""
     colour: str | None = None
 
 
-def row(pictures: Sequence[Shown], least: int = 220) -> None:
+def row(pictures: Sequence[NamedPicture], least: int = 220) -> None:
     """Pictures side by side, as many as fit with `least` px each."""
     columns = f"repeat(auto-fit,minmax(min({least}px,100%),1fr))"
     figures = "".join(_figure(one) for one in pictures)
     st.html(f'{_STYLE}<div class="pictures" style="grid-template-columns:{columns}">{figures}</div>')
 
 
-def _figure(one: Shown) -> str:
+def _figure(one: NamedPicture) -> str:
     colour = f' style="color:{one.colour}"' if one.colour else ""
     below = f"<figcaption>{html.escape(one.below)}</figcaption>" if one.below else ""
     return (
@@ -49,7 +49,7 @@ def _figure(one: Shown) -> str:
     )
 
 
-def wipe(before: Shown, after: Shown, key: str) -> None:
+def wipe(before: NamedPicture, after: NamedPicture, key: str) -> None:
     """One picture over another of the same size, up to a line that pointer and arrow keys move."""
     render = st.components.v2.component(
         "wipe",

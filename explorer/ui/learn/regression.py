@@ -14,7 +14,7 @@ from explorer.lessons import kernels, regression, risk
 from explorer.lessons.kernels import Kernel
 from explorer.lessons.regression import Observations, Smoother, Truth
 from explorer.ui import learn
-from explorer.ui.learn import Picture
+from explorer.ui.learn import HandoutPicture
 from explorer.ui.shell.session import palette
 
 TITLE = "Smoothing and what it loses"
@@ -32,7 +32,7 @@ _SWEEP = (0.006, 0.25, 24)
 
 
 @dataclass(frozen=True)
-class Settings:
+class SmoothingSettings:
     """What the sliders of the lesson say."""
 
     truth: str = "waves"
@@ -55,11 +55,11 @@ class Settings:
         return regression.truth_named(self.truth), kernels.kernel_named(self.kernel)
 
 
-def controls() -> Settings:
+def controls() -> SmoothingSettings:
     """The sliders, in one row; a fragment that reads them runs alone when they move."""
     curve, kernel, bandwidth, noise, points, again = st.columns([3, 3, 3, 3, 3, 2], vertical_alignment="bottom")
     seed = st.session_state.setdefault("lesson1-seed", 0)
-    chosen = Settings(
+    chosen = SmoothingSettings(
         truth=curve.selectbox("Curve", list(regression.TRUTHS), key="lesson1-curve", persist_state="session"),
         kernel=kernel.selectbox("Kernel", list(kernels.KERNELS), key="lesson1-kernel", persist_state="session"),
         bandwidth=bandwidth.slider(
@@ -77,7 +77,7 @@ def _again() -> None:
     st.session_state["lesson1-seed"] += 1
 
 
-def _steps(chosen: Settings) -> None:
+def _steps(chosen: SmoothingSettings) -> None:
     """The three steps of twicing, one at a time."""
     upto = st.segmented_control(
         "Step by step", figures.STEPS, default="add", key="lesson1-step", required=True, persist_state="session"
@@ -112,7 +112,7 @@ def _steps(chosen: Settings) -> None:
     )
 
 
-def _risk(chosen: Settings) -> None:
+def _risk(chosen: SmoothingSettings) -> None:
     """Risk against bandwidth, exactly at once and by Monte Carlo on demand."""
     truth, kernel = chosen.parts
     bandwidths = risk.bandwidths(*_SWEEP)
@@ -146,7 +146,7 @@ def _risk(chosen: Settings) -> None:
     )
 
 
-def _order(chosen: Settings) -> None:
+def _order(chosen: SmoothingSettings) -> None:
     """The order of the bias: h² for K, h⁴ for its twicing (Prop. 2)."""
     truth, kernel = chosen.parts
     found = risk.bias_order(truth, kernel)
@@ -173,7 +173,7 @@ def _moment(value: float) -> float:
     return round(value, 6) + 0.0
 
 
-def _iterating(chosen: Settings) -> None:
+def _iterating(chosen: SmoothingSettings) -> None:
     """k-fold twicing: closer and closer to the noise."""
     fold = st.select_slider("k, folds", _FOLDS, 2, key="lesson1-fold", persist_state="session")
     smoother, observed = chosen.smoother, chosen.observations
@@ -228,7 +228,7 @@ def lesson() -> None:
     learn.handout("smoothing", TITLE, WORDS, ASKED, partial(pictures, chosen))
 
 
-def pictures(chosen: Settings) -> Sequence[Picture]:
+def pictures(chosen: SmoothingSettings) -> Sequence[HandoutPicture]:
     """For the handout; made outside a visit, so it asks the session nothing."""
     colours = learn.PAPER
     truth, kernel = chosen.parts

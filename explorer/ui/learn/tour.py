@@ -20,7 +20,7 @@ from explorer.pictures import examples
 from explorer.types import Trace
 from explorer.ui import learn
 from explorer.ui.explore import viewer_panel
-from explorer.ui.learn import Picture
+from explorer.ui.learn import HandoutPicture
 from explorer.ui.shell import resources, sidebar
 from explorer.ui.shell.session import Pair, View, array
 
@@ -46,7 +46,7 @@ _START = {
 
 
 @dataclass(frozen=True)
-class Step:
+class TourStep:
     """One card: where it takes the viewer, what to notice there, and what it waits for."""
 
     title: str
@@ -81,11 +81,11 @@ def run(chosen: View) -> None:
     viewer_panel.show(chosen)
 
 
-def _told(step: Step) -> dict[str, Any]:
+def _told(step: TourStep) -> dict[str, Any]:
     return {**asdict(step), "state": _START | step.state, "wait": step.wait or None}
 
 
-def steps(baseline: Trace, twicing: Trace) -> list[Step]:
+def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
     """The cards; every number in them is measured on these two traces, and what is said of it holds for them."""
     last = min(baseline.depth, twicing.depth) - 1
     peak = [float(_map(trace, last).max()) for trace in (baseline, twicing)]
@@ -96,14 +96,14 @@ def steps(baseline: Trace, twicing: Trace) -> list[Step]:
     lowest = float(_map(twicing, last, Operator.CORRECTION).min())
     collapse = [float(similarity.token_similarity(trace)[-1]) for trace in (baseline, twicing)]
     return [
-        Step(
+        TourStep(
             "What the class token looks at",
             f"Both maps show row CLS of A in the last layer, mean over heads. The brightest patch holds {peak[0]:.0%} "
             f"of the row in the standard model (left) and {peak[1]:.0%} in the twicing model (right). "
             f"{_question(peak, bits)}",
             {"layer": last, "operator": "A"},
         ),
-        Step(
+        TourStep(
             "Give each map its own scale",
             "On a shared scale a spread-out map looks empty. Each map's own largest value shows where it looks, but no "
             "longer how strongly: that is why maps that are to be compared share a scale here.",
@@ -111,7 +111,7 @@ def steps(baseline: Trace, twicing: Trace) -> list[Step]:
             "Set the scale to “map”.",
             {"scale": ["map"]},
         ),
-        Step(
+        TourStep(
             "From the first layer to the last",
             f"Entropy of the row, in nats, {_with_depth(first, bits, baseline.attention.shape[-1])}. "
             "The charts below the maps show it layer by layer.",
@@ -119,7 +119,7 @@ def steps(baseline: Trace, twicing: Trace) -> list[Step]:
             "Go to layer 1: slider, arrow keys, or Space to play.",
             {"layer": [0]},
         ),
-        Step(
+        TourStep(
             "What twicing adds",
             "A − A² is what a twicing block adds to A. Each row of it sums to 0: what one patch gains, another loses. "
             f"Red gains, blue loses; in the right map the lowest entry is {lowest:.3f}. In the left model nothing is "
@@ -128,13 +128,13 @@ def steps(baseline: Trace, twicing: Trace) -> list[Step]:
             "Set the operator to A − A².",
             {"operator": ["A − A²"]},
         ),
-        Step(
+        TourStep(
             "The matrix that is applied",
             "2A − A² is what a twicing block applies to the values. Its rows sum to 1 as those of A do, but entries "
             "may be negative: it is no average any more, it sharpens.",
             {"layer": last, "operator": "2A − A²"},
         ),
-        Step(
+        TourStep(
             "Ask a patch",
             "Every token has a row. Move over the photograph: both models, in all layers, answer for the patch under "
             "the pointer. A click pins it.",
@@ -142,26 +142,26 @@ def steps(baseline: Trace, twicing: Trace) -> list[Step]:
             "Pin a patch: click it, or Shift and the arrow keys.",
             {"placed": [True]},
         ),
-        Step(
+        TourStep(
             "Heads are not alike",
             "The mean over heads hides that heads look at different things. Below: all heads of all layers, for the "
             "patch that the standard model's CLS looks at most.",
             {"layer": last, "operator": "effective", "place": place, "allHeads": True},
         ),
-        Step(
+        TourStep(
             "Where the models part",
             "The difference: twicing model minus standard model, for CLS. Blue is where the standard model looks more.",
             {"layer": last, "operator": "effective", "difference": True},
             "Step through a few layers and watch it change.",
             {"layer": [one for one in range(last) if one > 0]},
         ),
-        Step(
+        TourStep(
             "Through all layers: rollout",
             "Rollout multiplies the layers' effective matrices, half of each block being the skip connection. It "
             "spreads with depth in both models. It is no attribution either: values, MLPs and the head are not in it.",
             {"layer": last, "operator": "rollout"},
         ),
-        Step(
+        TourStep(
             "What it does not show",
             f"After the last block the patch tokens' mean cosine is {collapse[0]:.2f} in the standard and "
             f"{collapse[1]:.2f} in the twicing model, for this photograph. One photograph and two models show "
@@ -205,7 +205,7 @@ def _map(trace: Trace, layer: int, operator: Operator = Operator.ATTENTION) -> A
     return array(attention.patch_maps(found, trace)).ravel()
 
 
-def pictures(chosen: View) -> Sequence[Picture]:
+def pictures(chosen: View) -> Sequence[HandoutPicture]:
     """For the handout: entropy of the CLS row and token similarity by layer; made outside a visit."""
     colours = learn.PAPER
     comparison = chosen.comparison()

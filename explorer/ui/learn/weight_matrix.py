@@ -9,15 +9,16 @@ from explorer.figures.screen import denoising as figures
 from explorer.figures.style import Range
 from explorer.lessons import nonlocal_means
 from explorer.lessons.nonlocal_means import LARGEST_CROP, TIMES
+from explorer.types import Picture
 from explorer.ui import learn
 from explorer.ui.learn import pictures as shown
-from explorer.ui.learn.denoising import Crop, Place, Settings, crop_of, noisy_of, place_of
-from explorer.ui.learn.pictures import Shown
+from explorer.ui.learn.denoising import Crop, DenoisingSettings, Place, crop_of, noisy_of, place_of
+from explorer.ui.learn.pictures import NamedPicture
 from explorer.ui.shell.session import Photo, palette
 
 
 @learn.fragment
-def of_crop(photo: Photo, chosen: Settings) -> None:
+def of_crop(photo: Photo, chosen: DenoisingSettings) -> None:
     """The dense matrix of a crop, one row of it, and its spectrum."""
     side, down, across = st.columns([2, 3, 3], gap="medium")
     height, width, _ = nonlocal_means.working_view(photo.image.rgb).shape
@@ -63,7 +64,7 @@ def _weights_span(found: Crop) -> Range:
 
 
 @learn.fragment
-def _row(photo: Photo, chosen: Settings, place: Place) -> None:
+def _row(photo: Photo, chosen: DenoisingSettings, place: Place) -> None:
     """One pixel's weights over the crop; moving the pixel runs nothing else."""
     found, (clean, noisy) = crop_of(photo, chosen, place), noisy_of(photo, chosen)
     side = place.side
@@ -77,15 +78,15 @@ def _row(photo: Photo, chosen: Settings, place: Place) -> None:
     crop = figures.shown(nonlocal_means.crop(noisy, place.top, place.left, side))
     shown.row(
         [
-            Shown(figures.outlined(figures.shown(clean), box), "the crop", "The photograph, the crop outlined"),
-            Shown(_marked(crop, y, x), "noisy crop", f"The noisy crop, pixel {y + 1}, {x + 1} outlined"),
-            Shown(
+            NamedPicture(figures.outlined(figures.shown(clean), box), "the crop", "The photograph, the crop outlined"),
+            NamedPicture(_marked(crop, y, x), "noisy crop", f"The noisy crop, pixel {y + 1}, {x + 1} outlined"),
+            NamedPicture(
                 _marked(figures.weights(weights, _weights_span(found), log=True), y, x),
                 "row of A",
                 f"Weights of pixel {y + 1}, {x + 1} over the crop",
                 "colours of the matrix",
             ),
-            Shown(
+            NamedPicture(
                 _marked(figures.residual(twicing[..., None], signed), y, x),
                 "row of 2A − A²",
                 f"Weights of pixel {y + 1}, {x + 1} under twicing",
@@ -100,13 +101,13 @@ def _row(photo: Photo, chosen: Settings, place: Place) -> None:
     )
 
 
-def _marked(pixels: figures.Pixels, y: int, x: int, factor: int = 8) -> figures.Enlarged:
+def _marked(pixels: Picture, y: int, x: int, factor: int = 8) -> figures.Enlarged:
     """Enlarged, one pixel outlined."""
     box = y * factor, x * factor, (y + 1) * factor, (x + 1) * factor
     return figures.outlined(figures.enlarged(pixels, factor), box, 2)
 
 
-def in_the_middle(photo: Photo, chosen: Settings) -> Crop:
+def in_the_middle(photo: Photo, chosen: DenoisingSettings) -> Crop:
     """The crop in the middle of the photograph, as large as may be."""
     height, width, _ = nonlocal_means.working_view(photo.image.rgb).shape
     return crop_of(photo, chosen, place_of((height, width), LARGEST_CROP, 50, 50))

@@ -12,10 +12,10 @@ from PIL import Image
 
 from explorer.figures.maps import Look, coloured, dim_grey, draw
 from explorer.figures.print import charts, grids, page, text, trials
-from explorer.figures.print.cells import Block, Cell, Columns, Grid, Region, Row
+from explorer.figures.print.cells import Block, Cell, Columns, Grid, GridRow, Region
 from explorer.figures.print.charts import Curves, Dynamics, Spectra
 from explorer.figures.print.page import Page
-from explorer.figures.print.trials import Panel, Trials
+from explorer.figures.print.trials import TrialPanel, Trials
 from explorer.figures.records import Line, Points, Trial
 from explorer.figures.style import Range
 from explorer.types import ExplorerError
@@ -35,7 +35,7 @@ def grid(
 ) -> Grid:
     picture = photograph(*shape)
     cells = tuple(Cell(picture, RNG.random((3, 4))) for _ in range(columns))
-    block = Block(Cell(picture), tuple(Row(cells, "row") for _ in range(rows)), "block")
+    block = Block(Cell(picture), tuple(GridRow(cells, "row") for _ in range(rows)), "block")
     names = tuple(f"column {n}" for n in range(columns))
     return Grid((block,) * blocks, (Columns(names, "Heading"),), Look(), lead_heading="Image", **options)  # type: ignore[arg-type]
 
@@ -56,13 +56,13 @@ def spectra(panels: int, name: str = "A") -> Spectra:
 def panels(count: int, name: str = "A", **options: bool) -> Trials:
     x = np.array([0.0, 2.0, 4.0])
     lines = (Trial(name, x, x / 5, "#0072B2", x / 6, x / 4), Trial(name, x, x / 7, "#D55E00", dash="dash"))
-    return Trials(tuple(Panel(lines, "y", f"panel {n}", is_share=True) for n in range(count)), "x", **options)
+    return Trials(tuple(TrialPanel(lines, "y", f"panel {n}", is_share=True) for n in range(count)), "x", **options)
 
 
 def noted() -> Grid:
     """Without a picture in front, with words beneath every cell."""
     cells = tuple(Cell(photograph(8, 8), note=f"{LONG} (93%)", is_sharp=True) for _ in range(3))
-    return Grid((Block(None, (Row(cells, "row"), Row(cells, "row"))),) * 2, (Columns(("a", "b", "c")),), Look())
+    return Grid((Block(None, (GridRow(cells, "row"), GridRow(cells, "row"))),) * 2, (Columns(("a", "b", "c")),), Look())
 
 
 FIGURES = {
@@ -222,7 +222,7 @@ def test_a_map_lies_exactly_on_its_region() -> None:
     region = Region(0.1, 0.2, 0.5, 0.6)
     picture = photograph()
     cell = Cell(picture, RNG.random((3, 4)), region=region, mark=Region(0.1, 0.2, 0.5 / 3, 0.6 / 4))
-    one = Grid((Block(Cell(picture), (Row((cell,)),)),), (Columns(("",)),), Look())
+    one = Grid((Block(Cell(picture), (GridRow((cell,)),)),), (Columns(("",)),), Look())
     figure = grids.draw(one, PAGE, vector=False)
     _, below, above = extents(figure)
     width, height = below[1] - below[0], below[2] - below[3]
@@ -317,7 +317,7 @@ def test_panels_that_share_their_axes_name_them_once() -> None:
 def test_sharp_pixels_stay_squares(vector: bool) -> None:
     """Each as wide as the others within a pixel of the page, in its own colour."""
     picture = photograph(5, 5)
-    one = Grid((Block(None, (Row((Cell(picture, is_sharp=True),)),)),), (Columns(("",)),), Look())
+    one = Grid((Block(None, (GridRow((Cell(picture, is_sharp=True),)),)),), (Columns(("",)),), Look())
     (image,) = grids.draw(one, PAGE, vector=vector).axes[0].images
     drawn = np.asarray(image.pixels)
     side = drawn.shape[0] / 5

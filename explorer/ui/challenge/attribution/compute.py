@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explorer.attribution.result import Attribution, Method, Settings
+from explorer.attribution.result import Attribution, AttributionSettings, Method
 from explorer.attribution.trust import QUANTITIES, Trust, agreement
 from explorer.jobs.attributions import AttributionJob, TrustJob
 from explorer.jobs.progress import parts
@@ -19,7 +19,7 @@ from explorer.ui.shell.session import View
 
 
 def maps(
-    view: View, method: Method, targets: Targets, settings: Settings, progress: Progress
+    view: View, method: Method, targets: Targets, settings: AttributionSettings, progress: Progress
 ) -> tuple[Attribution, Attribution]:
     """Both models' maps."""
     tell = parts(progress, 2)
@@ -42,13 +42,13 @@ def within(values: np.ndarray) -> np.ndarray:
     return values.clip(-end, end) if end else values
 
 
-def _keys(view: View, method: Method, targets: Targets, settings: Settings) -> list[work.Key]:
+def _keys(view: View, method: Method, targets: Targets, settings: AttributionSettings) -> list[work.Key]:
     """Of both models' maps."""
     jobs = [AttributionJob(method, target, settings) for target in targets]
     return [work.key(job, view.photo, card) for job, card in zip(jobs, view.pair.cards, strict=True)]
 
 
-def are_kept(view: View, method: Method, targets: Targets, settings: Settings) -> bool:
+def are_kept(view: View, method: Method, targets: Targets, settings: AttributionSettings) -> bool:
     """Whether both maps are remembered."""
     return all(work.kept(key) is not None for key in _keys(view, method, targets, settings))
 
@@ -89,9 +89,9 @@ def every_method(view: View, targets: Targets, chosen: Attribution, progress: Pr
         maps(view, method, targets, settings_of(method, chosen), tell(index))
 
 
-def settings_of(method: Method, chosen: Attribution) -> Settings:
+def settings_of(method: Method, chosen: Attribution) -> AttributionSettings:
     """The chosen settings for the chosen method, else the default ones."""
-    return chosen.settings if method is chosen.method else Settings()
+    return chosen.settings if method is chosen.method else AttributionSettings()
 
 
 def table(view: View, targets: Targets, chosen: Attribution) -> tuple[list[Method], list[np.ndarray], np.ndarray]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from explorer.attribution.result import Baseline, Method, Settings
+from explorer.attribution.result import AttributionSettings, Baseline, Method
 
 ABOUT = {
     Method.SALIENCY: "largest magnitude of the logit's gradient over colour channels; never negative",
@@ -31,9 +31,9 @@ SHORT = {
 }
 
 
-def choose_settings(method: Method) -> Settings:
+def choose_settings(method: Method) -> AttributionSettings:
     """The settings that matter to the method, beside one another."""
-    settings = Settings()
+    settings = AttributionSettings()
     first, second, third = st.columns([2, 2, 2], gap="medium")
     if method.takes_baseline:
         with first:

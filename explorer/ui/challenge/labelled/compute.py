@@ -18,7 +18,7 @@ from explorer.ui.shell import resources
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class LabelledAttack:
     """Labelled images under one kind of attack on two models."""
 
     title: str
@@ -55,7 +55,7 @@ class SoFar:
     is_done: bool
 
 
-def so_far(task: Task) -> SoFar:
+def so_far(task: LabelledAttack) -> SoFar:
     """The images that are done, out of what is remembered."""
     eps = [one.eps for one in task.budgets]
     settings = header(task.cards, task.attack, eps, 1, f"{task.title}, {task.listing.digest}", task.alike)
@@ -74,7 +74,7 @@ def so_far(task: Task) -> SoFar:
     return SoFar(Result(settings, result), labels, broken, len(result) + len(broken) == len(task.listing.items))
 
 
-def attack_all(task: Task, progress: Progress) -> SoFar:
+def attack_all(task: LabelledAttack, progress: Progress) -> SoFar:
     """Attacks what is not remembered; each image and model is kept as soon as it is done."""
     tell = parts(progress, len(task.listing.items))
     for number, item in enumerate(task.listing.items):
@@ -96,7 +96,7 @@ class _BrokenError(Exception):
     """Why an image is left out."""
 
 
-def _attack(task: Task, item: Item, progress: Progress) -> None:
+def _attack(task: LabelledAttack, item: Item, progress: Progress) -> None:
     missing = [source for source in (0, 1) if work.kept(task.key_of(item, source)) is None]
     if not missing:
         return
@@ -113,7 +113,7 @@ def _decoded(item: Item) -> ImageInput:
         raise _BrokenError(str(error)) from error
 
 
-def _ranks(task: Task, item: Item, image: ImageInput, source: int, progress: Progress) -> _Ranks:
+def _ranks(task: LabelledAttack, item: Item, image: ImageInput, source: int, progress: Progress) -> _Ranks:
     card, other = task.cards[source], task.cards[1 - source]
     labels, engine = (item.labels[source],), resources.engine()
     job = AdversariesJob(tuple(task.budgets), labels, (item.name,))

@@ -15,7 +15,7 @@ from explorer.runs.robustness_file import Curve, Result, dumps
 from explorer.ui import work
 from explorer.ui.challenge.attacks.compute import of_any_eps
 from explorer.ui.challenge.labelled import compute, controls
-from explorer.ui.challenge.labelled.compute import SoFar, Task
+from explorer.ui.challenge.labelled.compute import LabelledAttack, SoFar
 from explorer.ui.shell.session import View, palette, plain, signed
 
 _SHOWN = 5
@@ -33,7 +33,7 @@ def show(view: View, source: str, settings: Attack) -> None:
     if not listing.items:
         st.error("An image in a sub-folder named by a class of both models was expected; none came.")
         return
-    task = Task(title, listing, cards, are_alike(cards), of_any_eps(settings))
+    task = LabelledAttack(title, listing, cards, are_alike(cards), of_any_eps(settings))
     toggles, room = st.columns([3, 4], gap="medium", vertical_alignment="bottom")
     with_transfer = task.alike and toggles.toggle(
         "Transfer",
@@ -56,7 +56,7 @@ def show(view: View, source: str, settings: Attack) -> None:
     _result(view, task, found, with_transfer)
 
 
-def _result(view: View, task: Task, found: SoFar, with_transfer: bool) -> None:
+def _result(view: View, task: LabelledAttack, found: SoFar, with_transfer: bool) -> None:
     for name, why in list(found.broken.items())[:_SHOWN]:
         st.warning(f"{plain(name, 120)}: {plain(why, 300)}")
     if len(found.broken) > _SHOWN:
