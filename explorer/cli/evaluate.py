@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 _ABOUT = """\
 Top-1 and top-5 with Wilson's 95% intervals, and the paired difference of every further checkpoint to the first.
---measures adds, over images drawn at random from a seed, token similarity and the ratio of the smoothed residual by
-layer (mean and standard deviation between images) and eigenvalue counts; --times adds the median time of a plain
-forward pass with fused attention, all checkpoints in turn, and GFLOPs: the multiply-adds of A and its products, as
-papers count them (fused attention makes A twice for twicing). --json writes it all.
+--measures adds, over images drawn at random from a seed, similarity of the tokens and of the attention outputs and the
+ratio of the smoothed residual by layer (mean and standard deviation between images) and eigenvalue counts; --times adds
+the median time of a plain forward pass with fused attention, all checkpoints in turn, and GFLOPs: the multiply-adds of A
+and its products, as papers count them (fused attention makes A twice for twicing). --json writes it all.
 
 Every model sees the pictures as on the pages, resized and cropped as its card says; folders that are no class of it and
 images that cannot be read are said and left out. With --source-size they are read at that size and resized to the
@@ -229,6 +229,7 @@ def _measures(
     eigen = found.eigenvalues
     print(f"{model.card.name}, {found.similarity.count} images, mean ± standard deviation between them:")
     print(f"  token similarity from the embedding on  {_said(found.similarity)}")
+    print(f"  of attention outputs, by block          {_said(found.outputs)}")
     print(f"  smoothed residual to smoothed, by block {_said(found.ratio)}")
     print(
         f"  of {eigen.count:,} eigenvalues {100 * eigen.on_curve / eigen.count:.1f}% are real and not negative; under "
@@ -239,6 +240,7 @@ def _measures(
         "measured": found.similarity.count,
         "seed": seed,
         "similarity": _listed(found.similarity),
+        "output_similarity": _listed(found.outputs),
         "ratio": _listed(found.ratio),
         "eigenvalues": vars(eigen),
     }

@@ -1,4 +1,7 @@
-"""Token similarity across depth: how far the patch tokens have collapsed onto one direction (over-smoothing)."""
+"""Token similarity across depth: how far the patch tokens have collapsed onto one direction (over-smoothing).
+
+In two places, which can disagree: of the tokens themselves, the residual stream, and of what attention puts out.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer.paper import operators
 from explorer.types import Trace
 
 
@@ -46,6 +50,14 @@ def token_similarity(trace: Trace, definition: Definition = Definition()) -> Flo
     1 when all tokens point the same way, 0 when they are orthogonal. The sum needs no pairwise matrix; `|cos|` does.
     """
     return of_tokens(trace.tokens, definition, trace.prefix)
+
+
+def of_outputs(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, " layer"]:
+    """The same of each block's attention output `U = p_a(A) V`, heads joined, before the output projection."""
+    triples = zip(trace.attention, trace.values, trace.filter, strict=True)
+    outputs = torch.stack([operators.apply_filter(a, v, coefficient) for a, v, coefficient in triples])
+    joined = outputs.transpose(1, 2).flatten(start_dim=2)  # (L, H, N, d) -> (L, N, H d)
+    return of_tokens(joined, definition, trace.prefix)
 
 
 def of_tokens(tokens: Float[Tensor, "*lead token dim"], definition: Definition, prefix: int) -> Float[Tensor, "*lead"]:

@@ -54,6 +54,8 @@ class Measures:
 
     similarity: Band
     """Mean signed cosine over pairs of patch tokens, after the embedding and after every block."""
+    outputs: Band
+    """The same of the attention outputs, heads joined, before the projection, by layer."""
     ratio: Band
     """`||A(V - AV)||_F / ||AV||_F`, mean over heads, by layer."""
     eigenvalues: Eigenvalues
@@ -62,6 +64,7 @@ class Measures:
 def measure(model: LoadedModel, data: Dataset, chosen: Int64[Tensor, " image"], batch_size: int = 8) -> Measures:
     """Traces the chosen images batch by batch."""
     curves: list[Tensor] = []
+    outputs: list[Tensor] = []
     ratios: list[Tensor] = []
     found = Eigenvalues(0, 0, 0, 0.0)
     pre = model.card.preprocessing
@@ -69,9 +72,10 @@ def measure(model: LoadedModel, data: Dataset, chosen: Int64[Tensor, " image"], 
         pixels = normalise(resized(data.images[part.to(data.images.device)], pre.input_size), pre)
         for one in trace(model.module, pixels):
             curves.append(similarity.token_similarity(one).double().cpu())
+            outputs.append(similarity.of_outputs(one).double().cpu())
             ratios.append(residual.magnitudes(one).ratio.mean(dim=-1).double().cpu())
             found += eigenvalues(one)
-    return Measures(similarity.band(curves), similarity.band(ratios), found)
+    return Measures(*map(similarity.band, (curves, outputs, ratios)), found)
 
 
 def eigenvalues(one: Trace) -> Eigenvalues:

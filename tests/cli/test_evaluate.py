@@ -79,18 +79,23 @@ def test_measures_by_layer(checkpoint: Path, tmp_path: Path) -> None:
     data = write_folder(tmp_path / "data", CLASSES)
     (row,) = evaluated(checkpoint, data=data, measures=100)["models"]
     assert row["measured"] == 10
-    similarities, ratios = [], []
+    similarities, outputs, ratios = [], [], []
     for one in references(checkpoint, data):
-        patches = one["tokens"][:, 1:]
-        unit = patches / np.linalg.norm(patches, axis=-1, keepdims=True)
-        cosines = unit @ unit.transpose(0, 2, 1)
-        pairs = ~np.eye(16, dtype=bool)
-        similarities.append(cosines[:, pairs].mean(axis=1))
+        A, V = one["attention"], one["values"]
+        filtered = np.stack(
+            [2 * a @ v - a @ (a @ v) if block else a @ v for block, (a, v) in enumerate(zip(A, V, strict=True))]
+        )
+        joined = np.concatenate(list(filtered.transpose(1, 0, 2, 3)), axis=-1)
+        for tokens, curves in ((one["tokens"], similarities), (joined, outputs)):
+            patches = tokens[:, 1:]
+            unit = patches / np.linalg.norm(patches, axis=-1, keepdims=True)
+            cosines = unit @ unit.transpose(0, 2, 1)
+            curves.append(cosines[:, ~np.eye(16, dtype=bool)].mean(axis=1))
         smoothed = one["attention"] @ one["values"]
         back = one["attention"] @ (one["values"] - smoothed)
         frobenius = [np.sqrt((x[:, :, 1:] ** 2).sum(axis=(2, 3))) for x in (back, smoothed)]
         ratios.append((frobenius[0] / frobenius[1]).mean(axis=1))
-    for name, expected in (("similarity", similarities), ("ratio", ratios)):
+    for name, expected in (("similarity", similarities), ("output_similarity", outputs), ("ratio", ratios)):
         assert row[name]["mean"] == pytest.approx(np.mean(expected, axis=0), rel=1e-4)
         assert row[name]["std"] == pytest.approx(np.std(expected, axis=0, ddof=1), rel=1e-3)
 

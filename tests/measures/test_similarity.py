@@ -1,13 +1,16 @@
 """Token similarity against loops over pairs, in float64."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.measures.similarity import Definition, band, mean_cosine, token_similarity
+from explorer.measures.similarity import Definition, band, mean_cosine, of_outputs, token_similarity
+from explorer.models.trace import trace
 from tests.helpers import make_trace, normal, stochastic
 
 DEFINITIONS = [Definition(*options) for options in itertools.product((False, True), repeat=3)]
@@ -29,6 +32,40 @@ def test_formula_equals_the_mean_over_pairs(definition: Definition) -> None:
     tokens = trace.tokens.numpy() if definition.with_prefix else trace.tokens.numpy()[:, 2:]
     expected = [mean_over_pairs(layer, definition) for layer in tokens]
     np.testing.assert_allclose(token_similarity(trace, definition).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=str)
+def test_outputs_are_the_effective_matrix_on_the_values_with_heads_joined(definition: Definition) -> None:
+    A, V = stochastic(2, 3, 7, 7), normal(2, 3, 7, 4)
+    trace = make_trace(A, (1.0, 1.7), values=V, prefix=2)
+    expected = []
+    for layer, a in enumerate((1.0, 1.7)):
+        effective = a * A[layer].numpy() + (1 - a) * A[layer].numpy() @ A[layer].numpy()
+        joined = np.concatenate([e @ v for e, v in zip(effective, V[layer].numpy(), strict=True)], axis=1)
+        expected.append(mean_over_pairs(joined if definition.with_prefix else joined[2:], definition))
+    np.testing.assert_allclose(of_outputs(trace, definition).numpy(), expected, rtol=1e-12)
+
+
+def test_outputs_of_rank_one_attention_are_all_alike_and_of_the_identity_the_values_themselves() -> None:
+    V = normal(2, 3, 7, 4)
+    flat = make_trace(torch.full((2, 3, 7, 7), 1 / 7, dtype=torch.float64), (1.0, 2.0), values=V)
+    torch.testing.assert_close(of_outputs(flat), torch.ones(2, dtype=torch.float64))
+    same = make_trace(torch.eye(7, dtype=torch.float64).expand(2, 3, 7, 7), (1.0, 2.0), values=V)
+    joined = V.transpose(1, 2).flatten(start_dim=2)
+    torch.testing.assert_close(of_outputs(same), mean_cosine(joined[:, 1:]))
+
+
+def test_outputs_are_what_a_model_projects(make_model: Callable[..., VisionTransformer], images: Tensor) -> None:
+    model = make_model((1.0, 2.0), torch.float64)
+    projected: list[Tensor] = []
+    hooks = [b.attn.proj.register_forward_pre_hook(lambda _, x: projected.append(x[0][0])) for b in model.blocks]
+    try:
+        model(images[:1].double())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    expected = torch.stack([mean_cosine(one[1:]) for one in projected])
+    torch.testing.assert_close(of_outputs(trace(model, images[:1].double())[0]), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("absolute", [False, True])
