@@ -24,8 +24,8 @@ _ABOUT = """\
 Top-1 and top-5 with Wilson's 95% intervals, and the paired difference of every further checkpoint to the first.
 --measures adds, over images drawn at random from a seed, similarity of the tokens and of the attention outputs and the
 ratio of the smoothed residual by layer (mean and standard deviation between images) and eigenvalue counts; --times adds
-the median time of a plain forward pass with fused attention, all checkpoints in turn, and GFLOPs: the multiply-adds of A
-and its products, as papers count them (fused attention makes A twice for twicing). --json writes it all.
+the median time of a plain forward pass with fused attention, all checkpoints in turn, and GFLOPs: the multiply-adds of
+A and its products, as papers count them (fused attention makes A twice for twicing). --json writes it all.
 
 Every model sees the pictures as on the pages, resized and cropped as its card says; folders that are no class of it and
 images that cannot be read are said and left out. With --source-size they are read at that size and resized to the

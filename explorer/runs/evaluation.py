@@ -75,7 +75,7 @@ def measure(model: LoadedModel, data: Dataset, chosen: Int64[Tensor, " image"], 
             outputs.append(similarity.of_outputs(one).double().cpu())
             ratios.append(residual.magnitudes(one).ratio.mean(dim=-1).double().cpu())
             found += eigenvalues(one)
-    return Measures(*map(similarity.band, (curves, outputs, ratios)), found)
+    return Measures(similarity.band(curves), similarity.band(outputs), similarity.band(ratios), found)
 
 
 def eigenvalues(one: Trace) -> Eigenvalues:
