@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 from bench.common import Row
 from explorer.files import ASSETS
@@ -27,7 +27,7 @@ from tests.running_app import CHROMIUM, FIRST_PICTURE, PATIENCE, running_app, ru
 STARTS = 5
 UPLOADS = 9
 SWITCHES = 200
-_SIZE = {"width": 1440, "height": 1400}
+_SIZE: ViewportSize = {"width": 1440, "height": 1400}
 _CHANGED = """before => [...document.querySelectorAll('*')].some(element => {
     const painted = element.shadowRoot?.querySelector('.viewer')?.dataset.painted;
     return painted && painted !== before;

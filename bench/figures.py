@@ -80,6 +80,7 @@ def _bare(grid: Grid, out: Path) -> None:
     figure = Figure(figsize=(5.5, 5.5 * len(cells) / columns))
     axes = np.atleast_2d(figure.subplots(len(cells), columns))
     for row_of_axes, (lead, row) in zip(axes, cells, strict=True):
+        assert lead is not None  # these templates have the photograph in front
         row_of_axes[0].imshow(lead.picture)
         for one, cell in zip(row_of_axes[1:], row.cells, strict=True):
             height, width = cell.picture.shape[:2]

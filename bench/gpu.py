@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypedDict, Unpack
 
 import timm
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from bench.common import Row, medians
@@ -25,16 +27,25 @@ GOAL = 1.5
 """Of the batch; a single image is bound by the launches of many small kernels."""
 
 
+class Options(TypedDict, total=False):
+    """Sizes that differ from those of the model's name."""
+
+    img_size: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+
+
 def is_available() -> bool:
     return torch.cuda.is_available()
 
 
 def rows(
-    size: str, device: torch.device, batch: int = BATCH, rounds: int | None = None, **options: int
+    size: str, device: torch.device, batch: int = BATCH, rounds: int | None = None, **options: Unpack[Options]
 ) -> Iterator[Row]:
     """Times and memory of one size of DeiT, `tiny` or `base`; `options` go to timm, for smaller models in tests."""
     name = f"deit_{size}_patch16_224"
-    stock = [timm.create_model(name, **options).eval().to(device) for _ in range(2)]
+    stock = [_stock(name, options).to(device) for _ in range(2)]
     pair = [create(name, 1000, uniform_filter(len(stock[0].blocks), a), **options).eval().to(device) for a in (1, 2)]
     shape = (3, *stock[0].patch_embed.img_size)
 
@@ -69,6 +80,12 @@ def rows(
             if device.type == "cuda":
                 peak = _peak(task, inputs[0])
                 yield Row(f"peak memory, {what}, DeiT-{size.title()}, {images}", peak, "MiB", None, note=note)
+
+
+def _stock(name: str, options: Options) -> VisionTransformer:
+    model = timm.create_model(name, **options)
+    assert isinstance(model, VisionTransformer)
+    return model.eval()
 
 
 def _waiting(task: Callable[[Tensor], object], device: torch.device) -> Callable[[Tensor], object]:

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import timm
 import torch
@@ -28,7 +28,7 @@ from explorer.models.trace import geometry, states, trace
 from explorer.types import Trace
 
 ROUNDS = {"tiny": 41, "base": 15}
-GOALS = {
+GOALS: Mapping[str, Mapping[str, float | None]] = {
     "tiny": {"capture": 1.10, "capture and all measures but spectra": 1.2, "spectra of one layer": 0.6},
     "base": {"capture": 1.05, "capture and all measures but spectra": 1.1, "spectra of one layer": None},
 }
@@ -111,7 +111,8 @@ def _folder(stock: torch.nn.Module, model: torch.nn.Module, inputs: Sequence[Ten
 
     @torch.inference_mode()
     def plain(x: Tensor) -> Tensor:
-        return stock(x)
+        logits: Tensor = stock(x)
+        return logits
 
     def curves(x: Tensor) -> Tensor:
         return torch.stack([similarity.of_tokens(tokens, similarity.Definition(), 1) for tokens in states(model, x)])

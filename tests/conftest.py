@@ -21,6 +21,7 @@ from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from explorer.models import LoadedModel, checkpoints, registry, sources  # noqa: E402
+from explorer.models.declaration import declare  # noqa: E402
 from explorer.models.registry import Architecture  # noqa: E402
 from explorer.types import Filter, Preprocessing  # noqa: E402
 from tests import pair  # noqa: E402
@@ -130,7 +131,7 @@ def preprocessing() -> Preprocessing:
 @pytest.fixture
 def declared(tiny: str, preprocessing: Preprocessing) -> dict[str, object]:
     """Complete metadata of a tiny twicing checkpoint."""
-    return checkpoints.declare(
+    return declare(
         name="Tiny-Twicing",
         architecture=tiny,
         filter=(1.0, 2.0),

@@ -17,6 +17,7 @@ import numpy as np
 
 from explorer.disturb.attacks import Attack, Kind
 from explorer.models import checkpoints, registry, sources
+from explorer.models.declaration import declare
 from explorer.models.sources import VARIANTS
 from explorer.pictures import examples
 from explorer.runs import robustness_file
@@ -48,7 +49,7 @@ def write(prefix: Path, architecture: str = ARCHITECTURE, classes: Mapping[str, 
         filter = registry.uniform_filter(row.depth, a)
         model = registry.create(architecture, len(classes), filter)
         path = prefix.parent / f"{prefix.name}-{variant}.safetensors"
-        declared = checkpoints.declare(
+        declared = declare(
             name=f"Random {row.title}{'-Twicing' * (variant == 'twicing')}",
             architecture=architecture,
             filter=filter,

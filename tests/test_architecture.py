@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,16 @@ def test_the_app_imports_only_streamlit_and_the_user_interface() -> None:
 def test_the_layers_of_the_package_hold() -> None:
     done = python("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_contract_on_training_names_every_other_room() -> None:
+    configured = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = configured["tool"]["importlinter"]["contracts"]
+    (contract,) = [each for each in contracts if each.get("forbidden_modules") == ["explorer.training"]]
+    entries = (ROOT / "explorer").iterdir()
+    rooms = {entry.stem for entry in entries if entry.suffix == ".py" or (entry / "__init__.py").exists()}
+    allowed = {"__init__", "training", "cli", "runs"}
+    assert set(contract["source_modules"]) == {f"explorer.{room}" for room in rooms - allowed}
 
 
 def test_no_markup_of_ours_is_let_through_unescaped() -> None:

@@ -23,6 +23,7 @@ from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 XSRF_COOKIE = "_streamlit_xsrf"
 
@@ -76,9 +77,9 @@ class Visitor:
         websocket = connect(
             f"ws://{self._host}/_stcore/stream",
             sock=tcp,
-            subprotocols=["streamlit", self.xsrf],  # type: ignore[list-item]
+            subprotocols=[Subprotocol("streamlit"), Subprotocol(self.xsrf)],
             additional_headers={"Cookie": f"{XSRF_COOKIE}={self.xsrf}"},
-            origin=f"http://{self._host}",  # type: ignore[arg-type]
+            origin=Origin(f"http://{self._host}"),
             max_size=None,
             open_timeout=self._patience,
             proxy=None,

@@ -173,7 +173,7 @@ def _run(
     start: Start | None,
     device: str,
 ) -> Run:
-    from explorer.models import checkpoints
+    from explorer.models.declaration import UNDECLARED
     from explorer.training.settings import About, Run
 
     about = About(
@@ -181,7 +181,7 @@ def _run(
         title=options.title,
         recipe=_describe(recipe),
         data=options.data_note,
-        license=options.license or (start.license if start else checkpoints.UNDECLARED),
+        license=options.license or (start.license if start else UNDECLARED),
         git_revision=_revision(),
         origin=f"{start.origin}; {'; '.join(start.changes)}" if start else None,
     )

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from explorer.models import onnx_graph, weights
-from explorer.models.checkpoints import MODEL, shown
+from explorer.models.checkpoints import MODEL
 from explorer.models.onnx_graph import Graph
-from explorer.models.weights import State
+from explorer.models.weights import State, excerpt
 from explorer.types import ExplorerError
 
 SUFFIXES = (onnx_graph.SUFFIX, *weights.SUFFIXES)
@@ -91,7 +91,7 @@ def check_finite(name: str, state: State) -> None:
     """Raises `ExplorerError` naming the first weight of `state` that is not finite everywhere."""
     for key, value in state.items():
         if not bool(value.isfinite().all()):
-            raise ExplorerError(f"{name} was expected to hold finite numbers; {shown(key, 120)} has others.")
+            raise ExplorerError(f"{name} was expected to hold finite numbers; {excerpt(key, 120)} has others.")
 
 
 def _body(name: str, state: State, declared: Mapping[str, Any], digest: str, graph: Graph | None) -> Dinov2:
@@ -142,7 +142,7 @@ def _check_kind(name: str, state: State) -> None:
         if key in _REGISTERS:
             raise ExplorerError(f"{name} has register tokens ({key}); a model without them was expected.")
         if _GATED.search(key):
-            raise ExplorerError(f"{name} has gated MLPs ({shown(key, 80)}, as in SwiGLU); plain ones were expected.")
+            raise ExplorerError(f"{name} has gated MLPs ({excerpt(key, 80)}, as in SwiGLU); plain ones were expected.")
     widened, narrowed = (state.get(f"blocks.0.mlp.{layer}.weight") for layer in ("fc1", "fc2"))
     if widened is not None and narrowed is not None and widened.shape != narrowed.shape[::-1]:
         raise ExplorerError(

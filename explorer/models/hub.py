@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from timm.models import get_pretrained_cfg
 
 from explorer.models import registry
-from explorer.models.checkpoints import UNDECLARED, LoadedModel
+from explorer.models.checkpoints import LoadedModel
+from explorer.models.declaration import UNDECLARED
 from explorer.models.twicing import make_filtered
 from explorer.types import ExplorerError, ModelCard, Progress
 

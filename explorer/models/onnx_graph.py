@@ -23,8 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.models.checkpoints import shown
-from explorer.models.weights import State
+from explorer.models.weights import State, excerpt
 from explorer.types import ExplorerError
 
 SUFFIX = ".onnx"
@@ -73,7 +72,7 @@ class Graph:
             (tokens,) = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: image.float().numpy()})
             return torch.from_numpy(np.array(tokens))
         except Exception as error:  # whatever a graph can do wrong
-            why = shown(str(error).partition("\n")[0].rstrip("."), 200)
+            why = excerpt(str(error).partition("\n")[0].rstrip("."), 200)
             raise ExplorerError(f"{self.name} cannot be run up to {module}: {why}.") from error
 
 
@@ -137,10 +136,10 @@ def _check_weight(name: str, tensor: Any) -> None:
     """An evaluator would open the file that a tensor names, and make one as large as its shape says."""
     if tensor.external_data or tensor.data_location:
         raise ExplorerError(
-            f"{name} keeps {shown(tensor.name, 80)} in another file; weights inside the file were expected."
+            f"{name} keeps {excerpt(tensor.name, 80)} in another file; weights inside the file were expected."
         )
     if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > tensor.ByteSize() * 8:
-        raise ExplorerError(f"{name} holds {shown(tensor.name, 80)} in fewer values than its shape has.")
+        raise ExplorerError(f"{name} holds {excerpt(tensor.name, 80)} in fewer values than its shape has.")
 
 
 def _state(onnx: ModuleType, file: str, model: Any) -> State:
@@ -152,7 +151,7 @@ def _state(onnx: ModuleType, file: str, model: Any) -> State:
             return torch.from_numpy(onnx.numpy_helper.to_array(stored[name]).copy())
         except (ValueError, TypeError) as error:
             raise ExplorerError(
-                f"{file} holds {shown(name, 80)} in another number of values than its shape has."
+                f"{file} holds {excerpt(name, 80)} in another number of values than its shape has."
             ) from error
 
     state, positions = {}, dict[str, list[str]]()
@@ -217,5 +216,5 @@ def _up_to(name: str, model: Any, output: str) -> Any:
 def _check_operations(name: str, nodes: Iterable[Any]) -> None:
     foreign = {node.op_type for node in nodes if node.op_type not in _OPERATIONS or node.domain not in ("", "ai.onnx")}
     if foreign:
-        named = shown(", ".join(sorted(foreign)), 120)
+        named = excerpt(", ".join(sorted(foreign)), 120)
         raise ExplorerError(f"{name} uses {named}; the operations of a plain vision transformer were expected.")

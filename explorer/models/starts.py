@@ -15,8 +15,9 @@ from typing import Any
 import torch
 
 from explorer.models import checkpoints, dinov2, folding, registry, weights
+from explorer.models.declaration import UNDECLARED, declare
 from explorer.models.dinov2 import Dinov2, check_finite
-from explorer.models.weights import State
+from explorer.models.weights import State, excerpt
 from explorer.types import STANDARD, ExplorerError
 
 _START = "start"
@@ -102,8 +103,8 @@ def load_start(path: Path) -> Start:
         origin=origin,
         license=license,
         changes=tuple(map(str, changes)) if isinstance(changes, list) else (),
-        source=str(start.get("source", checkpoints.UNDECLARED)),
-        source_digest=str(start.get("source_digest", checkpoints.UNDECLARED)),
+        source=str(start.get("source", UNDECLARED)),
+        source_digest=str(start.get("source_digest", UNDECLARED)),
         digest=stored.digest,
     )
 
@@ -128,14 +129,14 @@ def _changes(source: Dinov2, state: State) -> tuple[str, ...]:
     if grid != source.grid:
         steps.append(f"positions resampled from {source.grid}x{source.grid} to {grid}x{grid}, bicubic")
     if parts := sorted({key.partition(".")[0] for key in source.left_out}):
-        steps.append(f"left out: {checkpoints.shown(', '.join(parts), 120)}")
+        steps.append(f"left out: {excerpt(', '.join(parts), 120)}")
     return tuple(steps)
 
 
 def _write(path: Path, start: Start) -> None:
     row = registry.architecture(start.architecture)
     checkpoints.check_state(start.source, start.state, _skeleton(start.architecture).state_dict(), start.architecture)
-    declared = checkpoints.declare(
+    declared = declare(
         name=path.stem,
         architecture=start.architecture,
         filter=registry.uniform_filter(row.depth, STANDARD),
@@ -143,9 +144,9 @@ def _write(path: Path, start: Start) -> None:
         wnids=(),
         preprocessing=registry.preprocessing(row),
         recipe=f"{start.origin}, not trained since; changed: {'; '.join(start.changes)}",
-        data=checkpoints.UNDECLARED,
+        data=UNDECLARED,
         top1=None,
-        git_revision=checkpoints.UNDECLARED,
+        git_revision=UNDECLARED,
         license=start.license,
     )
     history = {"source": start.source, "source_digest": start.source_digest, "changes": list(start.changes)}

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,11 @@ def read(path: Path) -> Weights:
         return weights
     except OSError as error:
         raise ExplorerError(f"{path.name} cannot be read: {error.strerror or 'it is damaged'}.") from error
+
+
+def excerpt(text: str, length: int) -> str:
+    """The start of a text out of a file, fit for one sentence: what breaks lines or ends sentences is replaced."""
+    return re.sub(r"[^ -~]|(?<=\.) ", "?", text[:length])
 
 
 def _digest(path: Path) -> str:

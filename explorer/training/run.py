@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explorer.models import checkpoints
+from explorer.models.declaration import declare
 from explorer.models.pixels import normalise, resized
 from explorer.training import plan, stored
 from explorer.training.batches import Batches
@@ -126,7 +127,7 @@ class Process:
         assert track.decay is not None
         run, step, batch = self.run, track.decay.at, self.run.recipe.batch_size
         about = run.about
-        declared = checkpoints.declare(
+        declared = declare(
             name=about.title if name == "standard" else f"{about.title}-{name.capitalize()}",
             architecture=run.recipe.architecture,
             filter=run.operators[name],

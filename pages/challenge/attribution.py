@@ -26,7 +26,7 @@ panels.warn_swapped(chosen)
 comparison = chosen.comparison()
 method_column, class_column, grid_column, room = st.columns([3, 3, 2, 3], gap="medium")
 method = method_column.selectbox(
-    "Method", list(Method), index=2, key="attribution-method", format_func=str, persist_state="session"
+    "Method", [*Method], index=2, key="attribution-method", format_func=str, persist_state="session"
 )
 with class_column:
     targets = classes.choose(chosen, comparison, "attribution-class")
@@ -83,10 +83,11 @@ for index, place in enumerate(places):
     measured = f"{method}, {method.unit}" if method.unit else str(method)
     bar = figures.colour_bar(spans[index], look.colour_map, colours, measured + ends)
     place.plotly_chart(bar, key=f"attribution-bar-{index}", config={"displayModeBar": False})
-    if found[index].delta is not None:
+    delta = found[index].delta
+    if delta is not None:
         total = float(np.sum(array(found[index].on_pixels())))
         place.caption(
-            f"Sum {signed(total)} logits; convergence delta {signed(found[index].delta)}: "
+            f"Sum {signed(total)} logits; convergence delta {signed(delta)}: "
             "the sum minus (y(image) − y(baseline)). More steps bring it nearer to 0."
         )
 if targets[0] != targets[1] and chosen.pair.baseline.wnids == chosen.pair.twicing.wnids:

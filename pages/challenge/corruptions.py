@@ -81,14 +81,14 @@ measured = work.offered(
 if measured is None:
     st.stop()
 has_band = len(photos) > 1 and quantity != "Still the clean answer"
-lines = []
+sweeps = []
 for name, of_model, colour, dash in zip(names, measured, colours.models, dashes, strict=True):
     mean, std = compute.curve(of_model, compute.QUANTITIES[quantity])
     low, high = (mean - std, mean + std) if has_band else (None, None)
-    lines.append(Trial(name, np.array(ALL_STRENGTHS), mean, colour, low, high, dash))
+    sweeps.append(Trial(name, np.array(ALL_STRENGTHS), mean, colour, low, high, dash))
 shares = quantity in ("Still the clean answer", "Probability of the clean answer")
 figure = trials.against(
-    lines, colours, x=f"Severity, {choice.kind}", y=quantity, percent=shares, y_range=(-0.02, 1.02) if shares else None
+    sweeps, colours, x=f"Severity, {choice.kind}", y=quantity, percent=shares, y_range=(-0.02, 1.02) if shares else None
 )
 st.plotly_chart(figure, key="corruption-sweep", config=bare, alt=f"{quantity} by severity")
 st.caption(

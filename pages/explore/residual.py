@@ -2,6 +2,8 @@
 
 import numpy as np
 import streamlit as st
+from jaxtyping import Float
+from torch import Tensor
 
 from explorer.figures import maps as figures
 from explorer.figures.records import Line
@@ -49,8 +51,7 @@ head = head_column.segmented_control(
 look, scale = panels.look()
 
 
-def pick_head(values):
-    """`(layer, head, ...)` to `(layer, ...)`."""
+def pick_head(values: Float[Tensor, "layer head ..."]) -> Float[Tensor, "layer ..."]:
     return values.mean(dim=1) if head == "mean" else values[:, int(head) - 1]
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.models import checkpoints, hub, sources
+from explorer.models import LoadedModel, checkpoints, hub, sources
 from explorer.types import ExplorerError
 from explorer.ui.models import panel
 from explorer.ui.shell import pair, panels, resources
@@ -17,7 +17,7 @@ panels.opening(
 locked = panel.is_locked()
 
 
-def welcome(model):
+def welcome(model: LoadedModel) -> None:
     card = engine.add(model)
     pair.want(card)
     st.toast(f"{plain(card.name)} is loaded and chosen.")
