@@ -21,11 +21,11 @@ from explorer.cli import train as command
 from explorer.models import registry, starts, weights
 from explorer.serving import device as devices
 from explorer.training import kept, plan, processes
-from explorer.training.batches import Batch
+from explorer.training.batches import TrainingBatch
 from explorer.training.learner import Learner
 from explorer.training.recipe import Decay, operators
 from explorer.training.run import Process, bf16_pays
-from explorer.training.settings import Run
+from explorer.training.settings import TrainingRun
 from explorer.training.track import Track
 from explorer.types import ExplorerError
 
@@ -64,7 +64,7 @@ def options_of(folder: Path, extra: Sequence[str]) -> argparse.Namespace:
 class Timed(Process):
     """Models in step with each other. Between two steps it looks at the clock, and copies what there is."""
 
-    def __init__(self, run: Run, timetable: Timetable, out: Path) -> None:
+    def __init__(self, run: TrainingRun, timetable: Timetable, out: Path) -> None:
         super().__init__(run, list(run.operators))
         self.timetable, self.out = timetable, out
         self.paces = Paces(timetable.trial // 3)
@@ -182,7 +182,7 @@ def train(
     return process
 
 
-def run_of(folder: Path, options: argparse.Namespace, start: starts.Start) -> Run:
+def run_of(folder: Path, options: argparse.Namespace, start: starts.Start) -> TrainingRun:
     """The run that `train`'s options describe, with every validation image there is."""
     depth = registry.architecture(start.architecture).depth
     recipe = command._recipe(options, start.architecture, start)
@@ -205,5 +205,5 @@ def warm(operator: str, size: int, classes: int, extra: Sequence[str]) -> float:
     pixels = torch.randn(recipe.batch_size, 3, size, size, device=device)
     target = F.one_hot(torch.arange(recipe.batch_size, device=device) % classes, classes).float()
     for _ in range(3):
-        learner.step(Batch(pixels, target, b""), recipe.operator_warmup, 0.0, bf16=bf16_pays(device)).tolist()
+        learner.step(TrainingBatch(pixels, target, b""), recipe.operator_warmup, 0.0, bf16=bf16_pays(device)).tolist()
     return time.monotonic() - began

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from explorer.models.starts import Start
     from explorer.training.recipe import Recipe
-    from explorer.training.settings import Run
+    from explorer.training.settings import TrainingRun
     from explorer.types import Preprocessing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -172,9 +172,9 @@ def _run(
     operators: Mapping[str, tuple[float, ...]],
     start: Start | None,
     device: str,
-) -> Run:
+) -> TrainingRun:
     from explorer.models.declaration import UNDECLARED
-    from explorer.training.settings import About, Run
+    from explorer.training.settings import About, TrainingRun
 
     about = About(
         prefix=options.prefix,
@@ -185,7 +185,7 @@ def _run(
         git_revision=_revision(),
         origin=f"{start.origin}; {'; '.join(start.changes)}" if start else None,
     )
-    return Run(
+    return TrainingRun(
         folder=options.run_folder,
         recipe=recipe,
         operators=operators,

@@ -124,7 +124,7 @@ class Windowed:
         return sums
 
 
-Weights = Dense | Windowed
+PixelWeights = Dense | Windowed
 """A matrix `A` with rows that sum to 1, to `apply` to a picture channel by channel."""
 
 
@@ -226,7 +226,9 @@ def windowed(guide: FloatPicture, settings: MeansSettings) -> Iterator[Interim[W
     yield Interim(_CHUNKS, _CHUNKS, "comparing patches", Windowed((height, width), tuple(offsets), weights))
 
 
-def denoise(noisy: FloatPicture, weights: Weights, times: Sequence[int] = TIMES) -> Iterator[Interim[Denoised | None]]:
+def denoise(
+    noisy: FloatPicture, weights: PixelWeights, times: Sequence[int] = TIMES
+) -> Iterator[Interim[Denoised | None]]:
     """Both filters applied up to the largest of `times`; a report after each application of `A`.
 
     The first report that has a result comes after two applications and holds `n = 1`; then it grows.

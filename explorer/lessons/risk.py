@@ -19,7 +19,7 @@ from explorer.lessons.regression import Smoother, Truth, design, smoother
 from explorer.paper.theory import PowerLaw, power_law
 from explorer.types import ExplorerError
 
-Setting = Float[np.ndarray, " setting"]
+RiskValues = Float[np.ndarray, " setting"]
 _BATCH = 25
 """Runs between two reports: about 20 ms."""
 
@@ -28,11 +28,11 @@ _BATCH = 25
 class Risk:
     """Means over the points looked at, one per setting (a bandwidth, or a number of folds)."""
 
-    bias_squared: Setting
-    variance: Setting
+    bias_squared: RiskValues
+    variance: RiskValues
 
     @property
-    def mse(self) -> Setting:
+    def mse(self) -> RiskValues:
         """Mean squared distance to the curve without noise, `bias^2 + variance`."""
         return np.asarray(self.bias_squared + self.variance)
 
@@ -46,7 +46,7 @@ class Risk:
 class BandwidthSweep:
     """Both kernels over the bandwidths."""
 
-    bandwidths: Setting
+    bandwidths: RiskValues
     standard: Risk
     twicing: Risk
     runs: int | None
@@ -57,21 +57,21 @@ class BandwidthSweep:
 class BiasOrder:
     """Root mean square of the bias without noise over interior points, against the bandwidth (Prop. 2)."""
 
-    bandwidths: Setting
-    standard: Setting
-    twicing: Setting
+    bandwidths: RiskValues
+    standard: RiskValues
+    twicing: RiskValues
     standard_law: PowerLaw | None
     """Fitted `c h^p`; `None` where the bias is 0 up to rounding."""
     twicing_law: PowerLaw | None
-    standard_theory: Setting | None
+    standard_theory: RiskValues | None
     """`h^2 mu_2 / 2` times the root mean square of `f''`; `None` for a curve without derivatives."""
-    twicing_theory: Setting | None
+    twicing_theory: RiskValues | None
     """`h^4 mu_2^2 / 4` times the root mean square of `f''''`."""
     margin: float
     """The part of [0, 1] left out at either end."""
 
 
-def bandwidths(low: float, high: float, count: int) -> Setting:
+def bandwidths(low: float, high: float, count: int) -> RiskValues:
     """From low to high in equal ratios."""
     if not 0 < low < high < math.inf or count < 2:
         raise ExplorerError(
@@ -90,7 +90,7 @@ def interior(points: int, margin: float) -> Bool[np.ndarray, " point"]:
 
 
 def exact_sweep(
-    truth: Truth, points: int, noise: float, kernel: Kernel, bandwidths: Setting, *, margin: float = 0.0
+    truth: Truth, points: int, noise: float, kernel: Kernel, bandwidths: RiskValues, *, margin: float = 0.0
 ) -> BandwidthSweep:
     """Bias and variance in closed form, no noise drawn."""
     f, inside = truth.value(design(points)), interior(points, margin)
@@ -109,7 +109,7 @@ def monte_carlo(
     points: int,
     noise: float,
     kernel: Kernel,
-    bandwidths: Setting,
+    bandwidths: RiskValues,
     *,
     runs: int = 400,
     seed: int = 0,
@@ -194,7 +194,7 @@ def bias_order(truth: Truth, kernel: Kernel, points: int = 1000, count: int = 9)
     return BiasOrder(h, standard, twicing, _law(h, standard), _law(h, twicing), theory[0], theory[1], margin)
 
 
-def _law(h: Setting, sizes: Setting) -> PowerLaw | None:
+def _law(h: RiskValues, sizes: RiskValues) -> PowerLaw | None:
     return power_law(h, sizes) if sizes.min() > 1e-10 else None
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from explorer.paper import operators
 from explorer.types import STANDARD, ExplorerError, Filter
 
-Heads = Float[Tensor, "batch head token channel"]
+HeadTensor = Float[Tensor, "batch head token channel"]
 Tokens = Float[Tensor, "batch token dim"]
 
 
@@ -93,7 +93,7 @@ def _named(kind: type) -> str:
     return f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}"
 
 
-def queries_keys_values(attn: Any, x: Tokens, rope: Tensor | None = None) -> tuple[Heads, Heads, Heads]:
+def queries_keys_values(attn: Any, x: Tokens, rope: Tensor | None = None) -> tuple[HeadTensor, HeadTensor, HeadTensor]:
     """Queries, keys and values of the normalised tokens `x`, as timm's three attentions compute them."""
     batch, tokens, _ = x.shape
     if attn.qkv is not None:
@@ -116,7 +116,7 @@ def queries_keys_values(attn: Any, x: Tokens, rope: Tensor | None = None) -> tup
     return (q, k, v) if groups == 1 else (q, k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1))
 
 
-def project(attn: Any, u: Heads, x: Tokens) -> Tokens:
+def project(attn: Any, u: HeadTensor, x: Tokens) -> Tokens:
     """Joins the heads, applies their norm, the gate computed from `x` and the output projection."""
     joined = attn.norm(u.transpose(1, 2).flatten(2))
     if attn.gate is not None:

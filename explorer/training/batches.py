@@ -26,7 +26,7 @@ _STRIDE = 1_000_003
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class TrainingBatch:
     """Normalised views and soft targets, on the device of the data."""
 
     pixels: Float[Tensor, "batch 3 height width"]
@@ -66,7 +66,7 @@ class Batches:
             self._order = epoch, torch.randperm(len(self.train), generator=generator)
         return self._order[1]
 
-    def batch(self, step: int, size: int) -> Batch:
+    def batch(self, step: int, size: int) -> TrainingBatch:
         """The batch of a step, `size` pixels square; nothing in it waits for the device."""
         device = self.train.images.device
         positions = self.positions(step)
@@ -77,7 +77,7 @@ class Batches:
         pixels, target = self._mix(normalise(views, self.preprocessing), self.train.labels[chosen])
         hashed = (pixels, target) if device.type == "cpu" else (positions,)
         sha = hashlib.sha256(b"".join(tensor.cpu().contiguous().numpy().tobytes() for tensor in hashed))
-        return Batch(pixels, target, sha.digest())
+        return TrainingBatch(pixels, target, sha.digest())
 
     def _seed(self, number: int) -> int:
         return self.recipe.seed * _STRIDE + number

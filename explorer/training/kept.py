@@ -18,7 +18,7 @@ from torch import Tensor
 from explorer import files
 from explorer.models import weights
 from explorer.training import probe, stored
-from explorer.training.settings import Run
+from explorer.training.settings import TrainingRun
 from explorer.types import ExplorerError
 
 RISE = 200
@@ -38,7 +38,7 @@ class Beginning:
     """Steps of the warm-up from here; the recipe's where there are none."""
 
 
-def begin(run: Run, start: Mapping[str, Tensor]) -> None:
+def begin(run: TrainingRun, start: Mapping[str, Tensor]) -> None:
     """Puts a head on the start and writes it into the run's folder, for every model; done once for a run."""
     if not run.start.exists():
         train = stored.open_stored(run.stored[0])
@@ -65,7 +65,7 @@ def keep(folder: Path, out: Path) -> list[Path]:
     return written
 
 
-def beginning(run: Run, name: str, identity: Mapping[str, object]) -> Beginning | None:
+def beginning(run: TrainingRun, name: str, identity: Mapping[str, object]) -> Beginning | None:
     """What the model called `name` begins with; `None` for random weights.
 
     Raises `ExplorerError` for what was kept of a run with another recipe or other data.

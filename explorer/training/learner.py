@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from explorer.models import registry
 from explorer.models.twicing import set_filter
-from explorer.training.batches import Batch
+from explorer.training.batches import TrainingBatch
 from explorer.training.recipe import Decay, Recipe
 from explorer.types import Filter
 
@@ -63,7 +63,9 @@ class Learner:
             torch.compile(self.model, dynamic=False) if compiled else self.model
         )
 
-    def step(self, batch: Batch, step: int, rate: float, decay: Decay | None = None, bf16: bool = False) -> Tensor:
+    def step(
+        self, batch: TrainingBatch, step: int, rate: float, decay: Decay | None = None, bf16: bool = False
+    ) -> Tensor:
         """One update; returns loss and share of hits (soft targets' largest class) without waiting for them."""
         recipe, is_warm = self.recipe, step >= self.recipe.operator_warmup
         set_filter(self.model, recipe.operator(self.filter, step))
@@ -87,7 +89,7 @@ class Learner:
         set_filter(self.ema.module, recipe.operator(self.filter, step + 1))
         return outcome
 
-    def _parts(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    def _parts(self, batch: TrainingBatch) -> list[tuple[Tensor, Tensor]]:
         """The batch, on a CPU cut into parts of equal size whose gradients add up to the whole's."""
         if self.device.type != "cpu":
             return [(batch.pixels, batch.target)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from explorer.training import plan
 from explorer.training.plan import PlanRow
 from explorer.training.run import work
-from explorer.training.settings import Run
+from explorer.training.settings import TrainingRun
 from explorer.types import ExplorerError
 
 _POLL = 5.0
@@ -31,7 +31,7 @@ class Ending:
     """Pixels a side in it."""
 
 
-def train(run: Run, ending: Ending, say: Callable[[str], None], poll: float = _POLL) -> None:
+def train(run: TrainingRun, ending: Ending, say: Callable[[str], None], poll: float = _POLL) -> None:
     """Trains all models of a run until its last decay is done.
 
     Interrupted, it has every process save its state. Raises `ExplorerError` when a process fails, which ends the others
@@ -77,7 +77,7 @@ def line(name: str, row: PlanRow) -> str:
     return f"{where}  {row['size']} px  {measured}  {row['core_seconds'] / 3600:.2f} core-hours"
 
 
-def _guarded(run: Run, names: list[str]) -> None:
+def _guarded(run: TrainingRun, names: list[str]) -> None:
     """A sentence instead of a traceback for what a person can act on."""
     try:
         work(run, names)

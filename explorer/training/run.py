@@ -28,7 +28,7 @@ from explorer.training.data import Dataset, draw
 from explorer.training.kept import beginning
 from explorer.training.learner import Learner
 from explorer.training.recipe import Decay
-from explorer.training.settings import Run
+from explorer.training.settings import TrainingRun
 from explorer.training.track import Track
 from explorer.types import ExplorerError, Preprocessing
 
@@ -39,7 +39,7 @@ SAVED_EVERY = 300.0
 class Process:
     """The models that one process trains, in step with each other."""
 
-    def __init__(self, run: Run, names: list[str]) -> None:
+    def __init__(self, run: TrainingRun, names: list[str]) -> None:
         self.run = run
         device = torch.device(run.device)
         train, validation = (stored.open_stored(folder) for folder in run.stored)
@@ -190,7 +190,7 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def work(run: Run, names: list[str]) -> None:
+def work(run: TrainingRun, names: list[str]) -> None:
     """The life of one process, which holds the lock of each of its models and ends well when it is told to."""
     with ExitStack() as held:
         for name in names:

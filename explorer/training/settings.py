@@ -27,7 +27,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What is trained, how, from what and where."""
 
     folder: Path

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from explorer import files
-from explorer.training.batches import Batch
+from explorer.training.batches import TrainingBatch
 from explorer.training.kept import Beginning
 from explorer.training.learner import Learner
 from explorer.training.plan import EVERY, PlanRow
@@ -81,7 +81,7 @@ class Track:
         self.save()
         (branch / "state.pt").unlink(missing_ok=True)
 
-    def take(self, batch: Batch, bf16: bool) -> None:
+    def take(self, batch: TrainingBatch, bf16: bool) -> None:
         """One step. The time it takes is told by `spend`."""
         rate = self.learner.recipe.rate(self.step, self.decay, self.since, self.rise)
         self._sums += self.learner.step(batch, self.step, rate, self.decay, bf16)

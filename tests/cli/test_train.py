@@ -12,7 +12,7 @@ from explorer.models import checkpoints, starts, weights
 from explorer.training import plan, processes
 from explorer.training.processes import Ending
 from explorer.training.run import Process
-from explorer.training.settings import Run
+from explorer.training.settings import TrainingRun
 from tests.conftest import MakeModel
 from tests.helpers import assert_one_sentence, write_class_list, write_folder, write_parquet
 
@@ -57,7 +57,7 @@ def train(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     return run
 
 
-def in_this_process(run: Run, ending: Ending, say: Callable[[str], None]) -> None:
+def in_this_process(run: TrainingRun, ending: Ending, say: Callable[[str], None]) -> None:
     decay = {"at": 4, "steps": 2, "size": 32, "last": True}
     (run.folder / "plan.json").write_text(json.dumps([decay]))
     Process(run, list(run.operators)).train()

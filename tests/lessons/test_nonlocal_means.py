@@ -51,7 +51,7 @@ def weights_in_loops(picture: np.ndarray, settings: MeansSettings, window: int |
     return W
 
 
-def as_matrix(weights: nonlocal_means.Weights, height: int, width: int) -> np.ndarray:
+def as_matrix(weights: nonlocal_means.PixelWeights, height: int, width: int) -> np.ndarray:
     """`A`, one column for each picture that is 1 in a single pixel."""
     units = np.eye(height * width, dtype=np.float32).reshape(height, width, -1)
     return weights.apply(units).reshape(height * width, -1)

@@ -11,11 +11,11 @@ import pytest
 from explorer.training import data, stored
 from explorer.training.data import Dataset
 from explorer.training.recipe import Recipe
-from explorer.training.settings import About, Run
+from explorer.training.settings import About, TrainingRun
 from explorer.types import Preprocessing
 from tests.helpers import small_dataset
 
-MakeRun = Callable[..., Run]
+MakeRun = Callable[..., TrainingRun]
 
 OPERATORS = {"standard": (1.0, 1.0), "twicing": (2.0, 2.0), "twicing-2-2": (1.0, 2.0)}
 ABOUT = About("tiny", "Tiny", "in words", "noise", "CC0", "abc123", "the start's maker")
@@ -47,8 +47,8 @@ def make_run(recipe: Recipe, preprocessing: Preprocessing, tmp_path: Path) -> Ma
         operators: tuple[str, ...] = ("standard", "twicing"),
         settings: dict[str, Any] | None = None,
         **changes: Any,
-    ) -> Run:
-        run = Run(
+    ) -> TrainingRun:
+        run = TrainingRun(
             folder=tmp_path / folder,
             recipe=replace(recipe, **changes),
             operators={name: OPERATORS[name] for name in operators},

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from explorer.models import weights
 from explorer.training import kept, plan
 from explorer.training.run import Process
-from explorer.training.settings import Run
+from explorer.training.settings import TrainingRun
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, small_dataset
 from tests.training.conftest import MakeRun
@@ -48,7 +48,7 @@ def test_a_kept_model_weighs_a_quarter(make_run: MakeRun, tmp_path: Path) -> Non
     assert sum(value.nbytes for value in load_file(paths[0]).values()) == matrices + 4 * (vectors + rows)
 
 
-def resumed(make_run: MakeRun, tmp_path: Path) -> tuple[Run, Run]:
+def resumed(make_run: MakeRun, tmp_path: Path) -> tuple[TrainingRun, TrainingRun]:
     """A run that was kept after models had taken 4 and 3 steps, and one that begins with it in another folder."""
     run = make_run("lost")
     trained(run, 3)
@@ -125,7 +125,7 @@ def test_models_begin_at_the_start_with_the_probed_head(make_run: MakeRun) -> No
     assert torch.equal(*heads)
 
 
-def _state(run: Run) -> dict[str, torch.Tensor]:
+def _state(run: TrainingRun) -> dict[str, torch.Tensor]:
     return dict(Process(run, ["standard"]).tracks["standard"].learner.model.state_dict())
 
 

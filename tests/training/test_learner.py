@@ -12,7 +12,7 @@ from torch import Tensor
 
 from explorer.models.twicing import get_filter
 from explorer.training import learner as learner_module
-from explorer.training.batches import Batch
+from explorer.training.batches import TrainingBatch
 from explorer.training.learner import Learner
 from explorer.training.recipe import Decay, Recipe
 from tests.helpers import digest
@@ -20,10 +20,10 @@ from tests.helpers import digest
 CPU = torch.device("cpu")
 
 
-def batch(count: int = 4, size: int = 32, classes: int = 3, seed: int = 0) -> Batch:
+def batch(count: int = 4, size: int = 32, classes: int = 3, seed: int = 0) -> TrainingBatch:
     generator = torch.Generator().manual_seed(seed)
     target = torch.softmax(3 * torch.randn(count, classes, generator=generator), dim=1)
-    return Batch(torch.randn(count, 3, size, size, generator=generator), target, b"")
+    return TrainingBatch(torch.randn(count, 3, size, size, generator=generator), target, b"")
 
 
 def test_models_of_a_run_start_from_the_same_weights_and_share_none(recipe: Recipe) -> None:
@@ -72,7 +72,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(recipe: Recipe, monkeypatch: pytes
         learner = Learner(replace(recipe, drop_path=0.0), (2.0, 2.0), 3, CPU)
         learner.model.double()
         whole = batch()
-        outcome = learner.step(Batch(whole.pixels.double(), whole.target.double(), b""), 0, rate=1e-3)
+        outcome = learner.step(TrainingBatch(whole.pixels.double(), whole.target.double(), b""), 0, rate=1e-3)
         gradients = torch.cat([p.grad.flatten() for p in learner.model.parameters() if p.grad is not None])
         states.append(torch.cat([outcome.double(), gradients]))
     for state in states[1:]:

@@ -18,7 +18,7 @@ from explorer.training.data import Dataset
 from explorer.training.learner import Learner
 from explorer.training.recipe import Decay
 from explorer.training.run import Process, bf16_pays, evaluate, lock, work
-from explorer.training.settings import Run
+from explorer.training.settings import TrainingRun
 from explorer.training.track import Track
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, digest, small_dataset
@@ -37,11 +37,11 @@ def states(process: Process) -> dict[str, str]:
     return {name: weights(track) for name, track in process.tracks.items()}
 
 
-def write_plan(run: Run, *decays: Decay) -> None:
+def write_plan(run: TrainingRun, *decays: Decay) -> None:
     (run.folder / "plan.json").write_text(json.dumps([vars(decay) for decay in decays]))
 
 
-def trained(run: Run, until: int, names: list[str] | None = None) -> Process:
+def trained(run: TrainingRun, until: int, names: list[str] | None = None) -> Process:
     """A process that was asked to stop after so many steps of its hindmost model, decays included."""
     process = Process(run, names or list(run.operators))
     steps = 0
@@ -312,7 +312,7 @@ def test_evaluation_is_mean_cross_entropy_and_share_of_hits(make_run: MakeRun) -
 # --- what is refused, and how a process ends ----------------------------------------------------------------------
 
 
-def refusal(run: Run) -> str:
+def refusal(run: TrainingRun) -> str:
     with pytest.raises(ExplorerError) as caught:
         Process(run, list(run.operators))
     assert_one_sentence(str(caught.value))

@@ -61,7 +61,7 @@ def draw_curves(chart: Curves, page: Page) -> Figure:
     """One chart, the legend above it."""
     with settings(page):
         line, inner = page.line, page.width - 5.2 * page.line
-        key = Key(chart.names, page.width, page)
+        key = LegendKey(chart.names, page.width, page)
         apart = 3.6 * line + key.height
         height = min(inner * _ASPECT, page.height - apart)
         check_room(inner, height)
@@ -142,7 +142,7 @@ def draw_spectra(chart: Spectra, page: Page) -> Figure:
     with settings(page):
         line, gap, count = page.line, 1.2 * page.line, len(chart.panels)
         inner = (page.width - 9.0 * line - gap * (count - 1)) / count
-        key = Key(_entries(chart.panels[0][1]), page.width, page)
+        key = LegendKey(_entries(chart.panels[0][1]), page.width, page)
         top = 1.5 * line + key.height
         height = min(max(inner, 8 * line), page.height - top - 5.3 * line)
         check_room(inner, height)
@@ -217,7 +217,7 @@ def _handles(panel: tuple[Points, ...]) -> list[Line2D]:
     ]
 
 
-class Key:
+class LegendKey:
     """A legend's entries in as few rows as so many inches allow; an entry that fits no row is cut."""
 
     def __init__(self, entries: tuple[str, ...], width: float, page: Page) -> None:

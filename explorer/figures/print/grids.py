@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from explorer.figures.print.cells import Block, Grid, cells_of
-from explorer.figures.print.charts import Curves, Key, curves
+from explorer.figures.print.charts import Curves, LegendKey, curves
 from explorer.figures.print.page import INK, POINTS, Page, canvas, check_room, plot_area, settings, sheet
 from explorer.figures.print.painting import Painter, draw_bar
 from explorer.figures.print.text import fitting_size, line_count, write, write_fitting
@@ -54,7 +54,7 @@ def draw(grid: Grid, page: Page, *, vector: bool, below: Curves | Trials | None 
     Raises `ExplorerError` when panels would be smaller than an eighth of an inch.
     """
     with settings(page):
-        key = Key(below.names, page.width, page) if below else None
+        key = LegendKey(below.names, page.width, page) if below else None
         share = 0.42 if isinstance(below, Curves) else 0.3  # one chart, or several beside each other
         chart_height = min(share * page.width + 2 * page.line, 0.35 * page.height) if below else 0.0
         if key:

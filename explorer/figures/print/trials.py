@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from explorer.figures.print.charts import Key, lettered
+from explorer.figures.print.charts import LegendKey, lettered
 from explorer.figures.print.page import Page, check_room, plot_area, settings, sheet
 from explorer.figures.records import Trial
 
@@ -49,7 +49,7 @@ def draw_trials(chart: Trials, page: Page) -> Figure:
     """The panels, the legend above them."""
     with settings(page):
         line, count = page.line, len(chart.panels)
-        key = Key(chart.names, page.width, page)
+        key = LegendKey(chart.names, page.width, page)
         top = 0.4 * line + key.height + (1.5 * line if chart.letters or any(p.title for p in chart.panels) else 0.0)
         inner = (page.width - 5.2 * line - _gap(chart, page) * (count - 1)) / count
         height = min(inner * _ASPECT, page.height - top - 3.2 * line)

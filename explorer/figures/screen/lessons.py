@@ -19,8 +19,8 @@ from explorer.lessons.regression import Observations, Steps
 from explorer.lessons.risk import BandwidthSweep, BiasOrder, Risk
 from explorer.paper import theory
 
-Step = Literal["smooth", "residual", "smooth the residual", "add"]
-STEPS: tuple[Step, ...] = ("smooth", "residual", "smooth the residual", "add")
+SliderStep = Literal["smooth", "residual", "smooth the residual", "add"]
+STEPS: tuple[SliderStep, ...] = ("smooth", "residual", "smooth the residual", "add")
 
 _UNIT = np.linspace(0, 1, 201)
 _TIMES_DASHES = ("solid", "dash", "dashdot", "dot")
@@ -30,7 +30,7 @@ _TIMES_DASHES = ("solid", "dash", "dashdot", "dot")
 
 
 def curve(
-    observed: Observations, steps: Steps, palette: Palette, *, upto: Step = "add", height: int = 380
+    observed: Observations, steps: Steps, palette: Palette, *, upto: SliderStep = "add", height: int = 380
 ) -> go.Figure:
     """The noisy values, the curve behind them, and the estimates reached by a step of twicing."""
     figure = chart(palette, height=height, x="x", y="value")
@@ -43,7 +43,7 @@ def curve(
 
 
 def residuals(
-    observed: Observations, steps: Steps, palette: Palette, *, upto: Step = "add", height: int = 260
+    observed: Observations, steps: Steps, palette: Palette, *, upto: SliderStep = "add", height: int = 260
 ) -> go.Figure:
     """What smoothing took away, and what smoothing it once more finds in it.
 

@@ -41,7 +41,7 @@ _ALIKE = "similarity after the last block"
 
 
 @dataclass(frozen=True)
-class Setting:
+class DialSetting:
     """Where the dial stands."""
 
     a: float
@@ -90,7 +90,7 @@ Traces = tuple[Trace, Trace, Trace | None]
 """The standard model as trained and where the dial stands, and its partner that was trained with twicing."""
 
 
-def _traces(chosen: View, standard: ModelCard, setting: Setting) -> tuple[Traces, ModelCard | None]:
+def _traces(chosen: View, standard: ModelCard, setting: DialSetting) -> tuple[Traces, ModelCard | None]:
     engine, image = resources.engine(), chosen.photo.image
     trained = trained_of(chosen, standard)
     (now,) = ask(engine, DialJob(dial.dialled(standard.filter, setting.blocks, setting.a)), [image], standard.key)
@@ -102,7 +102,7 @@ def _trace(chosen: View, card: ModelCard) -> Trace:
     return ask(resources.engine(), TraceJob(), [chosen.photo.image], card.key)[0]
 
 
-def _controls(depth: int) -> Setting:
+def _controls(depth: int) -> DialSetting:
     value, which, some = st.columns([3, 3, 3], gap="medium")
     a = value.slider(
         "a in aA + (1 − a)A²", dial.LOWEST, dial.HIGHEST, 2.0, 0.05, key="dial-a", persist_state="session",
@@ -114,14 +114,14 @@ def _controls(depth: int) -> Setting:
         persist_state="session",
     )  # fmt: skip
     if name in presets:
-        return Setting(float(a), tuple(presets[str(name)]))
+        return DialSetting(float(a), tuple(presets[str(name)]))
     picked = some.multiselect(
         "Which blocks", range(1, depth + 1), default=[depth], key="dial-some", persist_state="session"
     )
-    return Setting(float(a), tuple(block - 1 for block in picked))
+    return DialSetting(float(a), tuple(block - 1 for block in picked))
 
 
-def _maps(chosen: View, card: ModelCard, before: Trace, now: Trace, setting: Setting) -> None:
+def _maps(chosen: View, card: ModelCard, before: Trace, now: Trace, setting: DialSetting) -> None:
     """CLS in the last layer, as trained and with the dial where it stands, on one scale."""
     rows = [_last_map(trace) for trace in (before, now)]
     signed = any(attention.is_signed(Operator.EFFECTIVE, trace, trace.depth - 1) for trace in (before, now))
@@ -288,7 +288,7 @@ def _read(trace: Trace, label: int | None) -> Numbers:
     return margin, float(similarity.token_similarity(trace)[-1])
 
 
-def pictures(chosen: View, standard: ModelCard, setting: Setting) -> Sequence[HandoutPicture]:
+def pictures(chosen: View, standard: ModelCard, setting: DialSetting) -> Sequence[HandoutPicture]:
     """The similarity curves where the dial stands, and the margin over the dial; made outside a visit."""
     colours = learn.PAPER
     a, blocks = setting.a, setting.blocks

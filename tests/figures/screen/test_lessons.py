@@ -51,7 +51,7 @@ def test_the_curve_has_its_values_and_estimates() -> None:
         ("add", (True, True, True)),
     ],
 )
-def test_steps_come_one_at_a_time(upto: lessons.Step, drawn: tuple[bool, ...]) -> None:
+def test_steps_come_one_at_a_time(upto: lessons.SliderStep, drawn: tuple[bool, ...]) -> None:
     below = names(lessons.residuals(OBSERVED, STEPS, PALETTE, upto=upto))
     above = names(lessons.curve(OBSERVED, STEPS, PALETTE, upto=upto))
     found = ("residual V − AV" in below, "smoothed residual A(V − AV)" in below, "twiced, AV + A(V − AV)" in above)
