@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,17 +29,20 @@ def write_atomically(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """An empty file beside `path` to write to, which takes its place when the block ends well and else disappears.
 
+    Its mode is that of the file it replaces, or what the umask gives a new one, `0o666 & ~umask`.
     Raises `ExplorerError` for an `OSError` of the block, which should do nothing but write this file.
     """
     temporary = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        os.close(handle)
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        beside.touch(0o666 if mode is None else mode | 0o600, exist_ok=False)  # less what the umask takes
+        temporary = beside
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # some file systems notice only now that the disk is full
-        temporary.chmod(0o644)
+        if mode is not None:
+            temporary.chmod(mode)
         os.replace(temporary, path)
     except OSError as error:
         raise ExplorerError(f"{path.name} could not be written: {why(error, path)}.") from error

@@ -18,6 +18,10 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 def refusal(path: Path, data: bytes = b"new") -> str:
     with pytest.raises(ExplorerError) as caught:
         files.write_atomically(path, data)
@@ -34,6 +38,28 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
         assert path.read_bytes() == data
     assert names(tmp_path) == ["x.csv"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o027, 0o077])
+def test_a_new_file_has_the_mode_that_the_umask_gives(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        files.write_atomically(tmp_path / "x.csv", b"new")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "x.csv") == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("old", [0o600, 0o640, 0o444, 0o664, 0o666])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path, old: int) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"old")
+    path.chmod(old)
+    with files.replacing(path) as temporary:
+        assert mode(temporary) & ~(old | 0o600) == 0
+        temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+    assert mode(path) == old
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

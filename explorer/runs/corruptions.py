@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -21,8 +22,19 @@ from explorer.jobs.disturbances import CorruptionJob
 from explorer.measures.drift import Queries
 from explorer.models.classes import class_name
 from explorer.pictures import images
-from explorer.pictures.photographs import photograph
-from explorer.runs.partial import Partial, Row, check_out, keeping, settings_file, write_table
+from explorer.pictures.photographs import EXAMPLE, photograph
+from explorer.runs.partial import (
+    ROWS,
+    Partial,
+    Row,
+    Stamp,
+    check_out,
+    is_same,
+    keeping,
+    settings_file,
+    stamp_of,
+    write_table,
+)
 from explorer.serving.engine import ask
 from explorer.serving.pair import ModelPair
 from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard
@@ -73,7 +85,8 @@ def measure(sources: Sequence[str], pair: ModelPair, out: Path, plan: Plan) -> G
     `margin` (see `effects.margin`), `attention_1..L` (Jensen-Shannon drift, nats), `tokens_0..L` (cosine to the clean
     picture) and `similarity_change_0..L` (disturbed minus clean). Beside `out` a JSON holds the settings.
 
-    Runs as the result is iterated. Started again, it goes on after the last image that was whole and is the same.
+    Runs as the result is iterated. Started again, it goes on after the last image that was whole and is the same, see
+    `partial.is_same`.
     Raises `ExplorerError` for another suffix, a model without a classifier, or a file that cannot be written.
     """
     check_out(out, MADE_BY)
@@ -133,17 +146,18 @@ def _padded(values: Tensor, count: int) -> Iterator[str]:
 
 def _run(sources: list[str], pair: ModelPair, out: Path, plan: Plan, unfinished: Path) -> Generator[Step, None, None]:
     each = len(plan.kinds) * (1 + len(plan.strengths)) * len(ROLES)
-    with Partial(unfinished, out) as rows:
+    with Partial(unfinished, out, ROWS) as rows:
         done, failed = _kept(rows, sources, each, len(columns(pair)))
         yield Step(done, len(sources), failed)
         for source in sources[done:]:
+            name, size, mtime_ns = _stamp(source)  # before its bytes: a file that changes meanwhile is measured anew
             read = _read(source)
             if read.image is None:
-                made = [Row(source, 0, 0, read.sha256, read.problem)]
+                of_image = [Row(name, 0, 0, read.sha256, read.problem)]
             else:
-                made = rows_of(read.image, source, pair, plan)
+                of_image = rows_of(read.image, name, pair, plan)
             with keeping(out, done):
-                rows.append(made)
+                rows.append(replace(row, size=size, mtime_ns=mtime_ns) for row in of_image)
             done, failed = done + 1, failed + bool(read.problem)
             yield Step(done, len(sources), failed, read.problem)
         with keeping(out, done):
@@ -153,21 +167,21 @@ def _run(sources: list[str], pair: ModelPair, out: Path, plan: Plan, unfinished:
         rows.remove()
 
 
-def _kept(rows: Partial, sources: Sequence[str], each: int, width: int) -> tuple[int, int]:
-    """Keeps the leading images whose rows are whole and whose content is the same; how many, and how many errors."""
+def _kept(rows: Partial[Row], sources: Sequence[str], each: int, width: int) -> tuple[int, int]:
+    """Keeps the leading images whose rows are whole and which are the same; how many, and how many errors."""
     done = failed = end = 0
-    found = rows.rows()
+    measured = rows.rows()
     for source in sources:
-        first = list(islice(found, 1))
-        if not first:
+        first = next(measured, None)
+        if first is None:
             break
-        is_bad = bool(first[0][0].error)
-        of_image = first if is_bad else [*first, *islice(found, each - 1)]
-        read = _read(source)
-        expected = (source, read.sha256, read.problem)
-        same = all((row.image, row.sha256, row.error) == expected for row, _ in of_image)
+        is_bad = bool(first[0].error)
+        of_image = [first, *islice(measured, 0 if is_bad else each - 1)]
         whole = len(of_image) == (1 if is_bad else each)
-        if not (same and whole and all(len(row.numbers) == (0 if is_bad else width) for row, _ in of_image)):
+        alike = all(replace(row, numbers=()) == replace(first[0], numbers=()) for row, _ in of_image)
+        if not (whole and alike and all(len(row.numbers) == (0 if is_bad else width) for row, _ in of_image)):
+            break
+        if not is_same(first[0], _stamp(source), partial(_bytes, source)):
             break
         done, failed, end = done + 1, failed + is_bad, of_image[-1][1]
     rows.cut(end)
@@ -181,6 +195,15 @@ class _Read(NamedTuple):
     """Empty where there is no content."""
     image: ImageInput | None = None
     problem: str = ""
+
+
+def _stamp(source: str) -> Stamp:
+    """Of a file; an example is none that a person keeps, and has none."""
+    return (source, 0, 0) if source.startswith(EXAMPLE) else stamp_of(source, Path(source))
+
+
+def _bytes(source: str) -> bytes:
+    return photograph(source).read()
 
 
 def _read(source: str) -> _Read:

@@ -1,25 +1,31 @@
-"""Rows of a long run: a partial file that outlives the process that writes it, and the table made of it at the end."""
+"""Rows of a long run: a file that outlives the process that writes it, and the table made of it at the end.
+
+What of it still counts when a run goes on is decided in `is_same`, for every run.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, TypeVar
 
+import filelock
 import numpy as np
 
 from explorer import files
 from explorer.types import ExplorerError
 
 Stamp = tuple[str, int, int]
-"""A file's name, size in bytes and time of change in nanoseconds: another stamp, another file."""
+"""A file's name, size in bytes and time of change in nanoseconds."""
+
+Item = TypeVar("Item")
 
 _LONGEST = 2**20
 _GROUP = 2048
@@ -33,6 +39,7 @@ class Row:
     image: str
     size: int
     mtime_ns: int
+    """As `size`, 0 where no stamp was taken: what is no file, and what earlier versions wrote of corruptions."""
     sha256: str
     """Empty for a file that could not be read."""
     error: str
@@ -46,24 +53,60 @@ class Row:
         return self.image, self.size, self.mtime_ns
 
 
-class Partial:
-    """Rows on disk, one line of JSON each, while a run lasts; one run at a time holds the file.
+def stamp_of(image: str, path: Path) -> Stamp:
+    """Of what is there now; -1 for what is not."""
+    try:
+        info = path.stat()
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return image, -1, -1
+    return image, info.st_size, info.st_mtime_ns
+
+
+def is_same(row: Row, stamp: Stamp, read: Callable[[], bytes]) -> bool:
+    """Whether a row is still of what is there now, so that it is not measured again.
+
+    A file of the same name, size and time of change is the same. Where only the time differs, where there is no stamp,
+    and where nothing could be read, what `read` gives decides: its SHA-256, or the `ExplorerError` it raises.
+    """
+    if row.image != stamp[0]:
+        return False
+    if row.size or row.mtime_ns:
+        if row.size != stamp[1]:
+            return False
+        if row.sha256 and row.stamp == stamp:
+            return True
+    try:
+        return row.sha256 == hashlib.sha256(read()).hexdigest()
+    except ExplorerError as error:
+        return not row.sha256 and row.error == str(error)
+
+
+@dataclass(frozen=True)
+class Lines(Generic[Item]):
+    """How an item is written as a line of JSON, and read from it; `loads` raises `ValueError` for another line."""
+
+    dumps: Callable[[Item], str]
+    loads: Callable[[bytes], Item]
+
+
+class Partial(Generic[Item]):
+    """Items on disk, one line of JSON each, while a run lasts; one run at a time holds the file.
 
     What a kill or a full disk cut short is a tail that `rows` does not give and `cut` removes.
     """
 
-    def __init__(self, path: Path, out: Path) -> None:
+    def __init__(self, path: Path, out: Path, lines: Lines[Item]) -> None:
         """Opens or creates `path`. Raises `ExplorerError`, naming `out`, when it cannot or another run has it."""
-        self._path, self._out = path, out
+        self._path, self._lines = path, lines
         try:
             self._file: BinaryIO = open(  # noqa: SIM115 - closed by __exit__
-                os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0
+                os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0
             )
         except OSError as error:
             raise ExplorerError(f"{out.name} could not be begun: {files.why(error, path)}.") from error
         _lock(self._file, out)
 
-    def __enter__(self) -> Partial:
+    def __enter__(self) -> Partial[Item]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,30 +115,38 @@ class Partial:
         if is_empty:
             self.remove()
 
-    def rows(self) -> Iterator[tuple[Row, int]]:
-        """The rows from the first, each with the offset of its end, up to the first line that is none."""
+    def read(self) -> bytes:
+        """All that the file holds, with what was cut short."""
+        self._file.seek(0)
+        return self._file.read()
+
+    def rows(self) -> Iterator[tuple[Item, int]]:
+        """The items from the first, each with the offset of its end, up to the first line that is none."""
         end = 0
         with open(self._file.fileno(), "rb", closefd=False) as file:
             file.seek(0)
             while (line := file.readline(_LONGEST)).endswith(b"\n"):
                 try:
-                    row = _row(json.loads(line))
+                    row = self._lines.loads(line)
                 except ValueError:
                     return
                 end += len(line)
                 yield row, end
 
     def cut(self, end: int) -> None:
-        """Drops what comes after the offset `end`; rows are appended there."""
+        """Drops what comes after the offset `end`; items are appended there."""
         self._file.truncate(end)
         self._file.seek(end)
 
-    def append(self, rows: Iterable[Row]) -> None:
-        """Hands the rows to the system, which keeps them when this process is killed. Raises `OSError`."""
-        lines = (json.dumps([*astuple(row)[:-1], *row.numbers], separators=(",", ":")) + "\n" for row in rows)
-        data = "".join(lines).encode("ascii")
+    def append(self, rows: Iterable[Item]) -> None:
+        """Hands the items to the system, which keeps them when this process is killed. Raises `OSError`."""
+        data = "".join(self._lines.dumps(row) + "\n" for row in rows).encode("ascii")
         while data:
             data = data[self._file.write(data) :]
+
+    def sync(self) -> None:
+        """Waits until what was appended outlives the system as well. Raises `OSError`."""
+        os.fsync(self._file.fileno())
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -190,27 +241,35 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
 
 
-def _row(told: Any) -> Row:
-    """Raises `ValueError` for anything but what `append` writes."""
-    kinds = (str, int, int, str, str)
-    if not isinstance(told, list) or len(told) < len(kinds):
+def _line(row: Row) -> str:
+    return json.dumps([*astuple(row)[:-1], *row.numbers], separators=(",", ":"))
+
+
+def _row(line: bytes) -> Row:
+    """Raises `ValueError` for anything but what `_line` gives."""
+    values, kinds = json.loads(line), (str, int, int, str, str)
+    if not isinstance(values, list) or len(values) < len(kinds):
         raise ValueError("not a row")
-    if not all(map(isinstance, told, kinds)) or not all(isinstance(number, str) for number in told[5:]):
+    if not all(map(isinstance, values, kinds)) or not all(isinstance(number, str) for number in values[5:]):
         raise ValueError("not a row")
-    image, size, mtime_ns, sha256, error, *numbers = told
+    image, size, mtime_ns, sha256, error, *numbers = values
     return Row(image, size, mtime_ns, sha256, error, tuple(numbers))
 
 
-def _lock(file: BinaryIO, out: Path) -> None:
-    """The system lets go of the lock when the process ends, however it ends; nothing is locked on Windows."""
-    if sys.platform != "win32":
-        import fcntl
+ROWS = Lines(_line, _row)
 
-        with suppress(OSError):  # a file system without locks
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                raise ExplorerError(
-                    f"Another run is measuring into {out.name}; it was expected to end first."
-                ) from None
+
+def _lock(file: BinaryIO, out: Path) -> None:
+    """Locks the file itself, not another beside it; the system lets go when the process ends, however it ends.
+
+    A file system without locks locks nothing. Raises `ExplorerError`, with the file closed, when another run has it.
+    """
+    try:
+        is_free = filelock.lock_descriptor(file.fileno(), blocking=False)
+    except OSError:
+        return
+    if not is_free:
+        file.close()
+        raise ExplorerError(
+            f"Another run is measuring into {out.name}; it was expected to end before another run begins."
+        )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from explorer.disturb.attacks import Attack, are_alike
 from explorer.disturb.ranks import adversaries, ranks_of
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import resized
-from explorer.runs.robustness_file import Ranks, Result, append, header, opened, trials
+from explorer.runs.robustness_file import Ranks, Result, header, opened, trials
 from explorer.training.data import Dataset
 from explorer.types import ExplorerError
 
@@ -84,8 +83,8 @@ def sweep(
             for (name, _, labels), found in zip(batch, _ranks(models, batch, budgets, transfer), strict=True):
                 if name not in ranks:
                     ranks[name] = found
-                    append(file, {"id": name, "label": labels[0], "ranks": found})
-            os.fsync(file.fileno())
+                    file.append([{"id": name, "label": labels[0], "ranks": found}])
+            file.sync()
             yield Step(len(ranks), total, Result(settings, dict(ranks)))
 
 

@@ -11,15 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from explorer.disturb.attacks import Attack, Kind
 from explorer.measures.accuracy import Accuracy, paired_difference
+from explorer.runs.partial import Lines, Partial
 from explorer.types import ExplorerError, ModelCard
 
 FORMAT = 1
+
+_LINES: Lines[dict[str, Any]] = Lines(json.dumps, json.loads)
 
 Ranks = tuple[tuple[int, ...], ...]
 """The rank of a label, 1 the best, by trial and budget."""
@@ -132,35 +135,30 @@ def dumps(result: Result, labels: Mapping[str, int]) -> bytes:
 
 
 @contextmanager
-def opened(path: Path, settings: dict[str, Any]) -> Iterator[tuple[IO[bytes], dict[str, Any]]]:
-    """The file, locked and ready to be appended to, and the ranks it holds; half a last line is cut off."""
+def opened(path: Path, settings: dict[str, Any]) -> Iterator[tuple[Partial[dict[str, Any]], dict[str, Any]]]:
+    """The file, locked and ready to be appended to, and the ranks it holds; half a last line is cut off.
+
+    Rows have no stamps: the settings' `data`, a digest of all images, says that they are the same.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        _lock(file, path)
-        file.seek(0)
+    with Partial(path, path, _LINES) as file:
         data = file.read()
         first = _line(settings)
         if len(data) < len(first) and first.startswith(data):  # nothing, or a header that was cut short
-            file.truncate(0)
-            append(file, settings)
+            file.cut(0)
+            file.append([settings])
             data = b""
         ranks: dict[str, Any] = {}
         if data:
             before, ranks, sound = _parse(path.name, data)
             if before != json.loads(json.dumps(settings)):
                 raise ExplorerError(f"{path.name} holds a sweep of other settings: {_difference(before, settings)}.")
-            file.truncate(sound)
+            file.cut(sound)
         yield file, ranks
 
 
-def append(file: IO[bytes], row: dict[str, Any]) -> None:
-    """One line in one write, so that a kill leaves at most half of it."""
-    file.write(_line(row))
-    file.flush()
-
-
 def _line(row: dict[str, Any]) -> bytes:
-    return json.dumps(row).encode() + b"\n"
+    return _LINES.dumps(row).encode() + b"\n"
 
 
 def _parse(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]:
@@ -189,15 +187,3 @@ def _parse(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     changed = [key for key in {**now, **before} if before.get(key) != now.get(key)]
     return ", ".join(key.replace("_", " ") for key in changed) or "more of them"
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Held until the file is closed, by a kill as well; where there is no such lock, nothing is locked."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise ExplorerError(f"{path.name} is being written by another run.") from error

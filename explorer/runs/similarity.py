@@ -32,7 +32,7 @@ from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
 from explorer.models.trace import geometry, states
 from explorer.pictures import images, preprocess
-from explorer.runs.partial import Partial, Row, check_out, keeping, settings_file, write_table
+from explorer.runs.partial import ROWS, Partial, Row, check_out, is_same, keeping, settings_file, stamp_of, write_table
 from explorer.types import ROLES, ExplorerError, ModelCard, Preprocessing
 from explorer.version import VERSION
 
@@ -66,12 +66,22 @@ class Found:
     error: str = ""
 
     def stamp(self) -> tuple[str, int, int]:
-        """Size and time of change of what is there now; -1 for what is not."""
+        return stamp_of(self.image, self.path)
+
+    def read(self) -> bytes:
+        """Raises `ExplorerError` for what is not to be read."""
+        if self.error:
+            raise ExplorerError(self.error)
         try:
             info = self.path.stat()
-        except OSError:
-            return self.image, -1, -1
-        return self.image, info.st_size, info.st_mtime_ns
+            if not stat.S_ISREG(info.st_mode):
+                raise ExplorerError("A file was expected; a device, pipe or folder came.")
+            if info.st_size > _MAX_BYTES:
+                size = f"{_MAX_BYTES // 2**20} MiB was expected; {info.st_size // 2**20} MiB came"
+                raise ExplorerError(f"An image file of at most {size}.")
+            return self.path.read_bytes()
+        except OSError as error:
+            raise ExplorerError(f"This file cannot be read: {files.reason(error)}.") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +101,8 @@ def measure(
     `similarity.token_similarity`; 0 is the embedding). Hidden files and files without an image's suffix are skipped;
     an image or a sub-folder that cannot be read is a row with its error. Beside `out` a JSON holds the settings.
 
-    Runs as the result is iterated. Started again, it goes on after the last chunk whose files have the names, sizes
-    and times of change they had: what follows is measured anew, so that the table is always that of one folder.
+    Runs as the result is iterated. Started again, it goes on after the last chunk whose files are the same, see
+    `partial.is_same`: what follows is measured anew, so that the table is always that of one folder.
 
     Raises `ExplorerError` for a folder without images, another suffix, or a file that cannot be written.
     """
@@ -141,7 +151,7 @@ def _run(
     folder: Path, pair: Pair, out: Path, definition: Definition, unfinished: Path, total: int
 ) -> Generator[Progress, None, None]:
     names = columns(pair)
-    with Partial(unfinished, out) as rows:
+    with Partial(unfinished, out, ROWS) as rows:
         chunks = _chunks(walk(folder))
         done, failed, changed = _kept(rows, chunks, len(names))
         yield Progress(done, max(total, done), failed)
@@ -186,7 +196,7 @@ def _chunks(found: Iterator[Found]) -> Iterator[list[Found]]:
         yield chunk
 
 
-def _kept(rows: Partial, chunks: Iterator[list[Found]], count: int) -> tuple[int, int, list[list[Found]]]:
+def _kept(rows: Partial[Row], chunks: Iterator[list[Found]], count: int) -> tuple[int, int, list[list[Found]]]:
     """Keeps the leading chunks that were measured and whose files have not changed.
 
     Returns how many rows and errors these are, and the chunk that was taken and is to be measured, if there is one.
@@ -196,8 +206,9 @@ def _kept(rows: Partial, chunks: Iterator[list[Found]], count: int) -> tuple[int
     changed: list[list[Found]] = []
     for chunk in chunks:
         kept = list(islice(measured, CHUNK))
-        whole = all(len(row.numbers) == (0 if row.error else count) for row, _ in kept)
-        if not whole or [row.stamp for row, _ in kept] != [found.stamp() for found in chunk]:
+        whole = len(kept) == len(chunk) and all(len(row.numbers) == (0 if row.error else count) for row, _ in kept)
+        pairs = zip(kept, chunk, strict=whole)
+        if not whole or not all(is_same(row, found.stamp(), found.read) for (row, _), found in pairs):
             changed = [chunk]
             break
         done, end = done + len(kept), kept[-1][1]
@@ -243,18 +254,10 @@ def _measuring(pair: Pair, definition: Definition) -> Measure:
 def _read(found: Found, wanted: Sequence[Preprocessing]) -> _Read:
     """Decodes a file; whatever is wrong with it is said in the row."""
     stamp = found.stamp()  # before its bytes: a file that changes meanwhile is measured anew when a run goes on
-    if found.error:
-        return _Read(Row(*stamp, "", found.error))
     try:
-        info = found.path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            return _Read(Row(*stamp, "", "A file was expected; a device, pipe or folder came."))
-        if info.st_size > _MAX_BYTES:
-            size = f"{_MAX_BYTES // 2**20} MiB was expected; {info.st_size // 2**20} MiB came"
-            return _Read(Row(*stamp, "", f"An image file of at most {size}."))
-        data = found.path.read_bytes()
-    except OSError as error:
-        return _Read(Row(*stamp, "", f"This file cannot be read: {files.reason(error)}."))
+        data = found.read()
+    except ExplorerError as error:
+        return _Read(Row(*stamp, "", str(error)))
     try:
         decoded = images.decode(data)
     except images.ImageError as error:

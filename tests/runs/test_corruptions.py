@@ -2,7 +2,9 @@
 
 import csv
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from explorer.models import load, with_filter
 from explorer.models.classes import class_name
 from explorer.pictures import images, preprocess
 from explorer.runs import corruptions
+from explorer.runs.partial import ROWS
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, picture
 
@@ -51,7 +54,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def stop_before_the_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def stop_before_the_table(run: Run, monkeypatch: pytest.MonkeyPatch, sources: Sequence[object] | None = None) -> None:
     """Leaves everything in the partial file."""
 
     def fails(*_: object) -> None:
@@ -59,7 +62,7 @@ def stop_before_the_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with monkeypatch.context() as patched:
         patched.setattr(corruptions, "write_table", fails)
-        assert run() == 2
+        assert run(sources=sources) == 2
 
 
 def test_the_table_holds_the_numbers_of_the_page(
@@ -166,6 +169,34 @@ def test_an_image_that_changed_is_measured_again(
     resumed = (tmp_path / "out.csv").read_bytes()
     assert run(out="fresh.csv") == 0
     assert resumed == (tmp_path / "fresh.csv").read_bytes()
+
+
+@pytest.mark.parametrize("noted", ["stamps", "stamps of copies", "no stamps"])
+def test_what_is_the_same_is_not_measured_again(
+    run: Run, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, noted: str
+) -> None:
+    """By size and time nothing is even read; by content where times differ, and for files of earlier versions."""
+
+    def never(*_: object) -> object:
+        raise AssertionError("Nothing was expected to be measured.")
+
+    sources = [*photos, "none.png"]
+    assert run(sources=sources, out="fresh.csv") == 1
+    stop_before_the_table(run, monkeypatch, sources)
+    (partial,) = tmp_path.glob(".out.csv.*.partial")
+    rows_before = [ROWS.loads(line) for line in partial.read_bytes().splitlines()]
+    assert {row.size for row in rows_before} == {*(path.stat().st_size for path in photos), -1}
+    if noted == "no stamps":
+        old = [replace(row, size=0, mtime_ns=0) for row in rows_before]
+        partial.write_text("".join(ROWS.dumps(row) + "\n" for row in old))
+    elif noted == "stamps of copies":
+        for path in photos:
+            os.utime(path, ns=(1, 1))
+    else:
+        monkeypatch.setattr(corruptions.images, "decode", never)
+    monkeypatch.setattr(corruptions, "rows_of", never)
+    assert run(sources=sources) == 1
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
 
 
 def test_an_image_that_cannot_be_read_is_said_and_the_others_go_on(

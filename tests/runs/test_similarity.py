@@ -325,6 +325,16 @@ def test_a_folder_that_changed_is_measured_as_it_is_now(many: Path, pair: Pair, 
     assert out.read_bytes() == (tmp_path / "fresh" / "x.csv").read_bytes()
 
 
+def test_a_folder_that_was_copied_goes_on(many: Path, pair: Pair, tmp_path: Path, whole: bytes) -> None:
+    """Every file has another time of change and the content it had."""
+    out = tmp_path / "x.csv"
+    stopped_after(many, pair, out, 16)
+    for path in many.rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    assert [step.done for step in similarity.measure(many, pair, out)] == [16, 20]
+    assert out.read_bytes() == whole
+
+
 def test_other_models_and_definitions_do_not_mix(many: Path, pair: Pair, tmp_path: Path, whole: bytes) -> None:
     out = tmp_path / "x.csv"
     stopped_after(many, pair, out, 8)
