@@ -44,11 +44,11 @@ def rows(decoded: Sequence[ImageInput]) -> Iterator[Row]:
     yield _memory(decoded)
 
 
-def bundled() -> similarity.Pair:
+def bundled() -> similarity.LoadedPair:
     return load(sources.bundled("standard")), load(sources.bundled("twicing"))
 
 
-def random_pair(side: int = 224, depth: int = 12, **options: int) -> similarity.Pair:
+def random_pair(side: int = 224, depth: int = 12, **options: int) -> similarity.LoadedPair:
     """DeiT-Tiny, or less of it; neither speed nor memory depends on the weights."""
     name = "deit_tiny_patch16_224"
     pre = replace(PREPROCESSING, input_size=(side, side))
@@ -61,7 +61,7 @@ def random_pair(side: int = 224, depth: int = 12, **options: int) -> similarity.
     return pair[0], pair[1]
 
 
-def _time(title: str, root: Path, pair: similarity.Pair) -> Iterator[Row]:
+def _time(title: str, root: Path, pair: similarity.LoadedPair) -> Iterator[Row]:
     card = pair[0].card
     row = registry.architecture(card.architecture)
     stock = [timm.create_model(row.timm_name, **row.options).eval() for _ in range(2)]

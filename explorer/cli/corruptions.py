@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from explorer.disturb.corruptions import Corruption
-    from explorer.runs.corruptions import Plan, Step
+    from explorer.runs.corruptions import CorruptionStep, Plan
 
 _ABOUT = """\
 Writes one row per image, corruption, severity (0 is the clean picture) and model: prediction and probability, the
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if last.failed else 0
 
 
-def _measure(options: argparse.Namespace) -> Step:
+def _measure(options: argparse.Namespace) -> CorruptionStep:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from explorer.cli.figure import load_pair_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from explorer.runs.similarity import Pair, Progress
+    from explorer.runs.similarity import FolderStep, LoadedPair
 
 _ABOUT = """\
 Measures the token similarity of every image in a folder and its sub-folders after each block of two models, and writes
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if last.failed else 0
 
 
-def _measure(options: argparse.Namespace) -> Progress:
+def _measure(options: argparse.Namespace) -> FolderStep:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from explorer.measures.similarity import Definition
@@ -68,7 +68,7 @@ def _measure(options: argparse.Namespace) -> Progress:
     return last
 
 
-def _pair(options: argparse.Namespace) -> Pair:
+def _pair(options: argparse.Namespace) -> LoadedPair:
     from explorer.models.named import load_named
     from explorer.serving import device as devices
 

@@ -35,7 +35,7 @@ Classes = Callable[[str], ClassIndices | None]
 """The class of a name, `None` where a model has none of it, or several."""
 Digest = str | Callable[[], str]
 """SHA-256 of some content, known or taken when it is called."""
-Stamp = tuple[int, int]
+FileStamp = tuple[int, int]
 """Size and time of a file, by which what was read of it is known to be the same."""
 
 
@@ -256,18 +256,18 @@ def _in_parquet(path: Path, classes: Classes, known: Sequence[ClassName]) -> Lis
     return Listing(tuple(items), _left_out("Classes", unknown))
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: Path) -> FileStamp:
     info = path.stat()
     return info.st_size, info.st_mtime_ns
 
 
 @lru_cache(maxsize=8192)
-def _sha256(path: Path, stamp: Stamp, row: int | None = None) -> str:
+def _sha256(path: Path, stamp: FileStamp, row: int | None = None) -> str:
     """Of a file, or of the image in one row of it, as it was at `stamp`."""
     return hashlib.sha256(_bytes(path) if row is None else _row(path, stamp, row)).hexdigest()
 
 
-def _row(path: Path, stamp: Stamp, row: int) -> bytes:
+def _row(path: Path, stamp: FileStamp, row: int) -> bytes:
     try:
         start = 0
         for group, rows in enumerate(_groups(path, stamp)):
@@ -283,14 +283,14 @@ def _row(path: Path, stamp: Stamp, row: int) -> bytes:
 
 
 @lru_cache(maxsize=8)
-def _groups(path: Path, stamp: Stamp) -> tuple[int, ...]:
+def _groups(path: Path, stamp: FileStamp) -> tuple[int, ...]:
     """Rows in each row group of the file as it was at `stamp`."""
     metadata = pq.ParquetFile(path).metadata
     return tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
 
 
 @lru_cache(maxsize=1)
-def _group(path: Path, stamp: Stamp, group: int) -> Any:
+def _group(path: Path, stamp: FileStamp, group: int) -> Any:
     """The images of one row group; only the last one is kept."""
     return pq.ParquetFile(path).read_row_group(group, columns=["image"])["image"]
 

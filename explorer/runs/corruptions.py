@@ -68,7 +68,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Step:
+class CorruptionStep:
     """How far a run has come, in images; `problem` says why the last one could not be read."""
 
     done: int
@@ -77,7 +77,7 @@ class Step:
     problem: str = ""
 
 
-def measure(sources: Sequence[str], pair: ModelPair, out: Path, plan: Plan) -> Generator[Step, None, None]:
+def measure(sources: Sequence[str], pair: ModelPair, out: Path, plan: Plan) -> Generator[CorruptionStep, None, None]:
     """Writes a row for each image, corruption, strength (0 first, clean) and model to `out`, CSV or Parquet.
 
     Columns, beside `image`, `sha256` and `error`: `model` (baseline or twicing), `corruption`, `severity`, `seed`,
@@ -144,11 +144,13 @@ def _padded(values: Tensor, count: int) -> Iterator[str]:
     yield from [""] * (count - len(values))
 
 
-def _run(sources: list[str], pair: ModelPair, out: Path, plan: Plan, unfinished: Path) -> Generator[Step, None, None]:
+def _run(
+    sources: list[str], pair: ModelPair, out: Path, plan: Plan, unfinished: Path
+) -> Generator[CorruptionStep, None, None]:
     each = len(plan.kinds) * (1 + len(plan.strengths)) * len(ROLES)
     with Partial(unfinished, out, ROWS) as rows:
         done, failed = _kept(rows, sources, each, len(columns(pair)))
-        yield Step(done, len(sources), failed)
+        yield CorruptionStep(done, len(sources), failed)
         for source in sources[done:]:
             name, size, mtime_ns = _stamp(source)  # before its bytes: a file that changes meanwhile is measured anew
             read = _read(source)
@@ -159,7 +161,7 @@ def _run(sources: list[str], pair: ModelPair, out: Path, plan: Plan, unfinished:
             with keeping(out, done):
                 rows.append(replace(row, size=size, mtime_ns=mtime_ns) for row in of_image)
             done, failed = done + 1, failed + bool(read.problem)
-            yield Step(done, len(sources), failed, read.problem)
+            yield CorruptionStep(done, len(sources), failed, read.problem)
         with keeping(out, done):
             said = _settings(pair, plan) | {"images": done, "errors": failed}
             files.write_atomically(settings_file(out), (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode())

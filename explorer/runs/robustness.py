@@ -33,7 +33,7 @@ Labelled = tuple[str, Sequence[UInt8[np.ndarray, "_ _ 3"] | Float[Tensor, "3 _ _
 
 
 @dataclass(frozen=True)
-class Step:
+class SweepStep:
     """How far a sweep is."""
 
     done: int
@@ -52,7 +52,7 @@ def sweep(
     batch_size: int = 1,
     data_name: str = "",
     transfer: bool = False,
-) -> Iterator[Step]:
+) -> Iterator[SweepStep]:
     """Attacks every image that `path` does not have yet and says after each batch how far it is; closing it cancels.
 
     The attack's own `eps` does not count. `data_name` is what the file remembers of images that come one by one; of a
@@ -74,7 +74,7 @@ def sweep(
     total = len(data) if isinstance(data, Sized) else None
     images = _labelled(data, models) if isinstance(data, Dataset) else iter(data)
     with opened(path, settings) as (file, ranks):
-        yield Step(len(ranks), total, Result(settings, dict(ranks)))
+        yield SweepStep(len(ranks), total, Result(settings, dict(ranks)))
         seen: set[str] = set()
         while batch := list(itertools.islice(images, batch_size)):
             _check(batch, seen, models)
@@ -85,7 +85,7 @@ def sweep(
                     ranks[name] = found
                     file.append([{"id": name, "label": labels[0], "ranks": found}])
             file.sync()
-            yield Step(len(ranks), total, Result(settings, dict(ranks)))
+            yield SweepStep(len(ranks), total, Result(settings, dict(ranks)))
 
 
 def _digest(data: Dataset) -> str:

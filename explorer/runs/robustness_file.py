@@ -35,7 +35,7 @@ def trials(models: int, transfer: bool) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class Curve:
+class AccuracyCurve:
     """Accuracy of one model at every budget, with the intervals of `Accuracy.interval` (Wilson, 95%)."""
 
     name: str
@@ -67,7 +67,7 @@ class Result:
         return trials(len(self.settings["models"]), bool(self.settings.get("transfer")))
 
     @property
-    def curves(self) -> tuple[Curve, ...]:
+    def curves(self) -> tuple[AccuracyCurve, ...]:
         """White-box, a curve for each model; then transfer, where it was measured; none before the first image."""
         eps, count = tuple(self.settings["eps"]), len(self.ranks)
         if not count:
@@ -75,7 +75,7 @@ class Result:
         table = torch.tensor(list(self.ranks.values()))  # (image, trial, eps)
         first, among = ((table <= k).double().mean(dim=0).tolist() for k in (1, 5))
         return tuple(
-            Curve(
+            AccuracyCurve(
                 self._name(source, target),
                 eps,
                 tuple(Accuracy(top1, top5, count) for top1, top5 in zip(first[i], among[i], strict=True)),
@@ -86,7 +86,7 @@ class Result:
         )
 
     @property
-    def white_box(self) -> tuple[Curve, ...]:
+    def white_box(self) -> tuple[AccuracyCurve, ...]:
         """Every model against its own gradients."""
         return tuple(curve for curve in self.curves if not curve.is_transfer)
 

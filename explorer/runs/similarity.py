@@ -36,7 +36,7 @@ from explorer.runs.partial import ROWS, Partial, Row, check_out, is_same, keepin
 from explorer.types import ROLES, ExplorerError, ModelCard, Preprocessing
 from explorer.version import VERSION
 
-Pair = tuple[LoadedModel, LoadedModel]
+LoadedPair = tuple[LoadedModel, LoadedModel]
 """The baseline and the twicing model."""
 
 Measure = Callable[[list["Found"]], list[Row]]
@@ -49,7 +49,7 @@ _MAX_BYTES = 2**29
 
 
 @dataclass(frozen=True)
-class Progress:
+class FolderStep:
     """How far a run has come; `done` counts the images of earlier runs and the `failed` ones."""
 
     done: int
@@ -58,7 +58,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderEntry:
     """A file or a sub-folder of the walk: its path below the folder with `/`, and why it is not to be opened."""
 
     image: str
@@ -93,8 +93,8 @@ class _Read:
 
 
 def measure(
-    folder: Path, pair: Pair, out: Path, definition: Definition = Definition()
-) -> Generator[Progress, None, None]:
+    folder: Path, pair: LoadedPair, out: Path, definition: Definition = Definition()
+) -> Generator[FolderStep, None, None]:
     """Writes the curves of both models for each image below `folder` to `out`, CSV or Parquet by its suffix.
 
     Columns: `image` (path below the folder), `sha256`, `error`, `baseline_0..L` and `twicing_0..L` (see
@@ -118,7 +118,7 @@ def measure(
     return _run(folder, pair, out, definition, out.with_name(f".{out.name}.{digest}.partial"), total)
 
 
-def walk(folder: Path) -> Iterator[Found]:
+def walk(folder: Path) -> Iterator[FolderEntry]:
     """The files with an image's suffix, sorted by their paths below `folder`; links to folders are not followed.
 
     Raises `ExplorerError` when the folder itself cannot be listed; a sub-folder that cannot is given with its error.
@@ -129,13 +129,13 @@ def walk(folder: Path) -> Iterator[Found]:
         raise ExplorerError(f"{folder} cannot be listed: {files.reason(error)}.") from error
 
 
-def columns(pair: Pair) -> list[str]:
+def columns(pair: LoadedPair) -> list[str]:
     """Names of the columns of numbers, one for each state of each model."""
     depths = [geometry(model.module).depth for model in pair]
     return [f"{side}_{state}" for side, depth in zip(ROLES, depths, strict=True) for state in range(depth + 1)]
 
 
-def settings(pair: Pair, definition: Definition) -> dict[str, Any]:
+def settings(pair: LoadedPair, definition: Definition) -> dict[str, Any]:
     """What fixes the numbers, beyond the images: the definition, the models, the kind of device and the versions."""
     return {
         "made_by": MADE_BY,
@@ -148,20 +148,20 @@ def settings(pair: Pair, definition: Definition) -> dict[str, Any]:
 
 
 def _run(
-    folder: Path, pair: Pair, out: Path, definition: Definition, unfinished: Path, total: int
-) -> Generator[Progress, None, None]:
+    folder: Path, pair: LoadedPair, out: Path, definition: Definition, unfinished: Path, total: int
+) -> Generator[FolderStep, None, None]:
     names = columns(pair)
     with Partial(unfinished, out, ROWS) as rows:
         chunks = _chunks(walk(folder))
         done, failed, changed = _kept(rows, chunks, len(names))
-        yield Progress(done, max(total, done), failed)
+        yield FolderStep(done, max(total, done), failed)
         with closing(_in_order(chain(changed, chunks), _measuring(pair, definition))) as measured:
             for chunk in measured:
                 with keeping(out, done):
                     rows.append(chunk)
                 done += len(chunk)
                 failed += sum(bool(row.error) for row in chunk)
-                yield Progress(done, max(total, done), failed)
+                yield FolderStep(done, max(total, done), failed)
         with keeping(out, done):
             said = settings(pair, definition) | {"images": done, "errors": failed}
             text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
@@ -170,7 +170,7 @@ def _run(
         rows.remove()
 
 
-def _below(folder: Path, prefix: str) -> Iterator[Found]:
+def _below(folder: Path, prefix: str) -> Iterator[FolderEntry]:
     """A folder's name sorts as if it ended in `/`, which is the order of the paths below it."""
     with os.scandir(folder) as entries:
         visible = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if entry.name[0] != "."]
@@ -182,28 +182,30 @@ def _below(folder: Path, prefix: str) -> Iterator[Found]:
     for name in sorted(chosen):
         shown = os.fsencode(prefix + name).decode("utf-8", "backslashreplace")
         if not name.endswith("/"):
-            yield Found(shown, folder / name)
+            yield FolderEntry(shown, folder / name)
             continue
         below = _below(folder / name, prefix + name)
         try:
             yield from below
         except OSError as error:
-            yield Found(shown, folder / name, f"This folder cannot be listed: {files.reason(error)}.")
+            yield FolderEntry(shown, folder / name, f"This folder cannot be listed: {files.reason(error)}.")
 
 
-def _chunks(found: Iterator[Found]) -> Iterator[list[Found]]:
+def _chunks(found: Iterator[FolderEntry]) -> Iterator[list[FolderEntry]]:
     while chunk := list(islice(found, CHUNK)):
         yield chunk
 
 
-def _kept(rows: Partial[Row], chunks: Iterator[list[Found]], count: int) -> tuple[int, int, list[list[Found]]]:
+def _kept(
+    rows: Partial[Row], chunks: Iterator[list[FolderEntry]], count: int
+) -> tuple[int, int, list[list[FolderEntry]]]:
     """Keeps the leading chunks that were measured and whose files have not changed.
 
     Returns how many rows and errors these are, and the chunk that was taken and is to be measured, if there is one.
     """
     done = failed = end = 0
     measured = rows.rows()
-    changed: list[list[Found]] = []
+    changed: list[list[FolderEntry]] = []
     for chunk in chunks:
         kept = list(islice(measured, CHUNK))
         whole = len(kept) == len(chunk) and all(len(row.numbers) == (0 if row.error else count) for row, _ in kept)
@@ -217,7 +219,7 @@ def _kept(rows: Partial[Row], chunks: Iterator[list[Found]], count: int) -> tupl
     return done, failed, changed
 
 
-def _in_order(chunks: Iterable[list[Found]], measure: Measure) -> Generator[list[Row], None, None]:
+def _in_order(chunks: Iterable[list[FolderEntry]], measure: Measure) -> Generator[list[Row], None, None]:
     """The rows of the chunks, each measured by one of as many threads as torch has, none of which uses more than one.
 
     On a CPU that keeps the cores busier than threads within a pass, which wait for one another whenever a file is
@@ -238,12 +240,12 @@ def _in_order(chunks: Iterable[list[Found]], measure: Measure) -> Generator[list
         torch.set_num_threads(threads)  # what a thread sets is what later threads start with
 
 
-def _measuring(pair: Pair, definition: Definition) -> Measure:
+def _measuring(pair: LoadedPair, definition: Definition) -> Measure:
     """What measures a chunk; passes on anything but a CPU take turns, for its memory and because some need it."""
     turns = nullcontext() if _device(pair[0]).type == "cpu" else threading.Lock()
     wanted = tuple({model.card.preprocessing for model in pair})
 
-    def measure(chunk: list[Found]) -> list[Row]:
+    def measure(chunk: list[FolderEntry]) -> list[Row]:
         files_read = [_read(found, wanted) for found in chunk]
         with turns:
             return _measured(files_read, pair, definition)
@@ -251,7 +253,7 @@ def _measuring(pair: Pair, definition: Definition) -> Measure:
     return measure
 
 
-def _read(found: Found, wanted: Sequence[Preprocessing]) -> _Read:
+def _read(found: FolderEntry, wanted: Sequence[Preprocessing]) -> _Read:
     """Decodes a file; whatever is wrong with it is said in the row."""
     stamp = found.stamp()  # before its bytes: a file that changes meanwhile is measured anew when a run goes on
     try:
@@ -266,7 +268,7 @@ def _read(found: Found, wanted: Sequence[Preprocessing]) -> _Read:
     return _Read(Row(*stamp, decoded.digest, ""), views)
 
 
-def _measured(chunk: list[_Read], pair: Pair, definition: Definition) -> list[Row]:
+def _measured(chunk: list[_Read], pair: LoadedPair, definition: Definition) -> list[Row]:
     """The rows of a chunk, with the numbers of what could be decoded."""
     good = [read for read in chunk if read.views]
     if not good:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from explorer.disturb.attacks import MAX_EPS, Attack, Kind
 from explorer.runs import measured, robustness_file
-from explorer.runs.robustness_file import Curve, Result
+from explorer.runs.robustness_file import AccuracyCurve, Result
 from explorer.types import ExplorerError, ModelCard
 
 _BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, RuntimeError)
@@ -84,5 +84,5 @@ def _sweep(result: Result) -> Sweep:
     )
 
 
-def _shares(curves: Sequence[Curve]) -> Shares:
+def _shares(curves: Sequence[AccuracyCurve]) -> Shares:
     return tuple(tuple((one.top1, *one.interval(one.top1), one.top5) for one in curve.accuracy) for curve in curves)

@@ -15,7 +15,7 @@ from explorer.disturb.ranks import label_ranks
 from explorer.measures.accuracy import Accuracy
 from explorer.models import LoadedModel
 from explorer.runs import robustness as module
-from explorer.runs.robustness import Labelled, Step, sweep
+from explorer.runs.robustness import Labelled, SweepStep, sweep
 from explorer.runs.robustness_file import Result, dumps, read
 from explorer.training.data import Dataset
 from explorer.types import ExplorerError
@@ -113,7 +113,7 @@ def test_closing_cancels_and_the_next_run_goes_on(
 ) -> None:
     path = tmp_path / "sweep.jsonl"
     for target in (1, 4, 5):
-        steps: Iterator[Step] = sweep(pair, labelled, PGD, path, eps=EPS)
+        steps: Iterator[SweepStep] = sweep(pair, labelled, PGD, path, eps=EPS)
         assert next(step for step in steps if step.done == target).done == target
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()

@@ -21,7 +21,7 @@ from explorer.models import checkpoints, with_filter
 from explorer.models.trace import trace
 from explorer.pictures import images, preprocess
 from explorer.runs import partial, similarity
-from explorer.runs.similarity import Pair, Progress
+from explorer.runs.similarity import FolderStep, LoadedPair
 from explorer.types import ROLES, ExplorerError
 from tests.helpers import assert_one_sentence, picture
 
@@ -44,7 +44,7 @@ def files(tmp_path: Path, make_model: MakeModel, declared: Declared) -> tuple[Pa
 
 
 @pytest.fixture
-def pair(files: tuple[Path, Path]) -> Pair:
+def pair(files: tuple[Path, Path]) -> LoadedPair:
     return checkpoints.load(files[0]), checkpoints.load(files[1])
 
 
@@ -60,7 +60,7 @@ def many(tmp_path: Path) -> Path:
     return root
 
 
-def measure(root: Path, pair: Pair, out: Path, definition: Definition = Definition()) -> Progress:
+def measure(root: Path, pair: LoadedPair, out: Path, definition: Definition = Definition()) -> FolderStep:
     *_, last = similarity.measure(root, pair, out, definition)
     return last
 
@@ -83,7 +83,7 @@ def unfinished(path: Path) -> Path:
     return found
 
 
-def stopped_after(root: Path, pair: Pair, out: Path, done: int) -> None:
+def stopped_after(root: Path, pair: LoadedPair, out: Path, done: int) -> None:
     steps = similarity.measure(root, pair, out)
     for step in steps:
         if step.done >= done:
@@ -99,7 +99,7 @@ def in_a_process(work: Callable[[], object]) -> int | None:
     return process.exitcode
 
 
-def refusal(root: Path, pair: Pair, out: Path) -> str:
+def refusal(root: Path, pair: LoadedPair, out: Path) -> str:
     with pytest.raises(ExplorerError) as caught:
         measure(root, pair, out)
     assert_one_sentence(str(caught.value))
@@ -112,9 +112,11 @@ def refusal(root: Path, pair: Pair, out: Path) -> str:
 @pytest.mark.parametrize(
     "definition", [Definition(), Definition(with_prefix=True, with_diagonal=True), Definition(absolute=True)]
 )
-def test_the_curves_are_those_of_single_traces(many: Path, pair: Pair, tmp_path: Path, definition: Definition) -> None:
+def test_the_curves_are_those_of_single_traces(
+    many: Path, pair: LoadedPair, tmp_path: Path, definition: Definition
+) -> None:
     out = tmp_path / "curves.csv"
-    assert measure(many, pair, out, definition) == Progress(20, 20, 1)
+    assert measure(many, pair, out, definition) == FolderStep(20, 20, 1)
     for row in table(out):
         if not row["error"]:
             decoded = images.decode((many / row["image"]).read_bytes())
@@ -127,7 +129,9 @@ def test_the_curves_are_those_of_single_traces(many: Path, pair: Pair, tmp_path:
             assert np.allclose(numbers(row), expected, rtol=0, atol=1e-5)
 
 
-def test_models_may_want_different_pixels(many: Path, pair: Pair, tmp_path: Path, files: tuple[Path, Path]) -> None:
+def test_models_may_want_different_pixels(
+    many: Path, pair: LoadedPair, tmp_path: Path, files: tuple[Path, Path]
+) -> None:
     told = {"architecture": pair[1].card.architecture, "filter": 2.0}  # timm's own preprocessing
     checkpoints.save(files[1], pair[1].module.state_dict(), told)
     other = checkpoints.load(files[1])
@@ -139,13 +143,13 @@ def test_models_may_want_different_pixels(many: Path, pair: Pair, tmp_path: Path
     assert same["twicing_2"] != changed["twicing_2"]
 
 
-def test_numbers_keep_every_digit_of_float32(many: Path, pair: Pair, tmp_path: Path) -> None:
+def test_numbers_keep_every_digit_of_float32(many: Path, pair: LoadedPair, tmp_path: Path) -> None:
     measure(many, pair, tmp_path / "x.csv")
     for row in table(tmp_path / "x.csv"):
         assert all(text == "" or str(np.float32(text)) == text for text in (row[name] for name in COLUMNS))
 
 
-def test_images_are_found_below_and_sorted_and_hidden_ones_are_not(pair: Pair, tmp_path: Path) -> None:
+def test_images_are_found_below_and_sorted_and_hidden_ones_are_not(pair: LoadedPair, tmp_path: Path) -> None:
     root = tmp_path / "root"
     shown = ["a b/2.png", "a.png", "a/1.PNG", "a/b/c/3.jpeg", "b.webp"]
     for name in [*shown, ".hidden.png", ".cache/4.png", "a/._1.png", "notes.txt", "png"]:
@@ -161,7 +165,7 @@ def test_every_suffix_of_the_formats_is_known() -> None:
     assert known == images.SUFFIXES
 
 
-def test_names_of_any_kind_come_back(pair: Pair, tmp_path: Path) -> None:
+def test_names_of_any_kind_come_back(pair: LoadedPair, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     names = [
@@ -183,7 +187,9 @@ def test_names_of_any_kind_come_back(pair: Pair, tmp_path: Path) -> None:
     assert sorted(pq.read_table(tmp_path / "x.parquet")["image"].to_pylist()) == expected
 
 
-def test_csv_and_parquet_hold_the_same(many: Path, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_csv_and_parquet_hold_the_same(
+    many: Path, pair: LoadedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(partial, "_GROUP", 7)
     measure(many, pair, tmp_path / "x.csv")
     measure(many, pair, tmp_path / "x.parquet")
@@ -198,7 +204,7 @@ def test_csv_and_parquet_hold_the_same(many: Path, pair: Pair, tmp_path: Path, m
 
 
 def test_what_cannot_be_read_is_a_row_with_its_error(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pair: LoadedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "root"
     (root / "folder.png").mkdir(parents=True)
@@ -219,7 +225,7 @@ def test_what_cannot_be_read_is_a_row_with_its_error(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", guarded)
-    assert measure(root, pair, tmp_path / "x.csv") == Progress(7, 7, 6)
+    assert measure(root, pair, tmp_path / "x.csv") == FolderStep(7, 7, 6)
     said = {row["image"]: row["error"] for row in table(tmp_path / "x.csv")}
     assert said.pop("fine.png") == ""
     assert sorted(said) == ["empty.gif", "huge.tif", "link.png", "locked/", "pipe.png", "text.jpg"]
@@ -230,15 +236,15 @@ def test_what_cannot_be_read_is_a_row_with_its_error(
     assert "text file" in said["text.jpg"]
 
 
-def test_a_folder_of_nothing_readable_is_measured(pair: Pair, tmp_path: Path) -> None:
+def test_a_folder_of_nothing_readable_is_measured(pair: LoadedPair, tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "x.png").write_bytes(b"")
     for name in ("x.csv", "y.parquet"):
-        assert measure(tmp_path / "root", pair, tmp_path / name) == Progress(1, 1, 1)
+        assert measure(tmp_path / "root", pair, tmp_path / name) == FolderStep(1, 1, 1)
     assert pq.read_table(tmp_path / "y.parquet")["twicing_2"].to_pylist() == [None]
 
 
-def test_the_settings_lie_beside_the_result(many: Path, pair: Pair, tmp_path: Path) -> None:
+def test_the_settings_lie_beside_the_result(many: Path, pair: LoadedPair, tmp_path: Path) -> None:
     definition = Definition(absolute=True)
     measure(many, pair, tmp_path / "x.csv", definition)
     text = (tmp_path / "x.json").read_text(encoding="utf-8")
@@ -259,14 +265,14 @@ def test_the_settings_lie_beside_the_result(many: Path, pair: Pair, tmp_path: Pa
 
 
 @pytest.fixture
-def whole(many: Path, pair: Pair, tmp_path: Path) -> bytes:
+def whole(many: Path, pair: LoadedPair, tmp_path: Path) -> bytes:
     """The result of a run that nothing stops."""
     (tmp_path / "whole").mkdir()
     measure(many, pair, tmp_path / "whole" / "x.csv")
     return (tmp_path / "whole" / "x.csv").read_bytes()
 
 
-def test_a_run_that_was_killed_goes_on(many: Path, pair: Pair, tmp_path: Path, whole: bytes) -> None:
+def test_a_run_that_was_killed_goes_on(many: Path, pair: LoadedPair, tmp_path: Path, whole: bytes) -> None:
     out = tmp_path / "x.csv"
 
     def killed() -> None:
@@ -278,13 +284,13 @@ def test_a_run_that_was_killed_goes_on(many: Path, pair: Pair, tmp_path: Path, w
     assert not out.exists()
     first, *_ = steps = list(similarity.measure(many, pair, out))
     assert [step.done for step in steps] == [8, 16, 20]
-    assert first == Progress(8, 20, 0)
+    assert first == FolderStep(8, 20, 0)
     assert out.read_bytes() == whole
     assert beside(out) == ["x.csv", "x.json"]
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
-def test_the_same_run_gives_the_same_bytes(many: Path, pair: Pair, tmp_path: Path, format: str) -> None:
+def test_the_same_run_gives_the_same_bytes(many: Path, pair: LoadedPair, tmp_path: Path, format: str) -> None:
     results = []
     for done in (0, 8, 20, 99):
         out = tmp_path / f"x.{format}"
@@ -297,7 +303,7 @@ def test_the_same_run_gives_the_same_bytes(many: Path, pair: Pair, tmp_path: Pat
 @pytest.mark.parametrize("tail", [b'["part 1/', b"\0" * 300, b"\n\n", b"[1,2]\n", b'["a",1,2,"","", 3]\n', b"\xff" * 9])
 @pytest.mark.parametrize("keep", [1.0, 0.7])
 def test_a_tail_that_was_cut_short_is_measured_again(
-    many: Path, pair: Pair, tmp_path: Path, whole: bytes, keep: float, tail: bytes
+    many: Path, pair: LoadedPair, tmp_path: Path, whole: bytes, keep: float, tail: bytes
 ) -> None:
     out = tmp_path / "x.csv"
     stopped_after(many, pair, out, 16)
@@ -308,7 +314,9 @@ def test_a_tail_that_was_cut_short_is_measured_again(
 
 
 @pytest.mark.parametrize("change", ["touched", "removed", "added before", "added after", "grown"])
-def test_a_folder_that_changed_is_measured_as_it_is_now(many: Path, pair: Pair, tmp_path: Path, change: str) -> None:
+def test_a_folder_that_changed_is_measured_as_it_is_now(
+    many: Path, pair: LoadedPair, tmp_path: Path, change: str
+) -> None:
     out = tmp_path / "x.csv"
     stopped_after(many, pair, out, 20 if change == "grown" else 16)
     if change == "touched":
@@ -325,7 +333,7 @@ def test_a_folder_that_changed_is_measured_as_it_is_now(many: Path, pair: Pair, 
     assert out.read_bytes() == (tmp_path / "fresh" / "x.csv").read_bytes()
 
 
-def test_a_folder_that_was_copied_goes_on(many: Path, pair: Pair, tmp_path: Path, whole: bytes) -> None:
+def test_a_folder_that_was_copied_goes_on(many: Path, pair: LoadedPair, tmp_path: Path, whole: bytes) -> None:
     """Every file has another time of change and the content it had."""
     out = tmp_path / "x.csv"
     stopped_after(many, pair, out, 16)
@@ -335,7 +343,7 @@ def test_a_folder_that_was_copied_goes_on(many: Path, pair: Pair, tmp_path: Path
     assert out.read_bytes() == whole
 
 
-def test_other_models_and_definitions_do_not_mix(many: Path, pair: Pair, tmp_path: Path, whole: bytes) -> None:
+def test_other_models_and_definitions_do_not_mix(many: Path, pair: LoadedPair, tmp_path: Path, whole: bytes) -> None:
     out = tmp_path / "x.csv"
     stopped_after(many, pair, out, 8)
     swapped = pair[0], with_filter(pair[1], (1.0, 2.0))
@@ -350,7 +358,7 @@ def test_other_models_and_definitions_do_not_mix(many: Path, pair: Pair, tmp_pat
     assert out.read_bytes() == whole
 
 
-def test_two_runs_into_one_file_are_refused(many: Path, pair: Pair, tmp_path: Path, whole: bytes) -> None:
+def test_two_runs_into_one_file_are_refused(many: Path, pair: LoadedPair, tmp_path: Path, whole: bytes) -> None:
     out = tmp_path / "x.csv"
     steps = similarity.measure(many, pair, out)
     next(steps)
@@ -359,7 +367,7 @@ def test_two_runs_into_one_file_are_refused(many: Path, pair: Pair, tmp_path: Pa
     assert out.read_bytes() == whole
 
 
-def test_an_old_result_stays_until_the_new_one_is_whole(many: Path, pair: Pair, tmp_path: Path) -> None:
+def test_an_old_result_stays_until_the_new_one_is_whole(many: Path, pair: LoadedPair, tmp_path: Path) -> None:
     out = tmp_path / "x.csv"
     out.write_text("old")
     stopped_after(many, pair, out, 20)
@@ -374,7 +382,7 @@ def test_an_old_result_stays_until_the_new_one_is_whole(many: Path, pair: Pair, 
 @pytest.mark.parametrize(("before", "limit", "kept"), [(0, 100, 0), (0, 3000, 8), (20, 1900, 20)])
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
 def test_a_full_disk_keeps_what_was_measured(
-    many: Path, pair: Pair, tmp_path: Path, name: str, before: int, limit: int, kept: int
+    many: Path, pair: LoadedPair, tmp_path: Path, name: str, before: int, limit: int, kept: int
 ) -> None:
     """The system's own limit on the size of files stands for the disk: in the first chunk, another, the result."""
     out = tmp_path / name
@@ -401,7 +409,7 @@ def test_a_full_disk_keeps_what_was_measured(
     assert beside(out) == sorted([name, "x.json"])
 
 
-def test_what_does_not_fit_is_refused_in_a_sentence(many: Path, pair: Pair, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_refused_in_a_sentence(many: Path, pair: LoadedPair, tmp_path: Path) -> None:
     (tmp_path / "empty" / ".git").mkdir(parents=True)
     (tmp_path / "dir.csv").mkdir()
     (tmp_path / "mine.json").write_text('{"my": "data"}')
@@ -415,7 +423,9 @@ def test_what_does_not_fit_is_refused_in_a_sentence(many: Path, pair: Pair, tmp_
     assert beside(tmp_path / "x") == ["mine.json"]
 
 
-def test_a_device_without_room_says_so(many: Path, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_without_room_says_so(
+    many: Path, pair: LoadedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> Iterator[object]:
         raise RuntimeError("CUDA out of memory. Tried to allocate 3 GiB")
 
@@ -433,7 +443,12 @@ def command(root: Path, out: Path, files: tuple[Path, Path], *options: str) -> i
 
 
 def test_the_command_measures_and_says_so(
-    many: Path, pair: Pair, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], whole: bytes
+    many: Path,
+    pair: LoadedPair,
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    whole: bytes,
 ) -> None:
     out = tmp_path / "x.csv"
     assert command(many, out, files) == 1

@@ -11,7 +11,7 @@ from explorer.disturb.attacks import Attack, are_alike
 from explorer.figures.records import Trial
 from explorer.figures.screen import trials
 from explorer.measures.accuracy import Accuracy
-from explorer.runs.robustness_file import Curve, Result, dumps
+from explorer.runs.robustness_file import AccuracyCurve, Result, dumps
 from explorer.ui import work
 from explorer.ui.challenge.attacks.compute import of_any_eps
 from explorer.ui.challenge.labelled import compute, controls
@@ -84,7 +84,7 @@ def _result(view: View, task: LabelledAttack, found: SoFar, with_transfer: bool)
     )
 
 
-def _curves(view: View, curves: list[Curve]) -> None:
+def _curves(view: View, curves: list[AccuracyCurve]) -> None:
     """In the colour of the model that was shown the images; dotted where they were made to fool the other."""
     colours = palette()
     lines = []
