@@ -39,7 +39,7 @@ from explorer.version import VERSION
 LoadedPair = tuple[LoadedModel, LoadedModel]
 """The baseline and the twicing model."""
 
-Measure = Callable[[list["Found"]], list[Row]]
+Measure = Callable[[list["FolderEntry"]], list[Row]]
 
 CHUNK = 8
 """Images of a pass."""
