@@ -227,18 +227,14 @@ def _told(
 ) -> dict[str, Any]:
     """Everything the numbers depend on, and where colours end."""
     from dataclasses import asdict
-    from importlib.metadata import version
 
+    from explorer import provenance
     from explorer.models.classes import class_name
     from explorer.types import ROLES
-    from explorer.version import VERSION
 
     return {
-        "image": {"name": name, "sha256": digest},
-        "models": {
-            role: {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
-            for role, card in zip(ROLES, pair.cards, strict=True)
-        },
+        "image": provenance.of_image(name, digest),
+        "models": provenance.of_pair(pair.cards),
         "settings": asdict(settings),
         "maps": {
             slug: {
@@ -258,5 +254,5 @@ def _told(
             for slug, both in made.items()
         },
         "device": str(pair.engine.device),
-        "versions": {"explorer": VERSION} | {name: version(name) for name in ("torch", "timm", "captum", "numpy")},
+        "versions": provenance.versions(("torch", "timm", "captum", "numpy")),
     }

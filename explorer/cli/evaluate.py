@@ -176,6 +176,7 @@ def _say(problem: str) -> None:
 
 
 def _accuracy(model: LoadedModel, reading: Preprocessing, found: Tensor) -> dict[str, Any]:
+    from explorer import provenance
     from explorer.measures.accuracy import accuracy_of
 
     card = model.card
@@ -187,9 +188,8 @@ def _accuracy(model: LoadedModel, reading: Preprocessing, found: Tensor) -> dict
     )
     classes = model.module.num_classes
     print(f"{card.name}: {', '.join(said)}, {reached.count} images, chance {100 / classes:.1f}%", flush=True)
-    told = {"name": card.name, "digest": card.digest, "filter": card.filter, "source": card.source}
     read_at = list(reading.source_size or reading.input_size)
-    return {**told, "images": reached.count, "classes": classes, "read_at": read_at, **shares}
+    return {**provenance.of_model(card), "images": reached.count, "classes": classes, "read_at": read_at, **shares}
 
 
 def _differences(models: Sequence[LoadedModel], hits: Sequence[Tensor]) -> list[dict[str, Any]]:

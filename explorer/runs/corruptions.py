@@ -7,7 +7,6 @@ import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from explorer import files
+from explorer import files, provenance
 from explorer.disturb.corruptions import SCALES, Corruption
 from explorer.disturb.effects import Effect, margin
 from explorer.jobs.disturbances import CorruptionJob
@@ -38,7 +37,6 @@ from explorer.runs.partial import (
 from explorer.serving.engine import ask
 from explorer.serving.pair import ModelPair
 from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard
-from explorer.version import VERSION
 
 MADE_BY = "python -m explorer corruptions"
 TEXTS = ("model", "corruption", "prediction", "clean_prediction")
@@ -231,10 +229,7 @@ def _settings(pair: ModelPair, plan: Plan) -> dict[str, Any]:
         "strengths": list(plan.strengths),
         "seed": plan.seed,
         "attention_rows": str(plan.queries),
-        "models": {
-            side: {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
-            for side, card in zip(ROLES, pair.cards, strict=True)
-        },
+        "models": provenance.of_pair(pair.cards),
         "device": pair.engine.device.type,
-        "versions": {"explorer": VERSION} | {name: version(name) for name in ("torch", "timm", "pillow", "numpy")},
+        "versions": provenance.versions(),
     }

@@ -45,7 +45,7 @@ def kind(result: Result) -> Kind:
 
 def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:
     """Whether the result is of this very pair, weights and filters, in this order."""
-    told = [(model["digest"], model["filter"]) for model in result.settings["models"]]
+    told = [(model["sha256"], model["filter"]) for model in result.settings["models"]]
     return told == [(card.digest, list(card.filter)) for card in cards]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from explorer import provenance
 from explorer.disturb.attacks import Attack, Kind
 from explorer.measures.accuracy import Accuracy, paired_difference
 from explorer.runs.partial import Lines, Partial
@@ -22,6 +23,8 @@ from explorer.types import ExplorerError, ModelCard
 
 FORMAT = 1
 
+_MODEL = ("name", "sha256", "filter")
+"""What a header holds of a model; its file may have another name when the run goes on."""
 _LINES: Lines[dict[str, Any]] = Lines(json.dumps, json.loads)
 
 Ranks = tuple[tuple[int, ...], ...]
@@ -57,7 +60,7 @@ class Result:
     """What a file holds."""
 
     settings: dict[str, Any]
-    """Of the attack, the models (digest and filter), the budgets, the batch size."""
+    """Of the attack, the models (SHA-256 and filter), the budgets, the batch size."""
     ranks: dict[str, Ranks]
     """By image."""
 
@@ -123,7 +126,7 @@ def header(
     told = {key: value for key, value in asdict(attack).items() if key != "eps"}
     if attack.kind is Kind.FGSM:
         told = {"kind": told["kind"], "seed": told["seed"]}
-    models = [{"name": card.title, "digest": card.digest, "filter": list(card.filter)} for card in cards]
+    models = [{key: provenance.of_model(card)[key] for key in _MODEL} for card in cards]
     settings = {"format": FORMAT, "attack": told, "eps": list(eps), "models": models, "batch_size": batch_size}
     return settings | ({"transfer": True} if transfer else {}) | {"data": data}
 
@@ -167,6 +170,7 @@ def _parse(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]
     ranks: dict[str, Any] = {}
     try:
         settings = json.loads(lines[0])
+        settings["models"] = [_model(model) for model in settings["models"]]
         if settings["format"] != FORMAT:
             raise ValueError("another format")
         shape = len(trials(len(settings["models"]), bool(settings.get("transfer")))), len(settings["eps"])
@@ -182,6 +186,11 @@ def _parse(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]
             "of it is something else."
         ) from error
     return settings, ranks, sum(len(line) + 1 for line in lines)
+
+
+def _model(model: dict[str, Any]) -> dict[str, Any]:
+    """In the words of today."""
+    return {key: model[key] for key in model if key != "digest"} | {"sha256": provenance.sha256_of(model)}
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,14 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
-from explorer import files
+from explorer import files, provenance
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
 from explorer.models.trace import geometry, states
 from explorer.pictures import images, preprocess
 from explorer.runs.partial import ROWS, Partial, Row, check_out, is_same, keeping, settings_file, stamp_of, write_table
-from explorer.types import ROLES, ExplorerError, ModelCard, Preprocessing
-from explorer.version import VERSION
+from explorer.types import ROLES, ExplorerError, Preprocessing
 
 LoadedPair = tuple[LoadedModel, LoadedModel]
 """The baseline and the twicing model."""
@@ -141,9 +139,9 @@ def settings(pair: LoadedPair, definition: Definition) -> dict[str, Any]:
         "made_by": MADE_BY,
         "definition": definition.sentence(),
         **asdict(definition),
-        "models": {side: _declared(model.card) for side, model in zip(ROLES, pair, strict=True)},
+        "models": provenance.of_pair([model.card for model in pair]),
         "device": _device(pair[0]).type,
-        "versions": {"explorer": VERSION} | {name: version(name) for name in ("torch", "timm", "pillow", "numpy")},
+        "versions": provenance.versions(),
     }
 
 
@@ -299,7 +297,3 @@ def _curves(
 
 def _device(model: LoadedModel) -> torch.device:
     return torch.device(next(model.module.parameters()).device)
-
-
-def _declared(card: ModelCard) -> dict[str, Any]:
-    return {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}

@@ -28,6 +28,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from explorer import provenance
 from explorer.figures.style import COLOUR_MAPS, PALETTES, lookup_table
 from explorer.files import ASSETS
 from explorer.measures import attention as attention_measures
@@ -73,9 +74,7 @@ def pack(
         },
         "provenance": {
             "image": image.digest,
-            "models": [
-                {"weights": side.card.digest, "filter": side.card.filter, "source": side.card.source} for side in sides
-            ],
+            "models": [provenance.of_model(side.card) for side in sides],
         },
     }
     body = b"".join(store.parts)
@@ -94,7 +93,7 @@ def page(payload: bytes, title: str) -> str:
     """A self-contained HTML page with the viewer and what it shows: opens from disk, asks nothing of any host."""
     length = int.from_bytes(payload[4:8], "little")
     told = json.loads(payload[8 : 8 + length])["provenance"]
-    models = "; ".join(f"{one['source']}, SHA-256 {one['weights'][:16]}, a = {one['filter']}" for one in told["models"])
+    models = "; ".join(f"{one['source']}, SHA-256 {one['sha256'][:16]}, a = {one['filter']}" for one in told["models"])
     parts = {
         "title": html.escape(title),
         "style": _asset("viewer.css"),

@@ -308,3 +308,18 @@ def test_files_from_before_transfer_are_read() -> None:
     for path in sorted((Path(__file__).parents[2] / "checkpoints").glob("*.jsonl")):
         curves = read(path).curves
         assert [(curve.source, curve.target) for curve in curves] == [(0, 0), (1, 1)]
+
+
+def test_a_file_of_an_earlier_version_goes_on(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path, whole: bytes
+) -> None:
+    """Which called the models' SHA-256 a digest."""
+    path = tmp_path / "old.jsonl"
+    lines = whole.splitlines(keepends=True)
+    settings = json.loads(lines[0])
+    settings["models"] = [{"name": m["name"], "digest": m["sha256"], "filter": m["filter"]} for m in settings["models"]]
+    path.write_bytes(json.dumps(settings).encode() + b"\n" + b"".join(lines[1:3]))
+    steps = list(sweep(pair, labelled, PGD, path, eps=EPS))
+    assert steps[0].done == 2
+    assert steps[-1].result == read(tmp_path / "whole.jsonl")
+    assert path.read_bytes().splitlines()[1:] == whole.splitlines()[1:]

@@ -65,5 +65,5 @@ def test_the_tour_stays_on_it_whatever_the_sidebar_shows(open_app: Open) -> None
     app.switch_page("learn/tour.py").run()
     assert_sound(app)
     assert [SWAPPED in warning.value for warning in app.warning] == []
-    assert [one["weights"] for one in header(app)["provenance"]["models"]] == [card.digest for card in facts().cards]
+    assert [one["sha256"] for one in header(app)["provenance"]["models"]] == [card.digest for card in facts().cards]
     assert [model["name"] for model in header(app)["models"]] == [card.name for card in facts().cards]

@@ -199,7 +199,7 @@ def test_the_viewer_is_sent_both_models(opened: Open) -> None:
     assert [model["name"] for model in told["models"]] == [card.title for card in cards]
     assert [model["label"] for model in told["models"]] == ["A", "2A − A²"]
     assert [model["filter"] for model in told["models"]] == [[1.0] * facts().depth, [2.0] * facts().depth]
-    assert [one["weights"] for one in told["provenance"]["models"]] == [card.digest for card in cards]
+    assert [one["sha256"] for one in told["provenance"]["models"]] == [card.digest for card in cards]
     for model in told["models"]:
         shares = [share for _, share in model["top"]]
         assert shares == sorted(shares, reverse=True)

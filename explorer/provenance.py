@@ -1,0 +1,38 @@
+"""Who made what: how models, images and versions are told in every file that the explorer writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from explorer.types import ROLES, ModelCard
+from explorer.version import VERSION
+
+LIBRARIES = ("torch", "timm", "pillow", "numpy")
+"""What numbers depend on, beside the explorer itself."""
+
+
+def of_model(card: ModelCard) -> dict[str, Any]:
+    """A set of weights under a filter; `sha256` is that of the file, see `ModelCard.digest`."""
+    return {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
+
+
+def of_pair(cards: Sequence[ModelCard]) -> dict[str, dict[str, Any]]:
+    """Both models of a pair by their roles."""
+    return {role: of_model(card) for role, card in zip(ROLES, cards, strict=True)}
+
+
+def of_image(name: str, digest: str) -> dict[str, str]:
+    """An image's file."""
+    return {"name": name, "sha256": digest}
+
+
+def sha256_of(model: Mapping[str, Any]) -> Any:
+    """Of a model as a file tells it; it was called `digest` in files written before 0.4."""
+    return model["sha256"] if "sha256" in model else model["digest"]
+
+
+def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
+    """Of the explorer and of the libraries."""
+    return {"explorer": VERSION} | {name: version(name) for name in libraries}
