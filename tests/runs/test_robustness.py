@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from explorer.disturb import ranks as module
 from explorer.disturb.attacks import Attack, Kind, attack
 from explorer.disturb.attacks import transfer as transferred
 from explorer.disturb.ranks import label_ranks
 from explorer.measures.accuracy import Accuracy
 from explorer.models import LoadedModel
-from explorer.runs import robustness as module
 from explorer.runs.robustness import Labelled, SweepStep, sweep
 from explorer.runs.robustness_file import Result, dumps, read
 from explorer.training.data import Dataset
