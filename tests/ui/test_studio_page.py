@@ -11,7 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import explorer
-from explorer.pictures import examples
+from explorer.pictures import examples, images
 from explorer.studio import PRESETS, TEMPLATES, Spec, record
 from explorer.studio.made import SUFFIXES
 from explorer.studio.spec import METHODS, SETTINGS
@@ -115,6 +115,37 @@ def test_the_last_figure_is_remembered(app: AppTest, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(compute, "build", build)
     app.run()
     assert_sound(app)
+    assert caption(app) == before
+
+
+def test_all_files_are_of_the_figure_that_was_previewed(
+    app: AppTest, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> None:
+        raise AssertionError("made again")
+
+    app.number_input(key="studio-dpi").set_value(36).run()
+    monkeypatch.setattr(compute, "build", build)
+    for suffix in SUFFIXES:
+        assert files[suffix]()
+
+
+def test_a_figure_that_is_no_longer_kept_is_made_again(app: AppTest, files: Files) -> None:
+    app.number_input(key="studio-dpi").set_value(36).run()
+    known = files[".png"]()
+    compute._figures.clear()
+    assert files[".png"]() == known
+
+
+def test_images_are_taken_as_they_were_decoded(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(_: bytes) -> None:
+        raise AssertionError("decoded again")
+
+    before = caption(app)
+    monkeypatch.setattr(images, "decode", decode)
+    app.toggle(key="studio-bare").set_value(True).run()
+    assert_sound(app)
+    assert "--bare" in app.code[1].value
     assert caption(app) == before
 
 
