@@ -18,7 +18,7 @@ from PIL import Image
 from bench.common import Row
 from explorer.figures.print.cells import Grid
 from explorer.serving.pair import ModelPair, load_pair
-from explorer.studio import Spec, Template, make
+from explorer.studio import TEMPLATES, Spec, make
 from explorer.types import ImageInput
 
 _ROUNDS = 5
@@ -29,15 +29,15 @@ def rows(decoded: list[ImageInput]) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         paths = _files(decoded, Path(folder), 12)
         for name, spec, used in (
-            ("heatmaps of 4 images", Spec(Template.HEATMAPS), paths[:4]),
-            ("evolution of 1 image, 12 layers", Spec(Template.EVOLUTION), paths[:1]),
+            ("heatmaps of 4 images", Spec(TEMPLATES["heatmaps"]), paths[:4]),
+            ("evolution of 1 image, 12 layers", Spec(TEMPLATES["evolution"]), paths[:1]),
         ):
             seconds, ratio, drawing = _measure(spec, used, Path(folder) / "figure.pdf")
             note = f"image files to PDF on disk, warm, bundled pair; bare drawing alone {drawing:.2f} s"
             yield Row(f"{name}, files to PDF", round(seconds, 2), "s", 3.0, note=note)
             yield Row(f"{name}, to the sum of its parts", round(ratio, 2), "x", 2.0, note=note)
         for count, goal in ((4, 2.0), (12, 4.0)):
-            made = make(Spec(Template.HEATMAPS), paths[:count], load_pair())
+            made = make(Spec(TEMPLATES["heatmaps"]), paths[:count], load_pair())
             size = len(made.file(".pdf")) / 1e6
             yield Row(f"PDF of {count} rows", round(size, 2), "MB", goal, note="ICLR width, 300 dpi, sharp photographs")
 

@@ -66,13 +66,14 @@ def figure(
     pair: ModelPair | None = None,
     **settings: Any,
 ) -> Made:
-    """A figure for a paper: one of the templates of `explorer.studio.Template`, by its name.
+    """A figure for a paper: one of `explorer.studio.TEMPLATES`, by its name.
 
     Of several images or of one, or of result files for `robustness`; settings are those of `explorer.studio.Spec`.
     Raises `ExplorerError` for what does not fit.
     """
     from explorer import studio
+    from explorer.studio.parse import from_told
 
-    spec = studio.spec.from_told({"template": template, **settings})
+    spec = from_told({"template": template, **settings})
     several = [images] if isinstance(images, str | Path | bytes | Example | Photograph) else images
     return studio.make(spec, several, pair or load_pair())

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.studio.spec import PRESETS, SETTINGS, Spec, Template, from_told
+from explorer.studio.parse import from_told
+from explorer.studio.spec import PRESETS, SETTINGS, Spec
+from explorer.studio.template import Takes
+from explorer.studio.templates import TEMPLATES
 from explorer.types import ExplorerError, Filter
 
 if TYPE_CHECKING:
@@ -17,20 +20,9 @@ if TYPE_CHECKING:
     from explorer.serving.pair import ModelPair
     from explorer.studio import Made
 
-_TEMPLATES = """\
-templates, and the figures of the paper they are like:
-  heatmaps    image, baseline, twicing; a row for each image (Fig. 1, 11)
-  evolution   layers early to late, a row for each model (Fig. 10)
-  similarity  token similarity over the images with its band (Fig. 2, 8)
-  dynamics    p^n and p_hat^n; with images, the models' eigenvalues beneath (Fig. 3)
-  spectrum    eigenvalues before and after 2λ - λ², layer by layer
-  residual    magnitudes of the smoothed residual as maps and by layer
-  operators   A, A - A², 2A - A² for one query
-  attribution what speaks for a class and against it: image, baseline, twicing
-  corruption  a disturbed photograph and both models' maps by severity, and the drift of attention
-  attack      clean, perturbation, adversarial; a row for each model
-  robustness  top-1 against the budget of an attack (Fig. 5, 6); --images are result files of `robustness`
-"""
+_TEMPLATES = "templates, and the figures of the paper they are like:\n" + "".join(
+    f"  {name:12}{template.help}\n" for name, template in TEMPLATES.items()
+)
 _SIZES = "presets (width x height in inches, type in points):\n" + "\n".join(
     f"  {name:12}{one.title}: {one.width:g} x {one.height:g}, {one.font_size:g} {one.font}"
     for name, one in PRESETS.items()
@@ -46,7 +38,7 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _TEMPLATES + "\n" + _SIZES
     parser.set_defaults(run=_figure)
-    parser.add_argument("template", metavar="TEMPLATE", help=", ".join(Template))
+    parser.add_argument("template", metavar="TEMPLATE", help=", ".join(TEMPLATES))
     parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=f"{_IMAGE}; {_RESULT}")
     _add_out(parser)
     add_models(parser)
@@ -130,7 +122,7 @@ def _again(options: argparse.Namespace) -> int:
         found = record.read(options.record.read_bytes())
     except OSError as error:
         raise ExplorerError(f"{options.record} cannot be read: {error.strerror}.") from error
-    beside_pair = measured.files() if found.spec.template is Template.ROBUSTNESS else {}
+    beside_pair = measured.files() if found.spec.template.takes is Takes.RESULTS else {}
     beside = [
         name if name.startswith(EXAMPLE) or name in beside_pair else str(options.record.parent / Path(name).name)
         for name, _ in found.images
@@ -173,9 +165,9 @@ def _write_comparison(one: Photograph, pair: ModelPair, folder: Path) -> None:
         raise ExplorerError(f"{folder} cannot be made: {error.strerror}.") from error
     page.save(folder / "viewer.html")
     drawn = {
-        "maps": make(Spec(Template.EVOLUTION, preset="cvpr-page"), [one], pair),
-        "similarity": make(Spec(Template.SIMILARITY), [one], pair),
-        "residual": make(Spec(Template.RESIDUAL), [one], pair),
+        "maps": make(Spec(TEMPLATES["evolution"], preset="cvpr-page"), [one], pair),
+        "similarity": make(Spec(TEMPLATES["similarity"]), [one], pair),
+        "residual": make(Spec(TEMPLATES["residual"]), [one], pair),
     }
     for name, made in drawn.items():
         made.save(folder / f"{name}.pdf")

@@ -23,11 +23,13 @@ class Photograph:
     """What a person would type to name it, without folders."""
     title: str
     read: Callable[[], bytes]
+    decoded: Callable[[], ImageInput] | None = None
+    """The image where somebody keeps it decoded."""
 
     def open(self) -> ImageInput:
         """The decoded image. Raises `ExplorerError` naming it when it cannot be read or is no image."""
         try:
-            return images.decode(self.read())
+            return self.decoded() if self.decoded else images.decode(self.read())
         except ExplorerError as error:
             message = str(error)
             raise ExplorerError(message if self.name in message else f"{self.name}: {message}") from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,12 @@ class Table:
         """Columns beside each other, as long as the shortest."""
         lists = [one.tolist() if isinstance(one, np.ndarray) else list(one) for one in columns.values()]
         return cls(tuple(columns), tuple(zip(*lists, strict=False)))
+
+    @property
+    def nbytes(self) -> int:
+        """Of its rows, each as large as the first."""
+        first = self.rows[0] if self.rows else ()
+        return len(self.rows) * (sys.getsizeof(first) + sum(map(sys.getsizeof, first)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,3 +57,29 @@ class Content:
     """What each image's maps or attacks are about, model by model."""
     sweeps: tuple[Sweep, ...] = ()
     """What result files hold."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays, those that several cells share counted once, and of the table."""
+        owners = {id(owner): owner.nbytes for owner in map(_owner, _arrays(self))}
+        return sum(owners.values()) + (self.table.nbytes if self.table else 0)
+
+
+def _arrays(value: Any) -> Iterator[np.ndarray]:
+    """The arrays in records, mappings and sequences; none in tables, which hold numbers."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _arrays(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _arrays(item)
+    elif is_dataclass(value) and not isinstance(value, Table):
+        for item in fields(value):
+            yield from _arrays(getattr(value, item.name))
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    """The array whose memory it is a view of."""
+    return _owner(array.base) if isinstance(array.base, np.ndarray) else array

@@ -1,4 +1,4 @@
-"""Curves by layer over images, with their bands and tables."""
+"""Curves by layer over images: their bands and tables."""
 
 from __future__ import annotations
 
@@ -6,30 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explorer.arrays import array
-from explorer.figures.print.charts import Curves
 from explorer.figures.records import Line
-from explorer.measures import similarity
-from explorer.studio.content import Content, Table
-from explorer.studio.run import Run
+from explorer.studio.content import Table
 from explorer.types import ROLES, ModelCard
-
-
-def similarities(run: Run, layers: tuple[int, ...]) -> Content:
-    """Token similarity of both models."""
-    spec = run.spec
-    found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for _, comparison in run.compared():
-        for of_model, trace in zip(found, comparison, strict=True):
-            of_model.append(array(similarity.token_similarity(trace, spec.definition)))
-    lines = [
-        banded(name, np.stack(of_model), colour, card)
-        for (name, colour, card), of_model in zip(run.models, found, strict=True)
-    ]
-    arrays = {"images": np.array(run.files), **dict(zip(ROLES, map(np.stack, found), strict=True))}
-    y = "Mean absolute cosine of tokens" if spec.absolute else "Token similarity"
-    shown = Curves(tuple(lines), y, first_layer=0, letters=spec.letters)
-    return Content(shown, tuple(run.digests), arrays=arrays, table=table(lines, 0))
 
 
 def banded(name: str, curves: np.ndarray, colour: str, card: ModelCard) -> Line:

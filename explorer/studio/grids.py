@@ -1,24 +1,22 @@
-"""How maps of several images, layers, heads and operators become rows and columns, and which share a scale."""
+"""How maps of several images become rows and columns, and which share a scale; a template says what stands where."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from explorer.attribution.result import method_called
 from explorer.figures.maps import ScreenPicture
 from explorer.figures.print.cells import WHOLE, Bar, Block, Cell, Columns, Grid, GridRow, Region, cells_of
 from explorer.figures.print.page import INK
-from explorer.figures.style import PALETTES, Range
+from explorer.figures.style import Range
 from explorer.measures.attention import Operator
 from explorer.pictures import preprocess
-from explorer.studio.spec import Spec, Template
+from explorer.studio.run import COLOURS
+from explorer.studio.spec import Spec
 from explorer.types import ROLES, ImageInput, ModelCard, Preprocessing
 
-_SIDES = PALETTES["light"].models
-_THREE = (Operator.ATTENTION, Operator.CORRECTION, Operator.TWICING)
 _MODEL_PIXELS = 256
 
 
@@ -40,13 +38,25 @@ class Photo:
     marks: Sequence[tuple[int, int] | None]
 
 
-ATTRIBUTION = "attribution"
-"""The key of the only map of a model and image."""
+@dataclass(frozen=True)
+class MapRow:
+    """The maps beside each other, each by its model and `key`."""
+
+    maps: tuple[tuple[int, str], ...]
+    label: str = ""
+    colour: str = INK
 
 
-def of_severity(name: str, severity: int) -> str:
-    """The key of a map of a disturbed photograph."""
-    return f"{name}, severity {severity}"
+@dataclass(frozen=True)
+class Layout:
+    """Where the maps of one image stand, and what is written beside and beneath them."""
+
+    rows: tuple[MapRow, ...]
+    columns: tuple[Columns, ...]
+    measure: str
+    """What the colours measure, as matplotlib's mathematics."""
+    group: Callable[[str], str] = str
+    """Maps of one image share a scale where this makes the same of their keys."""
 
 
 def key(layer: int, head: str, operator: Operator | None = None) -> str:
@@ -54,16 +64,16 @@ def key(layer: int, head: str, operator: Operator | None = None) -> str:
     return f"layer {layer}, head {head}" + (f", {operator.value}" if operator else "")
 
 
+def of_severity(name: str, severity: int) -> str:
+    """The key of a map of a disturbed photograph."""
+    return f"{name}, severity {severity}"
+
+
 def arrange(
-    spec: Spec,
-    photos: Sequence[Photo],
-    cards: Sequence[ModelCard],
-    named: tuple[str, str],
-    layers: tuple[int, ...],
-    heads: tuple[str, ...],
+    spec: Spec, photos: Sequence[Photo], cards: Sequence[ModelCard], layout: Layout
 ) -> tuple[Grid, tuple[float, ...]]:
     """The grid and its `ends`."""
-    scales = Scales(spec, photos)
+    scales = Scales(spec.scale, photos, layout.group)
     pictures = _Pictures(spec, cards)
 
     def cell(photo: Photo, side: int, name: str) -> Cell:
@@ -76,17 +86,25 @@ def arrange(
         picture, region = pictures.of(photo.image, 0)
         lead = Cell(picture, mark=mark(photo, 0, region))
         rows = tuple(
-            GridRow(tuple(cell(photo, side, name) for side, name in names), label, colour)
-            for names, label, colour in _rows(spec, named, layers, heads)
+            GridRow(tuple(cell(photo, side, name) for side, name in row.maps), row.label, row.colour)
+            for row in layout.rows
         )
-        blocks.append(Block(lead, rows, photo.title if spec.row_labels or spec.labels else ""))
-    columns = _columns(spec, named, layers, heads)
-    if not spec.column_labels:
-        columns = tuple(Columns(("",) * len(c.names)) for c in columns)
-    bars = scales.bars() if spec.colour_bar else ()
+        blocks.append(Block(lead, rows, block_label(spec, photo.title)))
+    columns = tuple(headed(spec, columns) for columns in layout.columns)
+    bars = scales.bars(layout.measure) if spec.colour_bar else ()
     heading = "Image" if spec.column_labels else ""
     grid = Grid(tuple(blocks), columns, spec.look, bars, heading, spec.letters, spec.bare)
     return grid, ends(grid)
+
+
+def headed(spec: Spec, columns: Columns) -> Columns:
+    """The columns with their headings, if those are asked for."""
+    return columns if spec.column_labels else Columns(("",) * len(columns.names))
+
+
+def block_label(spec: Spec, title: str) -> str:
+    """An image's name beside its rows, if that is asked for."""
+    return title if spec.row_labels or spec.labels else ""
 
 
 def ends(grid: Grid) -> tuple[float, ...]:
@@ -104,67 +122,41 @@ def arrays(photos: Sequence[Photo], names: Sequence[str]) -> dict[str, np.ndarra
     return found
 
 
-def _rows(
-    spec: Spec, named: tuple[str, str], layers: tuple[int, ...], heads: tuple[str, ...]
-) -> list[tuple[list[tuple[int, str]], str, str]]:
-    """The maps of each row of a block as `(model, key)`, the row's label and its colour."""
-    if spec.template is Template.ATTRIBUTION:
-        return [([(0, ATTRIBUTION), (1, ATTRIBUTION)], "", INK)]
-    if spec.template in (Template.HEATMAPS, Template.RESIDUAL):
-        return [([(side, key(layer, head)) for side in (0, 1) for layer in layers for head in heads], "", INK)]
-    if spec.template is Template.EVOLUTION:
-        return [
-            ([(side, key(layer, head)) for layer in layers], _with_head(named[side], heads, head), _SIDES[side])
-            for head in heads
-            for side in (0, 1)
-        ]
-    rows = []
-    for layer in layers:
-        for head in heads:
-            for side in (0, 1):
-                names = [(side, key(layer, head, operator)) for operator in _THREE]
-                rows.append((names, row_label(named[side], layers, layer, heads, head), _SIDES[side]))
-    return rows
-
-
 def row_label(name: str, layers: tuple[int, ...], layer: int, heads: tuple[str, ...], head: str) -> str:
     """A model's name with what tells its rows apart."""
-    return _with_head(name + (f", layer {layer}" if len(layers) > 1 else ""), heads, head)
+    return with_head(name + (f", layer {layer}" if len(layers) > 1 else ""), heads, head)
 
 
-def _with_head(label: str, heads: tuple[str, ...], head: str) -> str:
+def with_head(label: str, heads: tuple[str, ...], head: str) -> str:
+    """A label with the head, where there are several."""
     return f"{label}, head {head}" if len(heads) > 1 else label
 
 
-def _columns(
-    spec: Spec, named: tuple[str, str], layers: tuple[int, ...], heads: tuple[str, ...]
-) -> tuple[Columns, ...]:
-    if spec.template is Template.EVOLUTION:
-        return (Columns(tuple(str(layer) for layer in layers), "Layer"),)
-    if spec.template is Template.OPERATORS:
-        return (Columns(tuple(operator.value for operator in _THREE)),)
-    both = [(layer, head) for layer in layers for head in heads]
-    if len(both) == 1 or spec.template is Template.ATTRIBUTION:
-        return tuple(Columns(("",), name, colour) for name, colour in zip(named, _SIDES, strict=True))
+def side_by_side(names: tuple[str, str], layers: tuple[int, ...], heads: tuple[str, ...]) -> tuple[Columns, ...]:
+    """The columns of the baseline, then those of twicing: layer by layer, head by head."""
     words = [
-        ", ".join(
-            part
-            for part in (
-                f"layer {layer}" if len(layers) > 1 else "",
-                f"head {head}" if len(heads) > 1 else "",
-            )
-            if part
-        )
-        for layer, head in both
+        ", ".join((f"layer {layer}",) * (len(layers) > 1) + (f"head {head}",) * (len(heads) > 1))
+        for layer in layers
+        for head in heads
     ]
-    return tuple(Columns(tuple(words), name, colour) for name, colour in zip(named, _SIDES, strict=True))
+    return tuple(Columns(tuple(words), name, colour) for name, colour in zip(names, COLOURS, strict=True))
+
+
+def maps_side_by_side(layers: tuple[int, ...], heads: tuple[str, ...]) -> tuple[MapRow, ...]:
+    """The only row beneath `side_by_side`."""
+    return (MapRow(tuple((side, key(layer, head)) for side in (0, 1) for layer in layers for head in heads)),)
+
+
+def but_last(name: str) -> str:
+    """A key without its last part: a group of maps that are for comparing."""
+    return name.rpartition(", ")[0]
 
 
 class Scales:
     """Ranges of the maps: each its own, one for both models, or one for the figure."""
 
-    def __init__(self, spec: Spec, photos: Sequence[Photo]) -> None:
-        self._spec = spec
+    def __init__(self, scale: str, photos: Sequence[Photo], group: Callable[[str], str]) -> None:
+        self._scale, self._key_group = scale, group
         self._ranges: dict[tuple[int, int, str], Range] = {}
         self._groups: dict[tuple[object, ...], Range] = {}
         members: dict[tuple[object, ...], list[tuple[int, int, str]]] = {}
@@ -172,58 +164,31 @@ class Scales:
             for side, maps in enumerate(photo.sides):
                 for name in maps:
                     members.setdefault(self._group(index, side, name), []).append((index, side, name))
-        for group, places in members.items():
-            panels = [photos[index].sides[side][name] for index, side, name in places]
+        for shared, places in members.items():
+            panels = [photos[index].sides[side][key] for index, side, key in places]
             span = Range.of(*(p.values for p in panels), signed=any(p.signed for p in panels))
-            self._groups[group] = span
+            self._groups[shared] = span
             self._ranges |= dict.fromkeys(places, span)
         self._index = {id(photo): index for index, photo in enumerate(photos)}
 
     def _group(self, index: int, side: int, name: str) -> tuple[object, ...]:
-        if self._spec.scale == "figure":
+        if self._scale == "figure":
             return ()
-        if self._spec.scale == "map":
-            return index, side, name
-        # Three operators beside each other, and severities, are for comparing, too.
-        if self._spec.template in (Template.OPERATORS, Template.CORRUPTION):
-            return index, name.rpartition(", ")[0]
-        return index, name
+        return (index, side, name) if self._scale == "map" else (index, self._key_group(name))
 
     def of(self, photo: Photo, side: int, name: str) -> Range:
         return self._ranges[self._index[id(photo)], side, name]
 
-    def bars(self) -> tuple[Bar, ...]:
+    def bars(self, measure: str) -> tuple[Bar, ...]:
         """One bar with numbers, or one for unsigned and one for signed maps that says what its ends are."""
-        label = _label(self._spec)
-        if self._spec.scale == "figure":
-            return (Bar.of(next(iter(self._groups.values())), label),)
-        largest = "largest of both" if self._spec.scale == "shared" else "largest of each"
-        found = []
+        if self._scale == "figure":
+            return (Bar.of(next(iter(self._groups.values())), measure),)
+        largest = "largest of both" if self._scale == "shared" else "largest of each"
+        bars = []
         for signed in sorted({span.signed for span in self._groups.values()}):
             ends = (f"−{largest}", largest) if signed else ("0", largest)
-            found.append(Bar(Range(-1.0 if signed else 0.0, 1.0), label, ends))
-        return tuple(found)
-
-
-def _label(spec: Spec) -> str:
-    """What the colours measure, as matplotlib's mathematics."""
-    if spec.template is Template.ATTRIBUTION:
-        return f"{method_called(spec.method)}, mean over each patch"
-    if spec.template is Template.RESIDUAL:
-        return {
-            "smoothed-residual": r"$\|A(V - AV)\|$ of each patch",
-            "smoothed": r"$\|AV\|$ of each patch",
-            "ratio": r"$\|A(V - AV)\|\,/\,\|AV\|$ of each patch",
-        }[spec.quantity]
-    if spec.template is Template.OPERATORS:
-        return "row of the query"
-    return {
-        "effective": "effective attention of the query",
-        "a": "$A$, attention of the query",
-        "a-a2": "$A - A^2$, row of the query",
-        "2a-a2": "$2A - A^2$, row of the query",
-        "rollout": "attention rollout of the query",
-    }[spec.operator]
+            bars.append(Bar(Range(-1.0 if signed else 0.0, 1.0), measure, ends))
+        return tuple(bars)
 
 
 def mark(photo: Photo, side: int, region: Region = WHOLE) -> Region | None:

@@ -22,12 +22,13 @@ from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio import caption as captions
 from explorer.studio import record as records
-from explorer.studio import robust
-from explorer.studio.collect import collect
+from explorer.studio import sweeps
 from explorer.studio.content import Content
 from explorer.studio.naming import names
 from explorer.studio.record import Record
-from explorer.studio.spec import Spec, Template
+from explorer.studio.run import Run, chosen_layers
+from explorer.studio.spec import Spec
+from explorer.studio.template import Takes
 from explorer.types import ExplorerError, ModelCard, Progress
 from explorer.version import VERSION
 
@@ -50,6 +51,11 @@ class Made:
         return self.record.spec
 
     @property
+    def nbytes(self) -> int:
+        """What it holds in memory, nearly all of it pixels and maps."""
+        return self.content.nbytes
+
+    @property
     def caption(self) -> str:
         """In LaTeX."""
         return captions.caption(self.content, self.record, self.cards, self.names)
@@ -57,7 +63,7 @@ class Made:
     @property
     def command(self) -> str:
         """Makes the figure again, run where the images lie."""
-        return self.record.command(f"{self.spec.template.value}.pdf")
+        return self.record.command(f"{self.spec.template.name}.pdf")
 
     @property
     def numbers(self) -> dict[str, np.ndarray]:
@@ -111,14 +117,14 @@ class Made:
 
     def _render(self, format: page.Format, sheet: page.Page) -> bytes:
         told = {
-            "Title": f"{self.spec.template.value}: {' and '.join(map(printable, self.names))}",
+            "Title": f"{self.spec.template.name}: {' and '.join(map(printable, self.names))}",
             "Creator": f"Twicing Explorer {VERSION}",
             records.KEYWORD: self.record.json(),
         }
         return page.render(self._draw(sheet, format != "png"), sheet, format, told)
 
     def _bundle(self) -> bytes:
-        stem = self.spec.template.value
+        stem = self.spec.template.name
         arrays = io.BytesIO()
         np.savez(arrays, **self.numbers)  # type: ignore[arg-type]  # its signature takes no dict of arrays
         entries: dict[str, Any] = {f"{stem}{suffix}": self.file(suffix) for suffix in (".pdf", ".svg", ".png")}
@@ -152,12 +158,25 @@ def make(
 
     Raises `ExplorerError` for an image that cannot be read and for settings that do not fit the models or the page.
     """
-    is_measured = spec.template is Template.ROBUSTNESS
-    photographs = robust.inputs(images, pair) if is_measured else [photograph(image) for image in images]
-    content = collect(spec, photographs, pair, progress)
-    shown = [(one.name, digest) for one, digest in zip(photographs, content.digests, strict=True)]
-    record = records.of(spec, shown, pair.cards, pair.engine.device)
+    is_measured = spec.template.takes is Takes.RESULTS
+    photographs = sweeps.inputs(images, pair) if is_measured else [photograph(image) for image in images]
+    content = _gathered(spec, photographs, pair, progress)
+    known = [(source.name, digest) for source, digest in zip(photographs, content.digests, strict=True)]
+    record = records.of(spec, known, pair.cards, pair.engine.device)
     return Made(content, record, pair.cards, names(spec, pair))
+
+
+def _gathered(spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, progress: Progress | None) -> Content:
+    """Runs the images through both models and keeps what the figure needs.
+
+    Raises `ExplorerError` for no image where one is needed, and for layers or heads the models do not have.
+    """
+    if not photographs and spec.template.takes is not Takes.PHOTOGRAPHS_OR_NONE:
+        raise ExplorerError(f"At least one image was expected for {spec.template.name}; none came.")
+    if spec.labels and len(spec.labels) != len(photographs):
+        raise ExplorerError(f"labels: one for each of {len(photographs)} images was expected; {len(spec.labels)} came.")
+    depth = min(len(card.filter) for card in pair.cards)
+    return spec.template.gather(Run(spec, photographs, pair, progress), chosen_layers(spec, depth))
 
 
 def again(record: Record, images: Sequence[Photograph | str | Path], pair: ModelPair) -> Made:

@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from explorer.models import sources
 from explorer.serving.pair import HUB
-from explorer.studio import spec as specs
+from explorer.studio.parse import from_told
 from explorer.studio.spec import SETTINGS, Spec
 from explorer.types import ROLES, ExplorerError, ModelCard
 from explorer.version import VERSION
@@ -57,7 +57,7 @@ class Record:
 
     def command(self, out: str) -> str:
         """The shell's words that make the figure again, run where the images lie."""
-        words = ["python", "-m", "explorer", "figure", self.spec.template.value]
+        words = ["python", "-m", "explorer", "figure", self.spec.template.name]
         if self.images:
             words += ["--images", *(f"./{name}" if name.startswith("-") else name for name, _ in self.images)]
         for model in self.models:
@@ -93,7 +93,7 @@ def read(data: bytes) -> Record:
         told = json.loads(text)
         images = tuple((str(one["name"]), str(one["sha256"])) for one in told["images"])
         models = tuple(_model(role, one) for role, one in zip(ROLES, told["models"], strict=True))
-        return Record(specs.from_told(told["settings"]), images, models, str(told["device"]), int(told["threads"]))
+        return Record(from_told(told["settings"]), images, models, str(told["device"]), int(told["threads"]))
     except ExplorerError:
         raise
     except Exception as error:

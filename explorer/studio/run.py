@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from explorer.figures.style import PALETTES
 from explorer.measures import attention
 from explorer.measures.attention import Heads
 from explorer.pictures.photographs import Photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio.naming import names
-from explorer.studio.spec import Spec, Template
+from explorer.studio.spec import Spec
 from explorer.types import Comparison, ExplorerError, ImageInput, ModelCard, Progress, Trace
 
 COLOURS = PALETTES["light"].models
@@ -81,11 +79,7 @@ def chosen_layers(spec: Spec, depth: int) -> tuple[int, ...]:
         if max(spec.layers) > depth:
             raise ExplorerError(f"layers: 1 to {depth} was expected; {max(spec.layers)} came.")
         return spec.layers
-    if spec.template is Template.EVOLUTION:
-        return tuple(np.unique(np.linspace(1, depth, min(depth, 12)).round().astype(int)).tolist())
-    if spec.template is Template.SPECTRUM:
-        return tuple(dict.fromkeys((1, (depth + 1) // 2, depth)))
-    return (depth,)
+    return spec.template.default_layers(depth)
 
 
 def chosen_heads(spec: Spec, count: int) -> tuple[str, ...]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import numbers
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -19,43 +17,8 @@ from explorer.figures.style import COLOUR_MAPS
 from explorer.measures.attention import Operator
 from explorer.measures.residual import QUANTITIES, Quantity
 from explorer.measures.similarity import Definition
+from explorer.studio.template import Template
 from explorer.types import ExplorerError
-
-
-class Template(StrEnum):
-    """What is drawn, and the figures of the paper it is like."""
-
-    HEATMAPS = "heatmaps"
-    """Image, baseline, twicing; a row for each image (paper Fig. 1 and 11)."""
-    EVOLUTION = "evolution"
-    """Layers early to late, a row for each model (Fig. 10)."""
-    SIMILARITY = "similarity"
-    """Token similarity over many images with its band (Fig. 2 and 8)."""
-    DYNAMICS = "dynamics"
-    """`p^n` and `p_hat^n` (Fig. 3), with the models' eigenvalues where images are given."""
-    SPECTRUM = "spectrum"
-    """Eigenvalues before and after `2λ − λ²`, layer by layer."""
-    RESIDUAL = "residual"
-    """Magnitudes of the smoothed residual as maps, and by layer."""
-    OPERATORS = "operators"
-    """`A`, `A − A²` and `2A − A²` for one query."""
-    ATTRIBUTION = "attribution"
-    """What speaks for a class and against it: image, baseline, twicing; a row for each image."""
-    CORRUPTION = "corruption"
-    """A disturbed photograph and both models' maps by severity, with the drift of attention beneath."""
-    ATTACK = "attack"
-    """Clean, perturbation, adversarial; a row for each model."""
-    ROBUSTNESS = "robustness"
-    """Top-1 against the budget of an attack (Fig. 5 and 6), from result files instead of images."""
-
-
-CHARTS = frozenset({Template.SIMILARITY, Template.DYNAMICS, Template.SPECTRUM, Template.ROBUSTNESS})
-GRIDS = frozenset(Template) - CHARTS
-"""The templates that show photographs."""
-DISTURBED = frozenset({Template.CORRUPTION, Template.ATTACK})
-"""Those that show the pixels which the models see."""
-OF_OPERATOR = frozenset({Template.HEATMAPS, Template.EVOLUTION, Template.CORRUPTION})
-"""The templates whose operator is a setting."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +120,7 @@ class Spec:
             raise ExplorerError(f"heads: mean, max, all or a number from 1 was expected; {self.heads[:60]!r} came.")
         if len(self.names) not in (0, 2):
             raise ExplorerError(f"names: two names, for the two models, were expected; {len(self.names)} came.")
-        if self.operator == "rollout" and self.template in OF_OPERATOR and self.heads != "mean":
+        if self.operator == "rollout" and "operator" in self.template.settings and self.heads != "mean":
             raise ExplorerError(f"heads: mean was expected, which the rollout takes by itself; {self.heads} came.")
         _ = self.place
         check_font(self.page.font)
@@ -233,73 +196,8 @@ class Spec:
 
     def told(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
-        return {**asdict(self), "template": self.template.value}
+        return {"template": self.template.name, **{one.name: getattr(self, one.name) for one in SETTINGS}}
 
 
 SETTINGS = fields(Spec)[1:]
 """All settings but the template, with their help and choices."""
-
-
-def from_told(told: Any) -> Spec:
-    """The settings that `Spec.told` told, or a person: with lists, and whole numbers where others are meant, too.
-
-    Raises `ExplorerError` for anything else.
-    """
-    known = {one.name: str(one.type) for one in fields(Spec)}
-    if not isinstance(told, Mapping) or "template" not in told:
-        raise ExplorerError("The settings of a figure, as the explorer writes them, were expected; others came.")
-    if foreign := [_shown(name) for name in told if name not in known]:
-        raise ExplorerError(f"The settings {', '.join(sorted(known))} were expected; {foreign[0]} came.")
-    return Spec(**{name: _typed(name, known[name], value) for name, value in told.items()})
-
-
-def _typed(name: str, kind: str, value: Any) -> Any:
-    """A value as the annotation wants it: lists become tuples, a head's number its digits."""
-    if kind == "Template" and isinstance(value, str):
-        return template(value)
-    if value is None and kind.endswith(" | None"):
-        return None
-    if kind.startswith("tuple") and isinstance(value, list | tuple | range):
-        return tuple(_typed(name, kind[len("tuple[") : kind.index(",")], one) for one in value)
-    kind = kind.removesuffix(" | None")
-    if name == "heads" and _is_number(value, numbers.Integral):
-        value = str(value)
-    try:
-        if kind == "str" and isinstance(value, str):
-            return value.encode().decode()  # half a surrogate pair can be written to no file
-        if kind == "bool" and isinstance(value, bool):
-            return value
-        if kind in ("int", "float") and _is_number(value, numbers.Integral if kind == "int" else numbers.Real):
-            number = float(value)
-            return int(value) if kind == "int" else number
-    except (OverflowError, UnicodeEncodeError):
-        pass
-    raise ExplorerError(f"{name}: {_KINDS.get(kind, 'a list')} was expected; {_shown(value)} came.")
-
-
-_KINDS = {
-    "Template": "a template's name",
-    "str": "text",
-    "bool": "true or false",
-    "int": "a whole number",
-    "float": "a number",
-}
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _shown(value: Any) -> str:
-    try:
-        return ascii(value)[:60]
-    except ValueError:  # Python writes no number of more than 4,300 digits
-        return "a very large number"
-
-
-def template(name: str) -> Template:
-    """The template of this name. Raises `ExplorerError` for a name there is none of."""
-    try:
-        return Template(name)
-    except ValueError:
-        raise ExplorerError(f"One of {', '.join(Template)} was expected; {name[:60]!r} came.") from None

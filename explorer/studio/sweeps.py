@@ -1,14 +1,21 @@
-"""What a result file of `python -m explorer robustness` says of a pair, checked: it may be a stranger's."""
+"""Result files of `python -m explorer robustness`: which there are, and what they say of a pair.
+
+A file may be a stranger's: it is checked.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from explorer.disturb.attacks import MAX_EPS, Attack, Kind
+from explorer.pictures.photographs import Photograph, photograph
 from explorer.runs import measured, robustness_file
 from explorer.runs.robustness_file import AccuracyCurve, Result
+from explorer.serving.pair import ModelPair
 from explorer.types import ExplorerError, ModelCard
 
 _BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, RuntimeError)
@@ -38,6 +45,28 @@ class Sweep:
     def title(self) -> str:
         """Short enough to stand over a panel."""
         return "FGSM" if self.attack.kind is Kind.FGSM else f"PGD, {self.attack.steps} steps"
+
+
+def inputs(given: Sequence[Any], pair: ModelPair) -> list[Photograph]:
+    """The files; where none are given, those of this pair that lie beside the one that opens.
+
+    Raises `ExplorerError` when there are none.
+    """
+    beside = measured.files()
+    names = list(given) or list(measured.of_pair(measured.results(), pair.cards))
+    if not names:
+        raise ExplorerError(
+            "At least one result file of `explorer robustness` was expected for robustness; none came, and none of "
+            f"{pair.baseline.title} and {pair.twicing.title} lies beside the pair that opens."
+        )
+    return [_file(name, beside.get(name) if isinstance(name, str) else None) for name in names]
+
+
+def _file(given: Any, beside: Path | None) -> Photograph:
+    """A file under its name, one beside the pair under its label, unless another file has that name here."""
+    if beside is None or (Path(given).exists() and not Path(given).samefile(beside)):
+        return photograph(given)
+    return replace(photograph(beside), name=given)
 
 
 def read(name: str, data: bytes, cards: Sequence[ModelCard]) -> Sweep:

@@ -37,7 +37,7 @@ with left:
             st.download_button(
                 suffix.removeprefix(".").upper(),
                 data=compute.file(chosen, spec, photos, suffix),
-                file_name=f"{template.value}{suffix}",
+                file_name=f"{template.name}{suffix}",
                 key=f"studio-save-{suffix}",
                 on_click="ignore",
                 help="All three formats, numbers, settings, caption and command." if suffix == ".zip" else None,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.pictures import examples
+from explorer.pictures import examples, images
 from explorer.pictures.photographs import EXAMPLE, Photograph, photograph
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
@@ -42,6 +42,14 @@ def test_bytes_and_photographs_are_taken() -> None:
     one = photograph(picture())
     assert one.open().size == (48, 64)
     assert photograph(one) is one
+
+
+def test_an_image_that_is_kept_decoded_is_not_read_again() -> None:
+    def read() -> bytes:
+        raise AssertionError("read again")
+
+    kept = images.decode(picture())
+    assert Photograph("cat.png", "cat.png", read, lambda: kept).open() is kept
 
 
 def test_an_example_that_is_not_there_is_refused() -> None:

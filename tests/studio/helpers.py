@@ -16,13 +16,12 @@ from explorer.models.twicing import make_filtered, set_filter
 from explorer.pictures.photographs import Photograph
 from explorer.runs import robustness_file
 from explorer.serving.pair import ModelPair, load_pair
-from explorer.studio import Made, Spec, Template, make
+from explorer.studio import TEMPLATES, Made, Spec, make
 from explorer.types import Filter, ModelCard, Preprocessing, Size
 from tests.helpers import CLASSES, randomise
 
 STANDARD: Filter = (1.0, 1.0, 1.0)
 TWICING: Filter = (2.0, 2.0, 2.0)
-TEMPLATES = tuple(Template)
 
 
 def model(
@@ -125,13 +124,13 @@ def results(count: int = 2, models: ModelPair | None = None) -> list[Photograph]
 
 def inputs(template: str, count: int = 2, models: ModelPair | None = None) -> list[Photograph]:
     """What a template takes."""
-    return results(count, models) if template == Template.ROBUSTNESS else photos(count)
+    return results(count, models) if template == "robustness" else photos(count)
 
 
 def made(template: str, images: int | list[Photograph] = 2, models: ModelPair | None = None, **settings: Any) -> Made:
     """A figure of the tiny pair."""
     shown = inputs(template, images, models) if isinstance(images, int) else images
-    return make(Spec(Template(template), **settings), shown, models or pair())
+    return make(Spec(TEMPLATES[template], **settings), shown, models or pair())
 
 
 @cache

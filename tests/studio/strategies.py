@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from explorer.figures.style import COLOUR_MAPS
 from explorer.measures.residual import QUANTITIES
-from explorer.studio import PRESETS, Template
+from explorer.studio import PRESETS, TEMPLATES
 from explorer.studio.spec import ATTACKS, BASELINES, CORRUPTIONS, METHODS, OPERATORS, PICTURES, SCALES
 
 _SHARES = st.floats(0, 1)
@@ -61,7 +61,7 @@ def told() -> st.SearchStrategy[dict[str, Any]]:
 
     Not the `Spec` itself: what checks its annotations looks at a random item of a tuple, and draws no strategy knows.
     """
-    values = {"template": st.sampled_from(Template)}
+    values = {"template": st.sampled_from(list(TEMPLATES.values()))}
     return st.fixed_dictionaries(values, optional=_SETTINGS).map(_fitting)
 
 

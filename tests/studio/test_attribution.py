@@ -10,7 +10,7 @@ from explorer.attribution.methods import attribute
 from explorer.attribution.result import AttributionSettings, Baseline, method_called
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.pictures import preprocess
-from explorer.studio import Spec, Template
+from explorer.studio import TEMPLATES, Spec
 from tests.studio.helpers import TWICING, made, model, pair, photo
 
 OURS = (model(), model("Tiny-Twicing", TWICING, 1))
@@ -94,7 +94,7 @@ def test_another_seed_is_another_figure() -> None:
 
 
 def test_the_defaults_are_those_of_the_page() -> None:
-    from explorer.studio.attributions import settings
+    from explorer.studio.templates.attribution import settings
 
-    assert settings(Spec(Template.ATTRIBUTION)) == AttributionSettings()
+    assert settings(Spec(TEMPLATES["attribution"])) == AttributionSettings()
     assert pair().cards[0].classes.count("fox") == 1

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.serving.pair import load_pair
-from explorer.studio.caption import _list
 from explorer.studio.latex import escape, number
+from explorer.studio.phrases import listed
 from explorer.studio.spec import OPERATORS
 from tests.studio.helpers import TEMPLATES, TWICING, made, model, pair, plain, swapped
 
@@ -164,9 +164,9 @@ def test_numbers_are_latex(value: float, text: str) -> None:
 
 
 def test_runs_of_layers_are_shortened() -> None:
-    assert _list((1, 6, 10, 11, 12)) == "1, 6, 10 to 12"
-    assert _list((1, 2)) == "1, 2"
-    assert _list((3,)) == "3"
+    assert listed((1, 6, 10, 11, 12)) == "1, 6, 10 to 12"
+    assert listed((1, 2)) == "1, 2"
+    assert listed((3,)) == "3"
 
 
 @pytest.mark.parametrize(

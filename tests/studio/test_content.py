@@ -361,10 +361,10 @@ def test_names_say_what_the_models_are() -> None:
 
 
 def test_progress_is_told_image_by_image() -> None:
-    from explorer.studio import Spec, Template, make
+    from explorer.studio import Spec, make
 
     told: list[tuple[int, int]] = []
-    make(Spec(Template.SIMILARITY), photos(3), pair(), lambda done, total: told.append((done, total)))
+    make(Spec(TEMPLATES["similarity"]), photos(3), pair(), lambda done, total: told.append((done, total)))
     assert told[0] == (0, 3)
     assert all(earlier < later for earlier, later in pairwise(told))
 

@@ -17,8 +17,8 @@ from explorer.pictures import preprocess
 from explorer.pictures.photographs import Photograph
 from explorer.runs import measured
 from explorer.serving.pair import load_pair
-from explorer.studio import Made, Spec, Template, again, make, record, robust
-from explorer.studio.attacked import settings as attack_of
+from explorer.studio import TEMPLATES, Made, Spec, again, make, record, sweeps
+from explorer.studio.templates.attack import settings as attack_of
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, paired_interval
 from tests.studio.helpers import STANDARD, TWICING, made, model, pair, photo, plain, result, results
@@ -329,14 +329,14 @@ def test_the_results_beside_the_pair_belong_to_it(monkeypatch: pytest.MonkeyPatc
 def assert_results_belong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Named by their labels wherever it is run, and told apart from a file of that name."""
     opening, folder = load_pair(device="cpu"), sources.prefix().parent.name
-    labels = [one.name for one in robust.inputs((), opening)]
+    labels = [one.name for one in sweeps.inputs((), opening)]
     assert labels == [name for name in measured.files() if measured.is_of(measured.results()[name], opening.cards)]
     assert all(name.startswith(f"{folder}/") for name in labels)
-    made_here = make(Spec(Template.ROBUSTNESS), [], opening)
+    made_here = make(Spec(TEMPLATES["robustness"]), [], opening)
     assert f"--images {' '.join(labels)}" in made_here.command
     monkeypatch.chdir(tmp_path)
-    assert make(Spec(Template.ROBUSTNESS), labels, opening).record == made_here.record
+    assert make(Spec(TEMPLATES["robustness"]), labels, opening).record == made_here.record
     (tmp_path / folder).mkdir()
     (tmp_path / labels[0]).write_bytes(result(opening))
-    assert robust.inputs(labels[:1], opening)[0].read() == result(opening)
+    assert sweeps.inputs(labels[:1], opening)[0].read() == result(opening)
     assert measured.of_pair(measured.results(), opening.cards[::-1]) == {}

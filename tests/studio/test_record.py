@@ -19,9 +19,9 @@ from explorer.cli import figure
 from explorer.models import sources
 from explorer.pictures.photographs import photograph
 from explorer.serving.pair import load_pair
-from explorer.studio import Spec, Template, again, record
+from explorer.studio import TEMPLATES, Spec, again, record
+from explorer.studio.parse import from_told
 from explorer.studio.record import Record
-from explorer.studio.spec import from_told
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 from tests.studio.helpers import inputs, made, model, pair, photo, photos, plain, swapped
@@ -51,8 +51,8 @@ def changed(**values: Any) -> bytes:
 # --- told and read ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("template", Template)
-def test_json_makes_the_same_figure(template: Template) -> None:
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_json_makes_the_same_figure(template: str) -> None:
     known = plain(template)
     found = record.read(known.record.json().encode())
     assert found == known.record
@@ -176,7 +176,7 @@ def test_a_command_is_read_as_the_same_settings(values: dict[str, Any]) -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, max_size=3))
 def test_a_command_names_any_image(names: list[str]) -> None:
     images = tuple((photograph(name.replace("/", "")).name or "x", "0") for name in names)
-    options = parsed(Record(Spec(Template.HEATMAPS), images, (), "cpu", 1).command("x.pdf"))
+    options = parsed(Record(Spec(TEMPLATES["heatmaps"]), images, (), "cpu", 1).command("x.pdf"))
     assert [name.removeprefix("./") for name in options.images] == [name.removeprefix("./") for name, _ in images]
 
 
@@ -184,7 +184,7 @@ def test_a_command_names_any_image(names: list[str]) -> None:
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3).map(tuple))
 def test_a_command_has_every_digit_of_a_filter(filter: tuple[float, ...]) -> None:
     card = pair().baseline.with_filter(filter)
-    known = record.of(Spec(Template.HEATMAPS), (), (card, pair().twicing), pair().engine.device)
+    known = record.of(Spec(TEMPLATES["heatmaps"]), (), (card, pair().twicing), pair().engine.device)
     options = parsed(known.command("x.pdf"))
     values = figure._filter(options.baseline_filter)
     if filter == card.trained_filter:
@@ -207,9 +207,9 @@ def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_variable")
 def test_a_bundled_model_need_not_be_named() -> None:
-    known = Record(Spec(Template.HEATMAPS), (), _bundled("standard", "twicing"), "cpu", 1)
+    known = Record(Spec(TEMPLATES["heatmaps"]), (), _bundled("standard", "twicing"), "cpu", 1)
     assert "--baseline" not in known.command("x.pdf")
-    exchanged = Record(Spec(Template.HEATMAPS), (), _bundled("twicing", "standard"), "cpu", 1)
+    exchanged = Record(Spec(TEMPLATES["heatmaps"]), (), _bundled("twicing", "standard"), "cpu", 1)
     assert parsed(exchanged.command("x.pdf")).baseline.endswith("-twicing.safetensors")
 
 
@@ -220,13 +220,13 @@ def test_where_another_pair_opens_every_model_is_named(
     """What goes without saying there is something else elsewhere, and the other way round."""
     monkeypatch.setenv(sources.PAIR_VARIABLE, str(tmp_path / prefix))
     for models in (_bundled("standard", "twicing"), _models(*sources.labels())):
-        options = parsed(Record(Spec(Template.HEATMAPS), (), models, "cpu", 1).command("x.pdf"))
+        options = parsed(Record(Spec(TEMPLATES["heatmaps"]), (), models, "cpu", 1).command("x.pdf"))
         assert [options.baseline, options.twicing] == [model["source"] for model in models]
 
 
 def test_the_bundled_pair_named_by_the_variable_is_the_bundled_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(sources.PAIR_VARIABLE, os.path.relpath(sources.BUNDLED / sources.BUNDLED_PAIR))
-    known = Record(Spec(Template.HEATMAPS), (), _bundled("standard", "twicing"), "cpu", 1)
+    known = Record(Spec(TEMPLATES["heatmaps"]), (), _bundled("standard", "twicing"), "cpu", 1)
     assert "--baseline" not in known.command("x.pdf")
 
 
@@ -245,12 +245,12 @@ def _models(*labels: str) -> tuple[dict[str, Any], ...]:
 def test_a_stranger_in_a_folder_called_checkpoints_is_named() -> None:
     """Only the bundled file itself goes without saying."""
     stranger = {**_bundled("standard", "twicing")[0], "source": "checkpoints/mine-standard.safetensors"}
-    known = Record(Spec(Template.HEATMAPS), (), (stranger,), "cpu", 1)
+    known = Record(Spec(TEMPLATES["heatmaps"]), (), (stranger,), "cpu", 1)
     assert parsed(known.command("x.pdf")).baseline == "checkpoints/mine-standard.safetensors"
 
 
 @pytest.mark.usefixtures("no_variable")
 def test_a_model_of_the_hub_is_named_as_the_shell_names_it() -> None:
     one = {**_bundled("standard", "twicing")[0], "source": "hub: timm/deit_tiny_patch16_224.fb_in1k"}
-    known = Record(Spec(Template.HEATMAPS), (), (one,), "cpu", 1)
+    known = Record(Spec(TEMPLATES["heatmaps"]), (), (one,), "cpu", 1)
     assert parsed(known.command("x.pdf")).baseline == "hub:deit_tiny_patch16_224.fb_in1k"

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.disturb.attacks import Attack, Kind
-from explorer.studio import PRESETS, Spec, Template
-from explorer.studio.attacked import settings as settings_of
-from explorer.studio.spec import SETTINGS, from_told
+from explorer.studio import PRESETS, TEMPLATES, Spec
+from explorer.studio.parse import from_told
+from explorer.studio.spec import SETTINGS
+from explorer.studio.templates.attack import settings as settings_of
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 from tests.studio.strategies import told
@@ -118,14 +119,14 @@ def test_the_rollout_has_no_heads_to_choose(template: str) -> None:
     """It is a mean over heads: a figure that claims to show head 3 of it would lie."""
     for heads in ("3", "max", "all"):
         assert "rollout" in refusal(template=template, operator="rollout", heads=heads)
-    assert Spec(Template(template), operator="rollout").heads == "mean"
+    assert Spec(TEMPLATES[template], operator="rollout").heads == "mean"
 
 
 def test_values_are_kept_as_the_annotation_says() -> None:
     spec = from_told({"template": "evolution", "layers": range(1, 4), "heads": 2, "labels": ["a"], "width": 4})
-    assert (spec.template, spec.layers, spec.heads, spec.labels) == (Template.EVOLUTION, (1, 2, 3), "2", ("a",))
+    assert (spec.template, spec.layers, spec.heads, spec.labels) == (TEMPLATES["evolution"], (1, 2, 3), "2", ("a",))
     assert isinstance(spec.width, float)
-    assert hash(spec) == hash(Spec(Template.EVOLUTION, (1, 2, 3), "2", labels=("a",), width=4.0))
+    assert hash(spec) == hash(Spec(TEMPLATES["evolution"], (1, 2, 3), "2", labels=("a",), width=4.0))
 
 
 @pytest.mark.parametrize("told", [None, [], "heatmaps", {}, {"layers": [1]}, {"template": "heatmaps", "pie": 1}])
@@ -154,25 +155,25 @@ def test_what_is_told_gives_the_same_settings(values: dict[str, Any]) -> None:
 
 def test_a_preset_gives_what_is_not_set() -> None:
     for key, preset in PRESETS.items():
-        page = Spec(Template.HEATMAPS, preset=key).page
+        page = Spec(TEMPLATES["heatmaps"], preset=key).page
         assert (page.width, page.height, page.font_size, page.font) == (
             preset.width,
             preset.height,
             preset.font_size,
             preset.font,
         )
-    page = Spec(Template.HEATMAPS, preset="slide", width=2.0, font="serif").page
+    page = Spec(TEMPLATES["heatmaps"], preset="slide", width=2.0, font="serif").page
     assert (page.width, page.height, page.font) == (2.0, PRESETS["slide"].height, "serif")
 
 
 @pytest.mark.parametrize(("query", "place"), [("cls", None), ("0,1", (0.0, 1.0)), ("0.5,0.25", (0.5, 0.25))])
 def test_a_query_is_a_place(query: str, place: tuple[float, float] | None) -> None:
-    assert Spec(Template.HEATMAPS, query=query).place == place
+    assert Spec(TEMPLATES["heatmaps"], query=query).place == place
 
 
 def test_limits_are_those_of_the_attack() -> None:
     """Every setting that is accepted makes an attack."""
     for eps, steps, step in ((0, 1, 0.001), (8, 200, 255), (4, 20, None)):
-        found = settings_of(Spec(Template.ATTACK, attack="pgd", eps=eps, steps=steps, step_size=step, seed=3))
+        found = settings_of(Spec(TEMPLATES["attack"], attack="pgd", eps=eps, steps=steps, step_size=step, seed=3))
         assert found == Attack(Kind.PGD, eps / 255, steps, None if step is None else step / 255, seed=3)
-    assert settings_of(Spec(Template.ATTACK)) == Attack(Kind.FGSM, 4 / 255)
+    assert settings_of(Spec(TEMPLATES["attack"])) == Attack(Kind.FGSM, 4 / 255)

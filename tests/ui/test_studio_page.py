@@ -11,10 +11,12 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import explorer
-from explorer.pictures import examples
-from explorer.studio import PRESETS, Spec, Template, record
+from explorer.pictures import examples, images
+from explorer.studio import PRESETS, TEMPLATES, Spec, record
 from explorer.studio.made import SUFFIXES
-from explorer.ui.publish import compute
+from explorer.studio.spec import METHODS, SETTINGS
+from explorer.studio.template import PAGE
+from explorer.ui.publish import compute, settings
 from tests.helpers import assert_one_sentence, plain_text
 from tests.pair import facts
 from tests.studio.helpers import pair, picture, result
@@ -74,7 +76,7 @@ def opening() -> explorer.ModelPair:
     return explorer.load_pair()
 
 
-def choose(app: AppTest, template: Template) -> AppTest:
+def choose(app: AppTest, template: str) -> AppTest:
     app.selectbox(key="studio-template").set_value(template).run()
     assert_sound(app)
     return app
@@ -84,13 +86,13 @@ def caption(app: AppTest) -> str:
     return app.code[0].value + "\n"
 
 
-@pytest.mark.parametrize("template", Template)
+@pytest.mark.parametrize("template", TEMPLATES)
 def test_every_template_is_the_one_from_python(
-    visitor: tuple[AppTest, Files], opening: explorer.ModelPair, template: Template
+    visitor: tuple[AppTest, Files], opening: explorer.ModelPair, template: str
 ) -> None:
     app, files = visitor
     choose(app, template)
-    known = explorer.figure(template.value, [] if template is Template.ROBUSTNESS else SHOWN, opening, dpi=36)
+    known = explorer.figure(template, [] if template == "robustness" else SHOWN, opening, dpi=36)
     assert caption(app).strip() == known.caption.strip()
     assert app.code[1].value == known.command
     assert list(files) == list(SUFFIXES)
@@ -101,7 +103,7 @@ def test_every_template_is_the_one_from_python(
 def test_presets_are_sizes(visitor: tuple[AppTest, Files], preset: str) -> None:
     app, _ = visitor
     app.selectbox(key="studio-preset").set_value(preset)
-    choose(app, Template.DYNAMICS)
+    choose(app, "dynamics")
     assert any(f"{PRESETS[preset].width:.2f} x" in one.value for one in app.main.caption)
 
 
@@ -113,6 +115,37 @@ def test_the_last_figure_is_remembered(app: AppTest, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(compute, "build", build)
     app.run()
     assert_sound(app)
+    assert caption(app) == before
+
+
+def test_all_files_are_of_the_figure_that_was_previewed(
+    app: AppTest, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> None:
+        raise AssertionError("made again")
+
+    app.number_input(key="studio-dpi").set_value(36).run()
+    monkeypatch.setattr(compute, "build", build)
+    for suffix in SUFFIXES:
+        assert files[suffix]()
+
+
+def test_a_figure_that_is_no_longer_kept_is_made_again(app: AppTest, files: Files) -> None:
+    app.number_input(key="studio-dpi").set_value(36).run()
+    known = files[".png"]()
+    compute._figures.clear()
+    assert files[".png"]() == known
+
+
+def test_images_are_taken_as_they_were_decoded(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(_: bytes) -> None:
+        raise AssertionError("decoded again")
+
+    before = caption(app)
+    monkeypatch.setattr(images, "decode", decode)
+    app.toggle(key="studio-bare").set_value(True).run()
+    assert_sound(app)
+    assert "--bare" in app.code[1].value
     assert caption(app) == before
 
 
@@ -146,7 +179,7 @@ def test_no_image_is_a_sentence(app: AppTest) -> None:
     assert not app.exception
     assert len(app.error) == 1
     assert_one_sentence(plain_text(app.error[0].value))
-    choose(app, Template.DYNAMICS)
+    choose(app, "dynamics")
     assert "Ticks" not in caption(app)
 
 
@@ -158,7 +191,7 @@ def test_all_heads_are_one_click(app: AppTest) -> None:
 
 
 def test_all_images_are_one_toggle(app: AppTest) -> None:
-    choose(app, Template.SIMILARITY)
+    choose(app, "similarity")
     app.toggle(key="studio-all").set_value(True).run()
     assert_sound(app)
     assert f"{len(examples.EXAMPLES)} images" in caption(app)
@@ -169,7 +202,7 @@ def test_settings_stay_when_the_template_changes(app: AppTest) -> None:
     app.segmented_control(key="studio-heads").set_value("2").run()
     app.selectbox(key="studio-preset").set_value("cvpr-column").run()
     app.multiselect(key="studio-images").set_value([examples.EXAMPLES[1].file]).run()
-    for template in (Template.SIMILARITY, Template.DYNAMICS, Template.EVOLUTION):
+    for template in ("similarity", "dynamics", "evolution"):
         choose(app, template)
     assert "head 2; 1 image" in caption(app)
     assert "--preset cvpr-column" in app.code[1].value
@@ -199,7 +232,7 @@ HOSTILE = ["$x$ **b** <script>.png", "100%_&{}\\.png", "猫 :cat: [a](http://b.c
 def test_uploads_of_any_name_are_drawn(app: AppTest, files: Files) -> None:
     upload(app, *((name, picture(seed)) for seed, name in enumerate(HOSTILE)))
     assert_sound(app)
-    choose(app, Template.SIMILARITY)
+    choose(app, "similarity")
     app.toggle(key="studio-all").set_value(True).run()
     assert_sound(app)
     told = record.read(files[".png"]())
@@ -223,11 +256,11 @@ def test_an_upload_beside_examples(app: AppTest, files: Files) -> None:
 def leftover() -> None:
     import streamlit as st
 
-    from explorer.studio import Template
+    from explorer.studio import TEMPLATES
     from explorer.ui.publish import controls
 
     depth, heads = st.session_state.sizes
-    st.session_state.spec = controls.choose(Template.EVOLUTION, depth, heads)
+    st.session_state.spec = controls.choose(TEMPLATES["evolution"], depth, heads)
 
 
 def test_layers_and_heads_of_a_larger_pair_do_not_break_a_smaller_one() -> None:
@@ -259,7 +292,7 @@ def results(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
 def test_results_are_uploaded_where_no_photographs_are_chosen(
     app: AppTest, files: Files, opening: explorer.ModelPair
 ) -> None:
-    choose(app, Template.ROBUSTNESS)
+    choose(app, "robustness")
     assert not [one for one in app.multiselect if one.label == "Images"]
     data = result(opening)
     results(app, ("mine.jsonl", data))
@@ -270,7 +303,7 @@ def test_results_are_uploaded_where_no_photographs_are_chosen(
 
 
 def test_transfer_is_a_toggle(app: AppTest, opening: explorer.ModelPair) -> None:
-    choose(app, Template.ROBUSTNESS)
+    choose(app, "robustness")
     results(app, ("mine.jsonl", result(opening, transfer=True)))
     assert "fool" not in caption(app)
     app.toggle(key="studio-transfer").set_value(True).run()
@@ -282,7 +315,7 @@ def test_transfer_is_a_toggle(app: AppTest, opening: explorer.ModelPair) -> None
 
 
 def test_results_of_others_are_one_sentence(app: AppTest) -> None:
-    choose(app, Template.ROBUSTNESS)
+    choose(app, "robustness")
     results(app, ("theirs.jsonl", result(pair())))
     assert not app.exception
     assert len(app.error) == 1
@@ -298,10 +331,10 @@ def keys_of(app: AppTest) -> set[str]:
 def of_an_attribution() -> None:
     import streamlit as st
 
-    from explorer.studio import Template
+    from explorer.studio import TEMPLATES
     from explorer.ui.publish import controls
 
-    st.session_state.spec = controls.choose(Template.ATTRIBUTION, 12, 3)
+    st.session_state.spec = controls.choose(TEMPLATES["attribution"], 12, 3)
 
 
 def test_an_attribution_has_the_settings_its_method_reads() -> None:
@@ -317,15 +350,15 @@ def test_an_attribution_has_the_settings_its_method_reads() -> None:
         app.selectbox(key="studio-method").set_value(method).run()
         assert not app.exception
         assert every & keys_of(app) == own
-        assert app.session_state.spec == Spec(Template.ATTRIBUTION, method=method)
+        assert app.session_state.spec == Spec(TEMPLATES["attribution"], method=method)
     app.slider(key="studio-samples").set_value(4)
     app.number_input(key="studio-seed").set_value(3).run()
-    assert app.session_state.spec == Spec(Template.ATTRIBUTION, method="gradient-shap", samples=4, seed=3)
+    assert app.session_state.spec == Spec(TEMPLATES["attribution"], method="gradient-shap", samples=4, seed=3)
     app.selectbox(key="studio-method").set_value("occlusion").run()
     app.segmented_control(key="studio-square").set_value("2")
     app.selectbox(key="studio-baseline_picture").set_value("blurred").run()
     assert app.session_state.spec == Spec(
-        Template.ATTRIBUTION, method="occlusion", square=2, baseline_picture="blurred"
+        TEMPLATES["attribution"], method="occlusion", square=2, baseline_picture="blurred"
     )
 
 
@@ -334,10 +367,10 @@ def test_controls_are_those_of_the_template(app: AppTest) -> None:
         return keys_of(app)
 
     app.multiselect(key="studio-images").set_value([examples.EXAMPLES[0].file]).run()  # attacks take their time
-    choose(app, Template.CORRUPTION)
+    choose(app, "corruption")
     assert {"corruption", "seed", "operator", "query", "scale"} <= keys()
     assert not {"picture", "eps", "target"} & keys()
-    choose(app, Template.ATTACK)
+    choose(app, "attack")
     assert {"attack", "eps", "target"} <= keys()
     assert not {"steps", "corruption", "operator", "scale", "colour_bar"} & keys()
     app.segmented_control(key="studio-attack").set_value("pgd").run()
@@ -347,5 +380,42 @@ def test_controls_are_those_of_the_template(app: AppTest) -> None:
     assert_sound(app)
     assert "seed" in keys()
     assert "--attack pgd --random-start" in app.code[1].value
-    choose(app, Template.ROBUSTNESS)
+    choose(app, "robustness")
     assert not {"heads", "scale", "seed", "row_labels"} & keys()
+
+
+def of_any_template() -> None:
+    import streamlit as st
+
+    from explorer.studio import TEMPLATES
+    from explorer.ui.publish import controls
+
+    st.session_state.spec = controls.choose(TEMPLATES[st.session_state.name], 12, 3)
+
+
+def test_every_setting_but_labels_has_a_control() -> None:
+    assert {*settings.CONTROLS, "labels"} == {setting.name for setting in SETTINGS}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_settings_of_a_template_are_on_the_page_and_no_others(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def heard(setting: str) -> Callable[[settings.Asked], Any]:
+        control = settings.CONTROLS[setting]
+        return lambda models: (asked.append(setting), control(models))[1]
+
+    monkeypatch.setattr(settings, "CONTROLS", {setting: heard(setting) for setting in settings.CONTROLS})
+    app = AppTest.from_function(of_any_template, default_timeout=30)
+    app.session_state.name = name
+    app.run()
+    assert app.session_state.spec == Spec(TEMPLATES[name])
+    own = [setting for setting in asked if setting not in (*settings.LOOK, *settings.PAGE)]
+    assert own == [setting for setting in TEMPLATES[name].settings if setting in own]
+    for method in METHODS if "method" in asked else ():
+        app.selectbox(key="studio-method").set_value(method).run()
+    if "attack" in asked:
+        app.segmented_control(key="studio-attack").set_value("pgd").run()
+        app.toggle(key="studio-random_start").set_value(True).run()
+    assert not app.exception
+    assert set(asked) == {*TEMPLATES[name].settings, *PAGE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
@@ -33,8 +34,11 @@ class Shown:
 
 
 def photographs(photos: Sequence[Photo]) -> list[Photograph]:
-    """The visitor's images as the studio takes them."""
-    return [Photograph(_name(photo), photo.title, photo.read) for photo in photos]
+    """The visitor's images as the studio takes them, decoded as they are kept."""
+    return [
+        Photograph(_name(photo), photo.title, photo.read, partial(resources.reopen, photo.digest, photo.read))
+        for photo in photos
+    ]
 
 
 def _name(photo: Photo) -> str:
@@ -51,9 +55,19 @@ def _kept() -> ByteLRU[tuple[object, ...], Shown]:
     return ByteLRU(8 * 2**20)
 
 
+@st.cache_resource(show_spinner=False)
+def _figures() -> ByteLRU[tuple[object, ...], Made]:
+    """The last figures of all visitors, for the files that are asked for after the preview."""
+    return ByteLRU(64 * 2**20)
+
+
+def _key(view: View, spec: Spec, photos: Sequence[Photo]) -> tuple[object, ...]:
+    return (spec, tuple((photo.digest, photo.title) for photo in photos), *(card.key for card in view.pair.cards))
+
+
 def shown(view: View, spec: Spec, photos: Sequence[Photo]) -> Shown:
-    """The preview and the words of a figure, made when it is not the last one again."""
-    key = (spec, tuple((photo.digest, photo.title) for photo in photos), *(card.key for card in view.pair.cards))
+    """The preview and the words of a figure, made when it is not one of the last again."""
+    key = _key(view, spec, photos)
     kept = _kept().get(key)
     if kept is None:
         bar = st.progress(0.0, "Running the images …") if len(photos) > _QUIET else None
@@ -62,9 +76,10 @@ def shown(view: View, spec: Spec, photos: Sequence[Photo]) -> Shown:
             if bar:
                 bar.progress(done / total, f"Running the images: {done} of {total} …")
 
-        made = build(view, spec, photos, progress)
-        width, height = made.figure(dpi=36).get_size_inches()
-        kept = Shown(made.preview(), made.caption, made.command, (float(width), float(height)))
+        figure = build(view, spec, photos, progress)
+        _figures().put(key, figure)
+        width, height = figure.figure(dpi=36).get_size_inches()
+        kept = Shown(figure.preview(), figure.caption, figure.command, (float(width), float(height)))
         if bar:
             bar.empty()
         _kept().put(key, kept)
@@ -72,5 +87,14 @@ def shown(view: View, spec: Spec, photos: Sequence[Photo]) -> Shown:
 
 
 def file(view: View, spec: Spec, photos: Sequence[Photo], suffix: str) -> Callable[[], bytes]:
-    """For a download button: makes the file when it is asked for."""
-    return lambda: build(view, spec, photos).file(suffix)
+    """For a download button: draws the file when it is asked for, of the figure that was previewed while it is kept."""
+    return lambda: _figure(view, spec, photos).file(suffix)
+
+
+def _figure(view: View, spec: Spec, photos: Sequence[Photo]) -> Made:
+    key = _key(view, spec, photos)
+    figure = _figures().get(key)
+    if figure is None:
+        figure = build(view, spec, photos)
+        _figures().put(key, figure)
+    return figure

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.disturb.corruptions import SEVERITIES, corrupt, corruption_called
+from explorer.disturb.corruptions import SEVERITIES, corrupt, corruption_called, severities
 from explorer.disturb.effects import Effect, effect, margin
 from explorer.figures.print.cells import Block, Cell, Columns, Grid, GridRow
 from explorer.figures.print.page import INK
@@ -16,10 +16,13 @@ from explorer.figures.records import Trial
 from explorer.jobs.disturbances import CorruptedTraceJob
 from explorer.pictures import preprocess
 from explorer.serving.engine import ask
-from explorer.studio import grids
+from explorer.studio import grids, phrases
 from explorer.studio.content import Content, Table
-from explorer.studio.maps import attention_maps
+from explorer.studio.latex import escape
+from explorer.studio.maps import attention_maps, measure
 from explorer.studio.run import COLOURS, Run, Shown, chosen_heads, patch
+from explorer.studio.spec import Spec
+from explorer.studio.template import LABELS, LOOK, Template
 from explorer.types import ROLES, ModelCard, Picture, Trace
 
 STRENGTHS = (0, *SEVERITIES)
@@ -58,13 +61,13 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
     count = min(run.pair.engine.heads(card.key) for card in run.pair.cards)
     heads = chosen_heads(run.spec, count)
     photos: list[grids.Photo] = []
-    found: list[list[_Side]] = []
-    for shown in run.images():
-        sides = [_side(run, card, shown, layers, heads) for card in run.pair.cards]
-        photos.append(grids.Photo(shown.title, shown.image, tuple(s.maps for s in sides), [s.mark for s in sides]))
-        found.append(sides)
-    values = np.array([[side.values() for side in sides] for sides in found])  # (image, model, quantity, severity)
-    grid = _grid(run, photos, found, layers, heads)
+    both: list[list[_Side]] = []
+    for image in run.images():
+        sides = [_side(run, card, image, layers, heads) for card in run.pair.cards]
+        photos.append(grids.Photo(image.title, image.image, tuple(s.maps for s in sides), [s.mark for s in sides]))
+        both.append(sides)
+    values = np.array([[side.values() for side in sides] for sides in both])  # (image, model, quantity, severity)
+    grid = _grid(run, photos, both, layers, heads)
     measured = {
         f"{role}, {quantity}": values[:, model, place]
         for model, role in enumerate(ROLES)
@@ -86,13 +89,13 @@ def _side(run: Run, card: ModelCard, shown: Shown, layers: tuple[int, ...], head
     spec, kind = run.spec, corruption_called(run.spec.corruption)
     view = preprocess.model_view(shown.image.rgb, card.preprocessing)
     pictures = tuple(corrupt(view, kind, strength, spec.seed).rgb for strength in STRENGTHS)
-    effects: list[Effect] = []
-    maps: dict[str, grids.Panel] = {}
 
     def traced(strength: float) -> Trace:
         return ask(run.pair.engine, CorruptedTraceJob(kind, strength, spec.seed), [shown.image], card.key)
 
     clean = traced(0)
+    effects: list[Effect] = []
+    maps: dict[str, grids.Panel] = {}
     for strength in STRENGTHS:
         trace = clean if strength == 0 else traced(strength)
         effects.append(effect(strength, clean, trace))
@@ -104,16 +107,17 @@ def _side(run: Run, card: ModelCard, shown: Shown, layers: tuple[int, ...], head
 def _grid(
     run: Run,
     photos: Sequence[grids.Photo],
-    found: Sequence[Sequence[_Side]],
+    both: Sequence[Sequence[_Side]],
     layers: tuple[int, ...],
     heads: tuple[str, ...],
 ) -> Grid:
-    spec, scales = run.spec, grids.Scales(run.spec, photos)
-    over = "Image" if spec.column_labels else ""
+    spec, scales = run.spec, grids.Scales(run.spec.scale, photos, grids.but_last)
+    heading = "Image" if spec.column_labels else ""
     blocks = []
-    for photo, sides in zip(photos, found, strict=True):
+    for photo, sides in zip(photos, both, strict=True):
         marks = [grids.mark(photo, side) for side in (0, 1)]
-        rows = [GridRow(tuple(Cell(one, mark=marks[0], is_sharp=True) for one in sides[0].pictures), over, INK)]
+        disturbed = (Cell(picture, mark=marks[0], is_sharp=True) for picture in sides[0].pictures)
+        rows = [GridRow(tuple(disturbed), heading, INK)]
         for layer in layers:
             for head in heads:
                 for side, (name, colour) in enumerate(zip(run.names, COLOURS, strict=True)):
@@ -124,12 +128,10 @@ def _grid(
                         values = photo.sides[side][key].values
                         cells.append(Cell(picture, values, span, mark=marks[side], is_sharp=True))
                     rows.append(GridRow(tuple(cells), grids.row_label(name, layers, layer, heads, head), colour))
-        blocks.append(Block(None, tuple(rows), photo.title if spec.row_labels or spec.labels else ""))
+        blocks.append(Block(None, tuple(rows), grids.block_label(spec, photo.title)))
     kind = corruption_called(spec.corruption)
-    columns = Columns(("clean", *map(str, SEVERITIES)), f"{kind}, severity")
-    if not spec.column_labels:
-        columns = Columns(("",) * len(STRENGTHS))
-    bars = scales.bars() if spec.colour_bar else ()
+    columns = grids.headed(spec, Columns(("clean", *map(str, SEVERITIES)), f"{kind}, severity"))
+    bars = scales.bars(measure(spec)) if spec.colour_bar else ()
     return Grid(tuple(blocks), (columns,), spec.look, bars, letters=spec.letters, bare=spec.bare)
 
 
@@ -167,3 +169,33 @@ def _table(values: np.ndarray) -> Table:
             columns[f"{role}_{quantity}_mean"] = values[:, model, place].mean(axis=0)
             columns[f"{role}_{quantity}_std"] = _spread(values[:, model, place])
     return Table.of(columns)
+
+
+def caption(spec: Spec, content: Content) -> list[str]:
+    """Which rows, of which query; what disturbs the photograph, and what the curves beneath are."""
+    kind = corruption_called(spec.corruption)
+    values = severities(kind).removesuffix(".")
+    source = "Ours" if kind.slug == "occlusion" else "As in ImageNet-C (Hendrycks and Dietterich 2019)"
+    band = "; mean over images, band: one standard deviation between them" if len(content.digests) > 1 else ""
+    return [
+        phrases.maps(phrases.attention(spec), content),
+        f"{escape(str(kind))}, seed {spec.seed}. {source}; {escape(values[0].lower() + values[1:])}.",
+        "Below, left: attention drift, the Jensen-Shannon divergence in nats between the rows of $A$ of the clean and "
+        "of the disturbed picture, mean over all heads, queries and layers; right: softmax probability of each model's "
+        f"first choice on the clean picture{band}.",
+        phrases.scale(spec, content, who="Both models and all severities"),
+        phrases.PIXELS,
+    ]
+
+
+TEMPLATE = Template(
+    name="corruption",
+    title="Maps under a corruption",
+    help="a disturbed photograph and both models' maps by severity, and the drift of attention",
+    settings=("layers", "heads", "operator", "query", "corruption", "seed", *LOOK, *LABELS, "colour_bar"),
+    off_page=("labels",),
+    gather=gather,
+    caption=caption,
+    is_grid=True,
+    is_heatmap=True,
+)

@@ -1,7 +1,8 @@
-"""Clean picture, perturbation and adversarial picture of both models, each attacked with its own gradients."""
+"""Clean, perturbation, adversarial; a row for each model, which is attacked with its own gradients."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from explorer.figures.print.cells import Block, Cell, Columns, Grid, GridRow
 from explorer.jobs.disturbances import AttackJob
 from explorer.models.classes import class_index, class_name
 from explorer.serving.engine import ask
+from explorer.studio import grids, phrases
 from explorer.studio.content import Content, Table
+from explorer.studio.latex import escape
 from explorer.studio.run import Run, Shown
 from explorer.studio.spec import Spec
+from explorer.studio.template import LABELS, Template
 from explorer.types import ROLES, ModelCard
 
 _HEADER = (
@@ -24,6 +28,7 @@ _HEADER = (
     "attacked_probability_before", "attacked_probability_after", "loss_before_nats", "loss_after_nats",
     "largest_change_255ths",
 )  # fmt: skip
+_STATES = ("clean", "adversarial")
 
 
 def settings(spec: Spec) -> Attack:
@@ -34,29 +39,28 @@ def settings(spec: Spec) -> Attack:
 
 def gather(run: Run, layers: tuple[int, ...]) -> Content:
     """A block for each image, a row for each model."""
-    blocks, rows, classes = [], [], []
-    found: dict[str, list[np.ndarray]] = {f"{role}, {what}": [] for role in ROLES for what in ("clean", "adversarial")}
-    for name, shown in zip(run.files, run.images(), strict=True):
-        attacked = [_attacked(run, card, shown) for card in run.pair.cards]
-        drawn = tuple(
-            GridRow(_cells(one, card), model, colour)
-            for one, (model, colour, card) in zip(attacked, run.models, strict=True)
+    spec = run.spec
+    blocks, numbers, classes = [], [], []
+    arrays: dict[str, list[np.ndarray]] = {f"{role}, {state}": [] for role in ROLES for state in _STATES}
+    for name, image in zip(run.files, run.images(), strict=True):
+        both = [_attacked(run, card, image) for card in run.pair.cards]
+        rows = tuple(
+            GridRow(_cells(attacked, card), model, colour)
+            for attacked, (model, colour, card) in zip(both, run.models, strict=True)
         )
-        blocks.append(Block(None, drawn, shown.title if run.spec.row_labels or run.spec.labels else ""))
-        for role, card, one in zip(ROLES, run.pair.cards, attacked, strict=True):
-            rows.append((name, role, *_numbers(one, card)))
-            found[f"{role}, clean"].append(array(one.clean[0]))
-            found[f"{role}, adversarial"].append(array(one.adversarial[0]))
-        first, second = (class_name(card, int(a.labels[0])) for card, a in zip(run.pair.cards, attacked, strict=True))
+        blocks.append(Block(None, rows, grids.block_label(spec, image.title)))
+        for role, card, attacked in zip(ROLES, run.pair.cards, both, strict=True):
+            numbers.append((name, role, *_numbers(attacked, card)))
+            for state, pixels in zip(_STATES, (attacked.clean, attacked.adversarial), strict=True):
+                arrays[f"{role}, {state}"].append(array(pixels[0]))
+        first, second = (class_name(card, int(a.labels[0])) for card, a in zip(run.pair.cards, both, strict=True))
         classes.append((first, second))
-    factor = amplification(run.spec.eps / 255)
-    names = ("Clean", f"Perturbation × {factor:g}", "Adversarial")
-    columns = Columns(names if run.spec.column_labels else ("",) * len(names))
+    columns = Columns(("Clean", f"Perturbation × {amplification(spec.eps / 255):g}", "Adversarial"))
     return Content(
-        Grid(tuple(blocks), (columns,), run.spec.look, letters=run.spec.letters),
+        Grid(tuple(blocks), (grids.headed(spec, columns),), spec.look, letters=spec.letters),
         tuple(run.digests),
-        arrays={"images": np.array(run.files), **{name: np.stack(of_images) for name, of_images in found.items()}},
-        table=Table(_HEADER, tuple(rows)),
+        arrays={"images": np.array(run.files), **{name: np.stack(of_images) for name, of_images in arrays.items()}},
+        table=Table(_HEADER, tuple(numbers)),
         classes=tuple(classes),
     )
 
@@ -97,3 +101,34 @@ def _numbers(one: Attacked, card: ModelCard) -> tuple[Any, ...]:
         *(float(said.loss[0]) for said in (one.before, one.after)),
         255 * float(one.perturbation.abs().max()),
     )
+
+
+def caption(spec: Spec, content: Content) -> list[str]:
+    """Which attack, away from which class."""
+    return [
+        f"{escape(settings(spec).sentence().removesuffix('.'))} with each model's own gradients, away from "
+        f"{phrases.subject_class(spec, content)}; {phrases.images(content)}.",
+        f"From left to right: clean, the perturbation times {amplification(spec.eps / 255):g} around grey with its "
+        "largest change, adversarial; beneath, each model's first choice and its softmax probability.",
+        phrases.PIXELS,
+    ]
+
+
+def idle(values: Mapping[str, Any]) -> Set[str]:
+    """The settings of an attack in steps, and the seed of one that starts at the image itself."""
+    if values["attack"] == "fgsm":
+        return {"step_size", "steps", "random_start", "seed"}
+    return set() if values["random_start"] else {"seed"}
+
+
+TEMPLATE = Template(
+    name="attack",
+    title="Adversarial images",
+    help="clean, perturbation, adversarial; a row for each model",
+    settings=("target", "attack", "eps", "step_size", "steps", "random_start", "seed", *LABELS),
+    off_page=("labels",),
+    gather=gather,
+    caption=caption,
+    idle=idle,
+    is_grid=True,
+)

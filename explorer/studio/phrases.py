@@ -1,0 +1,94 @@
+r"""What captions of several templates say alike, in LaTeX: images, layers, heads, scales, photographs, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from explorer.measures.attention import Operator
+from explorer.studio.content import Content
+from explorer.studio.latex import escape, number
+from explorer.studio.spec import OPERATORS, Spec
+
+_ROWS = {
+    Operator.EFFECTIVE: "row of the effective attention $p_a(A) = aA + (1-a)A^2$ of each block, which is applied to "
+    "the values ($A$ for $a = 1$, $2A - A^2$ for $a = 2$)",
+    Operator.ATTENTION: r"row of $A = \mathrm{softmax}(QK^\top/\sqrt d)$",
+    Operator.CORRECTION: "row of $A - A^2$, what twicing adds or would add to $A$",
+    Operator.TWICING: "row of $2A - A^2$",
+    Operator.ROLLOUT: r"row of the attention rollout $\prod_l (E_l + I)/2$, $E_l$ the mean over heads of the effective "
+    "attention, neither normalised nor clamped",
+}
+PIXELS = "The pixels are those at the model's input, the photograph's those of the baseline."
+_MOST_RANGES = 12
+
+
+def images(content: Content) -> str:
+    """How many there are."""
+    count = len(content.digests)
+    return f"{count} image{'s' * (count != 1)}"
+
+
+def layers(numbers: Sequence[int]) -> str:
+    """Which layers, from 1."""
+    return f"layer{'s' * (len(numbers) > 1)} {listed(numbers)}"
+
+
+def heads(names: Sequence[str]) -> str:
+    """Which heads."""
+    if len(names) > 1:
+        return f"all {len(names)} heads"
+    if names[0] == "mean":
+        return "mean over heads"
+    return "head of largest magnitude" if names[0] == "max" else f"head {names[0]}"
+
+
+def attention(spec: Spec, rows: str = "") -> str:
+    """Whose row of which matrix a map is; of the setting's operator by default."""
+    query = "the CLS token (the mean patch in models without one)" if spec.place is None else "the outlined patch"
+    matrix = rows or _ROWS[OPERATORS[spec.operator]]
+    return f"{matrix[0].upper()}{matrix[1:]}, query: {query}"
+
+
+def maps(subject: str, content: Content) -> str:
+    """What maps are, of which layers, heads and images."""
+    fixed = ", the same for all rows" if len(content.digests) > 1 else ""
+    return f"{subject}, {layers(content.layers)}, {heads(content.heads)}{fixed}; {images(content)}."
+
+
+def scale(spec: Spec, content: Content, who: str = "Both models", where: str = "in each layer and image") -> str:
+    """Which maps share a scale, and where it ends."""
+    shared = {
+        "map": "Each map has its own scale",
+        "shared": f"{who} share one scale {where}",
+        "figure": "All maps share one scale",
+    }[spec.scale]
+    if len(content.ranges) > _MOST_RANGES:
+        return f"{shared}."
+    return f"{shared}; colours end at ${', '.join(map(number, content.ranges))}$."
+
+
+def photograph(spec: Spec) -> str:
+    """Which part of it is shown."""
+    return {
+        "sharp": "The photograph is cropped as the models saw it, at its own resolution.",
+        "model": "The photograph is shown as the model saw it.",
+        "original": "The photograph is shown whole; the models saw the part under the map.",
+    }[spec.picture]
+
+
+def subject_class(spec: Spec, content: Content) -> str:
+    """The class that an attribution or an attack is about."""
+    if spec.target:
+        return f"the class {escape(content.classes[0][0])}"
+    return "each model's first choice (" + "; ".join(", ".join(map(escape, two)) for two in content.classes) + ")"
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """`1, 6, 10 to 12`: runs of three and more are shortened."""
+    parts: list[list[int]] = []
+    for value in numbers:
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in parts)

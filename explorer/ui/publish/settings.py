@@ -1,0 +1,235 @@
+"""One control for each setting of a figure, whatever template reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from explorer.attribution.result import method_called
+from explorer.disturb.corruptions import corruption_called
+from explorer.measures.residual import QUANTITIES
+from explorer.studio import PRESETS, Template
+from explorer.studio.spec import ATTACKS, BASELINES, CORRUPTIONS, METHODS, OPERATORS, PICTURES, SCALES, SETTINGS, Preset
+
+LOOK = ("scale", "picture", "colour_map", "opacity", "smooth", "bare")
+"""The settings of how maps look, in the order of the page."""
+PAGE = (
+    "preset", "width", "height", "dpi", "font", "font_size", "letters",
+    "row_labels", "column_labels", "colour_bar", "names",
+)  # fmt: skip
+"""Those of the sheet."""
+_NORMS = {"smoothed-residual": "‖A(V − AV)‖", "smoothed": "‖AV‖", "ratio": "ratio"}
+_DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
+_HELP = {setting.name: setting.metadata["help"] for setting in SETTINGS}
+
+
+@dataclass
+class Asked:
+    """The models that a control chooses among, and what was chosen so far."""
+
+    depth: int
+    heads: int
+    chosen: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Of all settings."""
+        return _DEFAULTS | self.chosen
+
+    @property
+    def preset(self) -> Preset:
+        return PRESETS[self.values["preset"]]
+
+    def ask(self, template: Template, names: Sequence[str]) -> None:
+        """Shows the controls of these settings but of those that others make idle."""
+        for name in names:
+            if name not in template.idle(self.values):
+                self.chosen[name] = CONTROLS[name](self)
+
+
+def _layers(asked: Asked) -> tuple[int, ...]:
+    picked = st.pills(
+        "Layers",
+        range(1, asked.depth + 1),
+        selection_mode="multi",
+        key="studio-layers",
+        persist_state="session",
+        help="The same for all images. None: the last, for an evolution all, for spectra first, middle and last.",
+    )
+    return tuple(sorted(picked))
+
+
+def _heads(asked: Asked) -> str:
+    return _segments("heads", ["mean", "max", "all", *(str(head) for head in range(1, asked.heads + 1))])
+
+
+def _target(asked: Asked) -> str:
+    return st.text_input(
+        "Class",
+        key="studio-target",
+        placeholder="first choice of each model",
+        help=_HELP["target"].capitalize() + ".",
+        persist_state="session",
+        max_chars=60,
+    ).strip()
+
+
+def _iterations(asked: Asked) -> tuple[int, ...]:
+    steps = st.multiselect(
+        "n",
+        range(1, 49),
+        default=(1, 2, 6, 12),
+        key="studio-iterations",
+        max_selections=12,
+        persist_state="session",
+    )
+    return tuple(sorted(steps)) or (1,)
+
+
+def _baseline_picture(asked: Asked) -> str:
+    return _select("baseline_picture", "Baseline", BASELINES, help=_HELP["baseline_picture"].capitalize() + ".")
+
+
+def _query(asked: Asked) -> str:
+    if _segments("query", ["CLS", "a patch"], help="Whose row is shown: CLS, or the patch at a place.") == "CLS":
+        return "cls"
+    down, across = (
+        st.slider(label, 0.0, 1.0, 0.5, 0.01, key=f"studio-{label}", persist_state="session")
+        for label in ("Down", "Across")
+    )
+    return f"{down:g},{across:g}"
+
+
+def _width(asked: Asked) -> float | None:
+    return _own(asked.preset.width, "Width, inches", (1.0, 50.0), 0.25, f"width-{asked.values['preset']}")
+
+
+def _height(asked: Asked) -> float | None:
+    label = "At most so high, inches"
+    return _own(asked.preset.height, label, (1.0, 60.0), 0.25, f"height-{asked.values['preset']}")
+
+
+def _font_size(asked: Asked) -> float | None:
+    return _own(asked.preset.font_size, "Type, points", (4.0, 72.0), 0.5, f"type-{asked.values['preset']}")
+
+
+def _own(preset: float, label: str, limits: tuple[float, float], step: float, key: str) -> float | None:
+    """A number of the page; `None` for the preset's."""
+    value = st.number_input(label, *limits, preset, step, key=f"studio-{key}", persist_state="session")
+    return None if value == preset else value
+
+
+def _font(asked: Asked) -> str | None:
+    base = asked.preset.font
+    font: str = st.selectbox(
+        "Font",
+        ["serif", "sans"],
+        index=("serif", "sans").index(base),
+        accept_new_options=True,
+        key=f"studio-font-{asked.values['preset']}",
+        help="Serif is STIX, like Times; sans DejaVu. Another name must be installed on the server.",
+        persist_state="session",
+    )
+    return None if font == base else font
+
+
+def _names(asked: Asked) -> tuple[str, ...]:
+    first, second = (
+        st.text_input(f"Name of the {role}", key=f"studio-name-{role}", persist_state="session", max_chars=60).strip()
+        for role in ("baseline", "twicing model")
+    )
+    if bool(first) != bool(second):
+        st.caption("Names are used when both are given.")
+    return (first, second) if first and second else ()
+
+
+def _select(
+    name: str, label: str, options: Sequence[str], words: Callable[[str], str] = str, help: str | None = None
+) -> str:
+    chosen: str = st.selectbox(
+        label,
+        options,
+        index=options.index(_DEFAULTS[name]),
+        format_func=words,
+        key=f"studio-{name}",
+        help=help,
+        persist_state="session",
+    )
+    return chosen
+
+
+def _segments(name: str, options: list[str], help: str | None = None, words: Callable[[str], str] | None = None) -> str:
+    chosen: Any = st.segmented_control(
+        name.replace("_", " ").capitalize(),
+        options,
+        default=_DEFAULTS[name] if _DEFAULTS[name] in options else options[0],
+        format_func=words or str,
+        key=f"studio-{name}",
+        required=True,
+        persist_state="session",
+        help=help or _HELP[name].capitalize(),
+    )
+    return str(chosen)
+
+
+def _toggle(name: str, label: str) -> bool:
+    return bool(st.toggle(label, bool(_DEFAULTS[name]), key=f"studio-{name}", persist_state="session"))
+
+
+def _slider(name: str, label: str, low: float, high: float, step: float, help: str | None = None) -> Any:
+    """Of whole numbers or of others, as the limits are."""
+    return st.slider(label, low, high, _DEFAULTS[name], step, key=f"studio-{name}", help=help, persist_state="session")
+
+
+def _number(name: str, label: str, low: float, high: float, step: float = 1, help: str | None = None) -> Any:
+    """Of whole numbers or of others, as the limits are; the lowest stands for no number."""
+    start = low if _DEFAULTS[name] is None else _DEFAULTS[name]
+    return st.number_input(label, low, high, start, step, key=f"studio-{name}", help=help, persist_state="session")
+
+
+CONTROLS: Mapping[str, Callable[[Asked], Any]] = {
+    "layers": _layers,
+    "heads": _heads,
+    "operator": lambda _: _segments("operator", list(OPERATORS), words=lambda name: OPERATORS[name].value),
+    "query": _query,
+    "quantity": lambda _: _segments("quantity", list(QUANTITIES), words=_NORMS.__getitem__),
+    "method": lambda _: _select("method", "Method", METHODS, lambda name: str(method_called(name))),
+    "baseline_picture": _baseline_picture,
+    "path_steps": lambda _: _slider("path_steps", "Steps", 10, 200, 10),
+    "square": lambda _: int(_segments("square", ["1", "2", "3"])),
+    "samples": lambda _: _slider("samples", "Samples", 4, 64, 4),
+    "seed": lambda _: _number("seed", "Seed", 0, 999_999),
+    "target": _target,
+    "corruption": lambda _: _select("corruption", "Corruption", CORRUPTIONS, lambda name: str(corruption_called(name))),
+    "attack": lambda _: _segments("attack", list(ATTACKS), words=str.upper),
+    "eps": lambda _: _slider("eps", "eps, 255ths", 0.0, 8.0, 0.5, help=_HELP["eps"]),
+    "step_size": lambda _: _number("step_size", "Step, 255ths; 0: 2.5 eps / steps", 0.0, 8.0, 0.05) or None,
+    "steps": lambda _: _number("steps", "Steps", 1, 200),
+    "random_start": lambda _: _toggle("random_start", "Random start"),
+    "transfer": lambda _: _toggle("transfer", "Transfer, where the files hold it"),
+    "with_cls": lambda _: _toggle("with_cls", "Prefix tokens"),
+    "absolute": lambda _: _toggle("absolute", "Absolute cosine"),
+    "with_diagonal": lambda _: _toggle("with_diagonal", "i = j too"),
+    "iterations": _iterations,
+    "scale": lambda _: _segments("scale", list(SCALES)),
+    "picture": lambda _: _segments("picture", list(PICTURES)),
+    "colour_map": lambda _: _segments("colour_map", ["cividis", "viridis", "magma"]),
+    "opacity": lambda _: _slider("opacity", "Opacity", 0.0, 1.0, 0.05),
+    "smooth": lambda _: _toggle("smooth", "Smooth between patches"),
+    "bare": lambda _: _toggle("bare", "Maps without the photograph"),
+    "preset": lambda _: _select("preset", "For", list(PRESETS), lambda key: PRESETS[key].title),
+    "width": _width,
+    "height": _height,
+    "dpi": lambda _: _number("dpi", "Pixels per inch", 36, 1200, 50, help=_HELP["dpi"]),
+    "font": _font,
+    "font_size": _font_size,
+    "letters": lambda _: _toggle("letters", "Panel letters"),
+    "row_labels": lambda _: _toggle("row_labels", "Names of the images"),
+    "column_labels": lambda _: _toggle("column_labels", "Column headings"),
+    "colour_bar": lambda _: _toggle("colour_bar", "Colour bar"),
+    "names": _names,
+}
+"""By setting; `labels` alone has none."""
