@@ -53,11 +53,11 @@ def view(
     the two models a pair may be given. Raises `ExplorerError` for an image or a checkpoint that cannot be read.
     """
     pair = baseline if isinstance(baseline, ModelPair) else load_pair(baseline, twicing)
-    shown = photograph(image)
-    decoded = shown.open()
-    sides = [viewer.ViewerSide(one, card) for one, card in zip(pair.compare(decoded), pair.cards, strict=True)]
+    photo = photograph(image)
+    decoded = photo.open()
+    sides = [viewer.ViewerSide(trace, card) for trace, card in zip(pair.compare(decoded), pair.cards, strict=True)]
     names = " and ".join(card.title for card in pair.cards)
-    return Viewing(viewer.pack(decoded, sides), f"{shown.title}: {names}")
+    return Viewing(viewer.pack(decoded, sides), f"{photo.title}: {names}")
 
 
 def figure(

@@ -157,7 +157,7 @@ def infidelity(
         batch = min(batch, samples)
         # Captum passes the image itself along with every batch.
         forward = Counted(behind, samples + -(-samples // batch), progress)
-        found = captum_infidelity(
+        mean_square = captum_infidelity(
             forward,
             replace_patches,
             pixels,
@@ -167,7 +167,7 @@ def infidelity(
             max_examples_per_batch=batch,
             normalize=True,
         )
-    return max(0.0, float(found))
+    return max(0.0, float(mean_square))
 
 
 def sensitivity(
@@ -201,10 +201,10 @@ def sensitivity(
             # Always a tuple: of a lone tensor Captum would take the first axis for one.
             return (torch.cat([counted(image[None]) for image in (x if isinstance(x, Tensor) else x[0])]),)
 
-        def one(image: Batch) -> Tensor:
+        def map_values(image: Batch) -> Tensor:
             return attribute(model, image[0], method, chosen, settings).values[None]
 
-        counted = Counted(one, samples + 1, progress)
+        counted = Counted(map_values, samples + 1, progress)
         return float(sensitivity_max(explain, pixels, disturb, n_perturb_samples=samples, max_examples_per_batch=1))
 
 
@@ -221,7 +221,7 @@ def rank_correlation(first: Attribution, second: Attribution) -> float:
             f"{second.size} came."
         )
     by_pixel = first.on is second.on is Unit.PIXELS
-    left, right = (one.on_pixels() if by_pixel else one.on_patches() for one in (first, second))
+    left, right = (attribution.on_pixels() if by_pixel else attribution.on_patches() for attribution in (first, second))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)  # NaN says it
         return float(spearmanr(left.flatten().numpy(), right.flatten().numpy()).statistic)

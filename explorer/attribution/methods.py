@@ -102,23 +102,23 @@ def attribute(
         grid = geometry(model.module).grid
         task = MapTask(behind, Counted(behind, 0), pixels, chosen, settings, grid)
         task = replace(task, forward=Counted(behind, passes(method, task), progress))
-        found = METHODS[method](task)
-        values = reduced(found, method).detach().float().cpu()
-    on = Unit.PIXELS if found.patches is None else Unit.PATCHES
+        map_values = METHODS[method](task)
+        values = reduced(map_values, method).detach().float().cpu()
+    on = Unit.PIXELS if map_values.patches is None else Unit.PATCHES
     size = model.card.preprocessing.input_size
-    return Attribution(values, on, method, chosen, settings, model.card.key, size, grid, found.delta)
+    return Attribution(values, on, method, chosen, settings, model.card.key, size, grid, map_values.delta)
 
 
-def reduced(found: MapValues, method: Method) -> Float[Tensor, "row column"]:
+def reduced(map_values: MapValues, method: Method) -> Float[Tensor, "row column"]:
     """One value per pixel or patch."""
-    if found.patches is not None:
-        return found.patches
-    assert found.raw is not None
+    if map_values.patches is not None:
+        return map_values.patches
+    assert map_values.raw is not None
     if method is Method.SALIENCY:
-        return found.raw.abs().amax(dim=0)
+        return map_values.raw.abs().amax(dim=0)
     if method is Method.OCCLUSION:  # every channel of a pixel carries the whole fall
-        return found.raw[0]
-    return found.raw.sum(dim=0)
+        return map_values.raw[0]
+    return map_values.raw.sum(dim=0)
 
 
 def choose(model: LoadedModel, behind: FromPixels, pixels: Batch, target: int | None) -> int:

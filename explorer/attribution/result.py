@@ -63,7 +63,7 @@ def method_called(slug: str) -> Method:
     for method in Method:
         if method.slug == slug.strip().lower():
             return method
-    raise ExplorerError(f"One of {', '.join(one.slug for one in Method)} was expected; {slug[:60]!r} came.")
+    raise ExplorerError(f"One of {', '.join(known.slug for known in Method)} was expected; {slug[:60]!r} came.")
 
 
 class Baseline(StrEnum):

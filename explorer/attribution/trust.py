@@ -57,7 +57,7 @@ class Trust:
     sensitivity: float
 
 
-QUANTITIES = tuple(one.name for one in fields(Trust))
+QUANTITIES = tuple(quantity.name for quantity in fields(Trust))
 
 
 def measure(
@@ -76,11 +76,11 @@ def measure(
     )
 
 
-def agreement(found: Sequence[Sequence[Attribution]]) -> tuple[list[np.ndarray], np.ndarray]:
+def agreement(maps: Sequence[Sequence[Attribution]]) -> tuple[list[np.ndarray], np.ndarray]:
     """Rank correlations of two models' maps, the same methods in order: within each model `[method, method]`, and
     between the models by method, NaN where their grids differ."""
-    within = [np.array([[rank_correlation(a, b) for a in of_model] for b in of_model]) for of_model in found]
-    return within, np.array([_between(a, b) for a, b in zip(*found, strict=True)])
+    within = [np.array([[rank_correlation(a, b) for a in of_model] for b in of_model]) for of_model in maps]
+    return within, np.array([_between(a, b) for a, b in zip(*maps, strict=True)])
 
 
 def _between(first: Attribution, second: Attribution) -> float:

@@ -63,7 +63,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m explorer", description=__doc__, epilog=_CODES)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, help) in _COMMANDS.items():
-        one = commands.add_parser(name, help=help)
+        subparser = commands.add_parser(name, help=help)
         if name == command:
-            getattr(import_module(f"explorer.cli.{module}"), f"add_{name.replace('-', '_')}")(one)
+            getattr(import_module(f"explorer.cli.{module}"), f"add_{name.replace('-', '_')}")(subparser)
     return parser

@@ -77,9 +77,9 @@ def run(options: argparse.Namespace) -> int:
     with tqdm(total=2 * len(methods) * len(options.images), unit=" maps", disable=not sys.stderr.isatty()) as bar:
         for source in options.images:
             try:
-                one = photograph(source)
-                folder = options.out / free_name(Path(one.name.removeprefix(EXAMPLE)).stem, taken)
-                _write(one, pair, methods, settings, targets, folder, bar, options.faithfulness)
+                photo = photograph(source)
+                folder = options.out / free_name(Path(photo.name.removeprefix(EXAMPLE)).stem, taken)
+                _write(photo, pair, methods, settings, targets, folder, bar, options.faithfulness)
             except ExplorerError as error:
                 tqdm.write(f"explorer: {error}", file=sys.stderr)
                 failed += 1
@@ -123,7 +123,7 @@ def _targets(pair: ModelPair, name: str | None) -> list[int | None]:
 
 
 def _write(
-    one: Photograph,
+    photo: Photograph,
     pair: ModelPair,
     methods: list[Method],
     settings: AttributionSettings,
@@ -145,17 +145,17 @@ def _write(
     from explorer.serving.engine import ask
     from explorer.types import ROLES, ExplorerError
 
-    image = one.open()
-    made: dict[str, list[Attribution]] = {}
+    image = photo.open()
+    maps: dict[str, list[Attribution]] = {}
     judged: dict[str, list[Trust]] = {}
     for method in methods:
         for card, target in zip(pair.cards, targets, strict=True):
             job = AttributionJob(method, target, settings)
-            found = ask(pair.engine, job, [image], card.key)
-            made.setdefault(method.slug, []).append(found)
+            attribution = ask(pair.engine, job, [image], card.key)
+            maps.setdefault(method.slug, []).append(attribution)
             if is_judged:
-                jobs = [TrustJob(job, quantity, found) for quantity in trust.QUANTITIES]
-                measured = trust.Trust(*(ask(pair.engine, one, [image], card.key) for one in jobs))
+                jobs = [TrustJob(job, quantity, attribution) for quantity in trust.QUANTITIES]
+                measured = trust.Trust(*(ask(pair.engine, trust_job, [image], card.key) for trust_job in jobs))
                 judged.setdefault(method.slug, []).append(measured)
             bar.update()
     try:
@@ -163,8 +163,8 @@ def _write(
     except OSError as error:
         raise ExplorerError(f"{folder} cannot be made: {files.reason(error)}.") from error
     arrays = {}
-    for slug, both in made.items():
-        values = [found.values.numpy() for found in both]
+    for slug, both in maps.items():
+        values = [of_model.values.numpy() for of_model in both]
         span = Range.of(*values, signed=both[0].method.is_signed)
         for role, card, array in zip(ROLES, pair.cards, values, strict=True):
             drawn = figures.draw(
@@ -175,16 +175,16 @@ def _write(
     stream = io.BytesIO()
     np.savez(stream, **arrays)  # type: ignore[arg-type]  # its signature takes no dict of arrays
     files.write_atomically(folder / "maps.npz", stream.getvalue())
-    told = _told(one.name, image.digest, pair, settings, made)
+    metadata = _metadata(photo.name, image.digest, pair, settings, maps)
     if is_judged:
-        told["faithfulness"] = dict(trust.DEFINITIONS)
-        for name, rows in _tables(pair, made, judged).items():
+        metadata["faithfulness"] = dict(trust.DEFINITIONS)
+        for name, rows in _tables(pair, maps, judged).items():
             files.write_atomically(folder / f"{name}.csv", rows.encode())
-    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
     files.write_atomically(folder / "settings.json", text.encode())
 
 
-def _tables(pair: ModelPair, made: dict[str, list[Attribution]], judged: dict[str, list[Trust]]) -> dict[str, str]:
+def _tables(pair: ModelPair, maps: dict[str, list[Attribution]], judged: dict[str, list[Trust]]) -> dict[str, str]:
     """CSV by name: numbers by map, curves by map and share, and rank correlations by two maps."""
     from explorer.attribution.trust import agreement
     from explorer.models.classes import class_name
@@ -199,17 +199,19 @@ def _tables(pair: ModelPair, made: dict[str, list[Attribution]], judged: dict[st
         ("method", "model", "share", *(f"{kind}{end}" for end in ("", "_at_random") for kind in kinds))
     ]
     for slug, both in judged.items():
-        for role, card, found, one in zip(ROLES, pair.cards, made[slug], both, strict=True):
-            four = [getattr(which, kind) for which in (one.curves, one.at_random) for kind in kinds]
+        for role, card, attribution, trust in zip(ROLES, pair.cards, maps[slug], both, strict=True):
+            four = [getattr(which, kind) for which in (trust.curves, trust.at_random) for kind in kinds]
             aucs = [curve.auc for curve in four]
-            numbers.append((slug, role, class_name(card, found.target), *aucs, one.infidelity, one.sensitivity))
+            numbers.append(
+                (slug, role, class_name(card, attribution.target), *aucs, trust.infidelity, trust.sensitivity)
+            )
             columns = [four[0].share.tolist(), *(curve.probability.tolist() for curve in four)]
             curves += [(slug, role, *row) for row in zip(*columns, strict=True)]
-    within, between = agreement(list(zip(*made.values(), strict=True)))
+    within, between = agreement(list(zip(*maps.values(), strict=True)))
     pairs: list[tuple[Any, ...]] = [("method", "model", "other_method", "other_model", "rank_correlation")]
     for role, table in zip(ROLES, within, strict=True):
-        pairs += [(a, role, b, role, table[i, j]) for i, a in enumerate(made) for j, b in enumerate(made) if i < j]
-    pairs += [(slug, ROLES[0], slug, ROLES[1], value) for slug, value in zip(made, between, strict=True)]
+        pairs += [(a, role, b, role, table[i, j]) for i, a in enumerate(maps) for j, b in enumerate(maps) if i < j]
+    pairs += [(slug, ROLES[0], slug, ROLES[1], value) for slug, value in zip(maps, between, strict=True)]
     return {"faithfulness": _csv(numbers), "curves": _csv(curves), "correlations": _csv(pairs)}
 
 
@@ -222,8 +224,8 @@ def _csv(rows: list[tuple[Any, ...]]) -> str:
     return stream.getvalue()
 
 
-def _told(
-    name: str, digest: str, pair: ModelPair, settings: AttributionSettings, made: dict[str, list[Attribution]]
+def _metadata(
+    name: str, digest: str, pair: ModelPair, settings: AttributionSettings, maps: dict[str, list[Attribution]]
 ) -> dict[str, Any]:
     """Everything the numbers depend on, and where colours end."""
     from dataclasses import asdict
@@ -241,17 +243,17 @@ def _told(
                 "method": str(both[0].method),
                 "on": str(both[0].on),
                 "unit": both[0].method.unit or None,
-                "colours_end_at": max(float(found.values.abs().max()) for found in both),
+                "colours_end_at": max(float(attribution.values.abs().max()) for attribution in both),
                 **{
                     role: {
-                        "class": found.target,
-                        "class_name": class_name(card, found.target),
-                        "convergence_delta": found.delta,
+                        "class": attribution.target,
+                        "class_name": class_name(card, attribution.target),
+                        "convergence_delta": attribution.delta,
                     }
-                    for role, card, found in zip(ROLES, pair.cards, both, strict=True)
+                    for role, card, attribution in zip(ROLES, pair.cards, both, strict=True)
                 },
             }
-            for slug, both in made.items()
+            for slug, both in maps.items()
         },
         "device": str(pair.engine.device),
         "versions": provenance.versions(("torch", "timm", "captum", "numpy")),

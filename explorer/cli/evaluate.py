@@ -75,22 +75,22 @@ def run(options: argparse.Namespace) -> int:
     models = [load(path, device) for path in options.checkpoints]
     readings = [_reading(model, options.source_size) for model in models]
     broken: set[str] = set()
-    found_of = _hits(options, models, readings, broken)
+    by_model = _hits(options, models, readings, broken)
     rows = [
-        _accuracy(model, reading, hits) for model, reading, (hits, _) in zip(models, readings, found_of, strict=True)
+        _accuracy(model, reading, hits) for model, reading, (hits, _) in zip(models, readings, by_model, strict=True)
     ]
-    differences = _differences(models, [hits for hits, _ in found_of])
+    differences = _differences(models, [hits for hits, _ in by_model])
     if options.measures is not None:
-        for model, reading, (_, items), row in zip(models, readings, found_of, rows, strict=True):
+        for model, reading, (_, items), row in zip(models, readings, by_model, rows, strict=True):
             row.update(_measures(model, reading, items, options.measures, options.seed))
     if batches:
         where = _device_name(device)
         for row, cost in zip(rows, _costs(models, batches, where), strict=True):
             row.update(cost)
-    told = {"rounds": evaluation.ROUNDS, "device": _device_name(device)} if batches else {}
+    timing = {"rounds": evaluation.ROUNDS, "device": _device_name(device)} if batches else {}
     if options.json:
-        found = {"models": rows, "differences": differences, **told}
-        files.write_atomically(options.json, (json.dumps(found, indent=1) + "\n").encode())
+        report = {"models": rows, "differences": differences, **timing}
+        files.write_atomically(options.json, (json.dumps(report, indent=1) + "\n").encode())
     return 1 if broken else 0
 
 
@@ -98,12 +98,12 @@ def _batches(text: str | None) -> list[int]:
     from explorer.types import ExplorerError
 
     try:
-        found = [int(part) for part in text.split(",")] if text else []
-        if min(found, default=1) < 1:
+        batches = [int(part) for part in text.split(",")] if text else []
+        if min(batches, default=1) < 1:
             raise ValueError
     except ValueError:
         raise ExplorerError(f"Batches of at least 1 image such as 1,64 were expected; {text!r} came.") from None
-    return found
+    return batches
 
 
 def _reading(model: LoadedModel, source_size: int | None) -> Preprocessing:
@@ -119,7 +119,7 @@ def _hits(
     """For each model its hits, and the images they are of; models of the same classes share one pass over the data."""
     from explorer.pictures import labelled
 
-    found: dict[int, tuple[Tensor, list[Item]]] = {}
+    by_place: dict[int, tuple[Tensor, list[Item]]] = {}
     for classes in dict.fromkeys(map(_classes, models)):
         places = [place for place, model in enumerate(models) if _classes(model) == classes]
         first = models[places[0]]
@@ -127,8 +127,8 @@ def _hits(
         for problem in listing.problems:
             _say(problem)
         hits, items = _of_group([(models[place], readings[place]) for place in places], listing.items, broken)
-        found |= {place: (one, items) for place, one in zip(places, hits, strict=True)}
-    return [found[place] for place in range(len(models))]
+        by_place |= {place: (of_model, items) for place, of_model in zip(places, hits, strict=True)}
+    return [by_place[place] for place in range(len(models))]
 
 
 def _of_group(
@@ -157,14 +157,14 @@ def _of_group(
         read += [item for item, _ in batch]
     if not read:
         raise ExplorerError(f"An image that can be read was expected; none of {len(items)} can.")
-    return [torch.cat(one) for one in hits], read
+    return [torch.cat(of_model) for of_model in hits], read
 
 
 def _dataset(model: LoadedModel, seen: Sequence[tuple[Item, np.ndarray]]) -> Dataset:
     from explorer.training import data
 
-    found = data.dataset([view for _, view in seen], [item.labels[0] for item, _ in seen])
-    return found.to(next(model.module.parameters()).device)
+    dataset = data.dataset([view for _, view in seen], [item.labels[0] for item, _ in seen])
+    return dataset.to(next(model.module.parameters()).device)
 
 
 def _classes(model: LoadedModel) -> tuple[Any, ...]:
@@ -175,12 +175,12 @@ def _say(problem: str) -> None:
     print(f"explorer: {problem}", file=sys.stderr)
 
 
-def _accuracy(model: LoadedModel, reading: Preprocessing, found: Tensor) -> dict[str, Any]:
+def _accuracy(model: LoadedModel, reading: Preprocessing, hits: Tensor) -> dict[str, Any]:
     from explorer import provenance
     from explorer.measures.accuracy import accuracy_of
 
     card = model.card
-    reached = accuracy_of(found)
+    reached = accuracy_of(hits)
     shares = {name: (share, *reached.interval(share)) for name, share in vars(reached).items() if name != "count"}
     said = (
         f"{name.replace('top', 'top-')} {100 * share:.2f}% (95% interval {100 * low:.1f} to {100 * high:.1f})"
@@ -197,19 +197,19 @@ def _differences(models: Sequence[LoadedModel], hits: Sequence[Tensor]) -> list[
     from explorer.measures.accuracy import paired_difference
 
     differences = []
-    for model, found in zip(models[1:], hits[1:], strict=True):
+    for model, of_model in zip(models[1:], hits[1:], strict=True):
         if _classes(model) != _classes(models[0]):
             continue
-        one: dict[str, Any] = {"of": model.card.name, "minus": models[0].card.name}
+        difference: dict[str, Any] = {"of": model.card.name, "minus": models[0].card.name}
         for place, name in enumerate(("top1", "top5")):
-            mean, low, high = paired_difference(hits[0][:, place], found[:, place])
-            one[name] = (mean, low, high)
+            mean, low, high = paired_difference(hits[0][:, place], of_model[:, place])
+            difference[name] = (mean, low, high)
             print(
-                f"{one['of']} minus {one['minus']}: {name.replace('top', 'top-')} {100 * mean:+.2f} points "
-                f"(95% interval {100 * low:+.1f} to {100 * high:+.1f}, paired)",
+                f"{difference['of']} minus {difference['minus']}: {name.replace('top', 'top-')} "
+                f"{100 * mean:+.2f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f}, paired)",
                 flush=True,
             )
-        differences.append(one)
+        differences.append(difference)
     return differences
 
 
@@ -225,23 +225,23 @@ def _measures(
     drawn = [items[place] for place in draw(len(items), wanted, seed).tolist()]
     pictures = labelled.decoded(drawn, _say)  # they could be read before
     data = _dataset(model, [(item, preprocess.model_view(image.rgb, reading)) for item, image in pictures])
-    found = evaluation.measure(model, data, torch.arange(len(data)))
-    eigen = found.eigenvalues
-    print(f"{model.card.name}, {found.similarity.count} images, mean ± standard deviation between them:")
-    print(f"  token similarity from the embedding on  {_said(found.similarity)}")
-    print(f"  of attention outputs, by block          {_said(found.outputs)}")
-    print(f"  smoothed residual to smoothed, by block {_said(found.ratio)}")
+    measures = evaluation.measure(model, data, torch.arange(len(data)))
+    eigen = measures.eigenvalues
+    print(f"{model.card.name}, {measures.similarity.count} images, mean ± standard deviation between them:")
+    print(f"  token similarity from the embedding on  {_said(measures.similarity)}")
+    print(f"  of attention outputs, by block          {_said(measures.outputs)}")
+    print(f"  smoothed residual to smoothed, by block {_said(measures.ratio)}")
     print(
         f"  of {eigen.count:,} eigenvalues {100 * eigen.on_curve / eigen.count:.1f}% are real and not negative; under "
         f"2λ − λ² {eigen.leaving} leave the unit disc, the largest modulus is {eigen.largest:.3f}",
         flush=True,
     )
     return {
-        "measured": found.similarity.count,
+        "measured": measures.similarity.count,
         "seed": seed,
-        "similarity": _listed(found.similarity),
-        "output_similarity": _listed(found.outputs),
-        "ratio": _listed(found.ratio),
+        "similarity": _listed(measures.similarity),
+        "output_similarity": _listed(measures.outputs),
+        "ratio": _listed(measures.ratio),
         "eigenvalues": vars(eigen),
     }
 
@@ -260,7 +260,7 @@ def _costs(models: Sequence[LoadedModel], batches: Sequence[int], where: str) ->
     from explorer.runs import evaluation
 
     times = {batch: evaluation.forward_times(models, batch) for batch in batches}
-    found = []
+    costs = []
     for place, model in enumerate(models):
         size = count(model.module)
         ms = {str(batch): 1e3 * seconds[place] for batch, seconds in times.items()}
@@ -268,8 +268,8 @@ def _costs(models: Sequence[LoadedModel], batches: Sequence[int], where: str) ->
         print(
             f"{model.card.name}: {size.multiply_adds / 1e9:.3f} GFLOPs, plain forward pass {said}, {where}", flush=True
         )
-        found.append({"multiply_adds": size.multiply_adds, "parameters": size.parameters, "ms_per_image": ms})
-    return found
+        costs.append({"multiply_adds": size.multiply_adds, "parameters": size.parameters, "ms_per_image": ms})
+    return costs
 
 
 def _device_name(device: Any) -> str:

@@ -24,8 +24,8 @@ _TEMPLATES = "templates, and the figures of the paper they are like:\n" + "".joi
     f"  {name:12}{template.help}\n" for name, template in TEMPLATES.items()
 )
 _SIZES = "presets (width x height in inches, type in points):\n" + "\n".join(
-    f"  {name:12}{one.title}: {one.width:g} x {one.height:g}, {one.font_size:g} {one.font}"
-    for name, one in PRESETS.items()
+    f"  {name:12}{preset.title}: {preset.width:g} x {preset.height:g}, {preset.font_size:g} {preset.font}"
+    for name, preset in PRESETS.items()
 )
 _KINDS = {"float": float, "int": int}
 _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea.png"
@@ -42,16 +42,16 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=f"{_IMAGE}; {_RESULT}")
     _add_out(parser)
     add_models(parser)
-    for one in SETTINGS:
-        flag = f"--{one.name.replace('_', '-')}"
-        help = one.metadata["help"]
-        if isinstance(one.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=one.default, help=help)
-        elif one.name in ("labels", "names"):
+    for setting in SETTINGS:
+        flag = f"--{setting.name.replace('_', '-')}"
+        help = setting.metadata["help"]
+        if isinstance(setting.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=setting.default, help=help)
+        elif setting.name in ("labels", "names"):
             parser.add_argument(flag, nargs="+", action="extend", metavar="TEXT", help=help)
         else:
-            shown = ", ".join(one.metadata["choices"])
-            parser.add_argument(flag, metavar=one.name.upper(), help=f"{help} ({shown})" if shown else help)
+            choices = ", ".join(setting.metadata["choices"])
+            parser.add_argument(flag, metavar=setting.name.upper(), help=f"{help} ({choices})" if choices else help)
 
 
 def add_again(parser: argparse.ArgumentParser) -> None:
@@ -119,19 +119,19 @@ def _again(options: argparse.Namespace) -> int:
     for path in options.out:
         check_suffix(path)
     try:
-        found = record.read(options.record.read_bytes())
+        recorded = record.read(options.record.read_bytes())
     except OSError as error:
         raise ExplorerError(f"{options.record} cannot be read: {error.strerror}.") from error
-    beside_pair = measured.files() if found.spec.template.takes is Takes.RESULTS else {}
+    beside_pair = measured.files() if recorded.spec.template.takes is Takes.RESULTS else {}
     beside = [
         name if name.startswith(EXAMPLE) or name in beside_pair else str(options.record.parent / Path(name).name)
-        for name, _ in found.images
+        for name, _ in recorded.images
     ]
-    for model in found.models:  # a filter that is not said is the record's
+    for model in recorded.models:  # a filter that is not said is the record's
         name = f"{model['role']}_filter"
         if getattr(options, name) is None and model["filter"] != model.get("trained_filter"):
             setattr(options, name, record.filter_text(model["filter"]))
-    _save(again(found, options.images or beside, load_pair_of(options)), options.out)
+    _save(again(recorded, options.images or beside, load_pair_of(options)), options.out)
     return 0
 
 
@@ -143,9 +143,9 @@ def _compare(options: argparse.Namespace) -> int:
     taken: set[str] = set()
     for source in options.images:
         try:
-            one = photograph(source)
-            folder = options.out / free_name(Path(one.name.removeprefix(EXAMPLE)).stem, taken)
-            _write_comparison(one, pair, folder)
+            photo = photograph(source)
+            folder = options.out / free_name(Path(photo.name.removeprefix(EXAMPLE)).stem, taken)
+            _write_comparison(photo, pair, folder)
         except ExplorerError as error:
             print(f"explorer: {error}", file=sys.stderr)
             failed += 1
@@ -154,23 +154,23 @@ def _compare(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _write_comparison(one: Photograph, pair: ModelPair, folder: Path) -> None:
+def _write_comparison(photo: Photograph, pair: ModelPair, folder: Path) -> None:
     from explorer import notebook
     from explorer.studio import make
 
-    page = notebook.view(one, pair)  # reads the image, so that a bad one leaves no folder behind
+    page = notebook.view(photo, pair)  # reads the image, so that a bad one leaves no folder behind
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExplorerError(f"{folder} cannot be made: {error.strerror}.") from error
     page.save(folder / "viewer.html")
     drawn = {
-        "maps": make(Spec(TEMPLATES["evolution"], preset="cvpr-page"), [one], pair),
-        "similarity": make(Spec(TEMPLATES["similarity"]), [one], pair),
-        "residual": make(Spec(TEMPLATES["residual"]), [one], pair),
+        "maps": make(Spec(TEMPLATES["evolution"], preset="cvpr-page"), [photo], pair),
+        "similarity": make(Spec(TEMPLATES["similarity"]), [photo], pair),
+        "residual": make(Spec(TEMPLATES["residual"]), [photo], pair),
     }
-    for name, made in drawn.items():
-        made.save(folder / f"{name}.pdf")
+    for name, figure in drawn.items():
+        figure.save(folder / f"{name}.pdf")
     _save_numbers(drawn, folder / "numbers.npz")
 
 
@@ -182,7 +182,10 @@ def _save_numbers(drawn: dict[str, Made], path: Path) -> None:
     from explorer import files
 
     stream = io.BytesIO()
-    np.savez(stream, **{f"{name}, {key}": array for name, made in drawn.items() for key, array in made.numbers.items()})  # type: ignore[arg-type]
+    np.savez(
+        stream,
+        **{f"{name}, {key}": array for name, figure in drawn.items() for key, array in figure.numbers.items()},  # type: ignore[arg-type]
+    )
     files.write_atomically(path, stream.getvalue())
 
 
@@ -198,9 +201,9 @@ def free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _save(made: Made, paths: Sequence[Path]) -> None:
+def _save(figure: Made, paths: Sequence[Path]) -> None:
     for path in paths:
-        made.save(path)
+        figure.save(path)
         print(path)
 
 
@@ -244,28 +247,28 @@ def _filter(text: str | None) -> Filter | float | None:
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """What was given on the command line, as a `Spec` takes it."""
     given: dict[str, Any] = {}
-    for one in SETTINGS:
-        value = getattr(options, one.name)
+    for setting in SETTINGS:
+        value = getattr(options, setting.name)
         if value is None or isinstance(value, bool | list | tuple):
-            given |= {} if value is None else {one.name: tuple(value) if isinstance(value, list) else value}
-        elif isinstance(one.default, tuple):
-            given[one.name] = numbers(value, one.name)
+            given |= {} if value is None else {setting.name: tuple(value) if isinstance(value, list) else value}
+        elif isinstance(setting.default, tuple):
+            given[setting.name] = numbers(value, setting.name)
         else:
-            kind = _KINDS.get(str(one.type).removesuffix(" | None"))
-            given[one.name] = value if kind is None else each(value, kind, one.name, 1)[0]
+            kind = _KINDS.get(str(setting.type).removesuffix(" | None"))
+            given[setting.name] = value if kind is None else each(value, kind, setting.name, 1)[0]
     return given
 
 
 def numbers(text: str, name: str) -> tuple[int, ...]:
     """`1,6,10-12` as numbers."""
-    found: list[int] = []
+    values: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
         start, end = each(f"{first},{last if dash else first}", int, name, 2)
         if not 0 <= end - start < 1000:
             raise ExplorerError(f"{name}: numbers such as 1,6,10-12 were expected; {text[:40]!r} came.")
-        found += range(start, end + 1)
-    return tuple(found)
+        values += range(start, end + 1)
+    return tuple(values)
 
 
 def each(text: str, kind: Any, name: str, count: int | None = None) -> tuple[Any, ...]:

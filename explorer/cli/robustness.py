@@ -141,13 +141,13 @@ def _eps(text: str) -> tuple[float, ...]:
 
     try:
         values = [float(part) for part in text.split(",")]
-        if not all(math.isfinite(one) and 0 <= one <= 8 for one in values):
+        if not all(math.isfinite(value) and 0 <= value <= 8 for value in values):
             raise ValueError
     except ValueError:
         raise ExplorerError(
             f"eps: numbers from 0 to 8 such as 0,1,2,4,6, in 255ths, were expected; {text[:40]!r} came."
         ) from None
-    return tuple(one / 255 for one in sorted(set(values)))
+    return tuple(value / 255 for value in sorted(set(values)))
 
 
 def _data(
@@ -193,8 +193,10 @@ def _csv(result: Result) -> str:
     rows.writerow(["model", "made_to_fool", "eps_255ths", "images", *shares])
     models = [model["name"] for model in result.settings["models"]]
     for curve in result.curves:
-        for eps, found in zip(curve.eps, curve.accuracy, strict=True):
-            numbers = [one for share in (found.top1, found.top5) for one in (share, *found.interval(share))]
-            told = [models[curve.target], models[curve.source], f"{255 * eps:g}", found.count]
-            rows.writerow([*told, *(f"{one:.6g}" for one in numbers)])
+        for eps, accuracy in zip(curve.eps, curve.accuracy, strict=True):
+            numbers = [
+                number for share in (accuracy.top1, accuracy.top5) for number in (share, *accuracy.interval(share))
+            ]
+            trial = [models[curve.target], models[curve.source], f"{255 * eps:g}", accuracy.count]
+            rows.writerow([*trial, *(f"{number:.6g}" for number in numbers)])
     return stream.getvalue()

@@ -197,9 +197,9 @@ def perturb(
         return logits
 
     with torch.no_grad():  # Captum switches gradients on where it takes them
-        found = (_fgsm if settings.kind is Kind.FGSM else _pgd)(forward, pixels, labels, settings, ids)
+        adversarial = (_fgsm if settings.kind is Kind.FGSM else _pgd)(forward, pixels, labels, settings, ids)
         # `x + eps - x` is not eps in floating point.
-        within = torch.minimum(torch.maximum(found, pixels - settings.eps), pixels + settings.eps)
+        within = torch.minimum(torch.maximum(adversarial, pixels - settings.eps), pixels + settings.eps)
         return within.clamp(0.0, 1.0)
 
 
@@ -209,8 +209,8 @@ def _fgsm(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack
     fgsm = FGSM(forward, losses, lower_bound=0.0, upper_bound=1.0)
     fgsm.zero_thresh = 0.0
     # Captum warns when it has to ask for the gradient itself.
-    found: Batch = fgsm.perturb(pixels.clone().requires_grad_(), settings.eps, labels)
-    return found.detach()
+    adversarial: Batch = fgsm.perturb(pixels.clone().requires_grad_(), settings.eps, labels)
+    return adversarial.detach()
 
 
 def _pgd(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack, ids: Sequence[str]) -> Batch:
@@ -231,10 +231,10 @@ def _pgd(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack,
     pgd = Seeded(forward, losses, lower_bound=0.0, upper_bound=1.0)
     pgd.fgsm = Step(forward, losses)
     pgd.fgsm.zero_thresh = 0.0
-    found: Batch = pgd.perturb(
+    adversarial: Batch = pgd.perturb(
         pixels.clone(), settings.eps, settings.step, settings.steps, labels, random_start=settings.random_start
     )
-    return found.detach()
+    return adversarial.detach()
 
 
 def losses(logits: Float[Tensor, "image class"], labels: ImageLabels) -> Float[Tensor, " image"]:
@@ -252,8 +252,8 @@ def unit_noise(ids: Sequence[str], seed: int, like: Batch) -> Batch:
     """Uniform noise in [-1, 1] for each image, from the seed and the image's id alone; the same at every eps."""
     drawn = []
     for name in ids:
-        told = f"{seed}:{name}".encode("utf-8", "surrogateescape")  # names of files need not be Unicode
-        of_image = int.from_bytes(hashlib.sha256(told).digest()[:8], "big") >> 1
+        key = f"{seed}:{name}".encode("utf-8", "surrogateescape")  # names of files need not be Unicode
+        of_image = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1
         generator = torch.Generator().manual_seed(of_image)
         drawn.append(torch.rand(like.shape[1:], generator=generator, dtype=torch.float64) * 2 - 1)
     return torch.stack(drawn).to(like)

@@ -48,17 +48,17 @@ class Corruption(StrEnum):
 def severities(kind: Corruption) -> str:
     """What the severities of a corruption are, as a sentence."""
     scale = SCALES[kind]
-    values = ", ".join(f"{one:.3g}" for one in scale.values[1:])
+    values = ", ".join(f"{value:.3g}" for value in scale.values[1:])
     length = " on 224 px, in proportion here" if scale.is_length else ""
     return f"Severities 1 to 5: {scale.meaning} {values}{scale.unit}{length}."
 
 
 def corruption_called(slug: str) -> Corruption:
     """The corruption with this `slug`. Raises `ExplorerError` when there is none."""
-    for one in Corruption:
-        if one.slug == slug.strip().lower():
-            return one
-    raise ExplorerError(f"One of {', '.join(one.slug for one in Corruption)} was expected; {slug[:60]!r} came.")
+    for corruption in Corruption:
+        if corruption.slug == slug.strip().lower():
+            return corruption
+    raise ExplorerError(f"One of {', '.join(known.slug for known in Corruption)} was expected; {slug[:60]!r} came.")
 
 
 @dataclass(frozen=True, eq=False)

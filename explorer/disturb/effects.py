@@ -18,7 +18,7 @@ from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.types import ExplorerError, Picture, Progress, Trace
 
-ALL_STRENGTHS = (0.0, *(float(one) for one in SEVERITIES))
+ALL_STRENGTHS = (0.0, *(float(severity) for severity in SEVERITIES))
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ def effects(
     """The clean picture first, then one for each strength; `seen` is what the model sees, the choice's own strength
     does not count."""
     clean = traced(model, seen)
-    found = [effect(0.0, clean, clean, choice.queries)]
+    by_strength = [effect(0.0, clean, clean, choice.queries)]
     for number, strength in enumerate(strengths):
         if progress:
             progress(number, len(strengths))
         disturbed = corrupt(seen, choice.kind, strength, choice.seed).rgb
-        found.append(effect(strength, clean, traced(model, disturbed), choice.queries))
-    return found
+        by_strength.append(effect(strength, clean, traced(model, disturbed), choice.queries))
+    return by_strength
 
 
 def margin(logits: Float[Tensor, " class"], index: int) -> float:

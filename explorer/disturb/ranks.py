@@ -36,9 +36,11 @@ def adversaries(
 def ranks_of(model: LoadedModel, batches: Sequence[Batch], labels: Sequence[int]) -> list[tuple[int, ...]]:
     """By image, the ranks of its label in each of the batches, which are the same images disturbed."""
     behind = from_pixels(model)
-    logits = [behind(torch.cat([as_batch(one, model) for one in batch])) for batch in batches]
+    logits = [behind(torch.cat([as_batch(image, model) for image in batch])) for batch in batches]
     known = torch.tensor(labels, device=logits[0].device)
-    return [tuple(ranks) for ranks in torch.stack([label_ranks(one, known) for one in logits], dim=1).tolist()]
+    return [
+        tuple(ranks) for ranks in torch.stack([label_ranks(of_batch, known) for of_batch in logits], dim=1).tolist()
+    ]
 
 
 def label_ranks(logits: Float[Tensor, "image class"], labels: Int64[Tensor, " image"]) -> Int64[Tensor, " image"]:

@@ -69,8 +69,8 @@ class Points:
     ) -> Points:
         """The eigenvalues of several spectra, one after the other; `heads` from 0, all by default."""
         picked = slice(None) if heads is None else list(heads)
-        values = torch.cat([one.eigenvalues[picked].flatten() for one in spectra])
-        mapped = torch.cat([one.mapped()[picked].flatten() for one in spectra])
+        values = torch.cat([of_image.eigenvalues[picked].flatten() for of_image in spectra])
+        mapped = torch.cat([of_image.mapped()[picked].flatten() for of_image in spectra])
         return cls(name, colour, symbol, values.numpy(), mapped.numpy(), spectrum.on_curve(values).numpy())
 
     @property

@@ -84,8 +84,8 @@ class AdversariesJob(Job[tuple[list[Batch], list[tuple[int, ...]]]]):
         self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress
     ) -> tuple[list[Batch], list[tuple[int, ...]]]:
         each = parts(tell, len(self.budgets))
-        made = ranks.adversaries(model, _views(model, pictures), self.labels, self.budgets, self.names, each)
-        return made, ranks.ranks_of(model, made, self.labels)
+        adversarial = ranks.adversaries(model, _views(model, pictures), self.labels, self.budgets, self.names, each)
+        return adversarial, ranks.ranks_of(model, adversarial, self.labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,7 @@ class FilteredPatches:
 
         1 where `A` only fades the picture, 0 where it makes another, below 0 where it turns light and dark around.
         """
-        before, after = (one - one.mean(axis=0) for one in (self.values, self.smoothed))
+        before, after = (patches - patches.mean(axis=0) for patches in (self.values, self.smoothed))
         length = float(np.linalg.norm(before) * np.linalg.norm(after))
         return float((before * after).sum()) / length if length else 0.0
 
@@ -70,7 +70,7 @@ class PatchFilter:
     grid: Size
 
     def apply(self, values: Patches) -> FilteredPatches:
-        A, V = (torch.from_numpy(np.asarray(one, dtype=np.float64)) for one in (self.matrix, values))
+        A, V = (torch.from_numpy(np.asarray(array, dtype=np.float64)) for array in (self.matrix, values))
         smoothed, correction = operators.smoothing_steps(A, V)
         return FilteredPatches(V.numpy(), smoothed.numpy(), correction.numpy())
 
@@ -81,8 +81,8 @@ class PatchFilter:
     @cached_property
     def eigenvalues(self) -> np.ndarray:
         """Eigenvalues of `A`, by falling modulus; those of a matrix that is not symmetric may be complex."""
-        found = np.linalg.eigvals(self.matrix)
-        return np.asarray(found[np.argsort(-np.abs(found))])
+        eigenvalues = np.linalg.eigvals(self.matrix)
+        return np.asarray(eigenvalues[np.argsort(-np.abs(eigenvalues))])
 
     @property
     def complex_count(self) -> int:
@@ -136,8 +136,8 @@ def likenesses(
     attention_of_all: Float[np.ndarray, "layer head query key"], prefix: int, grid: Size, values: Patches
 ) -> Float[np.ndarray, "layer head"]:
     """`FilteredPatches.likeness` of every head. Raises `ExplorerError` as `attention` does."""
-    found = [[attention(one, prefix, grid).apply(values).likeness for one in layer] for layer in attention_of_all]
-    return np.array(found)
+    by_layer = [[attention(head, prefix, grid).apply(values).likeness for head in layer] for layer in attention_of_all]
+    return np.array(by_layer)
 
 
 def prefix_weight(matrix: Matrix, prefix: int) -> float:

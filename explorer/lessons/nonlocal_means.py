@@ -245,9 +245,9 @@ def denoise(
         standard = smoothed if n == 1 else weights.apply(standard)
         yield Interim(3 * n - 2, 3 * most, f"smoothing, {n} of {most}", result)
         twicing = smoothed + weights.apply(twicing - smoothed)
-        for one, pictures in zip((standard, twicing), kept, strict=True):
+        for picture, pictures in zip((standard, twicing), kept, strict=True):
             if n in times:
-                pictures[n] = one
+                pictures[n] = picture
         if n == 1:
             first = smoothed, np.asarray(noisy - smoothed), twicing
         result = Denoised(noisy, *first, dict(kept[0]), dict(kept[1]))

@@ -37,9 +37,9 @@ class Study:
     def nbytes(self) -> int:
         done = self.denoised
         pictures = [self.clean, done.noisy, done.smoothed, done.residual, done.twiced]
-        pictures += [one[n] for one in (done.standard, done.twicing) for n in one if n > 1]
-        pictures += [part for one in self.lost for part in (one.structure, one.noise)]
-        return sum(one.nbytes for one in pictures)
+        pictures += [by_times[n] for by_times in (done.standard, done.twicing) for n in by_times if n > 1]
+        pictures += [part for lost in self.lost for part in (lost.structure, lost.noise)]
+        return sum(picture.nbytes for picture in pictures)
 
 
 def study(
@@ -66,9 +66,9 @@ def study(
     for step in nonlocal_means.denoise(noisy, weights, sorted({1, *times})):
         if step.result is not None and (result is None or len(step.result.standard) > len(standard)):
             for pictures, numbers in ((step.result.standard, standard), (step.result.twicing, twicing)):
-                numbers.update({n: quality(one, clean) for n, one in pictures.items() if n not in numbers})
+                numbers.update({n: quality(picture, clean) for n, picture in pictures.items() if n not in numbers})
             residuals = step.result.residual, noisy - step.result.twiced
             # The filters are linear: what is not structure of what they take is noise.
-            parts = [Lost(one, residual - one) for one, residual in zip(structure, residuals, strict=True)]
+            parts = [Lost(signal, residual - signal) for signal, residual in zip(structure, residuals, strict=True)]
             result = Study(clean, step.result, (parts[0], parts[1]), before, dict(standard), dict(twicing))
         yield Interim(_WEIGHING + 2 + step.done, total, step.doing, result)

@@ -28,10 +28,10 @@ class Accuracy:
         return float(ends.low), float(ends.high)
 
 
-def accuracy_of(found: Bool[Tensor, "image 2"]) -> Accuracy:
+def accuracy_of(hits: Bool[Tensor, "image 2"]) -> Accuracy:
     """Shares of hits that are known image by image."""
-    top1, top5 = (int(column.sum()) / len(found) for column in found.T)
-    return Accuracy(top1, top5, len(found))
+    top1, top5 = (int(column.sum()) / len(hits) for column in hits.T)
+    return Accuracy(top1, top5, len(hits))
 
 
 def paired_difference(first: Bool[Tensor, " image"], second: Bool[Tensor, " image"]) -> tuple[float, float, float]:

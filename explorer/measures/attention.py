@@ -65,8 +65,8 @@ def rows(trace: Trace, query: Query, operator: Operator) -> LayerRows:
         return row.squeeze(2)
     if operator is Operator.EFFECTIVE:
         filtered = [
-            operators.filter_rows(one, attention, a)
-            for one, attention, a in zip(row, trace.attention, trace.filter, strict=True)
+            operators.filter_rows(of_layer, attention, a)
+            for of_layer, attention, a in zip(row, trace.attention, trace.filter, strict=True)
         ]
         return torch.stack(filtered).squeeze(2)
     if operator is Operator.ROLLOUT:

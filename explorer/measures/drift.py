@@ -51,8 +51,7 @@ def drift(
         )
     rows = slice(0, 1) if queries is Queries.FIRST else slice(None)
     between = [
-        jensen_shannon(one[:, rows], other[:, rows]).mean()
-        for one, other in zip(clean.attention, disturbed.attention, strict=True)
+        jensen_shannon(p[:, rows], q[:, rows]).mean() for p, q in zip(clean.attention, disturbed.attention, strict=True)
     ]
     before, after = (trace.tokens[:, trace.prefix :] for trace in (clean, disturbed))
     curves = [similarity.token_similarity(trace, definition) for trace in (clean, disturbed)]

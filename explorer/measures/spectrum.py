@@ -82,7 +82,7 @@ def spectra(layers: Sequence[tuple[Trace, int]]) -> list[Spectrum]:
             ]
             for trace, layer in layers
         ]
-        stacked = [[np.stack([one.result() for one in heads]) for heads in both] for both in decomposed]
+        stacked = [[np.stack([future.result() for future in heads]) for heads in both] for both in decomposed]
     return [
         Spectrum(_sorted(eigenvalues), torch.from_numpy(singular), layer)
         for (eigenvalues, singular), (_, layer) in zip(stacked, layers, strict=True)

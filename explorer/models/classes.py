@@ -24,12 +24,12 @@ def class_index(card: ModelCard, text: str) -> int:
     """
     wanted = text.strip().casefold()
     for known in (card.wnids, card.classes):
-        found = [index for index, name in enumerate(known) if name.casefold() == wanted]
-        if len(found) > 1:
-            ids = ", ".join(card.wnids[index] if card.wnids else str(index) for index in found)
+        indices = [index for index, name in enumerate(known) if name.casefold() == wanted]
+        if len(indices) > 1:
+            ids = ", ".join(card.wnids[index] if card.wnids else str(index) for index in indices)
             raise ExplorerError(f"{card.name} calls several classes {text[:60]!r}: one of {ids} was expected.")
-        if found:
-            return found[0]
+        if indices:
+            return indices[0]
     if wanted.isdecimal() and int(wanted) < card.outputs:
         return int(wanted)
     raise ExplorerError(

@@ -120,8 +120,8 @@ def _reporting(progress: Progress) -> Any:
 
     class Reporting(tqdm):
         def update(self, n: float | None = 1) -> bool | None:
-            shown: bool | None = super().update(n)
+            was_drawn: bool | None = super().update(n)
             progress(int(self.n), int(self.total or 0))
-            return shown
+            return was_drawn
 
     return Reporting

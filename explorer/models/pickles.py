@@ -233,11 +233,11 @@ class _Pickles:
                     stack.append(_global(arg))
                 case "REDUCE" | "NEWOBJ":
                     args, called = stack.pop(), stack.pop()
-                    stack.append(_made(_expect(called, _Global).name, _expect(args, tuple)))
+                    stack.append(_result_of(_expect(called, _Global).name, _expect(args, tuple)))
                 case "BUILD":
-                    told = stack.pop()
+                    state = stack.pop()
                     if isinstance(stack[-1], argparse.Namespace):
-                        stack[-1].model = _expect(told, dict).get("model")
+                        stack[-1].model = _expect(state, dict).get("model")
                 case "BINPERSID":
                     stack.append(self._storage(stack.pop()))
                 case "STOP":
@@ -246,10 +246,14 @@ class _Pickles:
                     raise ValueError(f"torch does not write {other}")
         raise ValueError("cut off")
 
-    def _storage(self, told: Any) -> _Storage:
-        if len(_expect(told, tuple)) not in (5, 6) or told[0] != "storage" or told[5:] not in ((), (None,)):
+    def _storage(self, reference: Any) -> _Storage:
+        if (
+            len(_expect(reference, tuple)) not in (5, 6)
+            or reference[0] != "storage"
+            or reference[5:] not in ((), (None,))
+        ):
             raise ValueError("a storage was expected")
-        _, dtype, key, _location, numel = told[:5]
+        _, dtype, key, _location, numel = reference[:5]
         storage = _Storage(_expect(key, str), _expect(dtype, torch.dtype), _expect(numel, int))
         if storage.numel < 0 or self.storages.setdefault(storage.key, storage) != storage:
             raise ValueError("one length and type for each storage was expected")
@@ -272,7 +276,7 @@ def _global(name: str) -> torch.dtype | _Global:
     return _Global(name)
 
 
-def _made(name: str, args: tuple[Any, ...]) -> Any:
+def _result_of(name: str, args: tuple[Any, ...]) -> Any:
     """What a call would give, without calling."""
     if name == _DICT and not args:
         return {}

@@ -94,7 +94,7 @@ def files() -> dict[str, Path]:
     A link that leads out of its folder is left out, as is anything but a file; of two equal labels the first counts.
     """
     own = [] if opens_bundled() else [_file(prefix(), variant) for variant in VARIANTS]
-    found = {label(path): path for path in own if path.is_file()}
+    by_label = {label(path): path for path in own if path.is_file()}
     for folder in folders():
         root = folder.resolve(strict=True)
         for path in sorted(folder.iterdir()):
@@ -103,8 +103,8 @@ def files() -> dict[str, Path]:
             except OSError:
                 continue
             if path.suffix in SUFFIXES and inside.is_relative_to(root) and inside.is_file():
-                found.setdefault(f"{root.name}/{path.name}", path)
-    return found
+                by_label.setdefault(f"{root.name}/{path.name}", path)
+    return by_label
 
 
 def _file(prefix: Path, variant: str) -> Path:

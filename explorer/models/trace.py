@@ -149,8 +149,8 @@ def trace(model: Any, images: Float[Tensor, "image 3 height width"], filter: Fil
         x = BLOCKS[type(block)](block, x, attending(attention_of(block), layer, rope))
         _keep(traces, "tokens", layer + 1, x)
     logits = model.forward_head(model.norm(x))
-    for image, one in enumerate(traces):
-        one.logits.copy_(logits[image])
+    for image, of_image in enumerate(traces):
+        of_image.logits.copy_(logits[image])
     return traces
 
 
@@ -208,6 +208,6 @@ def _empty(sizes: Geometry, like: Tensor) -> Trace:
     return Trace(attention, values, tokens, logits, sizes.grid, sizes.prefix, sizes.filter, sizes.has_class_token)
 
 
-def _keep(traces: list[Trace], what: str, layer: int, batch: Tensor) -> None:
-    for image, one in enumerate(traces):
-        getattr(one, what)[layer].copy_(batch[image])
+def _keep(traces: list[Trace], name: str, layer: int, batch: Tensor) -> None:
+    for image, of_image in enumerate(traces):
+        getattr(of_image, name)[layer].copy_(batch[image])

@@ -100,10 +100,10 @@ def _read_torch(path: Path) -> Weights:
             if not isinstance(saved.top, dict):
                 raise ValueError("a dict was expected")
             top = saved.top
-            found = {name: top[name] for name in _SETS if isinstance(top.get(name), dict)} or {"model": top}
-            if "state_dict" in found:  # other code's word for it
-                found = {"model": found.pop("state_dict"), **found}
-            sets = {name: _state(state, saved) for name, state in found.items()}
+            states = {name: top[name] for name in _SETS if isinstance(top.get(name), dict)} or {"model": top}
+            if "state_dict" in states:  # other code's word for it
+                states = {"model": states.pop("state_dict"), **states}
+            sets = {name: _state(state, saved) for name, state in states.items()}
         except pickles.RefusedError as error:
             raise ExplorerError(f"{path.name} {error}.") from error
         except Exception as error:  # readers of damaged files raise nearly every kind
@@ -119,21 +119,21 @@ def _read_torch(path: Path) -> Weights:
     )
 
 
-def _state(found: Mapping[Any, Any], saved: pickles.Saved) -> State:
+def _state(state: Mapping[Any, Any], saved: pickles.Saved) -> State:
     """A state dict, mapped from the file; the prefix that parallel training puts before every key is taken off.
 
     No more is made of a file than it weighs: tensors that repeat a few bytes over and over are refused.
     """
-    if not found or not all(
-        isinstance(key, str) and isinstance(value, pickles.StoredView) for key, value in found.items()
+    if not state or not all(
+        isinstance(key, str) and isinstance(value, pickles.StoredView) for key, value in state.items()
     ):
         raise pickles.RefusedError(
             f"was expected to hold a state dict, by itself or as one of {', '.join(_SETS)}; it does not"
         )
-    if sum(math.prod(view.size) * view.dtype.itemsize for view in found.values()) > saved.nbytes:
+    if sum(math.prod(view.size) * view.dtype.itemsize for view in state.values()) > saved.nbytes:
         raise pickles.RefusedError("holds tensors that share their memory; each was expected to have its own")
-    prefix = "module." if all(key.startswith("module.") for key in found) else ""
-    return {key.removeprefix(prefix): saved.tensor(view) for key, view in found.items()}
+    prefix = "module." if all(key.startswith("module.") for key in state) else ""
+    return {key.removeprefix(prefix): saved.tensor(view) for key, view in state.items()}
 
 
 def _json(name: str, data: bytes) -> Mapping[str, Any]:

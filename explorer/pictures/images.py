@@ -156,8 +156,8 @@ def _jpeg_layout(data: bytes) -> tuple[bool, int]:
     whatever the reduction, and goes through them once per scan (ITU-T T.81, annex B).
     """
     position, scans, components, sequential, by_rows = 2, 0, 0, False, False
-    while found := _JPEG_MARKER.search(data, position):
-        code, position = data[found.end() - 1], found.end()
+    while marker := _JPEG_MARKER.search(data, position):
+        code, position = data[marker.end() - 1], marker.end()
         if code == 0xD9:  # end of image; previews and videos may follow
             break
         if code in (0x01, 0xD8):  # the markers without a length

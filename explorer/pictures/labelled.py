@@ -77,8 +77,8 @@ class Listing:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of names, contents and classes."""
-        told = repr([(item.name, item.digest, item.labels) for item in self.items])
-        return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
+        identity = repr([(item.name, item.digest, item.labels) for item in self.items])
+        return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
 
     def at_most(self, count: int) -> Listing:
         """So many images, drawn by their names alone: fewer are a part of more, and the order stays."""
@@ -99,7 +99,7 @@ def classes_of(cards: Sequence[ModelCard]) -> Classes:
     return labels
 
 
-def in_folders(found: Iterable[File], classes: Classes) -> Listing:
+def in_folders(candidates: Iterable[File], classes: Classes) -> Listing:
     """The images of `folder/class/.../name`, or of `class/name`.
 
     Hidden files and files without an image's suffix are skipped; folders that are no class are said.
@@ -109,20 +109,20 @@ def in_folders(found: Iterable[File], classes: Classes) -> Listing:
         folders = _parts(file)[:-1]
         return folders[min(1, len(folders) - 1)] if folders else "no folder"
 
-    return _listed("Folders", ((file, folder(file)) for file in found), classes)
+    return _listed("Folders", ((file, folder(file)) for file in candidates), classes)
 
 
-def _by_names(found: Iterable[File], classes: Classes) -> Listing:
+def _by_names(candidates: Iterable[File], classes: Classes) -> Listing:
     """The images of a folder without sub-folders, by the WordNet ids in their names: `n02124075_cat.JPEG`."""
-    ids = ((file, _WNID.search(_parts(file)[-1])) for file in found)
+    ids = ((file, _WNID.search(_parts(file)[-1])) for file in candidates)
     return _listed("Classes", ((file, wnid[0] if wnid else "no WordNet id") for file, wnid in ids), classes)
 
 
-def _listed(what: str, found: Iterable[tuple[File, str]], classes: Classes) -> Listing:
+def _listed(kind: str, pairs: Iterable[tuple[File, str]], classes: Classes) -> Listing:
     """The images among files with their classes' names."""
     items: list[Item] = []
     unknown: dict[str, int] = {}
-    for file, name in found:
+    for file, name in pairs:
         parts = _parts(file)
         if any(part.startswith(".") for part in parts[min(1, len(parts) - 1) :]) or not _is_image(parts[-1]):
             continue
@@ -131,7 +131,7 @@ def _listed(what: str, found: Iterable[tuple[File, str]], classes: Classes) -> L
             unknown[name] = unknown.get(name, 0) + 1
         else:
             items.append(Item(file.path, labels, file.digest, file.read))
-    return Listing(tuple(items), _left_out(what, unknown))
+    return Listing(tuple(items), _left_out(kind, unknown))
 
 
 def _parts(file: File) -> list[str]:
@@ -156,7 +156,7 @@ def offered() -> dict[str, Path]:
     out of its folder is left out; of two equal labels the first counts. Raises `ExplorerError` for a folder that is
     not there.
     """
-    found: dict[str, Path] = {}
+    by_label: dict[str, Path] = {}
     for named in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         try:
             root = Path(named).resolve(strict=True)
@@ -164,13 +164,13 @@ def offered() -> dict[str, Path]:
         except OSError as error:
             raise ExplorerError(f"{VARIABLE} was expected to name folders; {Path(named).name} is none.") from error
         if any(entry.is_dir() and not entry.name.startswith(".") for entry in entries):
-            found.setdefault(root.name, root)
+            by_label.setdefault(root.name, root)
         if not (root / CLASS_LIST).is_file():
             continue
         for path in entries:
             if path.suffix == ".parquet" and path.is_file() and path.resolve().is_relative_to(root):
-                found.setdefault(f"{root.name}/{path.name}", path)
-    return found
+                by_label.setdefault(f"{root.name}/{path.name}", path)
+    return by_label
 
 
 def from_paths(paths: Sequence[Path], cards: Sequence[ModelCard], class_list: Path | None = None) -> Listing:
@@ -192,10 +192,10 @@ def from_paths(paths: Sequence[Path], cards: Sequence[ModelCard], class_list: Pa
                 raise ExplorerError("Parquet data needs a class list (index, wnid, name); none was given.")
             known = read_classes(beside)
         if known and not any(card.wnids or card.classes for card in cards):
-            known = tuple(ClassName(str(label), one.name) for label, one in enumerate(known))
+            known = tuple(ClassName(str(label), class_name.name) for label, class_name in enumerate(known))
         listings.append(listing(path, classes, known, follow=True))
-    items = tuple(item for one in listings for item in one.items)
-    problems = tuple(problem for one in listings for problem in one.problems)
+    items = tuple(item for part in listings for item in part.items)
+    problems = tuple(problem for part in listings for problem in part.problems)
     if len({item.name for item in items}) < len(items):
         raise ExplorerError(f"Data of different names were expected; {', '.join(path.name for path in paths)} came.")
     if not items:
@@ -213,9 +213,9 @@ def listing(
     """
     if not path.is_dir():
         return _in_parquet(path, classes, read_classes(path.parent / CLASS_LIST) if class_list is None else class_list)
-    found = _below(path, follow)
+    candidates = _below(path, follow)
     has_folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir())
-    return in_folders(found, classes) if has_folders else _by_names(found, classes)
+    return in_folders(candidates, classes) if has_folders else _by_names(candidates, classes)
 
 
 def _below(root: Path, follow: bool) -> Iterator[File]:
@@ -231,12 +231,12 @@ def _below(root: Path, follow: bool) -> Iterator[File]:
                 stamp = _stamp(path)
             except OSError:
                 continue
-            shown = (Path(root.name) / path.relative_to(root)).as_posix()
-            yield File(shown, partial(_sha256, path, stamp), partial(_bytes, path))
+            relative = (Path(root.name) / path.relative_to(root)).as_posix()
+            yield File(relative, partial(_sha256, path, stamp), partial(_bytes, path))
 
 
 def _in_parquet(path: Path, classes: Classes, known: Sequence[ClassName]) -> Listing:
-    by_label = [classes(one.wnid) or classes(one.name) for one in known]
+    by_label = [classes(class_name.wnid) or classes(class_name.name) for class_name in known]
     try:
         stamp = _stamp(path)
         column = pq.read_table(path, columns=["label"])["label"].to_pylist()
@@ -310,11 +310,11 @@ def _drawn(name: str) -> bytes:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
 
-def _left_out(what: str, unknown: dict[str, int]) -> tuple[str, ...]:
+def _left_out(kind: str, unknown: dict[str, int]) -> tuple[str, ...]:
     if not unknown:
         return ()
     names = [name[:40] for name in unknown]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     count = sum(unknown.values())
     said = f"{', '.join(names[:_NAMED])}{more} ({count} images)"
-    return (f"{what} that are not one class of the models are left out: {said}.",)
+    return (f"{kind} that are not one class of the models are left out: {said}.",)

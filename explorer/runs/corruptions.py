@@ -56,12 +56,13 @@ class Plan:
         if (
             not self.kinds
             or not self.strengths
-            or not all(0 < one <= 5 for one in self.strengths)
+            or not all(0 < strength <= 5 for strength in self.strengths)
             or not 0 <= self.seed < 10_000
         ):
             raise ExplorerError(
                 "At least one corruption, strengths above 0 and up to 5, and a seed of 0 to 9999 were expected; "
-                f"{len(self.kinds)}, {', '.join(f'{one:g}' for one in self.strengths) or 'none'} and {self.seed} came."
+                f"{len(self.kinds)}, {', '.join(f'{strength:g}' for strength in self.strengths) or 'none'} "
+                f"and {self.seed} came."
             )
 
 
@@ -88,8 +89,8 @@ def measure(sources: Sequence[str], pair: ModelPair, out: Path, plan: Plan) -> G
     Raises `ExplorerError` for another suffix, a model without a classifier, or a file that cannot be written.
     """
     check_out(out, MADE_BY)
-    told = _settings(pair, plan)
-    identity = json.dumps([told, *(card.key for card in pair.cards)])
+    settings = _settings(pair, plan)
+    identity = json.dumps([settings, *(card.key for card in pair.cards)])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return _run(list(dict.fromkeys(sources)), pair, out, plan, out.with_name(f".{out.name}.{digest}.partial"))
 
@@ -112,24 +113,25 @@ def rows_of(image: ImageInput, name: str, pair: ModelPair, plan: Plan) -> list[R
     for kind in plan.kinds:
         job = CorruptionJob(kind, plan.strengths, plan.seed, plan.queries)
         for side, card in zip(ROLES, pair.cards, strict=True):
-            found = ask(pair.engine, job, [image], card.key)
+            effects = ask(pair.engine, job, [image], card.key)
+            clean = effects[0]
             rows += [
-                Row(name, 0, 0, image.digest, "", (side, str(kind), *_numbers(one, found[0], card, plan.seed, depth)))
-                for one in found
+                Row(name, 0, 0, image.digest, "", (side, str(kind), *_numbers(effect, clean, card, plan.seed, depth)))
+                for effect in effects
             ]
     return rows
 
 
-def _numbers(one: Effect, clean: Effect, card: ModelCard, seed: int, depth: int) -> tuple[str, ...]:
-    now, before = int(one.logits.argmax()), int(clean.logits.argmax())
-    probabilities = one.logits.softmax(dim=0)
+def _numbers(effect: Effect, clean: Effect, card: ModelCard, seed: int, depth: int) -> tuple[str, ...]:
+    now, before = int(effect.logits.argmax()), int(clean.logits.argmax())
+    probabilities = effect.logits.softmax(dim=0)
     return (
-        *(_text(one.strength), str(seed)),
+        *(_text(effect.strength), str(seed)),
         *(class_name(card, now), _text(probabilities[now])),
-        *(class_name(card, before), _text(probabilities[before]), _text(margin(one.logits, before))),
-        *_padded(one.attention, depth),
-        *_padded(one.tokens, depth + 1),
-        *_padded(one.similarity - clean.similarity, depth + 1),
+        *(class_name(card, before), _text(probabilities[before]), _text(margin(effect.logits, before))),
+        *_padded(effect.attention, depth),
+        *_padded(effect.tokens, depth + 1),
+        *_padded(effect.similarity - clean.similarity, depth + 1),
     )
 
 
@@ -208,14 +210,14 @@ def _bytes(source: str) -> bytes:
 
 def _read(source: str) -> _Read:
     try:
-        one = photograph(source)
-        data = one.read()
+        photo = photograph(source)
+        data = photo.read()
     except ExplorerError as error:
         return _Read("", problem=str(error))
     try:
         image = images.decode(data)
     except ExplorerError as error:
-        return _Read(hashlib.sha256(data).hexdigest(), problem=f"{one.name}: {error}")
+        return _Read(hashlib.sha256(data).hexdigest(), problem=f"{photo.name}: {error}")
     return _Read(image.digest, image)
 
 

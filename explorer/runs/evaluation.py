@@ -66,30 +66,30 @@ def measure(model: LoadedModel, data: Dataset, chosen: Int64[Tensor, " image"], 
     curves: list[Tensor] = []
     outputs: list[Tensor] = []
     ratios: list[Tensor] = []
-    found = Eigenvalues(0, 0, 0, 0.0)
+    counts = Eigenvalues(0, 0, 0, 0.0)
     pre = model.card.preprocessing
     for part in chosen.split(batch_size):
         pixels = normalise(resized(data.images[part.to(data.images.device)], pre.input_size), pre)
-        for one in trace(model.module, pixels):
-            curves.append(similarity.token_similarity(one).double().cpu())
-            outputs.append(similarity.of_outputs(one).double().cpu())
-            ratios.append(residual.magnitudes(one).ratio.mean(dim=-1).double().cpu())
-            found += eigenvalues(one)
-    return Measures(similarity.band(curves), similarity.band(outputs), similarity.band(ratios), found)
+        for traced in trace(model.module, pixels):
+            curves.append(similarity.token_similarity(traced).double().cpu())
+            outputs.append(similarity.of_outputs(traced).double().cpu())
+            ratios.append(residual.magnitudes(traced).ratio.mean(dim=-1).double().cpu())
+            counts += eigenvalues(traced)
+    return Measures(similarity.band(curves), similarity.band(outputs), similarity.band(ratios), counts)
 
 
-def eigenvalues(one: Trace) -> Eigenvalues:
+def eigenvalues(traced: Trace) -> Eigenvalues:
     """Counts over all layers and heads of an image."""
-    found = Eigenvalues(0, 0, 0, 0.0)
-    for layer in spectrum.spectra([(one, layer) for layer in range(one.depth)]):
+    counts = Eigenvalues(0, 0, 0, 0.0)
+    for layer in spectrum.spectra([(traced, layer) for layer in range(traced.depth)]):
         values = layer.eigenvalues
-        found += Eigenvalues(
+        counts += Eigenvalues(
             values.numel(),
             int(spectrum.on_curve(values).sum()),
             layer.leaving_unit_disc(),
             float(layer.mapped().abs().max()),
         )
-    return found
+    return counts
 
 
 @torch.inference_mode()

@@ -20,35 +20,35 @@ def files() -> dict[str, Path]:
     """
     pair = sources.prefix()
     names = "*" if sources.opens_bundled() else glob.escape(pair.name)
-    found = [path for kind in Kind for path in sorted(pair.parent.glob(f"{names}-{kind.value.lower()}.jsonl"))]
-    return {sources.label(path): path for path in found}
+    paths = [path for kind in Kind for path in sorted(pair.parent.glob(f"{names}-{kind.value.lower()}.jsonl"))]
+    return {sources.label(path): path for path in paths}
 
 
 def results() -> dict[str, Result]:
     """What these files hold, by label; files that cannot be read are left out."""
-    found = {}
+    by_label = {}
     for label, path in files().items():
         try:
             result = robustness_file.read(path)
             kind(result)
         except (ExplorerError, ValueError):
             continue
-        found[label] = result
-    return found
+        by_label[label] = result
+    return by_label
 
 
 def kind(result: Result) -> Kind:
     """Which attack a result is of. Raises `ValueError` for one that is unknown here."""
-    told = result.settings.get("attack")
-    return Kind(str(told.get("kind") if isinstance(told, dict) else None))
+    attack = result.settings.get("attack")
+    return Kind(str(attack.get("kind") if isinstance(attack, dict) else None))
 
 
 def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:
     """Whether the result is of this very pair, weights and filters, in this order."""
-    told = [(model["sha256"], model["filter"]) for model in result.settings["models"]]
-    return told == [(card.digest, list(card.filter)) for card in cards]
+    models = [(model["sha256"], model["filter"]) for model in result.settings["models"]]
+    return models == [(card.digest, list(card.filter)) for card in cards]
 
 
-def of_pair(found: Mapping[str, Result], cards: Sequence[ModelCard]) -> dict[str, Result]:
+def of_pair(by_label: Mapping[str, Result], cards: Sequence[ModelCard]) -> dict[str, Result]:
     """Those of this very pair, by label."""
-    return {label: result for label, result in found.items() if is_of(result, cards)}
+    return {label: result for label, result in by_label.items() if is_of(result, cards)}

@@ -190,9 +190,11 @@ def keeping(out: Path, done: int) -> Iterator[None]:
     try:
         yield
     except (OSError, ExplorerError) as error:
-        what = f"{out.name} could not be written: {files.why(error, out)}" if isinstance(error, OSError) else str(error)
+        problem = (
+            f"{out.name} could not be written: {files.why(error, out)}" if isinstance(error, OSError) else str(error)
+        )
         kept = f"what was measured of {done} images is kept, and the same command goes on from there"
-        raise ExplorerError(f"{what.rstrip('.')}; {kept}.") from error
+        raise ExplorerError(f"{problem.rstrip('.')}; {kept}.") from error
 
 
 def _csv(rows: Iterable[Row], columns: Sequence[str], path: Path, texts: Collection[str]) -> None:

@@ -70,7 +70,7 @@ def sweep(
         raise ExplorerError(f"{why}, models with the same classes and input size were expected; others came.")
     digest = _digest(data) if isinstance(data, Dataset) else data_name
     settings = header([model.card for model in models], attack, eps, batch_size, digest, transfer)
-    budgets = [replace(attack, eps=one) for one in eps]
+    budgets = [replace(attack, eps=bound) for bound in eps]
     total = len(data) if isinstance(data, Sized) else None
     images = _labelled(data, models) if isinstance(data, Dataset) else iter(data)
     with opened(path, settings) as (file, ranks):
@@ -80,10 +80,10 @@ def sweep(
             _check(batch, seen, models)
             if all(name in ranks for name, _, _ in batch):
                 continue
-            for (name, _, labels), found in zip(batch, _ranks(models, batch, budgets, transfer), strict=True):
+            for (name, _, labels), by_trial in zip(batch, _ranks(models, batch, budgets, transfer), strict=True):
                 if name not in ranks:
-                    ranks[name] = found
-                    file.append([{"id": name, "label": labels[0], "ranks": found}])
+                    ranks[name] = by_trial
+                    file.append([{"id": name, "label": labels[0], "ranks": by_trial}])
             file.sync()
             yield SweepStep(len(ranks), total, Result(settings, dict(ranks)))
 
@@ -118,9 +118,11 @@ def _ranks(
     """For each image the ranks of its label, by trial and budget."""
     names, of_views, of_labels = zip(*batch, strict=True)
     views, labels = (list(zip(*of_images, strict=True)) for of_images in (of_views, of_labels))  # by model
-    found: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+    by_trial: dict[tuple[int, int], list[tuple[int, ...]]] = {}
     pairs = trials(len(models), transfer)
     for source, model in enumerate(models):
-        made = adversaries(model, views[source], labels[source], budgets, names)
-        found |= {pair: ranks_of(models[pair[1]], made, labels[pair[1]]) for pair in pairs if pair[0] == source}
-    return list(zip(*(found[pair] for pair in pairs), strict=True))
+        adversarial = adversaries(model, views[source], labels[source], budgets, names)
+        by_trial |= {
+            pair: ranks_of(models[pair[1]], adversarial, labels[pair[1]]) for pair in pairs if pair[0] == source
+        }
+    return list(zip(*(by_trial[pair] for pair in pairs), strict=True))

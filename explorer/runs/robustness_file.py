@@ -34,7 +34,7 @@ Ranks = tuple[tuple[int, ...], ...]
 def trials(models: int, transfer: bool) -> list[tuple[int, int]]:
     """Who made the images and who is shown them, as places in the list of models: white-box first, then transfer."""
     pairs = [(source, target) for source in range(models) for target in range(models) if source != target]
-    return [(one, one) for one in range(models)] + (pairs if transfer else [])
+    return [(model, model) for model in range(models)] + (pairs if transfer else [])
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,11 @@ def header(
     cards: Sequence[ModelCard], attack: Attack, eps: Sequence[float], batch_size: int, data: str, transfer: bool
 ) -> dict[str, Any]:
     """What fixes the numbers, in the words of the file; `data` names the images."""
-    told = {key: value for key, value in asdict(attack).items() if key != "eps"}
+    of_attack = {key: value for key, value in asdict(attack).items() if key != "eps"}
     if attack.kind is Kind.FGSM:
-        told = {"kind": told["kind"], "seed": told["seed"]}
+        of_attack = {"kind": of_attack["kind"], "seed": of_attack["seed"]}
     models = [{key: provenance.of_model(card)[key] for key in _MODEL} for card in cards]
-    settings = {"format": FORMAT, "attack": told, "eps": list(eps), "models": models, "batch_size": batch_size}
+    settings = {"format": FORMAT, "attack": of_attack, "eps": list(eps), "models": models, "batch_size": batch_size}
     return settings | ({"transfer": True} if transfer else {}) | {"data": data}
 
 
@@ -176,10 +176,10 @@ def _parse(name: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]
         shape = len(trials(len(settings["models"]), bool(settings.get("transfer")))), len(settings["eps"])
         for line in lines[1:]:
             row = json.loads(line)
-            found = tuple(tuple(int(rank) for rank in by_eps) for by_eps in row["ranks"])
-            if len(found) != shape[0] or any(len(by_eps) != shape[1] for by_eps in found) or row["id"] in ranks:
+            by_trial = tuple(tuple(int(rank) for rank in by_eps) for by_eps in row["ranks"])
+            if len(by_trial) != shape[0] or any(len(by_eps) != shape[1] for by_eps in by_trial) or row["id"] in ranks:
                 raise ValueError("another shape")
-            ranks[row["id"]] = found
+            ranks[row["id"]] = by_trial
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ExplorerError(
             f"{name} was expected to hold a sweep: settings, then a line for each image; line {len(ranks) + 2} "

@@ -178,19 +178,19 @@ def _below(folder: Path, prefix: str) -> Iterator[FolderEntry]:
         if is_folder or os.path.splitext(name)[1].lower() in images.SUFFIXES
     ]
     for name in sorted(chosen):
-        shown = os.fsencode(prefix + name).decode("utf-8", "backslashreplace")
+        label = os.fsencode(prefix + name).decode("utf-8", "backslashreplace")
         if not name.endswith("/"):
-            yield FolderEntry(shown, folder / name)
+            yield FolderEntry(label, folder / name)
             continue
         below = _below(folder / name, prefix + name)
         try:
             yield from below
         except OSError as error:
-            yield FolderEntry(shown, folder / name, f"This folder cannot be listed: {files.reason(error)}.")
+            yield FolderEntry(label, folder / name, f"This folder cannot be listed: {files.reason(error)}.")
 
 
-def _chunks(found: Iterator[FolderEntry]) -> Iterator[list[FolderEntry]]:
-    while chunk := list(islice(found, CHUNK)):
+def _chunks(entries: Iterator[FolderEntry]) -> Iterator[list[FolderEntry]]:
+    while chunk := list(islice(entries, CHUNK)):
         yield chunk
 
 
@@ -208,7 +208,7 @@ def _kept(
         kept = list(islice(measured, CHUNK))
         whole = len(kept) == len(chunk) and all(len(row.numbers) == (0 if row.error else count) for row, _ in kept)
         pairs = zip(kept, chunk, strict=whole)
-        if not whole or not all(is_same(row, found.stamp(), found.read) for (row, _), found in pairs):
+        if not whole or not all(is_same(row, entry.stamp(), entry.read) for (row, _), entry in pairs):
             changed = [chunk]
             break
         done, end = done + len(kept), kept[-1][1]
@@ -244,18 +244,18 @@ def _measuring(pair: LoadedPair, definition: Definition) -> Measure:
     wanted = tuple({model.card.preprocessing for model in pair})
 
     def measure(chunk: list[FolderEntry]) -> list[Row]:
-        files_read = [_read(found, wanted) for found in chunk]
+        files_read = [_read(entry, wanted) for entry in chunk]
         with turns:
             return _measured(files_read, pair, definition)
 
     return measure
 
 
-def _read(found: FolderEntry, wanted: Sequence[Preprocessing]) -> _Read:
+def _read(entry: FolderEntry, wanted: Sequence[Preprocessing]) -> _Read:
     """Decodes a file; whatever is wrong with it is said in the row."""
-    stamp = found.stamp()  # before its bytes: a file that changes meanwhile is measured anew when a run goes on
+    stamp = entry.stamp()  # before its bytes: a file that changes meanwhile is measured anew when a run goes on
     try:
-        data = found.read()
+        data = entry.read()
     except ExplorerError as error:
         return _Read(Row(*stamp, "", str(error)))
     try:

@@ -51,7 +51,7 @@ def load_pair(
     first, second = load_named(baseline, "standard", where), load_named(twicing, "twicing", where)
     engine = LocalEngine([first, second], where, cache_bytes=_CACHE)
     cards = [
-        one.card if filter is None else engine.swapped(one.card.key, filter_for(one.card, filter))
-        for one, filter in ((first, baseline_filter), (second, twicing_filter))
+        model.card if filter is None else engine.swapped(model.card.key, filter_for(model.card, filter))
+        for model, filter in ((first, baseline_filter), (second, twicing_filter))
     ]
     return ModelPair(engine, *cards)

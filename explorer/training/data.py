@@ -63,10 +63,10 @@ def from_folder(folder: Path, size: int, wnids: Sequence[str] | None = None) -> 
     A folder without sub-folders is read by the WordNet ids in its files' names (`n02124075_cat.JPEG`): pictures of
     other classes than `wnids` are left out, and a class may have none.
     """
-    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not found:
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not names:
         return _from_names(folder, size, wnids)
-    everything = [ClassName(name, name) for name in found]
+    everything = [ClassName(name, name) for name in names]
     classes = [everything[i] for i in select(everything, wnids)]
     return _from_files(
         ((path, label) for label, c in enumerate(classes) for path in sorted((folder / c.name).rglob("*"))),

@@ -22,7 +22,7 @@ def hits(
     """
     was_training = model.training
     model.eval()
-    found: list[Tensor] = []
+    parts: list[Tensor] = []
     try:
         for start in range(0, len(data), batch_size):
             chosen = slice(start, start + batch_size)
@@ -30,10 +30,10 @@ def hits(
             logits: Tensor = model(normalise(pixels, preprocessing))
             best = logits.topk(min(5, logits.shape[1]), dim=1).indices
             equal = best == data.labels[chosen, None]
-            found.append(torch.stack([equal[:, 0], equal.any(dim=1)], dim=1))
+            parts.append(torch.stack([equal[:, 0], equal.any(dim=1)], dim=1))
     finally:
         model.train(was_training)
-    return torch.cat(found).cpu()
+    return torch.cat(parts).cpu()
 
 
 def accuracy(model: nn.Module, data: Dataset, preprocessing: Preprocessing, batch_size: int = 250) -> Accuracy:

@@ -58,10 +58,10 @@ def keep(folder: Path, out: Path) -> list[Path]:
     written = []
     for path in states:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        told = {"step": state["step"], "core_seconds": state["core_seconds"], "identity": state["identity"]}
+        metadata = {"step": state["step"], "core_seconds": state["core_seconds"], "identity": state["identity"]}
         packed = pack(state["ema"])
         written.append(out / f"{path.parent.name}{_SUFFIX}")
-        files.write_atomically(written[-1], safetensors_bytes(packed, {weights.METADATA_KEY: json.dumps(told)}))
+        files.write_atomically(written[-1], safetensors_bytes(packed, {weights.METADATA_KEY: json.dumps(metadata)}))
     return written
 
 
@@ -75,12 +75,12 @@ def beginning(run: TrainingRun, name: str, identity: Mapping[str, object]) -> Be
             return None
         return Beginning(weights.read(run.start).sets["model"])
     read = {each: weights.read(run.resumed / f"{each}{_SUFFIX}") for each in run.operators}
-    told = {each: one.declared or {} for each, one in read.items()}
-    if told[name].get("identity") != identity:
+    declared = {each: saved.declared or {} for each, saved in read.items()}
+    if declared[name].get("identity") != identity:
         raise ExplorerError(f"{run.resumed.name} was kept of a run with another recipe or other data.")
     # From one step for all models, so that they meet the same batches: that of the one that was farthest.
-    step = max(int(one["step"]) for one in told.values())
-    return Beginning(unpack(read[name].sets["model"]), step, float(told[name]["core_seconds"]), RISE)
+    step = max(int(of_model["step"]) for of_model in declared.values())
+    return Beginning(unpack(read[name].sets["model"]), step, float(declared[name]["core_seconds"]), RISE)
 
 
 def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ def add(folder: Path, steps: int, size: int, last: bool = False) -> Decay:
         raise ExplorerError(f"A run whose models have all begun was expected in {folder.name}; there is none yet.")
     at = max(max(trunk_step(rows) for rows in logs) + _AHEAD, *(decay.at + 1 for decay in planned), 0)
     planned.append(Decay(at, steps, size, last))
-    files.write_atomically(folder / "plan.json", (json.dumps([asdict(one) for one in planned]) + "\n").encode())
+    files.write_atomically(folder / "plan.json", (json.dumps([asdict(decay) for decay in planned]) + "\n").encode())
     return planned[-1]
 
 

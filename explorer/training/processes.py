@@ -40,7 +40,7 @@ def train(run: TrainingRun, ending: Ending, say: Callable[[str], None], poll: fl
     context = multiprocessing.get_context("spawn")  # a fork would share what torch's threads hold
     parts = [[name] for name in run.operators] if run.device == "cpu" else [list(run.operators)]
     processes = [context.Process(target=_guarded, args=(run, names), name=", ".join(names)) for names in parts]
-    told = {name: len(plan.log(run.folder / name)) for name in run.operators}
+    reported = {name: len(plan.log(run.folder / name)) for name in run.operators}
     try:
         for process in processes:
             process.start()
@@ -48,9 +48,9 @@ def train(run: TrainingRun, ending: Ending, say: Callable[[str], None], poll: fl
             alive[0].join(poll)
             logs = {name: plan.log(run.folder / name) for name in run.operators}
             for name, rows in logs.items():
-                for row in rows[told[name] :]:
+                for row in rows[reported[name] :]:
                     say(line(name, row))
-                told[name] = max(told[name], len(rows))
+                reported[name] = max(reported[name], len(rows))
             plan.check_batches(list(logs.values()))
             _end_if_due(run.folder, list(logs.values()), ending, say)
             if failed := [process for process in processes if process.exitcode]:

@@ -53,7 +53,7 @@ class Process:
         self.validation = Dataset(validation.images[chosen], validation.labels[chosen], validation.classes).to(device)
         self.batches = Batches(train.to(device), run.recipe, run.preprocessing)
         self.bf16 = bf16_pays(device)
-        identity = {"recipe": _plain(asdict(run.recipe)), "wnids": [one.wnid for one in train.classes]}
+        identity = {"recipe": _plain(asdict(run.recipe)), "wnids": [class_name.wnid for class_name in train.classes]}
         self.tracks = {name: self._track(name, {**identity, "operator": list(run.operators[name])}) for name in names}
         self._stopping, self._parent = False, os.getppid()
         self._saved = time.monotonic()
@@ -131,8 +131,8 @@ class Process:
             name=about.title if name == "standard" else f"{about.title}-{name.capitalize()}",
             architecture=run.recipe.architecture,
             filter=run.operators[name],
-            classes=tuple(one.name for one in self.classes),
-            wnids=tuple(one.wnid for one in self.classes),
+            classes=tuple(class_name.name for class_name in self.classes),
+            wnids=tuple(class_name.wnid for class_name in self.classes),
             preprocessing=run.preprocessing,
             recipe=f"{about.recipe}; {step * batch:,} images at a constant rate, then {track.decay.steps * batch:,} at "
             f"{track.decay.size} px while it went to 0",
@@ -186,8 +186,8 @@ def bf16_pays(device: torch.device) -> bool:
 def _plain(value: Any) -> Any:
     """Tuples as lists: what a state holds is compared with what was asked for."""
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def work(run: TrainingRun, names: list[str]) -> None:

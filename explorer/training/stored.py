@@ -33,7 +33,7 @@ def store(
     for name, tensor in (("images", split.images), ("labels", split.labels)):
         with files.replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
             np.save(file, tensor.numpy())
-    described = {"source": source, "classes": [asdict(one) for one in split.classes]}
+    described = {"source": source, "classes": [asdict(class_name) for class_name in split.classes]}
     files.write_atomically(folder / "source.json", json.dumps(described).encode())
 
 
@@ -44,7 +44,7 @@ def open_stored(folder: Path) -> Dataset:
     return Dataset(
         torch.from_numpy(images),
         torch.from_numpy(np.load(folder / "labels.npy")),
-        tuple(ClassName(**one) for one in described["classes"]),
+        tuple(ClassName(**fields) for fields in described["classes"]),
     )
 
 
@@ -59,4 +59,4 @@ def _source(
         ]
     except OSError as error:
         raise ExplorerError(f"Expected Parquet files or a folder; {files.reason(error)}: {error.filename}.") from error
-    return [read, size, [one.wnid for one in classes or ()], list(wnids) if wnids is not None else None]
+    return [read, size, [class_name.wnid for class_name in classes or ()], list(wnids) if wnids is not None else None]

@@ -92,13 +92,15 @@ def pack(
 def page(payload: bytes, title: str) -> str:
     """A self-contained HTML page with the viewer and what it shows: opens from disk, asks nothing of any host."""
     length = int.from_bytes(payload[4:8], "little")
-    told = json.loads(payload[8 : 8 + length])["provenance"]
-    models = "; ".join(f"{one['source']}, SHA-256 {one['sha256'][:16]}, a = {one['filter']}" for one in told["models"])
+    metadata = json.loads(payload[8 : 8 + length])["provenance"]
+    models = "; ".join(
+        f"{model['source']}, SHA-256 {model['sha256'][:16]}, a = {model['filter']}" for model in metadata["models"]
+    )
     parts = {
         "title": html.escape(title),
         "style": _asset("viewer.css"),
         "provenance": html.escape(
-            f"Image SHA-256 {told['image'][:16]}. Models: {models}. A heatmap is no attribution."
+            f"Image SHA-256 {metadata['image'][:16]}. Models: {models}. A heatmap is no attribution."
         ),
         "script": _asset("viewer.js").replace("</script", "<\\/script"),
         "data": base64.b64encode(payload).decode(),

@@ -37,7 +37,7 @@ class Curves:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(one.name for one in self.lines)
+        return tuple(line.name for line in self.lines)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +74,14 @@ def draw_curves(chart: Curves, page: Page) -> Figure:
 def curves(axes: Axes, chart: Curves) -> list[Line2D]:
     """Draws the curves into axes, and returns them for a legend."""
     drawn: list[Line2D] = []
-    for one in chart.lines:
-        layers = np.arange(chart.first_layer, chart.first_layer + len(one.values))
-        if one.spread is not None:
+    for line in chart.lines:
+        layers = np.arange(chart.first_layer, chart.first_layer + len(line.values))
+        if line.spread is not None:
             axes.fill_between(
-                layers, one.values - one.spread, one.values + one.spread, color=one.colour, alpha=0.18, linewidth=0
+                layers, line.values - line.spread, line.values + line.spread, color=line.colour, alpha=0.18, linewidth=0
             )
-        style = "--" if one.dashed else "-"
-        drawn += axes.plot(layers, one.values, style, marker="o", color=one.colour, zorder=3)
+        style = "--" if line.dashed else "-"
+        drawn += axes.plot(layers, line.values, style, marker="o", color=line.colour, zorder=3)
     axes.set_xlabel("Layer")
     axes.set_ylabel(chart.y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=13))
@@ -223,9 +223,9 @@ class LegendKey:
     def __init__(self, entries: tuple[str, ...], width: float, page: Page) -> None:
         size = 0.875 * page.font_size
         em = size / POINTS
-        widest = max(inches(printable(one), size) for one in entries)
+        widest = max(inches(printable(entry), size) for entry in entries)
         self._columns = next((n for n in (4, 2) if n <= len(entries) and n * (widest + 4.8 * em) <= width + em), 1)
-        self._labels = [_literal(fitting(one, width - 4.8 * em, size)) for one in entries]
+        self._labels = [_literal(fitting(entry, width - 4.8 * em, size)) for entry in entries]
         self.height = 1.4 * page.line * -(-len(entries) // self._columns)
 
     @property

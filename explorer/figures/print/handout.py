@@ -41,8 +41,8 @@ def draw(title: str, words: Sequence[str], asked: str, pictures: Sequence[tuple[
         bottom = A4.height - _MARGIN - 0.25 - question_height
         rows = -(-len(pictures) // 2)
         room = (bottom - top) / max(rows, 1)
-        for index, (below, one) in enumerate(pictures):
-            _picture(figure, axes, below, one, index, top, min(room, 3.4))
+        for index, (below, picture) in enumerate(pictures):
+            _picture(figure, axes, below, picture, index, top, min(room, 3.4))
         _paragraphs(axes, [f"Question. {asked}"], min(top + rows * min(room, 3.4), bottom) + 0.1)
         foot = f"Twicing Explorer {VERSION}. Transformer Meets Twicing, arXiv 2503.00687."
         axes.text(_MARGIN, A4.height - 0.5, foot, size=7, color=QUIET, parse_math=False)
@@ -51,32 +51,32 @@ def draw(title: str, words: Sequence[str], asked: str, pictures: Sequence[tuple[
 
 def _paragraphs(axes: Axes, words: Sequence[str], top: float) -> float:
     """Writes paragraphs and returns where the next thing begins."""
-    for one in words:
-        lines = textwrap.wrap(plain(one), _COLUMN)
+    for paragraph in words:
+        lines = textwrap.wrap(plain(paragraph), _COLUMN)
         axes.text(_MARGIN, top, "\n".join(lines), va="top", linespacing=1.3, parse_math=False)
-        top += _height([one])
+        top += _height([paragraph])
     return top + 0.08
 
 
 def _height(words: Sequence[str]) -> float:
-    lines = sum(len(textwrap.wrap(plain(one), _COLUMN)) for one in words)
+    lines = sum(len(textwrap.wrap(plain(paragraph), _COLUMN)) for paragraph in words)
     return lines * A4.line * 1.12 + 0.06 * len(words)
 
 
-def _picture(figure: Figure, axes: Axes, below: str, one: go.Figure, index: int, top: float, height: float) -> None:
+def _picture(figure: Figure, axes: Axes, below: str, picture: go.Figure, index: int, top: float, height: float) -> None:
     width = (A4.width - 2 * _MARGIN - 0.3) / 2
     left = _MARGIN + (index % 2) * (width + 0.3)
     top += (index // 2) * height
     lines = textwrap.wrap(plain(below), 52)
     words = 0.16 * len(lines)
     below_it = top + height - words - 0.1
-    if _is_bare(one):  # no room is needed for axes
+    if _is_bare(picture):  # no room is needed for axes
         room = height - words - 0.3
         area = plot_area(figure, left, top + 0.05, width, room)
-        below_it = top + min(room, width * _aspect(one)) + 0.13
+        below_it = top + min(room, width * _aspect(picture)) + 0.13
     else:
         area = plot_area(figure, left + 0.5, top + 0.05, width - 0.55, height - words - 0.72)
-    redraw(area, one)
+    redraw(area, picture)
     axes.text(left, below_it, "\n".join(lines), va="top", size=8, color=QUIET, parse_math=False)
 
 
@@ -98,17 +98,17 @@ def redraw(axes: Axes, figure: go.Figure) -> None:
         line = axes.axhline if shape.y0 == shape.y1 and shape.yref == "y" else axes.axvline
         place = shape.y0 if line == axes.axhline else shape.x0
         line(place, color=_colour(shape.line.color), linestyle=_DASHES.get(shape.line.dash, "-"), linewidth=0.6)
-    for axis, told, set_scale, set_limits in (
+    for axis, layout_axis, set_scale, set_limits in (
         (axes.xaxis, layout.xaxis, axes.set_xscale, axes.set_xlim),
         (axes.yaxis, layout.yaxis, axes.set_yscale, axes.set_ylim),
     ):
-        if told.type == "log":
+        if layout_axis.type == "log":
             set_scale("log")
-        if told.range is not None:
-            set_limits(*(10 ** np.array(told.range, float) if told.type == "log" else told.range))
-        axis.set_label_text(maths(told.title.text or ""))
-        if told.tickvals is not None and told.type != "log":
-            axis.set_ticks(list(told.tickvals))
+        if layout_axis.range is not None:
+            set_limits(*(10 ** np.array(layout_axis.range, float) if layout_axis.type == "log" else layout_axis.range))
+        axis.set_label_text(maths(layout_axis.title.text or ""))
+        if layout_axis.tickvals is not None and layout_axis.type != "log":
+            axis.set_ticks(list(layout_axis.tickvals))
     if layout.yaxis.scaleanchor:
         axes.set_aspect("equal", anchor="NW")
     if _is_bare(figure):
@@ -149,11 +149,11 @@ def _trace(axes: Axes, trace: Any) -> None:
     )
 
 
-def _colour(told: str | None) -> Any:
+def _colour(css: str | None) -> Any:
     """`rgba(...)` and `#RRGGBB` as matplotlib takes them."""
-    if told is None or not told.startswith("rgba"):
-        return told or INK
-    red, green, blue, alpha = (float(part) for part in told[5:-1].split(","))
+    if css is None or not css.startswith("rgba"):
+        return css or INK
+    red, green, blue, alpha = (float(part) for part in css[5:-1].split(","))
     return red / 255, green / 255, blue / 255, alpha
 
 

@@ -188,8 +188,8 @@ def _metadata(format: Format, given: Mapping[str, str]) -> dict[str, Any]:
         known = ("Title", "Author", "Subject", "Keywords", "Creator")
         return {"CreationDate": None, "Producer": None, **{key: given[key] for key in known if key in given}}
     places = {"Title": "Title", "Keywords": "Description"}
-    told = {place: given[key].translate(_NO_XML) for key, place in places.items() if key in given}
-    return {"Date": None, "Creator": None, **told}
+    metadata = {place: given[key].translate(_NO_XML) for key, place in places.items() if key in given}
+    return {"Date": None, "Creator": None, **metadata}
 
 
 def _plain_svg(text: str, page: Page) -> str:

@@ -108,5 +108,5 @@ def draw_bar(axes: Axes, grid: Grid, bar: Bar, page: Page, top: float, index: in
 def _over_grey(ramp: Float[np.ndarray, "1 256"], range: Range, grid: Grid) -> UInt8[np.ndarray, "1 256 3"]:
     rgba = coloured(ramp, range, Look(grid.look.colour_map, grid.look.opacity, smooth=False), (1, 256))
     alpha = np.ones_like(rgba[..., 3:]) if grid.bare else rgba[..., 3:]
-    shown: UInt8[np.ndarray, "1 256 3"] = (rgba[..., :3] * alpha + 255 * 0.36 * (1 - alpha)).round().astype(np.uint8)
-    return shown
+    colours: UInt8[np.ndarray, "1 256 3"] = (rgba[..., :3] * alpha + 255 * 0.36 * (1 - alpha)).round().astype(np.uint8)
+    return colours

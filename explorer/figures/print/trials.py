@@ -42,7 +42,7 @@ class Trials:
     @property
     def names(self) -> tuple[str, ...]:
         """Those of the legend."""
-        return tuple(one.name for one in self.panels[0].lines)
+        return tuple(line.name for line in self.panels[0].lines)
 
 
 def draw_trials(chart: Trials, page: Page) -> Figure:
@@ -74,11 +74,11 @@ def panels(figure: Figure, chart: Trials, page: Page, top: float, height: float)
         if chart.is_shared and index:
             axes.set_ylabel("")
             axes.tick_params(labelleft=False)
-    shown = figure.axes[-count:]
+    frames = figure.axes[-count:]
     if chart.is_shared:
-        upper = max(axes.get_ylim()[1] for axes in shown)
-        ends = [axes.get_xlim() for axes in shown]
-        for axes in shown:
+        upper = max(axes.get_ylim()[1] for axes in frames)
+        ends = [axes.get_xlim() for axes in frames]
+        for axes in frames:
             axes.set(xlim=(min(left for left, _ in ends), max(right for _, right in ends)), ylim=(0, upper))
     return drawn[0]
 
@@ -90,10 +90,10 @@ def _gap(chart: Trials, page: Page) -> float:
 
 def _panel(axes: Axes, panel: TrialPanel) -> list[Line2D]:
     drawn: list[Line2D] = []
-    for one in panel.lines:
-        if one.low is not None and one.high is not None:
-            axes.fill_between(one.x, one.low, one.high, color=one.colour, alpha=0.18, linewidth=0)
-        drawn += axes.plot(one.x, one.y, _STYLES[one.dash], marker="o", color=one.colour, zorder=3)
+    for line in panel.lines:
+        if line.low is not None and line.high is not None:
+            axes.fill_between(line.x, line.low, line.high, color=line.colour, alpha=0.18, linewidth=0)
+        drawn += axes.plot(line.x, line.y, _STYLES[line.dash], marker="o", color=line.colour, zorder=3)
     axes.set_ylim(bottom=0)
     axes.set_ylabel(panel.y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))

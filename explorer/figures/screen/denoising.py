@@ -26,7 +26,7 @@ _GAP = 0.04
 _DASHES = ("solid", "dash", "dashdot", "dot")
 
 
-def shown(picture: FloatPicture) -> Picture:
+def as_picture(picture: FloatPicture) -> Picture:
     """Intensities as pixels, clipped to [0, 1] only here; one channel becomes grey."""
     pixels = (np.clip(picture, 0.0, 1.0) * 255).round().astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
@@ -170,7 +170,7 @@ def likeness(
     figure = chart(palette, height=height, x="layer", y="correlation of AV with V")
     depth = max(len(values) for _, values in by_model)
     for index, ((name, values), colour) in enumerate(zip(by_model, palette.models, strict=False)):
-        layer, head = (one.ravel() + 1 for one in np.indices(values.shape))
+        layer, head = (places.ravel() + 1 for places in np.indices(values.shape))
         aside = 0.12 * (2 * index - 1)
         figure.add_scatter(
             x=layer + aside,

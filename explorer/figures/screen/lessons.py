@@ -95,15 +95,18 @@ def risk(sweep: BandwidthSweep, exact: BandwidthSweep | None, palette: Palette, 
     """
     figure = chart(palette, height=height, x="bandwidth h", y="mean over points")
     if exact is not None:
-        quantities = [values for one in (exact.standard, exact.twicing) for values, _, _ in _parts(one)]
+        quantities = [values for curve in (exact.standard, exact.twicing) for values, _, _ in _parts(curve)]
         for index, values in enumerate(quantities):
             _theory(figure, exact.bandwidths, values, "exact", palette, showlegend=index == 0)
-    for one, name, colour in ((sweep.standard, "K", palette.baseline), (sweep.twicing, "2K − K∗K", palette.twicing)):
-        for values, part, dash in _parts(one):
+    for of_kernel, name, colour in (
+        (sweep.standard, "K", palette.baseline),
+        (sweep.twicing, "2K − K∗K", palette.twicing),
+    ):
+        for values, part, dash in _parts(of_kernel):
             _line(figure, sweep.bandwidths, values, f"{name}: {part}", colour, dash=dash)
         figure.add_scatter(
-            x=[sweep.bandwidths[one.best]],
-            y=[one.mse[one.best]],
+            x=[sweep.bandwidths[of_kernel.best]],
+            y=[of_kernel.mse[of_kernel.best]],
             mode="markers",
             marker={"color": colour, "size": 10, "symbol": "circle-open", "line": {"width": 2.5}},
             name=f"{name}: least error",

@@ -67,13 +67,13 @@ def against(
     return figure
 
 
-def answers(found: Sequence[Answer], colour: str, palette: Palette, *, after: str, height: int = 260) -> go.Figure:
+def answers(by_class: Sequence[Answer], colour: str, palette: Palette, *, after: str, height: int = 260) -> go.Figure:
     """Bars of the classes' probabilities: hollow before, filled after."""
     figure = chart(palette, height=height, x="Probability", y="")
-    names = [html.escape(one.name if len(one.name) <= 22 else one.name[:21] + "…") for one in found]
+    names = [html.escape(answer.name if len(answer.name) <= 22 else answer.name[:21] + "…") for answer in by_class]
     for label, values, fill in (
-        ("clean", [one.before for one in found], with_alpha(colour, 0.12)),
-        (after, [one.after for one in found], colour),
+        ("clean", [answer.before for answer in by_class], with_alpha(colour, 0.12)),
+        (after, [answer.after for answer in by_class], colour),
     ):
         figure.add_bar(
             y=names,

@@ -68,11 +68,11 @@ def _filtering(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
                     picture, name, f"{name} under {side.name}", f"contrast × {factor:.1f}" if factor != 1.0 else ""
                 )
                 for name, picture, factor in (
-                    ("V", figures.shown(lay(done.values)), 1.0),
-                    ("AV", figures.shown(lay(_stretched(done.smoothed, once))), once),
+                    ("V", figures.as_picture(lay(done.values)), 1.0),
+                    ("AV", figures.as_picture(lay(_stretched(done.smoothed, once))), once),
                     ("V − AV", figures.residual(lay(done.residual), span), 1.0),
                     ("A(V − AV)", figures.residual(lay(done.smoothed_residual), span), 1.0),
-                    ("2AV − A²V", figures.shown(lay(_stretched(done.twiced, twice))), twice),
+                    ("2AV − A²V", figures.as_picture(lay(_stretched(done.twiced, twice))), twice),
                 )
             ],
             130,
@@ -256,7 +256,7 @@ def pictures_of(chosen: View, settings: FilterSettings) -> Sequence[learn.Handou
     results = [steps(side, settings.values) for side in made]
     span = figures.residual_range(*(lay(done.residual) for done, lay in results))
     done, lay = results[0]
-    values = figures.shown(lay(done.values))
+    values = figures.as_picture(lay(done.values))
     drawn = [
         (
             f"The photograph as the baseline sees it, and V: {settings.values} of every patch.",
@@ -265,7 +265,7 @@ def pictures_of(chosen: View, settings: FilterSettings) -> Sequence[learn.Handou
     ]
     for side, (done, lay) in zip(made, results, strict=True):
         name = f"{side.name}, h = {settings.bandwidth:g}" if side.name == NLM else side.name
-        smoothed, twiced = (figures.shown(lay(one)) for one in (done.smoothed, done.twiced))
+        smoothed, twiced = (figures.as_picture(lay(one)) for one in (done.smoothed, done.twiced))
         below = f"{name}: AV, V − AV, 2AV − A²V; residual to ±{span.high:.2f}."
         drawn.append((below, [smoothed, figures.residual(lay(done.residual), span), twiced]))
     found = [(side, _middle(side.filter.grid)) for side in made]

@@ -66,7 +66,7 @@ def _compared(photo: Photo, chosen: DenoisingSettings) -> None:
     named, colours = _named(done), _colours()
     shown.row(
         [
-            NamedPicture(figures.shown(one), name, f"The photograph, {name}", _told(quality), colours.get(name))
+            NamedPicture(figures.as_picture(one), name, f"The photograph, {name}", _told(quality), colours.get(name))
             for name, (one, quality) in named.items()
             if quality is not None
         ],
@@ -92,7 +92,7 @@ def _compared(photo: Photo, chosen: DenoisingSettings) -> None:
         )
     with left:
         before, after = (
-            NamedPicture(figures.shown(named[name][0]), name, f"The photograph, {name}")
+            NamedPicture(figures.as_picture(named[name][0]), name, f"The photograph, {name}")
             for name in (str(one), str(two))
         )
         shown.wipe(before, after, key="lesson2-wipe")
@@ -184,7 +184,7 @@ def _again_and_again(photo: Photo, chosen: DenoisingSettings) -> None:
         shown.row(
             [
                 NamedPicture(
-                    figures.shown(images[n]),
+                    figures.as_picture(images[n]),
                     power(base, n),
                     f"The photograph, {power(base, n)}",
                     _told(numbers[n]),
@@ -257,18 +257,18 @@ def pictures_of(photo: Photo, chosen: DenoisingSettings) -> Sequence[learn.Hando
     done, colours = study_of(photo, chosen, TIMES), learn.PAPER
     span = _span(done)
     once = [
-        (f"{name}: {_told(quality)}", figures.shown(one))
+        (f"{name}: {_told(quality)}", figures.as_picture(one))
         for name, (one, quality) in _named(done).items()
         if quality is not None
     ]
     residuals = [figures.residual(_part(one, "all of it"), span) for one in done.lost]
     shares = [f"{100 * one.structure_share:.0f}%" for one in done.lost]
     again = [
-        [figures.shown(pictures[n]) for n in TIMES] for pictures in (done.denoised.standard, done.denoised.twicing)
+        [figures.as_picture(pictures[n]) for n in TIMES] for pictures in (done.denoised.standard, done.denoised.twicing)
     ]
     settings = f"σ = {chosen.noise:g}, h = {chosen.ratio:.1f} σ, patch {chosen.patch} px, window {chosen.window} px"
     return (
-        (f"The photograph, and {once[0][0]} ({settings}).", _pair(figures.shown(done.clean), once[0][1])),
+        (f"The photograph, and {once[0][0]} ({settings}).", _pair(figures.as_picture(done.clean), once[0][1])),
         (f"{once[1][0]}; {once[2][0]}.", _pair(once[1][1], once[2][1])),
         (
             f"V − AV and V − (2A − A²)V, {' and '.join(shares)} of it structure; colours end at ±{span.high:.2f}.",

@@ -75,10 +75,12 @@ def _row(photo: Photo, chosen: DenoisingSettings, place: Place) -> None:
     twicing = 2 * weights - (weights.ravel() @ found.matrix).reshape(side, side)
     signed = Range.of(twicing, signed=True)
     box = place.top, place.left, place.top + side, place.left + side
-    crop = figures.shown(nonlocal_means.crop(noisy, place.top, place.left, side))
+    crop = figures.as_picture(nonlocal_means.crop(noisy, place.top, place.left, side))
     shown.row(
         [
-            NamedPicture(figures.outlined(figures.shown(clean), box), "the crop", "The photograph, the crop outlined"),
+            NamedPicture(
+                figures.outlined(figures.as_picture(clean), box), "the crop", "The photograph, the crop outlined"
+            ),
             NamedPicture(_marked(crop, y, x), "noisy crop", f"The noisy crop, pixel {y + 1}, {x + 1} outlined"),
             NamedPicture(
                 _marked(figures.weights(weights, _weights_span(found), log=True), y, x),

@@ -17,7 +17,7 @@ PALETTE = PALETTES["light"]
 
 def test_intensities_are_clipped_to_pixels() -> None:
     picture = np.array([[[-0.2], [0.5], [1.3]]], dtype=np.float32)
-    np.testing.assert_array_equal(denoising.shown(picture), [[[0] * 3, [128] * 3, [255] * 3]])
+    np.testing.assert_array_equal(denoising.as_picture(picture), [[[0] * 3, [128] * 3, [255] * 3]])
 
 
 def test_a_residual_of_zero_is_the_middle_of_the_diverging_map() -> None:
