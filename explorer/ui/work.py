@@ -54,8 +54,8 @@ def numbers() -> ByteLRU[Key, Kept]:
 
 def kept(key: Key) -> Any:
     """What is remembered under the key, or `None`."""
-    found = numbers().get(key) or results().get(key)
-    return None if found is None else found.value
+    entry = numbers().get(key) or results().get(key)
+    return None if entry is None else entry.value
 
 
 def keep(key: Key, value: T, nbytes: int = _NUMBER) -> T:
@@ -66,11 +66,11 @@ def keep(key: Key, value: T, nbytes: int = _NUMBER) -> T:
 
 def remembered(key: Key, make: Callable[[], T], nbytes: int | Callable[[T], int] = _NUMBER) -> T:
     """What is remembered under the key, made when it is not."""
-    found: T | None = kept(key)
-    if found is not None:
-        return found
-    made = make()
-    return keep(key, made, nbytes(made) if callable(nbytes) else nbytes)
+    cached: T | None = kept(key)
+    if cached is not None:
+        return cached
+    value = make()
+    return keep(key, value, nbytes(value) if callable(nbytes) else nbytes)
 
 
 def key(job: Job[Any], photo: Photo, card: ModelCard) -> Key:
@@ -116,12 +116,12 @@ def offered(
         st.button("Cancel", key=f"{name}-work", on_click=_stop, args=(name, key))
         bar = st.progress(0.0, words, width="stretch")
     try:
-        made = make(_Bar(bar, words))
+        result = make(_Bar(bar, words))
     except ExplorerError as error:
         slot.error(plain(str(error), 300))
         return None
     slot.empty()
-    return made
+    return result
 
 
 class _Bar:

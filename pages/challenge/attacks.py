@@ -23,7 +23,7 @@ with class_column:
     targets = classes.choose(
         chosen, comparison, "attack-class", "Class that is attacked", "clean prediction of each model"
     )
-found = work.offered(
+attacks = work.offered(
     "attack",
     ("attack", chosen.photo.digest, *(card.key for card in chosen.pair.cards), targets, settings),
     work.line(room),
@@ -31,13 +31,13 @@ found = work.offered(
     lambda tell: compute.both(chosen, targets, settings, tell),
     compute.are_kept(chosen, targets, settings),
 )
-if found is not None:
-    draw.pictures(chosen, found, settings)
+if attacks is not None:
+    draw.pictures(chosen, attacks, settings)
     st.caption(
         f"{settings.sentence()} Pixels at the model's input, in [0, 1], normalisation inside the model. "
-        f"{draw.losses(found)}"
+        f"{draw.losses(attacks)}"
     )
-    draw.transfer(chosen, found, targets)
+    draw.transfer(chosen, attacks, targets)
 
 draw.reported(chosen)
 

@@ -56,7 +56,7 @@ if not ready:  # photographs of the maps' size keep their place
     for index, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
         empty = figures.interactive(picture, ["no map yet"], (1, 1), colours)
         panels.map_chart(frame, empty, f"attribution-frame-{index}", "The photograph; no map yet")
-found = work.offered(
+attributions = work.offered(
     "attribution",
     ("attribution", chosen.photo.digest, *(card.key for card in chosen.pair.cards), method, targets, settings),
     work.line(room),
@@ -64,18 +64,20 @@ found = work.offered(
     lambda tell: compute.maps(chosen, method, targets, settings, tell),
     ready,
 )
-if found is None:
+if attributions is None:
     st.stop()
-values = [array(one.on_pixels() if by is Unit.PIXELS else one.on_patches()) for one in found]
-within = [compute.within(one) if by is Unit.PIXELS else one for one in values]
-spans = [Range.of(one, signed=method.is_signed) for one in within]
+values = [
+    array(attribution.on_pixels() if by is Unit.PIXELS else attribution.on_patches()) for attribution in attributions
+]
+within = [compute.within(of_model) if by is Unit.PIXELS else of_model for of_model in values]
+spans = [Range.of(of_model, signed=method.is_signed) for of_model in within]
 if scale == "shared":
     spans = [Range.of(*within, signed=method.is_signed)] * 2
 if by is Unit.PIXELS:
     look = replace(look, smooth=False)
 for index, place in enumerate(places):
     drawn = figures.draw(pictures[index], values[index], spans[index], look)
-    by_patch = array(found[index].on_patches())
+    by_patch = array(attributions[index].on_patches())
     texts = figures.hover_texts(by_patch, f"{method}, mean over the patch")
     figure = figures.interactive(drawn, texts, by_patch.shape, colours)
     panels.map_chart(frames[index], figure, f"attribution-map-{index}", f"{method} for {chosen.names[index]}")
@@ -83,9 +85,9 @@ for index, place in enumerate(places):
     measured = f"{method}, {method.unit}" if method.unit else str(method)
     bar = figures.colour_bar(spans[index], look.colour_map, colours, measured + ends)
     place.plotly_chart(bar, key=f"attribution-bar-{index}", config={"displayModeBar": False})
-    delta = found[index].delta
+    delta = attributions[index].delta
     if delta is not None:
-        total = float(np.sum(array(found[index].on_pixels())))
+        total = float(np.sum(array(attributions[index].on_pixels())))
         place.caption(
             f"Sum {signed(total)} logits; convergence delta {signed(delta)}: "
             "the sum minus (y(image) − y(baseline)). More steps bring it nearer to 0."
@@ -95,5 +97,5 @@ if targets[0] != targets[1] and chosen.pair.baseline.wnids == chosen.pair.twicin
         "The models' first choices differ, so their maps are about **different classes**; choose one class to compare."
     )
 panels.class_note(chosen)
-draw.faithfulness(chosen, found, [plain(name) for name in chosen.names])
-draw.agreement(chosen, targets, found[0])
+draw.faithfulness(chosen, attributions, [plain(name) for name in chosen.names])
+draw.agreement(chosen, targets, attributions[0])

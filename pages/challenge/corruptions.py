@@ -26,9 +26,9 @@ panels.opening(
 )
 panels.warn_swapped(chosen)
 choice = controls.choose()
-found = [compute.effects(chosen.photo, card, choice, (choice.strength,)) for card in cards]
+effects = [compute.effects(chosen.photo, card, choice, (choice.strength,)) for card in cards]
 draw.pictures(chosen, choice)
-answers.before_and_after(chosen, [(one[0].logits, one[1].logits) for one in found], "disturbed")
+answers.before_and_after(chosen, [(series[0].logits, series[1].logits) for series in effects], "disturbed")
 
 st.subheader("What moves inside", anchor=False, help=compute.DEFINITIONS)
 charts = st.columns(3, gap="medium")
@@ -41,31 +41,31 @@ for slot, (title, part, first, span) in zip(
     strict=False,
 ):
     lines = [
-        Line(name, array(getattr(one[1], part)), colour, dash=dash)
-        for name, one, colour, dash in zip(names, found, colours.models, dashes, strict=True)
+        Line(name, array(getattr(series[1], part)), colour, dash=dash)
+        for name, series, colour, dash in zip(names, effects, colours.models, dashes, strict=True)
     ]
     figure = curves.by_layer(lines, colours, y=title, first_layer=first, height=330, y_range=span)
     slot.plotly_chart(figure, key=f"corruption-{part}", config=bare, alt=f"{title} by layer")
 lines = []
-for name, one, colour, dash in zip(names, found, colours.models, dashes, strict=True):
-    clean, disturbed = compute.clean_and_disturbed(one)
+for name, series, colour, dash in zip(names, effects, colours.models, dashes, strict=True):
+    clean, disturbed = compute.clean_and_disturbed(series)
     lines += [Line(name, disturbed, colour, dash=dash), Line(f"{name}, clean", clean, colour, dash=dash, faint=True)]
 figure = curves.by_layer(lines, colours, y="Token similarity (thin: clean)", first_layer=0, height=330)
 charts[2].plotly_chart(figure, key="corruption-similarity", config=bare, alt="Token similarity by layer")
 
 st.subheader("All severities", anchor=False, help=compute.DEFINITIONS)
 st.caption(severities(choice.kind))
-which, what, room = st.columns([2, 2, 3], gap="medium")
-everything = which.segmented_control(
+over_column, quantity_column, room = st.columns([2, 2, 3], gap="medium")
+everything = over_column.segmented_control(
     "Over",
     [_ONE, _ALL],
     default=_ONE,
     key="corruption-over",
     required=True,
-    format_func=lambda one: f"all {len(chosen.photos)} images" if one == _ALL else one,
+    format_func=lambda option: f"all {len(chosen.photos)} images" if option == _ALL else option,
     persist_state="session",
 )
-quantity = what.selectbox(
+quantity = quantity_column.selectbox(
     "Quantity", list(compute.QUANTITIES), index=1, key="corruption-quantity", persist_state="session"
 )
 photos = [chosen.photo] if everything == _ONE else list(chosen.photos)

@@ -80,17 +80,17 @@ st.caption(
 lines = []
 for m, card, name, colour in zip(magnitudes, chosen.pair.cards, chosen.names, colours.models, strict=True):
     values = array(m.by_layer(QUANTITIES[quantity]))
-    shown = values.mean(axis=1) if head == "mean" else values[:, int(head) - 1]
+    curve = values.mean(axis=1) if head == "mean" else values[:, int(head) - 1]
     # Blocks that twice give it back; in the others, dashed, it is what twicing would give back.
     gives = np.array([a != 1.0 or quantity == "‖AV‖" for a in card.filter])
     for part, words, dash in ((gives, "", "solid"), (~gives, ", would give back", "dash")):
         if part.any():
             dash = "dash" if card.is_counterfactual else dash
-            lines.append(Line(name + words, np.where(part, shown, np.nan), colour, dash=dash))
+            lines.append(Line(name + words, np.where(part, curve, np.nan), colour, dash=dash))
             if head == "mean":
                 lines += [
-                    Line(f"{name}, head {h + 1}", np.where(part, one, np.nan), colour, dash=dash, faint=True)
-                    for h, one in enumerate(values.T)
+                    Line(f"{name}, head {h + 1}", np.where(part, of_head, np.nan), colour, dash=dash, faint=True)
+                    for h, of_head in enumerate(values.T)
                 ]
 figure = curves.by_layer(
     lines,

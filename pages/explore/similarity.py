@@ -25,11 +25,11 @@ definition = similarity.Definition(
 )
 comparison = chosen.comparison()
 
-one, many = st.columns(2, gap="large")
+left, right = st.columns(2, gap="large")
 own = [array(similarity.token_similarity(trace, definition)) for trace in comparison]
 bands = [similarity.band(of_model) for of_model in chosen.similarity_of_all(definition)]
 low = min(0.0, *(float(values.min()) for values in own), *(float((b.mean - b.std).min()) for b in bands))
-with one:
+with left:
     st.subheader("This image", anchor=False)
     lines = [
         Line(name, values, colour, dash="dash" if card.is_counterfactual else "solid")
@@ -37,7 +37,7 @@ with one:
     ]
     figure = curves.by_layer(lines, colours, y="Token similarity", first_layer=0, y_range=(low, 1.02))
     st.plotly_chart(figure, key="similarity-one", config={"displayModeBar": False}, alt="Token similarity by layer")
-with many:
+with right:
     st.subheader(f"All {bands[0].count} images loaded", anchor=False)
     lines = [
         Line(name, array(b.mean), colour, array(b.std), dash="dash" if card.is_counterfactual else "solid")

@@ -51,17 +51,17 @@ with right:
     st.plotly_chart(spectra.overlay(points, colours), key="spectrum-overlay", config=quiet, alt="Moduli on 2λ − λ²")
 
 rows = []
-for name, result, one in zip(chosen.names, results, points, strict=True):
+for name, result, spectrum in zip(chosen.names, results, points, strict=True):
     ranks = result.effective_rank()[list(which)]
     rows.append(
         {
             "model": name,
-            "eigenvalues": len(one.eigenvalues),
-            "real and ≥ 0": int(one.on_curve.sum()),
-            "leave the unit disc under the map": one.outside,
-            "largest |2λ − λ²|": round(float(np.abs(one.mapped).max()), 3),
-            "mean |λ|": round(float(np.abs(one.eigenvalues).mean()), 4),
-            "mean |2λ − λ²|": round(float(np.abs(one.mapped).mean()), 4),
+            "eigenvalues": len(spectrum.eigenvalues),
+            "real and ≥ 0": int(spectrum.on_curve.sum()),
+            "leave the unit disc under the map": spectrum.outside,
+            "largest |2λ − λ²|": round(float(np.abs(spectrum.mapped).max()), 3),
+            "mean |λ|": round(float(np.abs(spectrum.eigenvalues).mean()), 4),
+            "mean |2λ − λ²|": round(float(np.abs(spectrum.mapped).mean()), 4),
             "effective rank of A": round(float(ranks.mean()), 2),
         }
     )

@@ -12,7 +12,7 @@ learn.opening(
     "Ten cards that take the attention viewer to a place worth seeing and say what to notice; some wait until you have "
     "done it yourself.",
 )
-chosen = tour.shown()
+chosen = tour.tour_view()
 tour.run(chosen)
 learn.question(
     tour.ASKED,

@@ -51,9 +51,11 @@ with from_folder, panels.refusals():
         ".safetensors, or .pth, .pt, .bin and .ckpt of torch. Nothing in a file is executed.",
     )
     if label is not None:
-        found = panel.inspected(files[label])
-        which = st.segmented_control("Weights", found.sets, default=found.sets[0], required=True, key=f"set-{label}")
-        answers = None if found.is_declared else panel.questions(found, label)
+        inspection = panel.inspected(files[label])
+        which = st.segmented_control(
+            "Weights", inspection.sets, default=inspection.sets[0], required=True, key=f"set-{label}"
+        )
+        answers = None if inspection.is_declared else panel.questions(inspection, label)
         if st.button("Load", key="load-file", type="primary"):
             with st.spinner("Loading …"):
                 model = checkpoints.load(files[label], engine.device, answers=answers, which=which)

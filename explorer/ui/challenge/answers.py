@@ -30,14 +30,14 @@ def enlarged(picture: ScreenPicture) -> np.ndarray:
 
 def top(logits: Sequence[Tensor], count: int = _CLASSES) -> list[int]:
     """The first classes of each, in order, without repetition."""
-    return list(dict.fromkeys(int(index) for one in logits for index in one.topk(min(count, len(one))).indices))
+    return list(dict.fromkeys(int(index) for row in logits for index in row.topk(min(count, len(row))).indices))
 
 
-def before_and_after(view: View, found: Sequence[tuple[Tensor, Tensor]], after: str) -> None:
+def before_and_after(view: View, logits: Sequence[tuple[Tensor, Tensor]], after: str) -> None:
     """Bars of the classes' probabilities for both models, and what became of the clean answer."""
     colours = palette()
     for index, slot in enumerate(st.columns(2, gap="large")):
-        card, (clean, disturbed) = view.pair.cards[index], found[index]
+        card, (clean, disturbed) = view.pair.cards[index], logits[index]
         with slot:
             panels.model_heading(view, index, verdict(card, clean, disturbed))
             before, now = clean.softmax(dim=0), disturbed.softmax(dim=0)

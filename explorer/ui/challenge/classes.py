@@ -21,16 +21,16 @@ def choose(view: View, comparison: Comparison, key: str, label: str = "Class", f
     tops = tuple(int(trace.logits.argmax()) for trace in comparison)
     shared = _shared(view.pair.cards, [trace.logits.shape[0] for trace in comparison])
     example = view.photo.example
-    shown = example.wnid if example else None
+    wnid = example.wnid if example else None
     known = view.pair.baseline.wnids
-    right = next((name for name, (index, _) in shared.items() if known and known[index] == shown), None)
+    right = next((name for name, (index, _) in shared.items() if known and known[index] == wnid), None)
     options = [_FIRST, *([right] if right else []), *(name for name in shared if name != right)]
 
-    def words(one: str) -> str:
-        if one == _FIRST:
+    def words(option: str) -> str:
+        if option == _FIRST:
             return first or "first choice of each model"
-        name = class_name(view.pair.baseline, shared[one][0])
-        return f"{name} (what the photograph shows)" if one == right else name
+        name = class_name(view.pair.baseline, shared[option][0])
+        return f"{name} (what the photograph shows)" if option == right else name
 
     if st.session_state.get(key) not in options:
         st.session_state[key] = _FIRST

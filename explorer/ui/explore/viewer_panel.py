@@ -8,7 +8,7 @@ import streamlit as st
 
 from explorer import views
 from explorer.files import ASSETS
-from explorer.ui import view as shown
+from explorer.ui import view as current_view
 from explorer.ui.shell import pair, resources
 from explorer.ui.shell.session import View
 from explorer.viewer import payload as viewer
@@ -53,7 +53,7 @@ def _remember() -> None:
     saved = st.session_state[_KEY].saved
     if isinstance(saved, dict):
         state = {str(key)[:40]: str(value)[:100] for key, value in saved.items()}
-        st.session_state[_SAVED] = shown().photo.key, state
+        st.session_state[_SAVED] = current_view().photo.key, state
 
 
 def payload(view: View) -> bytes:

@@ -15,9 +15,17 @@ from explorer.figures.style import Palette, Range
 from explorer.lessons import attention_filter
 from explorer.types import Picture, Size
 from explorer.ui import learn, view
-from explorer.ui.learn import pictures as shown
-from explorer.ui.learn.filters import COLOURS, NLM, FilteredSide, FilterSettings, choose, controls, sides, steps
-from explorer.ui.learn.pictures import NamedPicture
+from explorer.ui.learn.filters import (
+    COLOURS,
+    NLM,
+    FilteredSide,
+    FilterSettings,
+    choose_index,
+    controls,
+    filtered_sides,
+    steps,
+)
+from explorer.ui.learn.pictures import NamedPicture, picture_row
 from explorer.ui.shell.session import View, array, escaped, palette
 
 TITLE = "From nonlocal means to attention"
@@ -49,7 +57,7 @@ SYMBOLS = (
 """What it is, for nonlocal means, and for a head of attention."""
 
 
-def _filtering(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
+def _filtering(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
     """The steps of twicing under each filter, one row a filter."""
     stretch = st.toggle(
         "Stretch the contrast of AV and 2AV − A²V",
@@ -57,12 +65,14 @@ def _filtering(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
         persist_state="session",
         help="To that of V, around the mean colour: what is left may be faint. The factor stands below.",
     )
-    results = [steps(side, settings.values) for side in made]
+    results = [steps(side, settings.values) for side in sides]
     span = figures.residual_range(*(lay(done.residual) for done, lay in results))
-    for side, (done, lay) in zip(made, results, strict=True):
+    for side, (done, lay) in zip(sides, results, strict=True):
         st.html(f'<strong style="color:{side.colour}">{escaped(side.name, 120)}</strong>')
-        once, twice = (_contrast(one, done.values) if stretch else 1.0 for one in (done.smoothed, done.twiced))
-        shown.row(
+        once, twice = (
+            _contrast(filtered, done.values) if stretch else 1.0 for filtered in (done.smoothed, done.twiced)
+        )
+        picture_row(
             [
                 NamedPicture(
                     picture, name, f"{name} under {side.name}", f"contrast × {factor:.1f}" if factor != 1.0 else ""
@@ -88,7 +98,7 @@ def _filtering(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
 
 def _contrast(faint: attention_filter.Patches, values: attention_filter.Patches) -> float:
     """The factor that gives `faint` the contrast of `values` between patches, at most 50."""
-    faint_spread, spread = (float((one - one.mean(axis=0)).std()) for one in (faint, values))
+    faint_spread, spread = (float((patches - patches.mean(axis=0)).std()) for patches in (faint, values))
     return min(50.0, spread / faint_spread) if faint_spread else 1.0
 
 
@@ -111,14 +121,14 @@ def _facts(side: FilteredSide) -> dict[str, str]:
     }
 
 
-def _symbols(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
+def _symbols(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
     """The table, and one patch's row under every filter."""
     st.table(
-        [{"": what, "Nonlocal means": nlm, "Attention, one head": head} for what, nlm, head in SYMBOLS],
+        [{"": aspect, "Nonlocal means": nlm, "Attention, one head": head} for aspect, nlm, head in SYMBOLS],
         hide_index=True,
     )
     st.markdown("**On this photograph**, at the bandwidth, layers and heads chosen above:")
-    st.dataframe([_facts(side) for side in made], hide_index=True)
+    st.dataframe([_facts(side) for side in sides], hide_index=True)
     st.caption(
         "Between patches only: what they give to prefix tokens (CLS, and registers where there are some) is left out, "
         "and rows are scaled to sum to 1. Patches a row weighs: exp of its entropy, mean over rows. Likeness: "
@@ -127,10 +137,10 @@ def _symbols(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
     )
 
 
-def _rows(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
+def _rows(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
     """One query patch under every filter."""
     down, across, scale_column = st.columns([3, 3, 3], gap="medium")
-    rows, columns = made[0].filter.grid
+    rows, columns = sides[0].filter.grid
     y = _place(down, "Query patch: row", rows)
     x = _place(across, "Query patch: column", columns)
     scale = scale_column.segmented_control(
@@ -142,13 +152,13 @@ def _rows(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
         persist_state="session",
         help="Where the colours end. **map**: at each row's own largest weight. **shared**: at the largest of all.",
     )
-    found = []
-    for side in made:
+    query_rows = []
+    for side in sides:
         h, w = side.filter.grid
         place = min(h - 1, y * h // rows), min(w - 1, x * w // columns)
-        found.append((side, place, side.filter.row(*place)))
-    shared = Range.of(*(row for _, _, row in found), signed=False)
-    shown.row(
+        query_rows.append((side, place, side.filter.row(*place)))
+    shared = Range.of(*(row for _, _, row in query_rows), signed=False)
+    picture_row(
         [
             NamedPicture(
                 _map(side, row, shared if scale == "shared" else Range.of(row, signed=False), place),
@@ -157,7 +167,7 @@ def _rows(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
                 f"largest weight {row.max():.3g}, its own {row[place]:.3g}",
                 side.colour,
             )
-            for side, place, row in found
+            for side, place, row in query_rows
         ],
         240,
     )
@@ -167,18 +177,18 @@ def _rows(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
     )
 
 
-def _heads(made: Sequence[FilteredSide], settings: FilterSettings) -> None:
+def _heads(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
     """How much of the picture every head of both models leaves recognisable."""
     chosen = view()
-    learn.chart(_likeness(chosen, made, settings, palette()), "lesson4-heads", "Likeness of AV to V by layer and head")
+    learn.chart(_likeness(chosen, sides, settings, palette()), "lesson4-heads", "Likeness of AV to V by layer and head")
     st.caption(
         "Every dot is a head on this photograph, the chosen ones ringed; dashed, nonlocal means at this bandwidth. V: "
         "the patches' mean colours; correlations over patches and channels, the mean colour taken off."
     )
 
 
-def _likeness(chosen: View, made: Sequence[FilteredSide], settings: FilterSettings, colours: Palette) -> go.Figure:
-    nlm, *models = made
+def _likeness(chosen: View, sides: Sequence[FilteredSide], settings: FilterSettings, colours: Palette) -> go.Figure:
+    nlm, *models = sides
     by_model = [
         (
             card.title,
@@ -194,7 +204,7 @@ def _likeness(chosen: View, made: Sequence[FilteredSide], settings: FilterSettin
 
 def _place(slot: st.delta_generator.DeltaGenerator, label: str, count: int) -> int:
     with slot:
-        return choose(label, count, (count + 1) // 2, f"lesson4-{label[-3:].strip()}-{count}")
+        return choose_index(label, count, (count + 1) // 2, f"lesson4-{label[-3:].strip()}-{count}")
 
 
 def _map(side: FilteredSide, row: np.ndarray, span: Range, place: tuple[int, int]) -> Picture:
@@ -241,7 +251,7 @@ def lesson() -> None:
     settings = controls(chosen)
     st.session_state.setdefault(_SHOWN, {})["settings"] = settings
     part = learn.choose_part("lesson4-part", PARTS)
-    part.draw(sides(chosen, settings), settings)
+    part.draw(filtered_sides(chosen, settings), settings)
 
 
 def pictures() -> Callable[[], Sequence[learn.HandoutPicture]]:
@@ -252,30 +262,30 @@ def pictures() -> Callable[[], Sequence[learn.HandoutPicture]]:
 
 def pictures_of(chosen: View, settings: FilterSettings) -> Sequence[learn.HandoutPicture]:
     """Smoothed and twiced under each filter, on paper."""
-    made = sides(chosen, settings)
-    results = [steps(side, settings.values) for side in made]
+    sides = filtered_sides(chosen, settings)
+    results = [steps(side, settings.values) for side in sides]
     span = figures.residual_range(*(lay(done.residual) for done, lay in results))
     done, lay = results[0]
     values = figures.as_picture(lay(done.values))
     drawn = [
         (
             f"The photograph as the baseline sees it, and V: {settings.values} of every patch.",
-            [_same(made[0].photograph, values), values],
+            [_same(sides[0].photograph, values), values],
         )
     ]
-    for side, (done, lay) in zip(made, results, strict=True):
+    for side, (done, lay) in zip(sides, results, strict=True):
         name = f"{side.name}, h = {settings.bandwidth:g}" if side.name == NLM else side.name
-        smoothed, twiced = (figures.as_picture(lay(one)) for one in (done.smoothed, done.twiced))
+        smoothed, twiced = (figures.as_picture(lay(filtered)) for filtered in (done.smoothed, done.twiced))
         below = f"{name}: AV, V − AV, 2AV − A²V; residual to ±{span.high:.2f}."
         drawn.append((below, [smoothed, figures.residual(lay(done.residual), span), twiced]))
-    found = [(side, _middle(side.filter.grid)) for side in made]
-    rows = [(side, side.filter.row(*place), place) for side, place in found]
+    middles = [(side, _middle(side.filter.grid)) for side in sides]
+    rows = [(side, side.filter.row(*place), place) for side, place in middles]
     largest = ", ".join(f"{row.max():.2g}" for _, row, _ in rows)
     drawn.append(
         (
             f"The row of the patch in the middle under each of the three, to its largest weight: {largest}.",
             [
-                _same(_map(side, row, Range.of(row, signed=False), place), made[0].photograph)
+                _same(_map(side, row, Range.of(row, signed=False), place), sides[0].photograph)
                 for side, row, place in rows
             ],
         )
@@ -284,7 +294,7 @@ def pictures_of(chosen: View, settings: FilterSettings) -> Sequence[learn.Handou
         *((below, figures.panels([row], learn.PAPER)) for below, row in drawn),
         (
             "Likeness of AV to V in every head; dashed: nonlocal means.",
-            _likeness(chosen, made, settings, learn.PAPER),
+            _likeness(chosen, sides, settings, learn.PAPER),
         ),
     ]
 

@@ -155,18 +155,18 @@ def work(photo: Photo, chosen: DenoisingSettings, times: Sequence[int]) -> Study
     key = photo.digest, chosen, tuple(times)
     with st.container(height=_WORK_HEIGHT, border=False):
         line = st.empty()
-    found = _kept(photo, chosen, times)
-    if found is None and st.session_state.get(_STOPPED) == key:
+    result = _kept(photo, chosen, times)
+    if result is None and st.session_state.get(_STOPPED) == key:
         with line.container(horizontal=True, vertical_alignment="center"):
             st.caption("Stopped.")
             st.button("Go on", key="lesson2-go-on", on_click=_forget_stop)
         so_far = st.session_state.get(_SO_FAR)
         return so_far[1] if so_far and so_far[0] == key else None
-    if found is None:
-        found = _run(key, photo, line)
-    height, width = found.clean.shape[:2]
+    if result is None:
+        result = _run(key, photo, line)
+    height, width = result.clean.shape[:2]
     line.caption(f"{height} × {width} px; h = {chosen.ratio:.1f} σ = {chosen.bandwidth:.3f}")
-    return found
+    return result
 
 
 def _run(
@@ -177,16 +177,16 @@ def _run(
     with line.container(horizontal=True, vertical_alignment="center"):
         bar = st.progress(0.0, "comparing patches")
         st.button("Stop", key="lesson2-stop", on_click=_stop, args=(key,))
-    found = None
+    result = None
     for report in study.study(*noisy_of(photo, chosen), chosen.filter, times):
         bar.progress(report.share, report.doing)
-        found = report.result
-        if found is not None:
-            st.session_state[_SO_FAR] = key, found
-    assert found is not None
+        result = report.result
+        if result is not None:
+            st.session_state[_SO_FAR] = key, result
+    assert result is not None
     st.session_state.pop(_SO_FAR, None)
-    _studies().put(key, found)
-    return found
+    _studies().put(key, result)
+    return result
 
 
 def _stop(key: tuple[object, ...]) -> None:

@@ -149,21 +149,22 @@ def _maps(chosen: View, card: ModelCard, before: Trace, now: Trace, setting: Dia
 
 def _last_map(trace: Trace) -> np.ndarray:
     query = 0 if trace.has_class_token else None
-    found = attention.maps(trace, query, Operator.EFFECTIVE, Heads.MEAN)[-1]
-    return array(attention.patch_maps(found, trace))
+    row = attention.maps(trace, query, Operator.EFFECTIVE, Heads.MEAN)[-1]
+    return array(attention.patch_maps(row, trace))
 
 
 def _similarity(standard: ModelCard, trained: ModelCard | None, traces: Traces, colours: Palette) -> Any:
     """Curves of the model as trained, with the dial, and of its trained partner."""
     before, now, reference = traces
-    shown = [
+    named_traces = [
         (f"{standard.name}, as trained", before, colours.baseline, "solid"),
         ("operator swapped, not trained", now, colours.baseline, "dash"),
     ]
     if trained and reference:
-        shown.append((f"{trained.name}, as trained", reference, colours.twicing, "solid"))
+        named_traces.append((f"{trained.name}, as trained", reference, colours.twicing, "solid"))
     lines = [
-        Line(name, array(similarity.token_similarity(trace)), colour, dash=dash) for name, trace, colour, dash in shown
+        Line(name, array(similarity.token_similarity(trace)), colour, dash=dash)
+        for name, trace, colour, dash in named_traces
     ]
     return curves.by_layer(lines, colours, y="Token similarity", first_layer=0)
 
@@ -176,13 +177,13 @@ def _predictions(standard: ModelCard, traces: Traces) -> None:
     for words, trace in zip(("as trained", "dial", "trained with twicing"), traces, strict=True):
         if trace is None or not bool(torch.isfinite(trace.logits).all()):
             continue
-        found = dial.prediction(trace.logits)
+        prediction = dial.prediction(trace.logits)
         rows.append(
             {
                 "model": words,
-                "predicts": standard.classes[found.label],
-                "probability": f"{found.probability:.1%}",
-                "margin": round(found.margin, 3),
+                "predicts": standard.classes[prediction.label],
+                "probability": f"{prediction.probability:.1%}",
+                "margin": round(prediction.margin, 3),
             }
         )
     st.dataframe(rows, hide_index=True)
@@ -208,7 +209,7 @@ def sweep() -> None:
     over_depth = [(float(k), filter) for k, filter in dial.over_depth(standard.filter, TWICING)]
     label = _label(chosen, standard)
     wanted = [filter for _, filter in (*over_a, *over_depth)]
-    found = work.offered(
+    all_numbers = work.offered(
         "dial",
         ("dial", chosen.photo.digest, standard.key, name),
         work.line(st.container()),
@@ -217,11 +218,14 @@ def sweep() -> None:
         all(work.kept(_key(chosen, standard, filter, label)) is not None for filter in wanted),
         start="Turn the dial from 0 to 3",
     )
-    if found is None:
+    if all_numbers is None:
         return
     trained = trained_of(chosen, standard)
     reference = None if trained is None else _read(_trace(chosen, trained), label)
-    parts = ((over_a, found[: len(over_a)], "a"), (over_depth, found[len(over_a) :], "last k blocks with a = 2"))
+    parts = (
+        (over_a, all_numbers[: len(over_a)], "a"),
+        (over_depth, all_numbers[len(over_a) :], "last k blocks with a = 2"),
+    )
     for column, (places, numbers, x) in zip(st.columns(2, gap="large"), parts, strict=True):
         with column:
             for which, y in enumerate(("margin", _ALIKE)):
@@ -275,11 +279,11 @@ def _numbers(chosen: View, standard: ModelCard, filter: Filter, label: int | Non
 def _all_numbers(
     chosen: View, standard: ModelCard, filters: Sequence[Filter], label: int | None, tell: Progress
 ) -> list[Numbers]:
-    found = []
+    all_numbers = []
     for number, filter in enumerate(filters):
         tell(number, len(filters))
-        found.append(_numbers(chosen, standard, filter, label))
-    return found
+        all_numbers.append(_numbers(chosen, standard, filter, label))
+    return all_numbers
 
 
 def _read(trace: Trace, label: int | None) -> Numbers:

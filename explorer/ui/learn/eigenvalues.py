@@ -99,10 +99,10 @@ def _own() -> None:
         learn.chart(spectra.overlay(points, palette()), "lesson3-own", "The models' eigenvalues over the curve")
     with right:
         learn.chart(spectra.complex_plane(points, palette(), mapped=False), "lesson3-plane", "The models' eigenvalues")
-    for one in points:
+    for spectrum in points:
         st.markdown(
-            f"{plain(one.name)}: {int(one.on_curve.sum())} of {len(one.eigenvalues)} eigenvalues are real and not "
-            f"negative, **{one.outside}** leave the unit disc under 2λ − λ²."
+            f"{plain(spectrum.name)}: {int(spectrum.on_curve.sum())} of {len(spectrum.eigenvalues)} eigenvalues "
+            f"are real and not negative, **{spectrum.outside}** leave the unit disc under 2λ − λ²."
         )
     st.caption(
         "Both models' A of all heads, under the same map. The theory covers real λ in [0, 1], as those of a symmetric "

@@ -72,8 +72,8 @@ def controls(chosen: View) -> FilterSettings:
     for index, (column, trace) in enumerate(zip(models, comparison, strict=True)):
         with column:
             panels.model_heading(chosen, index)
-            layers.append(choose("Layer", trace.depth, 1, _key(index, "layer", trace.depth)))
-            heads.append(choose("Head", trace.heads, min(trace.heads, 2), _key(index, "head", trace.heads)))
+            layers.append(choose_index("Layer", trace.depth, 1, _key(index, "layer", trace.depth)))
+            heads.append(choose_index("Head", trace.heads, min(trace.heads, 2), _key(index, "head", trace.heads)))
     return FilterSettings(bandwidth, (layers[0], layers[1]), (heads[0], heads[1]), str(values))
 
 
@@ -81,11 +81,11 @@ def _heading(name: str) -> None:
     st.html(f'<strong style="font-size:1.1rem">{name}</strong>')
 
 
-def _key(index: int, what: str, count: int) -> str:
-    return f"lesson4-{what}-{index}-{count}"
+def _key(index: int, axis: str, count: int) -> str:
+    return f"lesson4-{axis}-{index}-{count}"
 
 
-def choose(label: str, count: int, start: int, key: str) -> int:
+def choose_index(label: str, count: int, start: int, key: str) -> int:
     """A slider from 1, or the only choice there is; 0-based."""
     if count == 1:
         st.caption(f"{label} 1 is the only one.")
@@ -100,18 +100,18 @@ def patches_of(view: View, card: ModelCard, grid: Size) -> FloatPicture:
     return np.asarray(resized, dtype=np.float32) / np.float32(255)
 
 
-def sides(chosen: View, settings: FilterSettings) -> list[FilteredSide]:
+def filtered_sides(chosen: View, settings: FilterSettings) -> list[FilteredSide]:
     """Nonlocal means on the baseline's grid, then a head of either model."""
-    made = []
+    sides = []
     for index, (card, trace) in enumerate(zip(chosen.pair.cards, chosen.comparison(), strict=True)):
         patches = attention_filter.cut(patches_of(chosen, card, trace.grid), trace.grid)
         photograph = preprocess.sharp_view(chosen.photo.image.rgb, card.preprocessing, side=_MAP)
         if index == 0:
             nlm = attention_filter.nonlocal_means(patches, settings.bandwidth, trace.grid)
-            made.append(FilteredSide(NLM, palette().text, nlm, photograph, patches))
+            sides.append(FilteredSide(NLM, palette().text, nlm, photograph, patches))
         layer, head = settings.layers[index], settings.heads[index]
         matrix = array(trace.attention[layer, head])
-        made.append(
+        sides.append(
             FilteredSide(
                 f"{card.title}, layer {layer + 1}, head {head + 1}",
                 palette().models[index],
@@ -122,7 +122,7 @@ def sides(chosen: View, settings: FilterSettings) -> list[FilteredSide]:
                 _applied(card.filter[layer]),
             )
         )
-    return made
+    return sides
 
 
 def _applied(a: float) -> str:
@@ -134,6 +134,6 @@ def steps(side: FilteredSide, values: str) -> tuple[FilteredPatches, Callable[[n
     grid = side.filter.grid
     if values == _PIXELS:
         done = side.filter.apply(side.patches)
-        return done, lambda one: attention_filter.joined(one, grid, (_PATCH, _PATCH))
+        return done, lambda patches: attention_filter.joined(patches, grid, (_PATCH, _PATCH))
     done = side.filter.apply(attention_filter.mean_colours(side.patches))
-    return done, lambda one: attention_filter.joined(one, grid)
+    return done, lambda patches: attention_filter.joined(patches, grid)

@@ -17,10 +17,9 @@ from explorer.lessons.quality import Lost, Quality
 from explorer.lessons.study import Study
 from explorer.types import Picture
 from explorer.ui import learn, view
-from explorer.ui.learn import pictures as shown
 from explorer.ui.learn import weight_matrix
 from explorer.ui.learn.denoising import ONCE, DenoisingSettings, controls, current, study_of, work
-from explorer.ui.learn.pictures import NamedPicture
+from explorer.ui.learn.pictures import NamedPicture, picture_row, wipe
 from explorer.ui.shell import panels
 from explorer.ui.shell.session import Photo, palette
 
@@ -64,10 +63,12 @@ def _once(photo: Photo, chosen: DenoisingSettings) -> None:
 def _compared(photo: Photo, chosen: DenoisingSettings) -> None:
     done = study_of(photo, chosen)  # a fragment's arguments stay with the session: no pictures among them
     named, colours = _named(done), _colours()
-    shown.row(
+    picture_row(
         [
-            NamedPicture(figures.as_picture(one), name, f"The photograph, {name}", _told(quality), colours.get(name))
-            for name, (one, quality) in named.items()
+            NamedPicture(
+                figures.as_picture(picture), name, f"The photograph, {name}", _scores(quality), colours.get(name)
+            )
+            for name, (picture, quality) in named.items()
             if quality is not None
         ],
         260,
@@ -75,8 +76,10 @@ def _compared(photo: Photo, chosen: DenoisingSettings) -> None:
     st.markdown(verdict(done, chosen))
     left, right = st.columns([3, 2], gap="large")
     with right:
-        one = st.selectbox("Left of the line", list(named), index=1, key="lesson2-left", persist_state="session")
-        two = st.selectbox("Right of the line", list(named), index=2, key="lesson2-right", persist_state="session")
+        left_name = st.selectbox("Left of the line", list(named), index=1, key="lesson2-left", persist_state="session")
+        right_name = st.selectbox(
+            "Right of the line", list(named), index=2, key="lesson2-right", persist_state="session"
+        )
         st.table(
             [
                 {"picture": name, "PSNR, dB": f"{quality.psnr:.2f}", "SSIM": f"{quality.ssim:.3f}"}
@@ -93,12 +96,12 @@ def _compared(photo: Photo, chosen: DenoisingSettings) -> None:
     with left:
         before, after = (
             NamedPicture(figures.as_picture(named[name][0]), name, f"The photograph, {name}")
-            for name in (str(one), str(two))
+            for name in (str(left_name), str(right_name))
         )
-        shown.wipe(before, after, key="lesson2-wipe")
+        wipe(before, after, key="lesson2-wipe")
 
 
-def _told(quality: Quality) -> str:
+def _scores(quality: Quality) -> str:
     return f"PSNR {quality.psnr:.1f} dB, SSIM {quality.ssim:.2f}"
 
 
@@ -139,16 +142,16 @@ def _taken(photo: Photo, chosen: DenoisingSettings) -> None:
         "only noise": ("ε − Aε", "ε − (2A − A²)ε"),
     }[str(which)]
     span = _span(done)
-    shown.row(
+    picture_row(
         [
             NamedPicture(
-                figures.residual(_part(one, str(which)), span),
+                figures.residual(_part(lost, str(which)), span),
                 name,
                 f"What is taken from the photograph, {name}: {which}",
-                f"{100 * one.structure_share:.0f}% of what is taken is structure",
+                f"{100 * lost.structure_share:.0f}% of what is taken is structure",
                 colour,
             )
-            for one, name, colour in zip(done.lost, names, palette().models, strict=True)
+            for lost, name, colour in zip(done.lost, names, palette().models, strict=True)
         ],
         300,
     )
@@ -161,9 +164,9 @@ def _taken(photo: Photo, chosen: DenoisingSettings) -> None:
     )
 
 
-def _part(one: Lost, which: str) -> FloatPicture:
-    parts = {"only structure": one.structure, "only noise": one.noise}
-    return parts[which] if which in parts else np.asarray(one.structure + one.noise)
+def _part(lost: Lost, which: str) -> FloatPicture:
+    parts = {"only structure": lost.structure, "only noise": lost.noise}
+    return parts[which] if which in parts else np.asarray(lost.structure + lost.noise)
 
 
 def _span(done: Study) -> Range:
@@ -181,13 +184,13 @@ def _again_and_again(photo: Photo, chosen: DenoisingSettings) -> None:
         ("A", done.denoised.standard, done.standard, palette().baseline),
         ("(2A − A²)", done.denoised.twicing, done.twicing, palette().twicing),
     ):
-        shown.row(
+        picture_row(
             [
                 NamedPicture(
                     figures.as_picture(images[n]),
                     power(base, n),
                     f"The photograph, {power(base, n)}",
-                    _told(numbers[n]),
+                    _scores(numbers[n]),
                     colour,
                 )
                 for n in sorted(numbers)
@@ -200,7 +203,7 @@ def _again_and_again(photo: Photo, chosen: DenoisingSettings) -> None:
         with slot:
             figure = figures.quality_by_times(done.standard, done.twicing, done.noisy, palette(), measure=measure)
             learn.chart(figure, f"lesson2-{measure}", f"{name} against the number of applications")
-    best = [max(one, key=lambda n: one[n].psnr) for one in (done.standard, done.twicing)]
+    best = [max(qualities, key=lambda n: qualities[n].psnr) for qualities in (done.standard, done.twicing)]
     st.caption(
         f"Highest PSNR of those shown: A at n = {best[0]}, 2A − A² at n = {best[1]}. Every application pulls like "
         "pixels together, as depth does with tokens; twicing takes more of them to get as far."
@@ -257,12 +260,12 @@ def pictures_of(photo: Photo, chosen: DenoisingSettings) -> Sequence[learn.Hando
     done, colours = study_of(photo, chosen, TIMES), learn.PAPER
     span = _span(done)
     once = [
-        (f"{name}: {_told(quality)}", figures.as_picture(one))
-        for name, (one, quality) in _named(done).items()
+        (f"{name}: {_scores(quality)}", figures.as_picture(picture))
+        for name, (picture, quality) in _named(done).items()
         if quality is not None
     ]
-    residuals = [figures.residual(_part(one, "all of it"), span) for one in done.lost]
-    shares = [f"{100 * one.structure_share:.0f}%" for one in done.lost]
+    residuals = [figures.residual(_part(lost, "all of it"), span) for lost in done.lost]
+    shares = [f"{100 * lost.structure_share:.0f}%" for lost in done.lost]
     again = [
         [figures.as_picture(pictures[n]) for n in TIMES] for pictures in (done.denoised.standard, done.denoised.twicing)
     ]

@@ -33,19 +33,19 @@ class NamedPicture:
     colour: str | None = None
 
 
-def row(pictures: Sequence[NamedPicture], least: int = 220) -> None:
+def picture_row(pictures: Sequence[NamedPicture], least: int = 220) -> None:
     """Pictures side by side, as many as fit with `least` px each."""
     columns = f"repeat(auto-fit,minmax(min({least}px,100%),1fr))"
-    figures = "".join(_figure(one) for one in pictures)
+    figures = "".join(_figure(picture) for picture in pictures)
     st.html(f'{_STYLE}<div class="pictures" style="grid-template-columns:{columns}">{figures}</div>')
 
 
-def _figure(one: NamedPicture) -> str:
-    colour = f' style="color:{one.colour}"' if one.colour else ""
-    below = f"<figcaption>{html.escape(one.below)}</figcaption>" if one.below else ""
+def _figure(picture: NamedPicture) -> str:
+    colour = f' style="color:{picture.colour}"' if picture.colour else ""
+    below = f"<figcaption>{html.escape(picture.below)}</figcaption>" if picture.below else ""
     return (
-        f"<figure><strong{colour}>{html.escape(one.name)}</strong>"
-        f'<img src="{data_uri(one.pixels)}" alt="{html.escape(one.alt)}">{below}</figure>'
+        f"<figure><strong{colour}>{html.escape(picture.name)}</strong>"
+        f'<img src="{data_uri(picture.pixels)}" alt="{html.escape(picture.alt)}">{below}</figure>'
     )
 
 
@@ -60,7 +60,7 @@ def wipe(before: NamedPicture, after: NamedPicture, key: str) -> None:
         js=(ASSETS / "wipe.js").read_text(encoding="utf-8"),
     )
     sides = {
-        side: {"source": data_uri(one.pixels), "name": one.name, "alt": one.alt}
-        for side, one in (("before", before), ("after", after))
+        side: {"source": data_uri(picture.pixels), "name": picture.name, "alt": picture.alt}
+        for side, picture in (("before", before), ("after", after))
     }
     render(key=key, data=sides)

@@ -119,17 +119,17 @@ def _risk(chosen: SmoothingSettings) -> None:
     exact = risk.exact_sweep(truth, chosen.points, chosen.noise, kernel, bandwidths)
     slot = st.container()
     started = st.button(f"Check by {_RUNS} draws of noise", key="lesson1-monte-carlo")
-    shown = exact
+    sweep = exact
     if started:
         bar = st.progress(0.0)
         picture = slot.empty()
         steps = risk.monte_carlo(truth, chosen.points, chosen.noise, kernel, bandwidths, runs=_RUNS, seed=chosen.seed)
         for number, report in enumerate(steps):
             bar.progress(report.share, f"{report.done} of {report.total} draws")
-            shown = report.result
+            sweep = report.result
             if number % 4 == 0:
                 picture.plotly_chart(
-                    figures.risk(shown, exact, palette()),
+                    figures.risk(sweep, exact, palette()),
                     key=f"lesson1-risk-{number}",
                     config={"displayModeBar": False},
                 )
@@ -137,9 +137,9 @@ def _risk(chosen: SmoothingSettings) -> None:
         picture.empty()
     with slot:
         learn.chart(
-            figures.risk(shown, exact if started else None, palette()), "lesson1-risk", "Bias, variance and MSE"
+            figures.risk(sweep, exact if started else None, palette()), "lesson1-risk", "Bias, variance and MSE"
         )
-    least = [(one.mse[one.best], bandwidths[one.best]) for one in (exact.standard, exact.twicing)]
+    least = [(curve.mse[curve.best], bandwidths[curve.best]) for curve in (exact.standard, exact.twicing)]
     st.caption(
         f"Least mean squared error: K {least[0][0]:.4f} at h = {least[0][1]:.3f}; 2K − K∗K {least[1][0]:.4f} at "
         f"h = {least[1][1]:.3f}. Means over all points, exact; variance of a linear smoother M is σ² Σⱼ Mᵢⱼ²."
@@ -149,10 +149,10 @@ def _risk(chosen: SmoothingSettings) -> None:
 def _order(chosen: SmoothingSettings) -> None:
     """The order of the bias: h² for K, h⁴ for its twicing (Prop. 2)."""
     truth, kernel = chosen.parts
-    found = risk.bias_order(truth, kernel)
+    order = risk.bias_order(truth, kernel)
     left, right = st.columns(2, gap="large")
     with left:
-        learn.chart(figures.bias_order(found, palette(), height=380), "lesson1-order", "Bias against bandwidth")
+        learn.chart(figures.bias_order(order, palette(), height=380), "lesson1-order", "Bias against bandwidth")
     with right:
         learn.chart(figures.kernels(kernel, palette(), height=380), "lesson1-kernels", "Both kernels")
     once, twice = (kernels.moments(kernel, twicing=twicing) for twicing in (False, True))

@@ -57,11 +57,11 @@ class TourStep:
     wait: dict[str, list[Any]] = field(default_factory=dict)
 
 
-def shown() -> View:
+def tour_view() -> View:
     """The tour's photograph under the pair that opens, or what stands in the sidebar where the pair is not loaded."""
     from explorer.ui import view
 
-    photo = next(one for one in sidebar.example_photos() if one.key == PHOTOGRAPH)
+    photo = next(photo for photo in sidebar.example_photos() if photo.key == PHOTOGRAPH)
     cards = {card.source: card for card in resources.engine().cards if not card.is_counterfactual}
     standard, twicing = map(cards.get, sources.labels())
     pair = Pair(standard, twicing) if standard and twicing else view().pair
@@ -76,12 +76,12 @@ def run(chosen: View) -> None:
         css=(ASSETS / "tour.css").read_text(encoding="utf-8"),
         js=(ASSETS / "tour.js").read_text(encoding="utf-8"),
     )
-    told = tuple(_told(step) for step in steps(chosen.comparison().baseline, chosen.comparison().twicing))
-    render(key="tour", data={"steps": told})
+    step_data = tuple(_step_data(step) for step in steps(chosen.comparison().baseline, chosen.comparison().twicing))
+    render(key="tour", data={"steps": step_data})
     viewer_panel.show(chosen)
 
 
-def _told(step: TourStep) -> dict[str, Any]:
+def _step_data(step: TourStep) -> dict[str, Any]:
     return {**asdict(step), "state": _START | step.state, "wait": step.wait or None}
 
 
@@ -153,7 +153,7 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
             "The difference: twicing model minus standard model, for CLS. Blue is where the standard model looks more.",
             {"layer": last, "operator": "effective", "difference": True},
             "Step through a few layers and watch it change.",
-            {"layer": [one for one in range(last) if one > 0]},
+            {"layer": [layer for layer in range(last) if layer > 0]},
         ),
         TourStep(
             "Through all layers: rollout",
@@ -201,8 +201,8 @@ def _with_depth(first: Sequence[float], last: Sequence[float], tokens: int) -> s
 
 
 def _map(trace: Trace, layer: int, operator: Operator = Operator.ATTENTION) -> Any:
-    found = attention.maps(trace, 0, operator, Heads.MEAN)[layer]
-    return array(attention.patch_maps(found, trace)).ravel()
+    row = attention.maps(trace, 0, operator, Heads.MEAN)[layer]
+    return array(attention.patch_maps(row, trace)).ravel()
 
 
 def pictures(chosen: View) -> Sequence[HandoutPicture]:

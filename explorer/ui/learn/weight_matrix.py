@@ -11,9 +11,8 @@ from explorer.lessons import nonlocal_means
 from explorer.lessons.nonlocal_means import LARGEST_CROP, TIMES
 from explorer.types import Picture
 from explorer.ui import learn
-from explorer.ui.learn import pictures as shown
 from explorer.ui.learn.denoising import Crop, DenoisingSettings, Place, crop_of, noisy_of, place_of
-from explorer.ui.learn.pictures import NamedPicture
+from explorer.ui.learn.pictures import NamedPicture, picture_row
 from explorer.ui.shell.session import Photo, palette
 
 
@@ -28,20 +27,20 @@ def of_crop(photo: Photo, chosen: DenoisingSettings) -> None:
         down.slider("From the top", 0, 100, 50, 1, format="%d%%", key="lesson2-down", persist_state="session"),
         across.slider("From the left", 0, 100, 50, 1, format="%d%%", key="lesson2-across", persist_state="session"),
     )
-    found = crop_of(photo, chosen, place)
+    crop = crop_of(photo, chosen, place)
     left, right = st.columns([5, 4], gap="large")
     with right:
         _row(photo, chosen, place)
     with left:
-        span = _weights_span(found)
-        figure = figures.weight_matrix(found.matrix, span, palette(), log=True, height=440)
-        learn.chart(figure, "lesson2-matrix", f"The weights between all {len(found.matrix)} pixels of the crop")
+        span = _weights_span(crop)
+        figure = figures.weight_matrix(crop.matrix, span, palette(), log=True, height=440)
+        learn.chart(figure, "lesson2-matrix", f"The weights between all {len(crop.matrix)} pixels of the crop")
     learn.chart(
-        figures.spectrum(found.eigenvalues, TIMES, palette()),
+        figures.spectrum(crop.eigenvalues, TIMES, palette()),
         "lesson2-spectrum",
         "What the filters leave of every eigenvalue",
     )
-    z = found.eigenvalues
+    z = crop.eigenvalues
     counts = ", ".join(
         f"n = {n}: {int((z**n > 0.01).sum())} and {int(((2 * z - z**2) ** n > 0.01).sum())}" for n in TIMES
     )
@@ -57,33 +56,33 @@ def _least(eigenvalues: np.ndarray) -> float:
     return max(float(eigenvalues[-1]), 0.0)
 
 
-def _weights_span(found: Crop) -> Range:
+def _weights_span(crop: Crop) -> Range:
     """From the weights that matter to the largest one."""
-    high = float(found.matrix.max())
-    return Range(max(float(np.quantile(found.matrix, 0.02)), 1e-5 * high), high)
+    high = float(crop.matrix.max())
+    return Range(max(float(np.quantile(crop.matrix, 0.02)), 1e-5 * high), high)
 
 
 @learn.fragment
 def _row(photo: Photo, chosen: DenoisingSettings, place: Place) -> None:
     """One pixel's weights over the crop; moving the pixel runs nothing else."""
-    found, (clean, noisy) = crop_of(photo, chosen, place), noisy_of(photo, chosen)
+    crop, (clean, noisy) = crop_of(photo, chosen, place), noisy_of(photo, chosen)
     side = place.side
     down, across = st.columns(2)
     y = down.slider("Pixel: row", 1, side, (side + 1) // 2, key=f"lesson2-row-{side}") - 1
     x = across.slider("Pixel: column", 1, side, (side + 1) // 2, key=f"lesson2-column-{side}") - 1
-    weights = found.matrix[y * side + x].reshape(side, side)
-    twicing = 2 * weights - (weights.ravel() @ found.matrix).reshape(side, side)
+    weights = crop.matrix[y * side + x].reshape(side, side)
+    twicing = 2 * weights - (weights.ravel() @ crop.matrix).reshape(side, side)
     signed = Range.of(twicing, signed=True)
     box = place.top, place.left, place.top + side, place.left + side
-    crop = figures.as_picture(nonlocal_means.crop(noisy, place.top, place.left, side))
-    shown.row(
+    noisy_crop = figures.as_picture(nonlocal_means.crop(noisy, place.top, place.left, side))
+    picture_row(
         [
             NamedPicture(
                 figures.outlined(figures.as_picture(clean), box), "the crop", "The photograph, the crop outlined"
             ),
-            NamedPicture(_marked(crop, y, x), "noisy crop", f"The noisy crop, pixel {y + 1}, {x + 1} outlined"),
+            NamedPicture(_marked(noisy_crop, y, x), "noisy crop", f"The noisy crop, pixel {y + 1}, {x + 1} outlined"),
             NamedPicture(
-                _marked(figures.weights(weights, _weights_span(found), log=True), y, x),
+                _marked(figures.weights(weights, _weights_span(crop), log=True), y, x),
                 "row of A",
                 f"Weights of pixel {y + 1}, {x + 1} over the crop",
                 "colours of the matrix",

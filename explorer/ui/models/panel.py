@@ -77,18 +77,20 @@ def _inspected(path: str, stamps: Sequence[tuple[int, int]]) -> checkpoints.Insp
 def inspected(path: Path) -> checkpoints.Inspection:
     """What a file, or the JSON beside it, says of the weights; looked into again when one of them changes."""
     try:
-        found = [one.stat() for one in (path, path.with_suffix(".json")) if one == path or one.exists()]
+        stats = [file.stat() for file in (path, path.with_suffix(".json")) if file == path or file.exists()]
     except OSError as error:
         raise ExplorerError(f"{path.name} cannot be read: {error.strerror}.") from error
-    return _inspected(str(path), [(stat.st_mtime_ns, stat.st_size) for stat in found])
+    return _inspected(str(path), [(stat.st_mtime_ns, stat.st_size) for stat in stats])
 
 
-def questions(found: checkpoints.Inspection, key: str) -> dict[str, Any]:
+def questions(inspection: checkpoints.Inspection, key: str) -> dict[str, Any]:
     """Asks what the file does not declare; its training code's name for the model fills in the answer."""
-    if found.named:
-        st.caption(f"Its training code called the model “{found.named}”; that fills in the answers, please check them.")
+    if inspection.named:
+        st.caption(
+            f"Its training code called the model “{inspection.named}”; that fills in the answers, please check them."
+        )
     architectures = list(registry.ARCHITECTURES)
-    fitting = [architectures.index(name) for name in found.architectures]
+    fitting = [architectures.index(name) for name in inspection.architectures]
     architecture = st.selectbox(
         "Architecture",
         architectures,
@@ -100,7 +102,7 @@ def questions(found: checkpoints.Inspection, key: str) -> dict[str, Any]:
     kind = st.radio(
         "These weights were trained with",
         [STANDARD, EVERYWHERE, SOME],
-        index=(1 if found.looks_twicing else 0) if found.named else None,
+        index=(1 if inspection.looks_twicing else 0) if inspection.named else None,
         key=f"{key}-filter",
         help="Twicing adds no parameters, so the file cannot show it. A wrong answer makes every picture wrong.",
     )

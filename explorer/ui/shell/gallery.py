@@ -13,7 +13,7 @@ CHOSEN = "image"
 """Session key of the chosen photo's key."""
 
 
-def choose(photos: Sequence[Photo]) -> Photo:
+def choose_photo(photos: Sequence[Photo]) -> Photo:
     """Shows the thumbnails and returns the chosen photo, the first one by default."""
     render = st.components.v2.component(
         "gallery",

@@ -15,7 +15,7 @@ from explorer.ui.shell.session import Pair
 _BASELINE, _TWICING, _WANTED = "model-baseline", "model-twicing", "model-wanted"
 
 
-def choose(cards: Sequence[ModelCard]) -> Pair:
+def choose_pair(cards: Sequence[ModelCard]) -> Pair:
     """Two boxes over all models, each as trained and with its operator swapped."""
     by_key = {card.key: card for card in (*cards, *(swapped(card) for card in cards))}
     names = _names(by_key)
@@ -74,7 +74,7 @@ def _box(label: str, names: dict[str, str], default: str, key: str) -> str:
     chosen: str = st.selectbox(
         label,
         list(names),
-        format_func=lambda one: names[one],
+        format_func=names.__getitem__,
         key=key,
         persist_state="session",
         on_change=_follow if key == _BASELINE else None,
@@ -84,7 +84,7 @@ def _box(label: str, names: dict[str, str], default: str, key: str) -> str:
 
 def _follow() -> None:
     """A new baseline brings its partner when the second model knows other classes."""
-    known = {card.key: card for one in resources.engine().cards for card in (one, swapped(one))}
+    known = {card.key: card for loaded in resources.engine().cards for card in (loaded, swapped(loaded))}
     first, second = (known.get(st.session_state[box]) for box in (_BASELINE, _TWICING))
     if first and second and first.wnids != second.wnids:
         st.session_state[_WANTED] = first.key
@@ -92,6 +92,6 @@ def _follow() -> None:
 
 def _names(by_key: dict[str, ModelCard]) -> dict[str, str]:
     """A name for each model; where two are called the same, their weights tell them apart."""
-    shown = {key: card.title for key, card in by_key.items()}
-    often = Counter(shown.values())
-    return {key: f"{name} ({by_key[key].digest[:6]})" if often[name] > 1 else name for key, name in shown.items()}
+    titles = {key: card.title for key, card in by_key.items()}
+    often = Counter(titles.values())
+    return {key: f"{name} ({by_key[key].digest[:6]})" if often[name] > 1 else name for key, name in titles.items()}

@@ -81,23 +81,23 @@ class View:
             for card in self.pair.cards
             for photo in self.photos
         }
-        found = {short: curve for short, key in keys.items() if (curve := store.get(key)) is not None}
+        curves = {short: curve for short, key in keys.items() if (curve := store.get(key)) is not None}
         missing = [
             (card, chunk)
             for card in self.pair.cards
-            for chunk in _chunks([p for p in self.photos if (card.key, p.digest) not in found])
+            for chunk in _chunks([p for p in self.photos if (card.key, p.digest) not in curves])
         ]
         progress = st.progress(0.0, "Running the images …") if len(missing) > _QUIET_CHUNKS else None
         for number, (card, chunk) in enumerate(missing):
             computed = serving.ask(engine, job, [photo.image for photo in chunk], card.key)
             for photo, curve in zip(chunk, computed, strict=True):
-                found[card.key, photo.digest] = curve
+                curves[card.key, photo.digest] = curve
                 store.put((card.key, photo.digest, definition), curve)
             if progress:
                 progress.progress((number + 1) / len(missing), "Running the images …")
         if progress:
             progress.empty()
-        return [[found[card.key, photo.digest] for photo in self.photos] for card in self.pair.cards]
+        return [[curves[card.key, photo.digest] for photo in self.photos] for card in self.pair.cards]
 
 
 def _chunks(photos: list[Photo]) -> list[list[Photo]]:

@@ -37,12 +37,12 @@ def render() -> View:
         _choose_new(uploaded)
         photos = [*uploaded, *example_photos()]
         with slot:
-            photo = gallery.choose(photos)
+            photo = gallery.choose_photo(photos)
             credit = f" ({photo.example.credit})" if photo.example else ""
             st.caption(plain(photo.title + credit, 120))
             for note in photo.image.notes:
                 st.caption(plain(note, 200))
-        models = pair.choose(cards)
+        models = pair.choose_pair(cards)
         _footer(models)
     return View(photo, photos, models)
 

@@ -90,12 +90,12 @@ def over_images(
         key = sweep_key(photo, card, settings)
         return work.remembered(key, lambda: _survives(photo, card, settings, tell(number)), 256)
 
-    found = []
+    accuracies = []
     for m, card in enumerate(cards):
         kept = [remembered(m * len(photos) + i, photo, card) for i, photo in enumerate(photos)]
         shares = torch.tensor(kept, dtype=torch.float64).mean(dim=0).tolist()
-        found.append([Accuracy(share, share, len(photos)) for share in shares])
-    return found
+        accuracies.append([Accuracy(share, share, len(photos)) for share in shares])
+    return accuracies
 
 
 def sweep_is_kept(photos: Sequence[Photo], cards: Sequence[ModelCard], settings: Attack) -> bool:

@@ -24,21 +24,21 @@ from explorer.ui.shell import panels
 from explorer.ui.shell.session import View, array, palette, plain, signed
 
 
-def pictures(view: View, found: Sequence[Crossed], settings: Attack) -> None:
+def pictures(view: View, attacks: Sequence[Crossed], settings: Attack) -> None:
     """Clean, perturbation and adversarial picture, a row for each model."""
     factor = amplification(settings.eps)
-    for index, crossed in enumerate(found):
-        one, card = crossed.attacked, view.pair.cards[index]
-        now = int(one.after.predictions[0])
-        verdict = "holds" if now == int(one.before.predictions[0]) else f"now says {class_name(card, now)}"
+    for index, crossed in enumerate(attacks):
+        attacked, card = crossed.attacked, view.pair.cards[index]
+        now = int(attacked.after.predictions[0])
+        verdict = "holds" if now == int(attacked.before.predictions[0]) else f"now says {class_name(card, now)}"
         panels.model_heading(view, index, verdict)
-        clean, adversarial = rgb(one.clean[0]), rgb(one.adversarial[0])
-        changed = around_grey(255 * array(one.perturbation[0]).transpose(1, 2, 0), factor)
-        largest = 255 * float(one.perturbation.abs().max())
+        clean, adversarial = rgb(attacked.clean[0]), rgb(attacked.adversarial[0])
+        changed = around_grey(255 * array(attacked.perturbation[0]).transpose(1, 2, 0), factor)
+        largest = 255 * float(attacked.perturbation.abs().max())
         said = (
-            f"Clean: {_said(card, one.before)}",
+            f"Clean: {_said(card, attacked.before)}",
             f"Perturbation x {factor:g} around grey; at most {largest:.3g}/255",
-            f"Adversarial: {_said(card, one.after)}",
+            f"Adversarial: {_said(card, attacked.after)}",
         )
         for slot, picture, words in zip(st.columns(3, gap="medium"), (clean, changed, adversarial), said, strict=True):
             slot.image(answers.enlarged(picture), caption=plain(words, 120), width="stretch")
@@ -49,7 +49,7 @@ def _said(card: ModelCard, answers: Answers) -> str:
     return f"{class_name(card, best)} {100 * float(answers.logits[0].softmax(dim=0)[best]):.0f}%"
 
 
-def transfer(view: View, found: Sequence[Crossed], targets: Targets) -> None:
+def transfer(view: View, attacks: Sequence[Crossed], targets: Targets) -> None:
     """Loss and answers of both models on both adversarial pictures."""
     st.subheader(
         "Who is fooled by which",
@@ -58,38 +58,38 @@ def transfer(view: View, found: Sequence[Crossed], targets: Targets) -> None:
         "loss is the cross-entropy of the attacked class in nats: −log of its probability.",
     )
     rows = []
-    for index, crossed in enumerate(found):
-        one, attacked = crossed.attacked, class_name(view.pair.cards[index], targets[index])
-        asked = [(index, one.before, one.after), *([(1 - index, *crossed.other)] if crossed.other else [])]
+    for index, crossed in enumerate(attacks):
+        attacked, target = crossed.attacked, class_name(view.pair.cards[index], targets[index])
+        asked = [(index, attacked.before, attacked.after), *([(1 - index, *crossed.other)] if crossed.other else [])]
         for model, before, after in sorted(asked, key=lambda row: row[0]):
-            label = one.labels
+            label = attacked.labels
             rows.append(
                 {
                     "Made to fool": view.names[index],
                     "Shown to": view.names[model] + (" (transfer)" if model != index else ""),
-                    "Attacked class": attacked,
+                    "Attacked class": target,
                     "Its probability": _from_to(before, after, label),
                     "Loss, nats": f"{float(before.loss[0]):.2f} → {float(after.loss[0]):.2f}",
                     "First choice now": class_name(view.pair.cards[model], int(after.predictions[0])),
                 }
             )
     st.dataframe(rows, hide_index=True, width="stretch")
-    if any(crossed.other is None for crossed in found):
+    if any(crossed.other is None for crossed in attacks):
         st.caption("The models have other classes or input sizes: no transfer.")
 
 
 def _from_to(before: Answers, after: Answers, labels: Tensor) -> str:
-    first, now = (100 * float(one.probability(labels)[0]) for one in (before, after))
+    first, now = (100 * float(answer.probability(labels)[0]) for answer in (before, after))
     return f"{first:.0f}% → {now:.0f}%"
 
 
-def curves(view: View, found: Sequence[Sequence[Accuracy]], eps: Sequence[float], y: str, key: str) -> None:
+def curves(view: View, accuracies: Sequence[Sequence[Accuracy]], eps: Sequence[float], y: str, key: str) -> None:
     """Shares against eps with their 95% intervals, for both models."""
     colours = palette()
     lines = []
-    for name, of_model, colour, card in zip(view.names, found, colours.models, view.pair.cards, strict=True):
-        ends = np.array([one.interval(one.top1) for one in of_model])
-        shares = np.array([one.top1 for one in of_model])
+    for name, of_model, colour, card in zip(view.names, accuracies, colours.models, view.pair.cards, strict=True):
+        ends = np.array([accuracy.interval(accuracy.top1) for accuracy in of_model])
+        shares = np.array([accuracy.top1 for accuracy in of_model])
         dash = "dash" if card.is_counterfactual else "solid"
         lines.append(Trial(name, np.array(eps), shares, colour, ends[:, 0], ends[:, 1], dash))
     figure = trials.against(lines, colours, x="eps, 255ths", y=y, y_range=(0, 1.02), percent=True)
@@ -121,16 +121,18 @@ def reported(view: View) -> None:
         f"{_differences(results)} Made by `python -m explorer robustness`."
     )
     if Kind.FGSM in results:
-        one = results[Kind.FGSM]
-        eps = [255 * e for e in one.settings["eps"]]
-        curves(view, [c.accuracy for c in one.white_box], eps, "Top-1 under FGSM, validation images", "attack-measured")
+        fgsm = results[Kind.FGSM]
+        eps = [255 * e for e in fgsm.settings["eps"]]
+        curves(
+            view, [c.accuracy for c in fgsm.white_box], eps, "Top-1 under FGSM, validation images", "attack-measured"
+        )
 
 
 def _measured(view: View, name: str, results: dict[Kind, Result]) -> dict[str, str]:
     kind = Kind.PGD if name == "PGD" else Kind.FGSM
     if kind not in results:
         return {}
-    found = {}
+    cells = {}
     for title, curve in zip(view.names, results[kind].curves, strict=True):
         at = 0.0 if name == "clean" else 4 / 255
         place = next((i for i, eps in enumerate(curve.eps) if abs(eps - at) < 1e-9), None)
@@ -138,8 +140,8 @@ def _measured(view: View, name: str, results: dict[Kind, Result]) -> dict[str, s
             continue
         accuracy = curve.accuracy[place]
         low, high = (100 * end for end in accuracy.interval(accuracy.top1))
-        found[f"Here: {title}"] = f"{100 * accuracy.top1:.1f}% ({low:.1f} to {high:.1f})"
-    return found
+        cells[f"Here: {title}"] = f"{100 * accuracy.top1:.1f}% ({low:.1f} to {high:.1f})"
+    return cells
 
 
 def _differences(results: dict[Kind, Result]) -> str:
@@ -149,7 +151,7 @@ def _differences(results: dict[Kind, Result]) -> str:
         for place, eps in enumerate(result.settings["eps"]):
             if round(255 * eps) not in ((0, 4) if kind is Kind.FGSM else (4,)):
                 continue
-            mean, low, high = (100 * one for one in result.difference(place))
+            mean, low, high = (100 * share for share in result.difference(place))
             name = "clean" if eps == 0 else str(kind)
             if low > 0:
                 better.append(name)
@@ -162,7 +164,7 @@ def _differences(results: dict[Kind, Result]) -> str:
     return f"Twicing minus baseline in points, paired over the images: {', '.join(parts)}. In this pair {words}."
 
 
-def losses(found: Sequence[Crossed]) -> str:
+def losses(attacks: Sequence[Crossed]) -> str:
     """Whether the attack did what it should."""
-    rise = [float(one.attacked.after.loss[0] - one.attacked.before.loss[0]) for one in found]
+    rise = [float(crossed.attacked.after.loss[0] - crossed.attacked.before.loss[0]) for crossed in attacks]
     return f"The loss rises by {signed(rise[0], '.2f')} and {signed(rise[1], '.2f')} nats."

@@ -28,7 +28,7 @@ def maps(
             AttributionJob(method, targets[index], settings),
             view.photo,
             view.pair.cards[index],
-            lambda found: 4 * found.values.numel() + 512,
+            lambda attribution: 4 * attribution.values.numel() + 512,
             tell(index),
         )
         for index in (0, 1)
@@ -53,19 +53,20 @@ def are_kept(view: View, method: Method, targets: Targets, settings: Attribution
     return all(work.kept(key) is not None for key in _keys(view, method, targets, settings))
 
 
-def trust_keys(view: View, found: Sequence[Attribution]) -> tuple[work.Key, ...]:
+def trust_keys(view: View, attributions: Sequence[Attribution]) -> tuple[work.Key, ...]:
     """Of what both models' maps are worth."""
     return tuple(
-        ("trust", *work.key(_job_of(map), view.photo, card)) for map, card in zip(found, view.pair.cards, strict=True)
+        ("trust", *work.key(_job_of(map), view.photo, card))
+        for map, card in zip(attributions, view.pair.cards, strict=True)
     )
 
 
-def trust(view: View, found: Sequence[Attribution], progress: Progress) -> tuple[Trust, Trust]:
+def trust(view: View, attributions: Sequence[Attribution], progress: Progress) -> tuple[Trust, Trust]:
     """Of both models' maps."""
-    tell, keys = parts(progress, 2), trust_keys(view, found)
+    tell, keys = parts(progress, 2), trust_keys(view, attributions)
 
     def remembered(index: int) -> Trust:
-        return work.remembered(keys[index], lambda: _trust(view, index, found[index], tell(index)), 4096)
+        return work.remembered(keys[index], lambda: _trust(view, index, attributions[index], tell(index)), 4096)
 
     return remembered(0), remembered(1)
 
@@ -97,8 +98,8 @@ def settings_of(method: Method, chosen: Attribution) -> AttributionSettings:
 def table(view: View, targets: Targets, chosen: Attribution) -> tuple[list[Method], list[np.ndarray], np.ndarray]:
     """The methods there are maps of, their rank correlations within each model, and between the models."""
     methods = [method for method in Method if are_kept(view, method, targets, settings_of(method, chosen))]
-    found: list[list[Attribution]] = [
+    attributions: list[list[Attribution]] = [
         [work.kept(_keys(view, method, targets, settings_of(method, chosen))[i]) for method in methods] for i in (0, 1)
     ]
-    within, between = agreement(found)
+    within, between = agreement(attributions)
     return methods, within, between

@@ -19,19 +19,19 @@ from explorer.ui.shell.session import View, array, palette
 _MEASURES = "\n".join(f"- **{name}**: {text}" for name, text in DEFINITIONS.items() if name != "Rank correlation")
 
 
-def faithfulness(view: View, found: Sequence[Attribution], names: Sequence[str]) -> None:
+def faithfulness(view: View, attributions: Sequence[Attribution], names: Sequence[str]) -> None:
     """Curves and numbers of both models' maps, on demand."""
     words, room = st.columns([4, 3], gap="medium")
     words.subheader("Faithfulness", anchor=False, help=_MEASURES)
     words.caption("Does the answer change when what the map marks is taken away, or given back?")
-    key = compute.trust_keys(view, found)
+    keys = compute.trust_keys(view, attributions)
     measured = work.offered(
         "trust",
-        key,
+        keys,
         work.line(room),
         "Measuring …",
-        lambda tell: compute.trust(view, found, tell),
-        all(work.kept(one) is not None for one in key),
+        lambda tell: compute.trust(view, attributions, tell),
+        all(work.kept(key) is not None for key in keys),
         start="Measure faithfulness",
     )
     if measured is None:
@@ -46,8 +46,8 @@ def faithfulness(view: View, found: Sequence[Attribution], names: Sequence[str])
                 colour,
                 dash="dash" if card.is_counterfactual else "solid",
             )
-            for name, one, colour, card in zip(view.names, measured, colours.models, view.pair.cards, strict=True)
-            for curve in (getattr(one.curves, kind),)
+            for name, trust, colour, card in zip(view.names, measured, colours.models, view.pair.cards, strict=True)
+            for curve in (getattr(trust.curves, kind),)
         ]
         y = "Probability of the class"
         figure = trials.against(
@@ -60,13 +60,13 @@ def faithfulness(view: View, found: Sequence[Attribution], names: Sequence[str])
         {
             "": list(names),
             "Deletion AUC (at random)": [
-                f"{one.curves.deletion.auc:.3f} ({one.at_random.deletion.auc:.3f})" for one in measured
+                f"{trust.curves.deletion.auc:.3f} ({trust.at_random.deletion.auc:.3f})" for trust in measured
             ],
             "Insertion AUC (at random)": [
-                f"{one.curves.insertion.auc:.3f} ({one.at_random.insertion.auc:.3f})" for one in measured
+                f"{trust.curves.insertion.auc:.3f} ({trust.at_random.insertion.auc:.3f})" for trust in measured
             ],
-            "Infidelity, logits²": [f"{one.infidelity:.3g}" for one in measured],
-            "Sensitivity": [f"{one.sensitivity:.2f}" for one in measured],
+            "Infidelity, logits²": [f"{trust.infidelity:.3g}" for trust in measured],
+            "Sensitivity": [f"{trust.sensitivity:.2f}" for trust in measured],
         },
         border="horizontal",
     )

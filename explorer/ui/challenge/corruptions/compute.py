@@ -19,8 +19,8 @@ from explorer.ui.shell.session import Photo, array
 def before_and_after(photo: Photo, card: ModelCard, choice: Choice) -> tuple[np.ndarray, np.ndarray, str]:
     """What the model sees of the photograph, of the disturbed one, and the disturbance in words."""
     seen = preprocess.model_view(photo.image.rgb, card.preprocessing)
-    made = corrupt(seen, choice.kind, choice.strength, choice.seed)
-    return seen, made.rgb, made.sentence()
+    disturbed = corrupt(seen, choice.kind, choice.strength, choice.seed)
+    return seen, disturbed.rgb, disturbed.sentence()
 
 
 def job(choice: Choice, strengths: Sequence[float]) -> CorruptionJob:
@@ -36,7 +36,7 @@ def effects(
         job(choice, strengths),
         photo,
         card,
-        lambda made: sum(4 * (e.logits.numel() + 3 * e.tokens.numel()) + 256 for e in made),
+        lambda series: sum(4 * (e.logits.numel() + 3 * e.tokens.numel()) + 256 for e in series),
         progress,
     )
 
@@ -79,10 +79,10 @@ def sweep_is_kept(photos: Sequence[Photo], cards: Sequence[ModelCard], choice: C
 
 def curve(of_model: Sequence[Sequence[Effect]], quantity: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean over images by strength, and their standard deviation."""
-    values = np.array([[value(one, effects[0], quantity) for one in effects] for effects in of_model])
+    values = np.array([[value(effect, effects[0], quantity) for effect in effects] for effects in of_model])
     return values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
 
 
-def clean_and_disturbed(found: Sequence[Effect]) -> tuple[np.ndarray, np.ndarray]:
+def clean_and_disturbed(series: Sequence[Effect]) -> tuple[np.ndarray, np.ndarray]:
     """Token similarity by layer of both."""
-    return array(found[0].similarity), array(found[1].similarity)
+    return array(series[0].similarity), array(series[1].similarity)

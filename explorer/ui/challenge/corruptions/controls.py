@@ -39,7 +39,7 @@ def choose() -> Choice:
         default=Queries.ALL,
         key="corruption-rows",
         required=True,
-        format_func=lambda one: "all" if one is Queries.ALL else "first token",
+        format_func=lambda option: "all" if option is Queries.ALL else "first token",
         persist_state="session",
         help="Whose rows of attention count in its drift: those of all tokens, or of the first token alone: CLS where "
         "there is one, else the first register or patch.",

@@ -57,7 +57,7 @@ class SoFar:
 
 def so_far(task: LabelledAttack) -> SoFar:
     """The images that are done, out of what is remembered."""
-    eps = [one.eps for one in task.budgets]
+    eps = [budget.eps for budget in task.budgets]
     settings = header(task.cards, task.attack, eps, 1, f"{task.title}, {task.listing.digest}", task.alike)
     pairs = trials(2, task.alike)
     result, labels, broken = {}, {}, {}

@@ -21,10 +21,10 @@ _LISTED_SECONDS = 60
 
 def sources() -> list[str]:
     """Where images can come from; the server's only where its operator offers some."""
-    found = [LOADED, UPLOAD]
+    options = [LOADED, UPLOAD]
     with panels.refusals():
-        found += [SERVER] if labelled.offered() else []
-    return found
+        options += [SERVER] if labelled.offered() else []
+    return options
 
 
 def choose(source: str, cards: tuple[ModelCard, ModelCard]) -> tuple[str, Listing] | None:
@@ -46,13 +46,13 @@ def _uploaded(cards: tuple[ModelCard, ModelCard]) -> tuple[str, Listing] | None:
     if len(uploads) > MAX_UPLOADS:
         st.error(f"At most {MAX_UPLOADS} images at a time were expected; {len(uploads)} came, the rest is left out.")
     digests: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
-    found = []
-    for one in uploads[:MAX_UPLOADS]:
-        if one.file_id not in digests:
-            digests[one.file_id] = hashlib.sha256(one.getbuffer()).hexdigest()
-        found.append(File(one.name, digests[one.file_id], one.getvalue))
-    known = {file.path: file for file in found}  # a folder that was added twice counts once
-    title = found[0].path.replace("\\", "/").split("/")[0]
+    files = []
+    for upload in uploads[:MAX_UPLOADS]:
+        if upload.file_id not in digests:
+            digests[upload.file_id] = hashlib.sha256(upload.getbuffer()).hexdigest()
+        files.append(File(upload.name, digests[upload.file_id], upload.getvalue))
+    known = {file.path: file for file in files}  # a folder that was added twice counts once
+    title = files[0].path.replace("\\", "/").split("/")[0]
     return title, labelled.in_folders(known.values(), labelled.classes_of(cards))
 
 
@@ -71,10 +71,10 @@ def _served(cards: tuple[ModelCard, ModelCard]) -> tuple[str, Listing] | None:
     )
     if name not in offered:
         return None
-    found = None
+    named_listing = None
     with panels.refusals():
-        found = name, _listed(name, tuple(card.key for card in cards), cards, int(str(count)))
-    return found
+        named_listing = name, _listed(name, tuple(card.key for card in cards), cards, int(str(count)))
+    return named_listing
 
 
 @st.cache_resource(show_spinner="Listing …", ttl=_LISTED_SECONDS, max_entries=8)

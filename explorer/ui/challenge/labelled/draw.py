@@ -41,9 +41,9 @@ def show(view: View, source: str, settings: Attack) -> None:
         persist_state="session",
         help="Also shows each model what was made with the other's gradients.",
     )
-    slot, found = work.line(room), compute.so_far(task)
-    if not found.is_done:
-        made = work.offered(
+    slot, so_far = work.line(room), compute.so_far(task)
+    if not so_far.is_done:
+        finished = work.offered(
             "labelled",
             task.key,
             slot,
@@ -52,21 +52,21 @@ def show(view: View, source: str, settings: Attack) -> None:
             ready=False,
             start=f"Attack {len(listing.items):,} images",
         )
-        found = made or compute.so_far(task)
-    _result(view, task, found, with_transfer)
+        so_far = finished or compute.so_far(task)
+    _result(view, task, so_far, with_transfer)
 
 
-def _result(view: View, task: LabelledAttack, found: SoFar, with_transfer: bool) -> None:
-    for name, why in list(found.broken.items())[:_SHOWN]:
+def _result(view: View, task: LabelledAttack, so_far: SoFar, with_transfer: bool) -> None:
+    for name, why in list(so_far.broken.items())[:_SHOWN]:
         st.warning(f"{plain(name, 120)}: {plain(why, 300)}")
-    if len(found.broken) > _SHOWN:
-        st.warning(f"{len(found.broken) - _SHOWN} more images cannot be read and are left out.")
-    result, total = found.result, len(task.listing.items)
+    if len(so_far.broken) > _SHOWN:
+        st.warning(f"{len(so_far.broken) - _SHOWN} more images cannot be read and are left out.")
+    result, total = so_far.result, len(task.listing.items)
     if not result.ranks:
         return
     _curves(view, [c for c in result.curves if with_transfer or not c.is_transfer])
     st.dataframe(_table(view, result, with_transfer), hide_index=True, width="stretch")
-    done = f"{len(result.ranks):,} images" if found.is_done else f"{len(result.ranks):,} of {total:,} images so far"
+    done = f"{len(result.ranks):,} images" if so_far.is_done else f"{len(result.ranks):,} of {total:,} images so far"
     words, button = st.columns([4, 1], gap="medium")
     words.caption(
         f"{task.attack.kind}, {done}, top-1 by their labels; bands and brackets: 95% Wilson intervals; the difference "
@@ -75,7 +75,7 @@ def _result(view: View, task: LabelledAttack, found: SoFar, with_transfer: bool)
     )
     button.download_button(
         "JSON lines",
-        partial(dumps, result, found.labels),
+        partial(dumps, result, so_far.labels),
         f"{task.attack.kind.lower()}.jsonl",
         "application/x-ndjson",
         key="labelled-download",
@@ -89,7 +89,7 @@ def _curves(view: View, curves: list[AccuracyCurve]) -> None:
     colours = palette()
     lines = []
     for curve in curves:
-        ends = np.array([one.interval(one.top1) for one in curve.accuracy])
+        ends = np.array([accuracy.interval(accuracy.top1) for accuracy in curve.accuracy])
         # Four bands would look like one; the table holds all intervals.
         low, high = (None, None) if curve.is_transfer else (ends[:, 0], ends[:, 1])
         name, card = view.names[curve.target], view.pair.cards[curve.target]
@@ -98,7 +98,7 @@ def _curves(view: View, curves: list[AccuracyCurve]) -> None:
             Trial(
                 f"{name}, transfer" if curve.is_transfer else name,
                 255 * np.array(curve.eps),
-                np.array([one.top1 for one in curve.accuracy]),
+                np.array([accuracy.top1 for accuracy in curve.accuracy]),
                 colours.models[curve.target],
                 low,
                 high,
@@ -118,12 +118,12 @@ def _table(view: View, result: Result, with_transfer: bool) -> list[dict[str, st
             for c in result.curves
             if with_transfer or not c.is_transfer
         }
-        mean, low, high = (signed(100 * one, ".1f") for one in result.difference(place))
+        mean, low, high = (signed(100 * share, ".1f") for share in result.difference(place))
         change = f"{mean} ({low} to {high})"
         rows.append({"eps, 255ths": f"{255 * eps:g}", **shares, "Twicing − baseline, points": change})
     return rows
 
 
-def _share(one: Accuracy) -> str:
-    low, high = (100 * end for end in one.interval(one.top1))
-    return f"{100 * one.top1:.1f}% ({low:.1f} to {high:.1f})"
+def _share(accuracy: Accuracy) -> str:
+    low, high = (100 * end for end in accuracy.interval(accuracy.top1))
+    return f"{100 * accuracy.top1:.1f}% ({low:.1f} to {high:.1f})"
