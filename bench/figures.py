@@ -53,7 +53,7 @@ def _measure(spec: Spec, paths: Sequence[Path], out: Path) -> tuple[float, float
         times = (
             _timed(lambda pair=pairs[0]: make(spec, paths, pair).save(out)),  # type: ignore[misc]
             _timed(lambda pair=pairs[1]: _passes(paths, pair)),  # type: ignore[misc]
-            _timed(lambda: _bare(content.shown, out)),  # type: ignore[arg-type]
+            _timed(lambda: _bare(content.drawing, out)),  # type: ignore[arg-type]
         )
         if number:
             for kept, one in zip((ours, passes, bare), times, strict=True):

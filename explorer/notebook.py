@@ -72,8 +72,8 @@ def figure(
     Raises `ExplorerError` for what does not fit.
     """
     from explorer import studio
-    from explorer.studio.parse import from_told
+    from explorer.studio.parse import from_settings
 
-    spec = from_told({"template": template, **settings})
+    spec = from_settings({"template": template, **settings})
     several = [images] if isinstance(images, str | Path | bytes | Example | Photograph) else images
     return studio.make(spec, several, pair or load_pair())

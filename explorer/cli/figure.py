@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.studio.parse import from_told
+from explorer.studio.parse import from_settings
 from explorer.studio.spec import PRESETS, SETTINGS, Spec
 from explorer.studio.template import Takes
 from explorer.studio.templates import TEMPLATES
@@ -105,7 +105,7 @@ def _figure(options: argparse.Namespace) -> int:
 
     for path in options.out:
         check_suffix(path)
-    spec = from_told({"template": options.template, **_settings(options)})
+    spec = from_settings({"template": options.template, **_settings(options)})
     _save(make(spec, options.images, load_pair_of(options)), options.out)
     return 0
 

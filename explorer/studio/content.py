@@ -25,7 +25,7 @@ class Table:
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> Table:
         """Columns beside each other, as long as the shortest."""
-        lists = [one.tolist() if isinstance(one, np.ndarray) else list(one) for one in columns.values()]
+        lists = [c.tolist() if isinstance(c, np.ndarray) else list(c) for c in columns.values()]
         return cls(tuple(columns), tuple(zip(*lists, strict=False)))
 
     @property
@@ -39,7 +39,7 @@ class Table:
 class Content:
     """What is drawn, and what it says in numbers."""
 
-    shown: Grid | Curves | Dynamics | Spectra | Trials
+    drawing: Grid | Curves | Dynamics | Spectra | Trials
     digests: tuple[str, ...]
     """SHA-256 of each image, in order."""
     below: Curves | Trials | None = None

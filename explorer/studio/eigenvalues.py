@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from explorer.measures import spectrum
 from explorer.measures.spectrum import Spectrum
-from explorer.studio.run import Run, chosen_heads
+from explorer.studio.run import FigureRun, chosen_heads
 from explorer.types import ROLES
 
 
-def decomposed(run: Run, layers: tuple[int, ...]) -> tuple[list[list[list[Spectrum]]], tuple[str, ...]]:
+def decomposed(run: FigureRun, layers: tuple[int, ...]) -> tuple[list[list[list[Spectrum]]], tuple[str, ...]]:
     """Spectra by model, layer and image; the heads shown: a single one or all, for no spectrum is a mean."""
     spectra: list[list[list[Spectrum]]] = [[[] for _ in layers] for _ in ROLES]
     heads: tuple[str, ...] = ()

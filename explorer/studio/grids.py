@@ -29,7 +29,7 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
+class MappedImage:
     """An image and both models' maps of it, by `key`; `marks` are the query's patch in each model's grid."""
 
     title: str
@@ -70,13 +70,13 @@ def of_severity(name: str, severity: int) -> str:
 
 
 def arrange(
-    spec: Spec, photos: Sequence[Photo], cards: Sequence[ModelCard], layout: Layout
+    spec: Spec, photos: Sequence[MappedImage], cards: Sequence[ModelCard], layout: Layout
 ) -> tuple[Grid, tuple[float, ...]]:
     """The grid and its `ends`."""
     scales = Scales(spec.scale, photos, layout.group)
     pictures = _Pictures(spec, cards)
 
-    def cell(photo: Photo, side: int, name: str) -> Cell:
+    def cell(photo: MappedImage, side: int, name: str) -> Cell:
         picture, region = pictures.of(photo.image, side)
         values = photo.sides[side][name].values
         return Cell(picture, values, scales.of(photo, side, name), region, mark(photo, side, region))
@@ -113,13 +113,13 @@ def ends(grid: Grid) -> tuple[float, ...]:
     return tuple(span.high for span in spans.values())
 
 
-def arrays(photos: Sequence[Photo], names: Sequence[str]) -> dict[str, np.ndarray]:
+def arrays(photos: Sequence[MappedImage], names: Sequence[str]) -> dict[str, np.ndarray]:
     """`{model}: {key}` to maps of all images, `[image, row, column]`, and the images' names."""
-    found: dict[str, np.ndarray] = {"images": np.array(names)}
+    by_name: dict[str, np.ndarray] = {"images": np.array(names)}
     for side, role in enumerate(ROLES):
         for name in photos[0].sides[side]:
-            found[f"{role}, {name}"] = np.stack([photo.sides[side][name].values for photo in photos])
-    return found
+            by_name[f"{role}, {name}"] = np.stack([photo.sides[side][name].values for photo in photos])
+    return by_name
 
 
 def row_label(name: str, layers: tuple[int, ...], layer: int, heads: tuple[str, ...], head: str) -> str:
@@ -155,7 +155,7 @@ def but_last(name: str) -> str:
 class Scales:
     """Ranges of the maps: each its own, one for both models, or one for the figure."""
 
-    def __init__(self, scale: str, photos: Sequence[Photo], group: Callable[[str], str]) -> None:
+    def __init__(self, scale: str, photos: Sequence[MappedImage], group: Callable[[str], str]) -> None:
         self._scale, self._key_group = scale, group
         self._ranges: dict[tuple[int, int, str], Range] = {}
         self._groups: dict[tuple[object, ...], Range] = {}
@@ -176,7 +176,7 @@ class Scales:
             return ()
         return (index, side, name) if self._scale == "map" else (index, self._key_group(name))
 
-    def of(self, photo: Photo, side: int, name: str) -> Range:
+    def of(self, photo: MappedImage, side: int, name: str) -> Range:
         return self._ranges[self._index[id(photo)], side, name]
 
     def bars(self, measure: str) -> tuple[Bar, ...]:
@@ -191,7 +191,7 @@ class Scales:
         return tuple(bars)
 
 
-def mark(photo: Photo, side: int, region: Region = WHOLE) -> Region | None:
+def mark(photo: MappedImage, side: int, region: Region = WHOLE) -> Region | None:
     """The query's patch in shares of the picture; `None` for CLS."""
     patch = photo.marks[side]
     if patch is None:

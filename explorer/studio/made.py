@@ -26,7 +26,7 @@ from explorer.studio import sweeps
 from explorer.studio.content import Content
 from explorer.studio.naming import names
 from explorer.studio.record import Record
-from explorer.studio.run import Run, chosen_layers
+from explorer.studio.run import FigureRun, chosen_layers
 from explorer.studio.spec import Spec
 from explorer.studio.template import Takes
 from explorer.types import ExplorerError, ModelCard, Progress
@@ -104,24 +104,24 @@ class Made:
         return self.preview()
 
     def _draw(self, sheet: page.Page, vector: bool) -> Figure:
-        shown = self.content.shown
-        if isinstance(shown, Grid):
-            return grids.draw(shown, sheet, vector=vector, below=self.content.below)
-        if isinstance(shown, charts.Curves):
-            return charts.draw_curves(shown, sheet)
-        if isinstance(shown, trials.Trials):
-            return trials.draw_trials(shown, sheet)
-        if isinstance(shown, charts.Dynamics):
-            return charts.draw_dynamics(shown, sheet)
-        return charts.draw_spectra(shown, sheet)
+        drawing = self.content.drawing
+        if isinstance(drawing, Grid):
+            return grids.draw(drawing, sheet, vector=vector, below=self.content.below)
+        if isinstance(drawing, charts.Curves):
+            return charts.draw_curves(drawing, sheet)
+        if isinstance(drawing, trials.Trials):
+            return trials.draw_trials(drawing, sheet)
+        if isinstance(drawing, charts.Dynamics):
+            return charts.draw_dynamics(drawing, sheet)
+        return charts.draw_spectra(drawing, sheet)
 
     def _render(self, format: page.Format, sheet: page.Page) -> bytes:
-        told = {
+        metadata = {
             "Title": f"{self.spec.template.name}: {' and '.join(map(printable, self.names))}",
             "Creator": f"Twicing Explorer {VERSION}",
             records.KEYWORD: self.record.json(),
         }
-        return page.render(self._draw(sheet, format != "png"), sheet, format, told)
+        return page.render(self._draw(sheet, format != "png"), sheet, format, metadata)
 
     def _bundle(self) -> bytes:
         stem = self.spec.template.name
@@ -176,7 +176,7 @@ def _gathered(spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, pr
     if spec.labels and len(spec.labels) != len(photographs):
         raise ExplorerError(f"labels: one for each of {len(photographs)} images was expected; {len(spec.labels)} came.")
     depth = min(len(card.filter) for card in pair.cards)
-    return spec.template.gather(Run(spec, photographs, pair, progress), chosen_layers(spec, depth))
+    return spec.template.gather(FigureRun(spec, photographs, pair, progress), chosen_layers(spec, depth))
 
 
 def again(record: Record, images: Sequence[Photograph | str | Path], pair: ModelPair) -> Made:
@@ -187,14 +187,14 @@ def again(record: Record, images: Sequence[Photograph | str | Path], pair: Model
                 f"{known['name']} with SHA-256 {known['sha256'][:12]} and its filter was expected as {known['role']}; "
                 f"{card.title} with {card.digest[:12]} came."
             )
-    made = make(record.spec, images, pair)
+    figure = make(record.spec, images, pair)
     digests = [digest for _, digest in record.images]
-    if list(made.content.digests) != digests:
+    if list(figure.content.digests) != digests:
         raise ExplorerError(
             f"The images with SHA-256 {', '.join(d[:12] for d in digests)} were expected; "
-            f"{', '.join(d[:12] for d in made.content.digests)} came."
+            f"{', '.join(d[:12] for d in figure.content.digests)} came."
         )
-    return made
+    return figure
 
 
 def check_suffix(path: Path) -> None:

@@ -11,7 +11,7 @@ from explorer.measures import attention
 from explorer.measures.attention import Operator
 from explorer.studio import grids, phrases
 from explorer.studio.content import Content
-from explorer.studio.run import Run, chosen_heads, head_choice, patch, token
+from explorer.studio.run import FigureRun, chosen_heads, head_choice, patch, token
 from explorer.studio.spec import OPERATORS, Spec
 from explorer.types import Trace
 
@@ -19,21 +19,23 @@ Layers = tuple[int, ...]
 Heads = tuple[str, ...]
 MapsOf = Callable[[Spec, Trace, Layers, Heads], dict[str, grids.Panel]]
 """Maps of one model and image by what tells them apart."""
-LayoutOf = Callable[[Run, Layers, Heads], grids.Layout]
+LayoutOf = Callable[[FigureRun, Layers, Heads], grids.Layout]
 
 
-def gather(run: Run, layers: Layers, maps_of: MapsOf, layout_of: LayoutOf) -> Content:
+def gather(run: FigureRun, layers: Layers, maps_of: MapsOf, layout_of: LayoutOf) -> Content:
     """A grid of maps of every image's traces."""
-    photos: list[grids.Photo] = []
+    photos: list[grids.MappedImage] = []
     heads: Heads = ()
-    for image, comparison in run.compared():
+    for title, (image, comparison) in zip(run.titles, run.compared(), strict=True):
         heads = chosen_heads(run.spec, comparison.heads)
         sides = tuple(maps_of(run.spec, trace, layers, heads) for trace in comparison)
-        photos.append(grids.Photo(image.title, image.image, sides, [patch(run.spec, trace) for trace in comparison]))
+        photos.append(grids.MappedImage(title, image, sides, [patch(run.spec, trace) for trace in comparison]))
     return laid_out(run, photos, layers, heads, layout_of(run, layers, heads))
 
 
-def laid_out(run: Run, photos: list[grids.Photo], layers: Layers, heads: Heads, layout: grids.Layout) -> Content:
+def laid_out(
+    run: FigureRun, photos: list[grids.MappedImage], layers: Layers, heads: Heads, layout: grids.Layout
+) -> Content:
     """The grid, its maps as numbers, and where its colours end."""
     grid, ranges = grids.arrange(run.spec, photos, run.pair.cards, layout)
     arrays = grids.arrays(photos, run.files)

@@ -12,17 +12,17 @@ from explorer.studio.templates import template_called
 from explorer.types import ExplorerError
 
 
-def from_told(told: Any) -> Spec:
-    """The settings that `Spec.told` told, or a person: with lists, and whole numbers where others are meant, too.
+def from_settings(given: Any) -> Spec:
+    """What `Spec.as_settings` gives, or a person: with lists, and whole numbers where others are meant, too.
 
     Raises `ExplorerError` for anything else.
     """
-    known = {one.name: str(one.type) for one in fields(Spec)}
-    if not isinstance(told, Mapping) or "template" not in told:
+    known = {setting.name: str(setting.type) for setting in fields(Spec)}
+    if not isinstance(given, Mapping) or "template" not in given:
         raise ExplorerError("The settings of a figure, as the explorer writes them, were expected; others came.")
-    if foreign := [_shown(name) for name in told if name not in known]:
+    if foreign := [_shown(name) for name in given if name not in known]:
         raise ExplorerError(f"The settings {', '.join(sorted(known))} were expected; {foreign[0]} came.")
-    return Spec(**{name: _typed(name, known[name], value) for name, value in told.items()})
+    return Spec(**{name: _typed(name, known[name], value) for name, value in given.items()})
 
 
 def _typed(name: str, kind: str, value: Any) -> Any:
@@ -32,7 +32,7 @@ def _typed(name: str, kind: str, value: Any) -> Any:
     if value is None and kind.endswith(" | None"):
         return None
     if kind.startswith("tuple") and isinstance(value, list | tuple | range):
-        return tuple(_typed(name, kind[len("tuple[") : kind.index(",")], one) for one in value)
+        return tuple(_typed(name, kind[len("tuple[") : kind.index(",")], entry) for entry in value)
     kind = kind.removesuffix(" | None")
     if name == "heads" and _is_number(value, numbers.Integral):
         value = str(value)

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from PIL.PngImagePlugin import PngImageFile
 
+from explorer import provenance
 from explorer.models import sources
 from explorer.serving.pair import HUB
-from explorer.studio.parse import from_told
-from explorer.studio.spec import SETTINGS, Spec
+from explorer.studio.parse import from_settings
+from explorer.studio.spec import Spec
 from explorer.types import ROLES, ExplorerError, ModelCard
 from explorer.version import VERSION
 
@@ -40,12 +41,12 @@ class Record:
     device: str
     threads: int
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
             "tool": f"Twicing Explorer {VERSION}",
-            "settings": self.spec.told(),
-            "images": [{"name": name, "sha256": digest} for name, digest in self.images],
+            "settings": self.spec.as_settings(),
+            "images": [provenance.of_image(name, digest) for name, digest in self.images],
             "models": list(self.models),
             "device": self.device,
             "threads": self.threads,
@@ -53,7 +54,7 @@ class Record:
         }
 
     def json(self) -> str:
-        return json.dumps(self.told(), indent=2, sort_keys=True, ensure_ascii=False)
+        return json.dumps(self.as_dict(), indent=2, sort_keys=True, ensure_ascii=False)
 
     def command(self, out: str) -> str:
         """The shell's words that make the figure again, run where the images lie."""
@@ -62,10 +63,8 @@ class Record:
             words += ["--images", *(f"./{name}" if name.startswith("-") else name for name, _ in self.images)]
         for model in self.models:
             words += _model_words(model)
-        for one in SETTINGS:
-            value = getattr(self.spec, one.name)
-            if value != one.default:
-                words += _setting_words(one.name, value)
+        for name, value in self.spec.changed().items():
+            words += _setting_words(name, value)
         return shlex.join([*words, "--out", out])
 
 
@@ -74,10 +73,7 @@ def of(spec: Spec, images: Sequence[tuple[str, str]], cards: Sequence[ModelCard]
     models = tuple(
         {
             "role": role,
-            "name": card.title,
-            "source": card.source,
-            "sha256": card.digest,
-            "filter": list(card.filter),
+            **provenance.of_model(card),
             "trained_filter": list(card.trained_filter),
             "declared_by": card.declared_by,
         }
@@ -90,10 +86,11 @@ def read(data: bytes) -> Record:
     """The record in a figure's JSON or PNG. Raises `ExplorerError` when there is none."""
     try:
         text = _of_png(data) if data.startswith(b"\x89PNG") else data[:_MOST_BYTES].decode()
-        told = json.loads(text)
-        images = tuple((str(one["name"]), str(one["sha256"])) for one in told["images"])
-        models = tuple(_model(role, one) for role, one in zip(ROLES, told["models"], strict=True))
-        return Record(from_told(told["settings"]), images, models, str(told["device"]), int(told["threads"]))
+        written = json.loads(text)
+        images = tuple((str(image["name"]), str(image["sha256"])) for image in written["images"])
+        models = tuple(_model(role, model) for role, model in zip(ROLES, written["models"], strict=True))
+        spec = from_settings(written["settings"])
+        return Record(spec, images, models, str(written["device"]), int(written["threads"]))
     except ExplorerError:
         raise
     except Exception as error:
@@ -102,12 +99,12 @@ def read(data: bytes) -> Record:
         ) from error
 
 
-def _model(role: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _model(role: str, model: Mapping[str, Any]) -> Mapping[str, Any]:
     """One model as `of` tells it. Raises `ValueError` or `KeyError` for anything else."""
-    filters = {key: [float(a) for a in told[key]] for key in ("filter", "trained_filter")}
-    if told["role"] != role or not all(math.isfinite(a) for values in filters.values() for a in values):
+    filters = {key: [float(a) for a in model[key]] for key in ("filter", "trained_filter")}
+    if model["role"] != role or not all(math.isfinite(a) for values in filters.values() for a in values):
         raise ValueError(role)
-    return {**told, **{key: str(told[key]) for key in ("role", "name", "source", "sha256")}, **filters}
+    return {**model, **{key: str(model[key]) for key in ("role", "name", "source", "sha256")}, **filters}
 
 
 def _of_png(data: bytes) -> str:
@@ -150,7 +147,7 @@ def _setting_words(name: str, value: Any) -> list[str]:
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
-    if isinstance(value, tuple) and all(isinstance(one, int) for one in value):
+    if isinstance(value, tuple) and all(isinstance(entry, int) for entry in value):
         return _words(flag, ",".join(map(str, value)))
     return _words(
         flag, *([_digits(value)] if isinstance(value, float) else value if isinstance(value, tuple) else [value])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.figures.style import PALETTES
@@ -18,15 +17,7 @@ from explorer.types import Comparison, ExplorerError, ImageInput, ModelCard, Pro
 COLOURS = PALETTES["light"].models
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """An image and what its rows are called."""
-
-    title: str
-    image: ImageInput
-
-
-class Run:
+class FigureRun:
     """The images of a figure and the two models.
 
     One image at a time, so that a result never depends on what else was asked.
@@ -51,26 +42,30 @@ class Run:
     @property
     def files(self) -> tuple[str, ...]:
         """What the images' files are called."""
-        return tuple(one.name for one in self.photographs)
+        return tuple(photograph.name for photograph in self.photographs)
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What the images' rows are called."""
+        return self.spec.labels or tuple(Path(photograph.title).stem for photograph in self.photographs)
 
     def tell(self, number: int) -> None:
         """Tells that so many images are done."""
         if self._progress:
             self._progress(number, len(self.photographs))
 
-    def images(self) -> Iterator[Shown]:
+    def images(self) -> Iterator[ImageInput]:
         """Opens them one by one and tells how far it is."""
         for number, photograph in enumerate(self.photographs):
             self.tell(number)
             image = photograph.open()
             self.digests.append(image.digest)
-            title = self.spec.labels[number] if self.spec.labels else Path(photograph.title).stem
-            yield Shown(title, image)
+            yield image
 
-    def compared(self) -> Iterator[tuple[Shown, Comparison]]:
+    def compared(self) -> Iterator[tuple[ImageInput, Comparison]]:
         """Every image with its traces under both models."""
-        for shown in self.images():
-            yield shown, self.pair.compare(shown.image)
+        for image in self.images():
+            yield image, self.pair.compare(image)
 
 
 def chosen_layers(spec: Spec, depth: int) -> tuple[int, ...]:

@@ -49,9 +49,9 @@ _OPERATORS = {"effective": Operator.EFFECTIVE, "a": Operator.ATTENTION, "a-a2": 
 OPERATORS = MappingProxyType({**_OPERATORS, "2a-a2": Operator.TWICING, "rollout": Operator.ROLLOUT})
 
 
-METHODS = tuple(one.slug for one in Method)
-BASELINES = tuple(one.value for one in Baseline)
-CORRUPTIONS = tuple(one.slug for one in Corruption)
+METHODS = tuple(method.slug for method in Method)
+BASELINES = tuple(baseline.value for baseline in Baseline)
+CORRUPTIONS = tuple(corruption.slug for corruption in Corruption)
 ATTACKS = ("fgsm", "pgd")
 
 
@@ -111,10 +111,12 @@ class Spec:
     colour_bar: bool = _setting(True, "a colour bar below the maps")
 
     def __post_init__(self) -> None:
-        for one in fields(self)[1:]:
-            choices, value = one.metadata["choices"], getattr(self, one.name)
+        for setting in fields(self)[1:]:
+            choices, value = setting.metadata["choices"], getattr(self, setting.name)
             if choices and value not in choices:
-                raise ExplorerError(f"{one.name}: one of {', '.join(choices)} was expected; {str(value)[:60]!r} came.")
+                raise ExplorerError(
+                    f"{setting.name}: one of {', '.join(choices)} was expected; {str(value)[:60]!r} came."
+                )
         self._check_numbers()
         if self.heads not in ("mean", "max", "all") and not re.fullmatch("[1-9][0-9]{0,3}", self.heads):
             raise ExplorerError(f"heads: mean, max, all or a number from 1 was expected; {self.heads[:60]!r} came.")
@@ -192,11 +194,12 @@ class Spec:
 
     def changed(self) -> dict[str, Any]:
         """The settings that are not the defaults."""
-        return {one.name: getattr(self, one.name) for one in SETTINGS if getattr(self, one.name) != one.default}
+        values = {setting.name: getattr(self, setting.name) for setting in SETTINGS}
+        return {setting.name: values[setting.name] for setting in SETTINGS if values[setting.name] != setting.default}
 
-    def told(self) -> dict[str, Any]:
+    def as_settings(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
-        return {"template": self.template.name, **{one.name: getattr(self, one.name) for one in SETTINGS}}
+        return {"template": self.template.name, **{setting.name: getattr(self, setting.name) for setting in SETTINGS}}
 
 
 SETTINGS = fields(Spec)[1:]

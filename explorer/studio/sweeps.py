@@ -88,20 +88,20 @@ def read(name: str, data: bytes, cards: Sequence[ModelCard]) -> Sweep:
 
 def _sweep(result: Result) -> Sweep:
     """Raises `ValueError` and the like for what no sweep writes."""
-    told, eps = result.settings["attack"], [float(one) for one in result.settings["eps"]]
-    if not eps or not all(math.isfinite(one) and 0 <= one <= MAX_EPS + 1e-9 for one in eps):
+    settings, eps = result.settings["attack"], [float(budget) for budget in result.settings["eps"]]
+    if not eps or not all(math.isfinite(budget) and 0 <= budget <= MAX_EPS + 1e-9 for budget in eps):
         raise ValueError("eps")
-    step = told.get("step_size")
+    step = settings.get("step_size")
     attack = Attack(
         measured.kind(result),
-        steps=int(told.get("steps", 1)),
+        steps=int(settings.get("steps", 1)),
         step_size=None if step is None else float(step),
-        random_start=bool(told.get("random_start")),
-        seed=int(told["seed"]),
+        random_start=bool(settings.get("random_start")),
+        seed=int(settings["seed"]),
     )
     others = sorted((curve for curve in result.curves if curve.is_transfer), key=lambda curve: curve.target)
     differences = tuple(result.difference(place) for place in range(len(eps)))
-    in_255ths = tuple(round(255 * one, 6) for one in eps)
+    in_255ths = tuple(round(255 * budget, 6) for budget in eps)
     return Sweep(
         attack,
         str(result.settings["data"]),
@@ -114,4 +114,4 @@ def _sweep(result: Result) -> Sweep:
 
 
 def _shares(curves: Sequence[AccuracyCurve]) -> Shares:
-    return tuple(tuple((one.top1, *one.interval(one.top1), one.top5) for one in curve.accuracy) for curve in curves)
+    return tuple(tuple((a.top1, *a.interval(a.top1), a.top5) for a in curve.accuracy) for curve in curves)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from explorer.studio.content import Content
-    from explorer.studio.run import Run
+    from explorer.studio.run import FigureRun
     from explorer.studio.spec import Spec
 
 PAGE = ("preset", "width", "height", "dpi", "font", "font_size", "letters", "names")
@@ -54,7 +54,7 @@ class Template:
     """One line for the shell."""
     settings: tuple[str, ...] = field(repr=False)
     """Settings of a `Spec` that it reads besides `PAGE`, in the order in which the page asks for them."""
-    gather: Callable[[Run, tuple[int, ...]], Content] = field(repr=False)
+    gather: Callable[[FigureRun, tuple[int, ...]], Content] = field(repr=False)
     """Runs the images, for the layers shown."""
     caption: Callable[[Spec, Content], list[str]] = field(repr=False)
     """Sentences in LaTeX that say what is seen, by which definition."""

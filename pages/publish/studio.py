@@ -27,7 +27,7 @@ if spec is None:
     st.stop()
 with left:
     with panels.refusals(), st.spinner("Drawing …"):
-        figure = compute.shown(chosen, spec, photos)
+        figure = compute.preview(chosen, spec, photos)
     if figure is None:
         st.stop()
     st.image(figure.preview, width="stretch")

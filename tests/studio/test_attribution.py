@@ -81,7 +81,7 @@ def test_every_setting_is_in_the_numbers_the_caption_and_the_command(
         np.testing.assert_allclose(figure.numbers[f"{role}, attribution"][0], by_patch, rtol=1e-4, atol=1e-5)
     assert said in figure.caption
     for name in given:
-        assert f"--{name.replace('_', '-')} {figure.spec.told()[name]}" in figure.command
+        assert f"--{name.replace('_', '-')} {figure.spec.as_settings()[name]}" in figure.command
 
 
 def test_another_seed_is_another_figure() -> None:

@@ -180,7 +180,7 @@ def test_runs_of_layers_are_shortened() -> None:
 def test_only_maps_in_logits_are_called_so(method: str, said: str) -> None:
     figure = made("attribution", 1, method=method)
     assert said in figure.caption
-    assert all("logit" not in bar.label for bar in figure.content.shown.bars)
+    assert all("logit" not in bar.label for bar in figure.content.drawing.bars)
 
 
 def test_the_pair_of_the_helpers_is_as_it_was_trained() -> None:

@@ -35,8 +35,8 @@ def traces(seed: int, models: tuple[LoadedModel, ...] = OURS) -> list[Trace]:
 
 
 def grid(figure: Made) -> Grid:
-    assert isinstance(figure.content.shown, Grid)
-    return figure.content.shown
+    assert isinstance(figure.content.drawing, Grid)
+    return figure.content.drawing
 
 
 def cells(figure: Made) -> list[Cell]:
@@ -169,19 +169,19 @@ def test_similarity_is_the_measure(with_cls: bool, absolute: bool) -> None:
         assert_near(figure.numbers[role], curves)
         assert_near(figure.numbers[f"{role}_mean"], curves.mean(axis=0))
         assert_near(figure.numbers[f"{role}_std"], curves.std(axis=0, ddof=1))
-    assert isinstance(figure.content.shown, Curves)
-    assert figure.content.shown.first_layer == 0
+    assert isinstance(figure.content.drawing, Curves)
+    assert figure.content.drawing.first_layer == 0
 
 
 def test_one_image_has_no_band() -> None:
-    shown = made("similarity", 1).content.shown
+    shown = made("similarity", 1).content.drawing
     assert isinstance(shown, Curves)
     assert all(line.spread is None for line in shown.lines)
 
 
 def test_spectra_are_eigenvalues_and_their_images() -> None:
     figure = made("spectrum", 2, layers=(2,))
-    shown = figure.content.shown
+    shown = figure.content.drawing
     assert isinstance(shown, Spectra)
     for index, points in enumerate(shown.panels[0][1]):
         matrices = np.concatenate([traces(seed)[index].attention[1].double().numpy() for seed in (0, 1)])
@@ -201,7 +201,7 @@ def test_dynamics_are_the_powers_and_the_moduli() -> None:
     for index, role in enumerate(ROLES):
         expected = np.linalg.eigvals(traces(0)[index].attention[2, 1].double().numpy())
         assert_near(np.sort(figure.numbers[f"moduli_{role}"]), np.sort(np.abs(expected)))
-    shown = made("dynamics", 0).content.shown
+    shown = made("dynamics", 0).content.drawing
     assert isinstance(shown, Dynamics)
     assert shown.moduli == ()
 

@@ -28,8 +28,8 @@ ROLES = ("baseline", "twicing")
 
 
 def grid(figure: Made) -> Grid:
-    assert isinstance(figure.content.shown, Grid)
-    return figure.content.shown
+    assert isinstance(figure.content.drawing, Grid)
+    return figure.content.drawing
 
 
 def refusal(*files: Photograph, models=None) -> str:
@@ -225,7 +225,7 @@ def test_transfer_is_drawn_in_the_colour_of_who_is_shown_the_images() -> None:
     assert numbers["baseline_transfer_top5"].tolist() == [1, 0.5]
     assert (numbers["baseline_transfer_low"][1], numbers["baseline_transfer_high"][1]) == pytest.approx(wilson(0, 2))
     assert numbers["baseline_top1"].tolist() == [0.5, 0.5]
-    (panel,) = figure.content.shown.panels
+    (panel,) = figure.content.drawing.panels
     colours = ["#0072B2", "#D55E00"]
     assert [line.colour for line in panel.lines] == 2 * colours
     assert [line.dash for line in panel.lines] == ["solid", "solid", "dot", "dot"]
@@ -241,7 +241,7 @@ def test_transfer_is_drawn_in_the_colour_of_who_is_shown_the_images() -> None:
 def test_transfer_is_left_out_unless_it_is_asked_for() -> None:
     data = file(result(pair(), transfer=True))
     figure = made("robustness", [data])
-    assert len(figure.content.shown.panels[0].lines) == 2
+    assert len(figure.content.drawing.panels[0].lines) == 2
     assert not any("transfer" in name for name in figure.numbers)
     assert "fool" not in figure.caption
     with pytest.raises(ExplorerError) as caught:
@@ -251,10 +251,10 @@ def test_transfer_is_left_out_unless_it_is_asked_for() -> None:
 
 
 def test_a_panel_for_each_file() -> None:
-    shown = plain("robustness").content.shown
+    shown = plain("robustness").content.drawing
     assert isinstance(shown, Trials)
     assert [panel.title for panel in shown.panels] == ["FGSM", "PGD, 20 steps"]
-    labelled = made("robustness", 2, labels=("ours", "theirs")).content.shown
+    labelled = made("robustness", 2, labels=("ours", "theirs")).content.drawing
     assert [panel.title for panel in labelled.panels] == ["ours", "theirs"]
 
 

@@ -20,7 +20,7 @@ from explorer.models import sources
 from explorer.pictures.photographs import photograph
 from explorer.serving.pair import load_pair
 from explorer.studio import TEMPLATES, Spec, again, record
-from explorer.studio.parse import from_told
+from explorer.studio.parse import from_settings
 from explorer.studio.record import Record
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
@@ -45,7 +45,7 @@ def refusal(act: Callable[[], Any]) -> str:
 
 
 def changed(**values: Any) -> bytes:
-    return json.dumps({**plain("heatmaps").record.told(), **values}).encode()
+    return json.dumps({**plain("heatmaps").record.as_dict(), **values}).encode()
 
 
 # --- told and read ------------------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ def test_a_pdf_holds_the_record() -> None:
 
 
 def test_a_record_says_what_fixes_the_bytes() -> None:
-    told = plain("heatmaps").record.told()
+    told = plain("heatmaps").record.as_dict()
     assert [one["name"] for one in told["images"]] == ["disc 0.png", "disc 1.png"]
     assert all(len(one["sha256"]) == 64 for one in told["images"])
     assert [one["role"] for one in told["models"]] == ["baseline", "twicing"]
@@ -99,7 +99,7 @@ def test_the_largest_poster_is_read() -> None:
 # --- other files, images and weights ------------------------------------------------------------------------------
 
 
-MODEL = plain("heatmaps").record.told()["models"][0]
+MODEL = plain("heatmaps").record.as_dict()["models"][0]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_another_filter_is_refused() -> None:
 def test_a_command_is_read_as_the_same_settings(values: dict[str, Any]) -> None:
     spec = Spec(**values)
     options = parsed(Record(spec, (), (), "cpu", 1).command("x.pdf"))
-    assert from_told({"template": options.template, **figure._settings(options)}) == spec
+    assert from_settings({"template": options.template, **figure._settings(options)}) == spec
 
 
 @settings(deadline=None, max_examples=60)

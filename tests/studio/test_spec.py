@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from explorer.disturb.attacks import Attack, Kind
 from explorer.studio import PRESETS, TEMPLATES, Spec
-from explorer.studio.parse import from_told
+from explorer.studio.parse import from_settings
 from explorer.studio.spec import SETTINGS
 from explorer.studio.templates.attack import settings as settings_of
 from explorer.types import ExplorerError
@@ -25,7 +25,7 @@ JSON = st.recursive(
 
 def refusal(**settings: Any) -> str:
     with pytest.raises(ExplorerError) as caught:
-        from_told({"template": "heatmaps", **settings})
+        from_settings({"template": "heatmaps", **settings})
     message = str(caught.value)
     assert_one_sentence(message)
     return message
@@ -123,7 +123,7 @@ def test_the_rollout_has_no_heads_to_choose(template: str) -> None:
 
 
 def test_values_are_kept_as_the_annotation_says() -> None:
-    spec = from_told({"template": "evolution", "layers": range(1, 4), "heads": 2, "labels": ["a"], "width": 4})
+    spec = from_settings({"template": "evolution", "layers": range(1, 4), "heads": 2, "labels": ["a"], "width": 4})
     assert (spec.template, spec.layers, spec.heads, spec.labels) == (TEMPLATES["evolution"], (1, 2, 3), "2", ("a",))
     assert isinstance(spec.width, float)
     assert hash(spec) == hash(Spec(TEMPLATES["evolution"], (1, 2, 3), "2", labels=("a",), width=4.0))
@@ -132,7 +132,7 @@ def test_values_are_kept_as_the_annotation_says() -> None:
 @pytest.mark.parametrize("told", [None, [], "heatmaps", {}, {"layers": [1]}, {"template": "heatmaps", "pie": 1}])
 def test_other_than_settings_is_refused(told: Any) -> None:
     with pytest.raises(ExplorerError) as caught:
-        from_told(told)
+        from_settings(told)
     assert_one_sentence(str(caught.value))
 
 
@@ -141,7 +141,7 @@ def test_other_than_settings_is_refused(told: Any) -> None:
 def test_garbage_raises_nothing_else(values: dict[str, Any], template: Any) -> None:
     for one in ("heatmaps", template):
         try:
-            from_told({"template": one, **values})
+            from_settings({"template": one, **values})
         except ExplorerError as error:
             assert "\n" not in str(error)  # noqa: PT017
 
@@ -150,7 +150,7 @@ def test_garbage_raises_nothing_else(values: dict[str, Any], template: Any) -> N
 @given(told())
 def test_what_is_told_gives_the_same_settings(values: dict[str, Any]) -> None:
     spec = Spec(**values)
-    assert from_told(spec.told()) == spec
+    assert from_settings(spec.as_settings()) == spec
 
 
 def test_a_preset_gives_what_is_not_set() -> None:

@@ -15,8 +15,8 @@ from explorer.figures.records import Line
 from explorer.pictures.images import decode
 from explorer.studio import TEMPLATES, Made, Spec, Template, make, record, templates
 from explorer.studio.content import Content
-from explorer.studio.parse import from_told
-from explorer.studio.run import Run
+from explorer.studio.parse import from_settings
+from explorer.studio.run import FigureRun
 from explorer.studio.spec import SETTINGS
 from explorer.studio.template import PAGE
 from tests.studio.helpers import made, pair, photos
@@ -134,7 +134,7 @@ def test_a_setting_that_is_read_changes_the_figure(name: str, setting: str) -> N
 # --- one that is not there ------------------------------------------------------------------------------------------
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """The mean logit of each image, for as many layers as are asked for."""
     logits = [[float(trace.logits.mean()) for trace in comparison] for _, comparison in run.compared()]
     lines = [
@@ -164,7 +164,7 @@ def test_one_record_is_a_template(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert figure.command.startswith("python -m explorer figure toy ")
     assert figure.file(".pdf").startswith(b"%PDF")
     known = record.read(figure.file(".png"))
-    assert known.spec == from_told({"template": "toy", "dpi": 36}) == figure.spec
+    assert known.spec == from_settings({"template": "toy", "dpi": 36}) == figure.spec
     layers = explorer.figure("toy", photos(2), pair(), layers=[2]).content.layers
     assert layers == (2,)
     assert main(["figure", "pie", "--out", "x.pdf"]) != 0
@@ -181,6 +181,8 @@ def test_a_figure_knows_its_bytes() -> None:
     content = Content(Curves((line, line), "y", 0), ("",), arrays={"all": values, "part": values[10:]})
     assert content.nbytes == values.nbytes
     figure = usual("spectrum")
-    arrays = [panel.eigenvalues.nbytes + panel.mapped.nbytes for _, two in figure.content.shown.panels for panel in two]
+    arrays = [
+        panel.eigenvalues.nbytes + panel.mapped.nbytes for _, two in figure.content.drawing.panels for panel in two
+    ]
     assert figure.nbytes > sum(arrays) + 7 * 24 * len(figure.content.table.rows)
     assert made("heatmaps", 4, dpi=36).nbytes > 1.9 * usual("heatmaps").nbytes

@@ -17,10 +17,10 @@ from explorer.serving.engine import ask
 from explorer.studio import grids, phrases
 from explorer.studio.content import Content, Table
 from explorer.studio.latex import escape
-from explorer.studio.run import Run, Shown
+from explorer.studio.run import FigureRun
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, Template
-from explorer.types import ROLES, ModelCard
+from explorer.types import ROLES, ImageInput, ModelCard
 
 _HEADER = (
     "image", "model", "attacked_class",
@@ -37,18 +37,18 @@ def settings(spec: Spec) -> Attack:
     return Attack(Kind(spec.attack.upper()), spec.eps / 255, spec.steps, step, spec.random_start, spec.seed)
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """A block for each image, a row for each model."""
     spec = run.spec
     blocks, numbers, classes = [], [], []
     arrays: dict[str, list[np.ndarray]] = {f"{role}, {state}": [] for role in ROLES for state in _STATES}
-    for name, image in zip(run.files, run.images(), strict=True):
+    for name, title, image in zip(run.files, run.titles, run.images(), strict=True):
         both = [_attacked(run, card, image) for card in run.pair.cards]
         rows = tuple(
             GridRow(_cells(attacked, card), model, colour)
             for attacked, (model, colour, card) in zip(both, run.models, strict=True)
         )
-        blocks.append(Block(None, rows, grids.block_label(spec, image.title)))
+        blocks.append(Block(None, rows, grids.block_label(spec, title)))
         for role, card, attacked in zip(ROLES, run.pair.cards, both, strict=True):
             numbers.append((name, role, *_numbers(attacked, card)))
             for state, pixels in zip(_STATES, (attacked.clean, attacked.adversarial), strict=True):
@@ -65,18 +65,18 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
     )
 
 
-def _attacked(run: Run, card: ModelCard, shown: Shown) -> Attacked:
+def _attacked(run: FigureRun, card: ModelCard, image: ImageInput) -> Attacked:
     labels = (class_index(card, run.spec.target),) if run.spec.target else None
-    return ask(run.pair.engine, AttackJob(settings(run.spec), labels), [shown.image], card.key)
+    return ask(run.pair.engine, AttackJob(settings(run.spec), labels), [image], card.key)
 
 
-def _cells(one: Attacked, card: ModelCard) -> tuple[Cell, ...]:
-    change = 255 * array(one.perturbation[0]).transpose(1, 2, 0)
-    changed = around_grey(change, amplification(one.attack.eps))
+def _cells(attacked: Attacked, card: ModelCard) -> tuple[Cell, ...]:
+    change = 255 * array(attacked.perturbation[0]).transpose(1, 2, 0)
+    changed = around_grey(change, amplification(attacked.attack.eps))
     return (
-        Cell(rgb(one.clean[0]), note=_said(one.before, card), is_sharp=True),
+        Cell(rgb(attacked.clean[0]), note=_said(attacked.before, card), is_sharp=True),
         Cell(changed, note=f"at most {np.abs(change).max():.3g}/255", is_sharp=True),
-        Cell(rgb(one.adversarial[0]), note=_said(one.after, card), is_sharp=True),
+        Cell(rgb(attacked.adversarial[0]), note=_said(attacked.after, card), is_sharp=True),
     )
 
 
@@ -91,15 +91,15 @@ def _first(answers: Answers, card: ModelCard) -> tuple[str, float]:
     return class_name(card, best), float(answers.logits[0].softmax(dim=0)[best])
 
 
-def _numbers(one: Attacked, card: ModelCard) -> tuple[Any, ...]:
+def _numbers(attacked: Attacked, card: ModelCard) -> tuple[Any, ...]:
     """What `_HEADER` names after image and model."""
     return (
-        class_name(card, int(one.labels[0])),
-        *_first(one.before, card),
-        *_first(one.after, card),
-        *(float(said.probability(one.labels)[0]) for said in (one.before, one.after)),
-        *(float(said.loss[0]) for said in (one.before, one.after)),
-        255 * float(one.perturbation.abs().max()),
+        class_name(card, int(attacked.labels[0])),
+        *_first(attacked.before, card),
+        *_first(attacked.after, card),
+        *(float(said.probability(attacked.labels)[0]) for said in (attacked.before, attacked.after)),
+        *(float(said.loss[0]) for said in (attacked.before, attacked.after)),
+        255 * float(attacked.perturbation.abs().max()),
     )
 
 

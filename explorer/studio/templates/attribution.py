@@ -15,7 +15,7 @@ from explorer.serving.engine import ask
 from explorer.studio import grids, maps, phrases
 from explorer.studio.content import Content
 from explorer.studio.latex import escape
-from explorer.studio.run import COLOURS, Run
+from explorer.studio.run import COLOURS, FigureRun
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
 from explorer.types import ImageInput, ModelCard
@@ -41,14 +41,14 @@ def settings(spec: Spec) -> AttributionSettings:
     )
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """A row for each image."""
     method = method_called(run.spec.method)
     photos, classes = [], []
-    for image in run.images():
-        both = [_attributed(run, card, image.image) for card in run.pair.cards]
+    for title, image in zip(run.titles, run.images(), strict=True):
+        both = [_attributed(run, card, image) for card in run.pair.cards]
         sides = tuple({_MAP: grids.Panel(array(of_model.on_patches()), method.is_signed)} for of_model in both)
-        photos.append(grids.Photo(image.title, image.image, sides, (None, None)))
+        photos.append(grids.MappedImage(title, image, sides, (None, None)))
         first, second = (class_name(card, of_model.target) for card, of_model in zip(run.pair.cards, both, strict=True))
         classes.append((first, second))
     columns = tuple(Columns(("",), name, colour) for name, colour in zip(run.names, COLOURS, strict=True))
@@ -57,7 +57,7 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
     return replace(maps.laid_out(run, photos, (), (), layout), classes=tuple(classes))
 
 
-def _attributed(run: Run, card: ModelCard, image: ImageInput) -> Attribution:
+def _attributed(run: FigureRun, card: ModelCard, image: ImageInput) -> Attribution:
     target = class_index(card, run.spec.target) if run.spec.target else None
     job = AttributionJob(method_called(run.spec.method), target, settings(run.spec))
     return ask(run.pair.engine, job, [image], card.key)

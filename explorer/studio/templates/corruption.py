@@ -20,10 +20,10 @@ from explorer.studio import grids, phrases
 from explorer.studio.content import Content, Table
 from explorer.studio.latex import escape
 from explorer.studio.maps import attention_maps, measure
-from explorer.studio.run import COLOURS, Run, Shown, chosen_heads, patch
+from explorer.studio.run import COLOURS, FigureRun, chosen_heads, patch
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
-from explorer.types import ROLES, ModelCard, Picture, Trace
+from explorer.types import ROLES, ImageInput, ModelCard, Picture, Trace
 
 STRENGTHS = (0, *SEVERITIES)
 """0 is the clean picture."""
@@ -46,25 +46,25 @@ class _Side:
         first = int(self.effects[0].logits.argmax())
         rows = [
             (
-                float(one.logits.softmax(dim=0)[first]),
-                margin(one.logits, first),
-                float(one.attention.mean()),
-                float(one.tokens[-1]),
+                float(effect.logits.softmax(dim=0)[first]),
+                margin(effect.logits, first),
+                float(effect.attention.mean()),
+                float(effect.tokens[-1]),
             )
-            for one in self.effects
+            for effect in self.effects
         ]
         return np.array(rows).T
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """A block for each image: the photograph, then a row for each model, layer and head."""
     count = min(run.pair.engine.heads(card.key) for card in run.pair.cards)
     heads = chosen_heads(run.spec, count)
-    photos: list[grids.Photo] = []
+    photos: list[grids.MappedImage] = []
     both: list[list[_Side]] = []
-    for image in run.images():
+    for title, image in zip(run.titles, run.images(), strict=True):
         sides = [_side(run, card, image, layers, heads) for card in run.pair.cards]
-        photos.append(grids.Photo(image.title, image.image, tuple(s.maps for s in sides), [s.mark for s in sides]))
+        photos.append(grids.MappedImage(title, image, tuple(s.maps for s in sides), [s.mark for s in sides]))
         both.append(sides)
     values = np.array([[side.values() for side in sides] for sides in both])  # (image, model, quantity, severity)
     grid = _grid(run, photos, both, layers, heads)
@@ -85,13 +85,13 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
     )
 
 
-def _side(run: Run, card: ModelCard, shown: Shown, layers: tuple[int, ...], heads: tuple[str, ...]) -> _Side:
+def _side(run: FigureRun, card: ModelCard, image: ImageInput, layers: tuple[int, ...], heads: tuple[str, ...]) -> _Side:
     spec, kind = run.spec, corruption_called(run.spec.corruption)
-    view = preprocess.model_view(shown.image.rgb, card.preprocessing)
+    view = preprocess.model_view(image.rgb, card.preprocessing)
     pictures = tuple(corrupt(view, kind, strength, spec.seed).rgb for strength in STRENGTHS)
 
     def traced(strength: float) -> Trace:
-        return ask(run.pair.engine, CorruptedTraceJob(kind, strength, spec.seed), [shown.image], card.key)
+        return ask(run.pair.engine, CorruptedTraceJob(kind, strength, spec.seed), [image], card.key)
 
     clean = traced(0)
     effects: list[Effect] = []
@@ -105,8 +105,8 @@ def _side(run: Run, card: ModelCard, shown: Shown, layers: tuple[int, ...], head
 
 
 def _grid(
-    run: Run,
-    photos: Sequence[grids.Photo],
+    run: FigureRun,
+    photos: Sequence[grids.MappedImage],
     both: Sequence[Sequence[_Side]],
     layers: tuple[int, ...],
     heads: tuple[str, ...],
@@ -135,7 +135,7 @@ def _grid(
     return Grid(tuple(blocks), (columns,), spec.look, bars, letters=spec.letters, bare=spec.bare)
 
 
-def _beneath(run: Run, values: np.ndarray) -> Trials:
+def _beneath(run: FigureRun, values: np.ndarray) -> Trials:
     """Drift and probability by severity: mean over images, with a band of one sample standard deviation."""
     panels = []
     for quantity, y in (("drift", "Attention drift, nats"), ("probability", "$P$(clean answer)")):

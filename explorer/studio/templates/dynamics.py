@@ -9,13 +9,13 @@ from explorer.paper import theory
 from explorer.studio import phrases
 from explorer.studio.content import Content, Table
 from explorer.studio.eigenvalues import decomposed, from_zero
-from explorer.studio.run import Run
+from explorer.studio.run import FigureRun
 from explorer.studio.spec import Spec
 from explorer.studio.template import Takes, Template
 from explorer.types import ROLES
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """The powers, and the moduli of the images' eigenvalues where there are images."""
     spec = run.spec
     moduli: list[tuple[str, str, np.ndarray]] = []

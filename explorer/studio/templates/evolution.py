@@ -7,16 +7,16 @@ import numpy as np
 from explorer.figures.print.cells import Columns
 from explorer.studio import grids, maps
 from explorer.studio.content import Content
-from explorer.studio.run import COLOURS, Run
+from explorer.studio.run import COLOURS, FigureRun
 from explorer.studio.template import LABELS, LOOK, Template
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """A block for each image: for each head, the baseline's row and the row of twicing."""
     return maps.gather(run, layers, maps.attention_maps, _layout)
 
 
-def _layout(run: Run, layers: tuple[int, ...], heads: tuple[str, ...]) -> grids.Layout:
+def _layout(run: FigureRun, layers: tuple[int, ...], heads: tuple[str, ...]) -> grids.Layout:
     rows = tuple(
         grids.MapRow(
             tuple((side, grids.key(layer, head)) for layer in layers),

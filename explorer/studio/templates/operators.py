@@ -6,7 +6,7 @@ from explorer.figures.print.cells import Columns
 from explorer.measures.attention import Operator
 from explorer.studio import grids, maps
 from explorer.studio.content import Content
-from explorer.studio.run import COLOURS, Run
+from explorer.studio.run import COLOURS, FigureRun
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
 from explorer.types import Trace
@@ -14,7 +14,7 @@ from explorer.types import Trace
 _THREE = (Operator.ATTENTION, Operator.CORRECTION, Operator.TWICING)
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """A block for each image: for each layer and head, a row for each model."""
     return maps.gather(run, layers, _maps, _layout)
 
@@ -29,7 +29,7 @@ def _maps(spec: Spec, trace: Trace, layers: tuple[int, ...], heads: tuple[str, .
     return panels
 
 
-def _layout(run: Run, layers: tuple[int, ...], heads: tuple[str, ...]) -> grids.Layout:
+def _layout(run: FigureRun, layers: tuple[int, ...], heads: tuple[str, ...]) -> grids.Layout:
     rows = tuple(
         grids.MapRow(
             tuple((side, grids.key(layer, head, operator)) for operator in _THREE),

@@ -14,7 +14,7 @@ from explorer.measures import attention, residual
 from explorer.measures.residual import ResidualMagnitudes
 from explorer.studio import curves, grids, maps, phrases
 from explorer.studio.content import Content
-from explorer.studio.run import Run, chosen_heads, patch
+from explorer.studio.run import FigureRun, chosen_heads, patch
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
 from explorer.types import ModelCard, Trace
@@ -33,19 +33,19 @@ _NORM = {
 }
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """The grid of maps, and beneath it the curve."""
     spec = run.spec
-    photos: list[grids.Photo] = []
+    photos: list[grids.MappedImage] = []
     heads: tuple[str, ...] = ()
     by_layer: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for image, comparison in run.compared():
+    for title, (image, comparison) in zip(run.titles, run.compared(), strict=True):
         heads = chosen_heads(spec, comparison.heads)
         magnitudes = [residual.magnitudes(trace) for trace in comparison]
         sides = tuple(_maps(spec, *both, layers, heads) for both in zip(magnitudes, comparison, strict=True))
         for curve, of_model in zip(by_layer, magnitudes, strict=True):
             curve.append(_curve(spec, of_model, heads))
-        photos.append(grids.Photo(image.title, image.image, sides, [patch(spec, trace) for trace in comparison]))
+        photos.append(grids.MappedImage(title, image, sides, [patch(spec, trace) for trace in comparison]))
     columns = grids.side_by_side(run.names, layers, heads)
     measure = f"{_SYMBOL[spec.quantity]} of each patch"
     layout = grids.Layout(grids.maps_side_by_side(layers, heads), columns, measure)

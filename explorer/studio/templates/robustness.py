@@ -12,7 +12,7 @@ from explorer.figures.print.trials import TrialPanel, Trials
 from explorer.figures.records import Trial
 from explorer.studio.content import Content, Table
 from explorer.studio.latex import escape
-from explorer.studio.run import Run
+from explorer.studio.run import FigureRun
 from explorer.studio.spec import Spec
 from explorer.studio.sweeps import Sweep, read
 from explorer.studio.template import Takes, Template
@@ -21,7 +21,7 @@ from explorer.types import ROLES, ExplorerError
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """A panel for each file. Raises `ExplorerError` where transfer is asked for and a file holds none."""
     sweeps, panels, digests = [], [], []
     for number, file in enumerate(run.photographs):
@@ -40,7 +40,7 @@ def gather(run: Run, layers: tuple[int, ...]) -> Content:
     return Content(chart, tuple(digests), table=_table(sweeps, run.spec.transfer), sweeps=tuple(sweeps))
 
 
-def _lines(run: Run, sweep: Sweep) -> tuple[Trial, ...]:
+def _lines(run: FigureRun, sweep: Sweep) -> tuple[Trial, ...]:
     """White-box with bands, then transfer, dotted: four bands would look like one."""
     lines = []
     for (name, colour, card), shares in zip(run.models, sweep.shares, strict=True):

@@ -10,13 +10,13 @@ from explorer.measures import similarity
 from explorer.studio import curves, phrases
 from explorer.studio.content import Content
 from explorer.studio.latex import escape
-from explorer.studio.run import Run
+from explorer.studio.run import FigureRun
 from explorer.studio.spec import Spec
 from explorer.studio.template import Template
 from explorer.types import ROLES
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """A curve for each model, over all layers."""
     spec = run.spec
     values: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])

@@ -7,7 +7,7 @@ from explorer.figures.records import SYMBOLS, Points
 from explorer.studio import phrases
 from explorer.studio.content import Content, Table
 from explorer.studio.eigenvalues import decomposed, from_zero
-from explorer.studio.run import Run
+from explorer.studio.run import FigureRun
 from explorer.studio.spec import Spec
 from explorer.studio.template import Template
 from explorer.types import ROLES
@@ -15,7 +15,7 @@ from explorer.types import ROLES
 _HEADER = ("layer", "model", "lambda_real", "lambda_imag", "mapped_real", "mapped_imag", "real_nonnegative")
 
 
-def gather(run: Run, layers: tuple[int, ...]) -> Content:
+def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """A panel for each layer, all images in it."""
     spectra, heads = decomposed(run, layers)
     panels, rows, outside = [], [], []

@@ -20,7 +20,7 @@ _QUIET = 3
 
 
 @dataclass(frozen=True)
-class Shown:
+class Preview:
     """What the page shows of a figure: small, where the figure itself holds photographs."""
 
     preview: bytes
@@ -51,7 +51,7 @@ def build(view: View, spec: Spec, photos: Sequence[Photo], progress: Callable[[i
 
 
 @st.cache_resource(show_spinner=False)
-def _kept() -> ByteLRU[tuple[object, ...], Shown]:
+def _kept() -> ByteLRU[tuple[object, ...], Preview]:
     return ByteLRU(8 * 2**20)
 
 
@@ -65,7 +65,7 @@ def _key(view: View, spec: Spec, photos: Sequence[Photo]) -> tuple[object, ...]:
     return (spec, tuple((photo.digest, photo.title) for photo in photos), *(card.key for card in view.pair.cards))
 
 
-def shown(view: View, spec: Spec, photos: Sequence[Photo]) -> Shown:
+def preview(view: View, spec: Spec, photos: Sequence[Photo]) -> Preview:
     """The preview and the words of a figure, made when it is not one of the last again."""
     key = _key(view, spec, photos)
     kept = _kept().get(key)
@@ -79,7 +79,7 @@ def shown(view: View, spec: Spec, photos: Sequence[Photo]) -> Shown:
         figure = build(view, spec, photos, progress)
         _figures().put(key, figure)
         width, height = figure.figure(dpi=36).get_size_inches()
-        kept = Shown(figure.preview(), figure.caption, figure.command, (float(width), float(height)))
+        kept = Preview(figure.preview(), figure.caption, figure.command, (float(width), float(height)))
         if bar:
             bar.empty()
         _kept().put(key, kept)

@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from explorer.studio import TEMPLATES, Spec, Template, template_called
-from explorer.studio.parse import from_told
+from explorer.studio.parse import from_settings
 from explorer.studio.template import Takes
 from explorer.ui.publish.settings import LOOK, PAGE, Asked
 from explorer.ui.shell.session import Photo, View
@@ -29,7 +29,7 @@ def choose(template: Template, depth: int, heads: int) -> Spec:
             asked.ask(template, look)
     with st.expander("Page"):
         asked.ask(template, [name for name in PAGE if name in template.reads])
-    return from_told({"template": template.name, **asked.chosen})
+    return from_settings({"template": template.name, **asked.chosen})
 
 
 def choose_template() -> Template:
