@@ -1,7 +1,7 @@
 // The attention viewer: two models under one cursor, every layer at once, nothing asked of a server.
 //
 // It receives A of both models once (see `explorer/viewer.py` for the bytes) and computes the rows of every other
-// operator from `r = A[q]` and `r A`. Values are right within 1% of the largest entry of the query's row of A (of the
+// matrix from `r = A[q]` and `r A`. Values are right within 1% of the largest entry of the query's row of A (of the
 // rollout's own), for filters between standard and twicing.
 //
 // Three parts: arithmetic (pure functions), the picture of a map, and the viewer itself. It knows nothing of Streamlit
@@ -10,7 +10,7 @@
 // --- arithmetic ------------------------------------------------------------------------------------------------------
 
 const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 2);
-export const OPERATORS = ["effective", "A", "A − A²", "2A − A²", "rollout"];
+export const MATRICES = ["effective", "A", "A − A²", "2A − A²", "rollout"];
 const COEFFICIENTS = { A: 1, "2A − A²": 2 };
 
 /** The header of a payload, with its sections as typed arrays and blobs. */
@@ -79,10 +79,10 @@ const squared = (model, layer, head, query, r) =>
     ? row(model, layer, head, query, model.squareCodes, model.squareScales)
     : times(model, layer, head, r);
 
-/** Row `query` of an operator other than rollout, in one head. */
-export function operatorRow(model, layer, head, query, operator) {
+/** Row `query` of a matrix other than rollout, in one head. */
+export function matrixRow(model, layer, head, query, matrix) {
   const r = row(model, layer, head, query);
-  const c = operator === "effective" ? model.filter[layer] : COEFFICIENTS[operator];
+  const c = matrix === "effective" ? model.filter[layer] : COEFFICIENTS[matrix];
   if (c === 1) return r;
   const rA = squared(model, layer, head, query, r);
   return c === undefined ? r.map((value, i) => value - rA[i]) : combine(c, r, rA);
@@ -110,10 +110,10 @@ function timesSquares(model, layer, r) {
 }
 
 /** One value per token: the row of the query, heads combined as chosen (`mean`, `max` or a head from 0). */
-export function tokenValues(model, layer, query, operator, choice) {
-  if (operator === "rollout") return rolloutRow(model, layer, query);
-  if (typeof choice === "number") return operatorRow(model, layer, Math.min(choice, model.heads - 1), query, operator);
-  const rows = Array.from({ length: model.heads }, (_, head) => operatorRow(model, layer, head, query, operator));
+export function tokenValues(model, layer, query, matrix, choice) {
+  if (matrix === "rollout") return rolloutRow(model, layer, query);
+  if (typeof choice === "number") return matrixRow(model, layer, Math.min(choice, model.heads - 1), query, matrix);
+  const rows = Array.from({ length: model.heads }, (_, head) => matrixRow(model, layer, head, query, matrix));
   return rows[0].map((_, i) => {
     if (choice === "mean") return rows.reduce((sum, one) => sum + one[i], 0) / rows.length;
     return rows.reduce((best, one) => (Math.abs(one[i]) > Math.abs(best) ? one[i] : best), 0);
@@ -123,10 +123,10 @@ export function tokenValues(model, layer, query, operator, choice) {
 /** The same over the patches, prefix tokens left out. */
 export const patchValues = (model, ...rest) => tokenValues(model, ...rest).subarray(model.prefix);
 
-export function isSigned(model, layer, operator) {
-  if (operator === "A") return false;
-  if (operator === "A − A²" || operator === "2A − A²") return true;
-  const involved = operator === "rollout" ? model.filter.slice(0, layer + 1) : [model.filter[layer]];
+export function isSigned(model, layer, matrix) {
+  if (matrix === "A") return false;
+  if (matrix === "A − A²" || matrix === "2A − A²") return true;
+  const involved = matrix === "rollout" ? model.filter.slice(0, layer + 1) : [model.filter[layer]];
   return involved.some((a) => a < 0 || a > 1);
 }
 
@@ -276,8 +276,8 @@ const MAPS = ["cividis", "viridis", "magma"];
 const SIDE = 168;
 const KEYS =
   "← → layer · ↑ ↓ head · Shift with arrows moves the patch · Enter pins it · Esc back · Space plays · 1 2 one model in " +
-  "both places · 0 side by side · D difference · G all heads · [ ] operator";
-const DEFAULTS = { layer: null, head: "mean", place: null, pinned: false, operator: "effective", scale: "shared" };
+  "both places · 0 side by side · D difference · G all heads · [ ] matrix";
+const DEFAULTS = { layer: null, head: "mean", place: null, pinned: false, matrix: "effective", scale: "shared" };
 const LOOKS = { colours: "cividis", opacity: 0.85, drawing: "smooth", difference: false, blink: 0, allHeads: false };
 let remembered = null;
 
@@ -306,7 +306,7 @@ export function toParameters(state) {
     layer: String(state.layer + 1),
     head: typeof state.head === "number" ? String(state.head + 1) : state.head,
     query: place,
-    operator: state.operator,
+    matrix: state.matrix,
     scale: state.scale,
   };
 }
@@ -318,7 +318,8 @@ export function fromParameters(parameters) {
   const head = parameters.get("head");
   if (head === "mean" || head === "max") state.head = head;
   else if (Number(head) >= 1) state.head = Math.floor(Number(head)) - 1;
-  if (OPERATORS.includes(parameters.get("operator"))) state.operator = parameters.get("operator");
+  const matrix = parameters.get("matrix") ?? parameters.get("operator"); // as links of earlier versions call it
+  if (MATRICES.includes(matrix)) state.matrix = matrix;
   if (SCALES.includes(parameters.get("scale"))) state.scale = parameters.get("scale");
   const place = (parameters.get("query") ?? "").split(",").map(Number);
   if (place.length === 2 && place.every((share) => share >= 0 && share < 1))
@@ -444,9 +445,9 @@ export function mount(root, { address = null, save = null, announce = null } = {
         (h) => (typeof h === "number" ? String(h + 1) : h),
       ),
       choice(
-        "Operator",
-        OPERATORS,
-        "operator",
+        "Matrix",
+        MATRICES,
+        "matrix",
         "effective: what a block applies to V, A in a standard block, 2A − A² in a twicing one",
       ),
       choice("Scale", SCALES, "scale", "map: each map's own largest value; shared: the largest of both; absolute: 1"),
@@ -687,9 +688,9 @@ export function mount(root, { address = null, save = null, announce = null } = {
   function compute(layer, choice = state.head) {
     const queries = models().map((model) => tokenAt(model, state.place));
     const values = models().map((model, i) =>
-      patchValues(model, Math.min(layer, model.layers - 1), queries[i], state.operator, choice),
+      patchValues(model, Math.min(layer, model.layers - 1), queries[i], state.matrix, choice),
     );
-    const signs = models().map((model) => isSigned(model, Math.min(layer, model.layers - 1), state.operator));
+    const signs = models().map((model) => isSigned(model, Math.min(layer, model.layers - 1), state.matrix));
     return { values, signs, spans: ranges(values, signs, state.scale) };
   }
 
@@ -705,7 +706,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
     if (parts.stripHeads !== (state.allHeads ? heads() : 0)) buildStrips();
     const shown = compute(state.layer);
     const difference = state.difference && sameView();
-    const labels = models().map((model) => (state.operator === "effective" ? model.label : state.operator));
+    const labels = models().map((model) => (state.matrix === "effective" ? model.label : state.matrix));
     const change = difference ? shown.values[1].map((value, i) => value - shown.values[0][i]) : null;
     parts.maps.forEach((map, place) => {
       const index = indexAt(place);
@@ -723,7 +724,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
       map.figure.className = `map m${index}${isChange ? " change" : ""}${models()[index].counterfactual ? " swapped" : ""}`;
       if (!isChange && models()[index].counterfactual) map.label.textContent += " · operator swapped, not trained";
       const bound = (i) =>
-        state.operator === "rollout"
+        state.matrix === "rollout"
           ? 0.01 * largest(shown.values[i])
           : finest(models()[i], state.layer, tokenAt(models()[i], state.place), state.head);
       map.bound = isChange ? bound(0) + bound(1) : bound(index);
@@ -800,7 +801,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
   function describe() {
     const place = state.cursor;
     parts.maps.forEach((map, i) => outline(map.cursor, models()[indexAt(i)].grid, place));
-    const shown = `Layer ${state.layer + 1}, head ${typeof state.head === "number" ? state.head + 1 : state.head}, ${state.operator}, query ${queryName()}`;
+    const shown = `Layer ${state.layer + 1}, head ${typeof state.head === "number" ? state.head + 1 : state.head}, ${state.matrix}, query ${queryName()}`;
     if (!place) return void (parts.live.textContent = shown);
     const { row, column } = patchAt(models()[0].grid, place);
     const values = parts.maps.map((map, i) => {
@@ -926,8 +927,8 @@ export function mount(root, { address = null, save = null, announce = null } = {
       2: () => set({ blink: state.blink === 2 ? 0 : 2 }),
       d: () => set({ difference: !state.difference }),
       g: () => isAveraged() || set({ allHeads: !state.allHeads }),
-      "[": () => step("operator", OPERATORS, -1),
-      "]": () => step("operator", OPERATORS, 1),
+      "[": () => step("matrix", MATRICES, -1),
+      "]": () => step("matrix", MATRICES, 1),
     };
     let handled = true;
     if (arrows && event.shiftKey) movePatch(...arrows);

@@ -70,9 +70,9 @@ _MOUNT = """async ([source, text]) => {
 _CHANGES = {
     "layer": "(i) => ({ layer: i % 12 })",
     "head": "(i) => ({ head: i % 3 })",
-    "operator": "(i) => ({ head: 'mean', operator: ['A', 'A − A²', '2A − A²', 'effective'][i % 4] })",
-    "rollout": "(i) => ({ operator: 'rollout', layer: i % 12 })",
-    "pointer on another patch": "(i) => ({ operator: 'effective', place: [((i % 7) + 0.5) / 14, 0.5] })",
+    "matrix": "(i) => ({ head: 'mean', matrix: ['A', 'A − A²', '2A − A²', 'effective'][i % 4] })",
+    "rollout": "(i) => ({ matrix: 'rollout', layer: i % 12 })",
+    "pointer on another patch": "(i) => ({ matrix: 'effective', place: [((i % 7) + 0.5) / 14, 0.5] })",
 }
 
 

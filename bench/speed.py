@@ -83,7 +83,7 @@ def rows(inputs: Sequence[Tensor], size: str) -> list[Row]:
 def measures(one: Trace) -> list[object]:
     """Everything the views ask of a trace, but its spectra."""
     return [
-        attention.maps(one, 0, attention.Operator.EFFECTIVE, attention.Heads.MEAN),
+        attention.maps(one, 0, attention.Matrix.EFFECTIVE, attention.Heads.MEAN),
         attention.rollout(one, 0),
         attention.entropy(one.attention),
         attention.distance(one, (16, 16)),

@@ -95,3 +95,41 @@ def test_imports_are_cheap(module: str) -> None:
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+VAGUE = {"told", "found", "one", "made", "shown", "what"}
+
+
+def names_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Everything that a module gives a name to."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name, node.lineno
+
+
+def test_what_has_a_name_is_called_by_what_it_holds() -> None:
+    guilty = [
+        f"{path.relative_to(ROOT)}:{line}" for path in sources() for name, line in names_of(path) if name in VAGUE
+    ]
+    assert not guilty
+
+
+def test_no_two_public_records_share_a_name() -> None:
+    """Classes, and types that were given a name."""
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "explorer").rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [node.name] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            for name in names:
+                if name[0].isupper() and not name.isupper():
+                    places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 150, "the records were not found"
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

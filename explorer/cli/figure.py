@@ -52,6 +52,7 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
         else:
             choices = ", ".join(setting.metadata["choices"])
             parser.add_argument(flag, metavar=setting.name.upper(), help=f"{help} ({choices})" if choices else help)
+    parser.add_argument("--operator", dest="matrix", help=argparse.SUPPRESS)  # as it was called before 0.4
 
 
 def add_again(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from explorer.lessons.nonlocal_means import FloatPicture
 from explorer.paper import operators
 from explorer.types import ExplorerError, Size
 
-Matrix = Float[np.ndarray, "query key"]
+TokenMatrix = Float[np.ndarray, "query key"]
 """Rows sum to 1."""
 Patches = Float[np.ndarray, "patch component"]
 """Patches or all pixels of patches, row by row over the grid."""
@@ -66,7 +66,7 @@ class FilteredPatches:
 class PatchFilter:
     """A matrix over the patches of a grid."""
 
-    matrix: Matrix
+    matrix: TokenMatrix
     grid: Size
 
     def apply(self, values: Patches) -> FilteredPatches:
@@ -120,7 +120,7 @@ def nonlocal_means(pixels: Patches, bandwidth: float, grid: Size) -> PatchFilter
     return PatchFilter(W / W.sum(axis=1, keepdims=True), grid)
 
 
-def attention(matrix: Matrix, prefix: int, grid: Size) -> PatchFilter:
+def attention(matrix: TokenMatrix, prefix: int, grid: Size) -> PatchFilter:
     """A head's `A` between patches alone: queries and keys without the prefix tokens, rows renormalised.
 
     Raises `ExplorerError` where a patch gives no weight to any patch.
@@ -140,7 +140,7 @@ def likenesses(
     return np.array(by_layer)
 
 
-def prefix_weight(matrix: Matrix, prefix: int) -> float:
+def prefix_weight(matrix: TokenMatrix, prefix: int) -> float:
     """What the patches' rows give to the prefix tokens, mean over patches: what renormalising leaves out."""
     return float(matrix[prefix:, :prefix].astype(np.float64).sum(axis=1).mean())
 

@@ -1,4 +1,4 @@
-"""Measures of attention: rows for a query under each operator, rollout, entropy, distance.
+"""Measures of attention: rows for a query under each matrix, rollout, entropy, distance.
 
 The viewer computes the same in the browser, where it is held against these; scripts and figures use them directly.
 """
@@ -15,7 +15,7 @@ from explorer.paper import operators
 from explorer.types import TWICING, Size, Trace
 
 
-class Operator(StrEnum):
+class Matrix(StrEnum):
     """The matrix whose row is shown."""
 
     EFFECTIVE = "effective"
@@ -41,13 +41,13 @@ LayerRows = Float[Tensor, "layer head key"]
 LayerMaps = Float[Tensor, "layer token"]
 
 
-def is_signed(operator: Operator, trace: Trace, layer: int) -> bool:
-    """Whether rows of this operator can be negative in a layer and are drawn around 0."""
-    if operator in (Operator.CORRECTION, Operator.TWICING):
+def is_signed(matrix: Matrix, trace: Trace, layer: int) -> bool:
+    """Whether rows of this matrix can be negative in a layer and are drawn around 0."""
+    if matrix in (Matrix.CORRECTION, Matrix.TWICING):
         return True
-    if operator is Operator.ATTENTION:
+    if matrix is Matrix.ATTENTION:
         return False
-    involved = trace.filter[: layer + 1] if operator is Operator.ROLLOUT else trace.filter[layer : layer + 1]
+    involved = trace.filter[: layer + 1] if matrix is Matrix.ROLLOUT else trace.filter[layer : layer + 1]
     return any(not 0.0 <= a <= 1.0 for a in involved)
 
 
@@ -55,24 +55,24 @@ Query = int | None
 """A token, or the mean over the patches: what stands in for CLS in models without one."""
 
 
-def rows(trace: Trace, query: Query, operator: Operator) -> LayerRows:
-    """Row `query` of the operator, in every layer and head, without forming `A^2`."""
+def rows(trace: Trace, query: Query, matrix: Matrix) -> LayerRows:
+    """Row `query` of the matrix, in every layer and head, without forming `A^2`."""
     if query is None:
         row = trace.attention[:, :, trace.prefix :].mean(dim=2, keepdim=True)  # (L, H, 1, N)
     else:
         row = trace.attention[:, :, query, None]
-    if operator is Operator.ATTENTION:
+    if matrix is Matrix.ATTENTION:
         return row.squeeze(2)
-    if operator is Operator.EFFECTIVE:
+    if matrix is Matrix.EFFECTIVE:
         filtered = [
             operators.filter_rows(of_layer, attention, a)
             for of_layer, attention, a in zip(row, trace.attention, trace.filter, strict=True)
         ]
         return torch.stack(filtered).squeeze(2)
-    if operator is Operator.ROLLOUT:
+    if matrix is Matrix.ROLLOUT:
         raise ValueError("Rollout is a product over layers and has no rows per head.")
     twicing = operators.filter_rows(row, trace.attention, TWICING)
-    return (twicing if operator is Operator.TWICING else twicing - row).squeeze(2)
+    return (twicing if matrix is Matrix.TWICING else twicing - row).squeeze(2)
 
 
 def combine_heads(per_head: LayerRows, heads: HeadChoice) -> LayerMaps:
@@ -85,11 +85,11 @@ def combine_heads(per_head: LayerRows, heads: HeadChoice) -> LayerMaps:
     return per_head[:, int(heads)]
 
 
-def maps(trace: Trace, query: Query, operator: Operator, heads: HeadChoice) -> LayerMaps:
-    """Row `query` of the operator in every layer, over all tokens; rollout has its own mean over heads."""
-    if operator is Operator.ROLLOUT:
+def maps(trace: Trace, query: Query, matrix: Matrix, heads: HeadChoice) -> LayerMaps:
+    """Row `query` of the matrix in every layer, over all tokens; rollout has its own mean over heads."""
+    if matrix is Matrix.ROLLOUT:
         return rollout(trace, query)
-    return combine_heads(rows(trace, query, operator), heads)
+    return combine_heads(rows(trace, query, matrix), heads)
 
 
 def patch_maps(per_token: Float[Tensor, "*lead token"], trace: Trace) -> Float[Tensor, "*lead height width"]:

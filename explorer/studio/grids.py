@@ -11,7 +11,7 @@ from explorer.figures.maps import ScreenPicture
 from explorer.figures.print.cells import WHOLE, Bar, Block, Cell, Columns, Grid, GridRow, Region, cells_of
 from explorer.figures.print.page import INK
 from explorer.figures.style import Range
-from explorer.measures.attention import Operator
+from explorer.measures.attention import Matrix
 from explorer.pictures import preprocess
 from explorer.studio.run import COLOURS
 from explorer.studio.spec import Spec
@@ -59,9 +59,9 @@ class Layout:
     """Maps of one image share a scale where this makes the same of their keys."""
 
 
-def key(layer: int, head: str, operator: Operator | None = None) -> str:
+def key(layer: int, head: str, matrix: Matrix | None = None) -> str:
     """What tells the maps of one model and image apart."""
-    return f"layer {layer}, head {head}" + (f", {operator.value}" if operator else "")
+    return f"layer {layer}, head {head}" + (f", {matrix.value}" if matrix else "")
 
 
 def of_severity(name: str, severity: int) -> str:

@@ -8,24 +8,24 @@ import numpy as np
 
 from explorer.arrays import array
 from explorer.measures import attention
-from explorer.measures.attention import Operator
+from explorer.measures.attention import Matrix
 from explorer.studio import grids, phrases
 from explorer.studio.content import Content
 from explorer.studio.run import FigureRun, chosen_heads, head_choice, patch, token
-from explorer.studio.spec import OPERATORS, Spec
+from explorer.studio.spec import MATRICES, Spec
 from explorer.types import Trace
 
 Layers = tuple[int, ...]
-Heads = tuple[str, ...]
-MapsOf = Callable[[Spec, Trace, Layers, Heads], dict[str, grids.Panel]]
+HeadNames = tuple[str, ...]
+MapsOf = Callable[[Spec, Trace, Layers, HeadNames], dict[str, grids.Panel]]
 """Maps of one model and image by what tells them apart."""
-LayoutOf = Callable[[FigureRun, Layers, Heads], grids.Layout]
+LayoutOf = Callable[[FigureRun, Layers, HeadNames], grids.Layout]
 
 
 def gather(run: FigureRun, layers: Layers, maps_of: MapsOf, layout_of: LayoutOf) -> Content:
     """A grid of maps of every image's traces."""
     photos: list[grids.MappedImage] = []
-    heads: Heads = ()
+    heads: HeadNames = ()
     for title, (image, comparison) in zip(run.titles, run.compared(), strict=True):
         heads = chosen_heads(run.spec, comparison.heads)
         sides = tuple(maps_of(run.spec, trace, layers, heads) for trace in comparison)
@@ -34,7 +34,7 @@ def gather(run: FigureRun, layers: Layers, maps_of: MapsOf, layout_of: LayoutOf)
 
 
 def laid_out(
-    run: FigureRun, photos: list[grids.MappedImage], layers: Layers, heads: Heads, layout: grids.Layout
+    run: FigureRun, photos: list[grids.MappedImage], layers: Layers, heads: HeadNames, layout: grids.Layout
 ) -> Content:
     """The grid, its maps as numbers, and where its colours end."""
     grid, ranges = grids.arrange(run.spec, photos, run.pair.cards, layout)
@@ -42,21 +42,21 @@ def laid_out(
     return Content(grid, tuple(run.digests), arrays=arrays, layers=layers, heads=heads, ranges=ranges)
 
 
-def attention_maps(spec: Spec, trace: Trace, layers: Layers, heads: Heads) -> dict[str, grids.Panel]:
-    """Maps of the setting's operator by layer and head."""
-    operator = OPERATORS[spec.operator]
+def attention_maps(spec: Spec, trace: Trace, layers: Layers, heads: HeadNames) -> dict[str, grids.Panel]:
+    """Maps of the setting's matrix by layer and head."""
+    matrix = MATRICES[spec.matrix]
     panels: dict[str, grids.Panel] = {}
     for head in heads:
-        values = of_query(spec, trace, operator, head)
+        values = of_query(spec, trace, matrix, head)
         for layer in layers:
-            signed = attention.is_signed(operator, trace, layer - 1)
+            signed = attention.is_signed(matrix, trace, layer - 1)
             panels[grids.key(layer, head)] = grids.Panel(values[layer - 1], signed)
     return panels
 
 
-def of_query(spec: Spec, trace: Trace, operator: Operator, head: str) -> np.ndarray:
-    """The query's row under an operator, `[layer, row, column]`."""
-    return array(attention.patch_maps(attention.maps(trace, token(spec, trace), operator, head_choice(head)), trace))
+def of_query(spec: Spec, trace: Trace, matrix: Matrix, head: str) -> np.ndarray:
+    """The query's row under a matrix, `[layer, row, column]`."""
+    return array(attention.patch_maps(attention.maps(trace, token(spec, trace), matrix, head_choice(head)), trace))
 
 
 def measure(spec: Spec) -> str:
@@ -67,11 +67,11 @@ def measure(spec: Spec) -> str:
         "a-a2": "$A - A^2$, row of the query",
         "2a-a2": "$2A - A^2$, row of the query",
         "rollout": "attention rollout of the query",
-    }[spec.operator]
+    }[spec.matrix]
 
 
 def caption(spec: Spec, content: Content, rows: str = "") -> list[str]:
-    """What a figure of such maps says; `rows` where it is not the setting's operator that is shown."""
+    """What a figure of such maps says; `rows` where it is not the setting's matrix that is shown."""
     return [
         phrases.maps(phrases.attention(spec, rows), content),
         phrases.scale(spec, content),

@@ -20,9 +20,14 @@ def from_settings(given: Any) -> Spec:
     known = {setting.name: str(setting.type) for setting in fields(Spec)}
     if not isinstance(given, Mapping) or "template" not in given:
         raise ExplorerError("The settings of a figure, as the explorer writes them, were expected; others came.")
+    given = {_NOW.get(name, name): value for name, value in given.items()}
     if foreign := [_shown(name) for name in given if name not in known]:
         raise ExplorerError(f"The settings {', '.join(sorted(known))} were expected; {foreign[0]} came.")
     return Spec(**{name: _typed(name, known[name], value) for name, value in given.items()})
+
+
+_NOW = {"operator": "matrix"}
+"""What settings were called in figures made before 0.4."""
 
 
 def _typed(name: str, kind: str, value: Any) -> Any:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from explorer.measures.attention import Operator
+from explorer.measures.attention import Matrix
 from explorer.studio.content import Content
 from explorer.studio.latex import escape, number
-from explorer.studio.spec import OPERATORS, Spec
+from explorer.studio.spec import MATRICES, Spec
 
 _ROWS = {
-    Operator.EFFECTIVE: "row of the effective attention $p_a(A) = aA + (1-a)A^2$ of each block, which is applied to "
+    Matrix.EFFECTIVE: "row of the effective attention $p_a(A) = aA + (1-a)A^2$ of each block, which is applied to "
     "the values ($A$ for $a = 1$, $2A - A^2$ for $a = 2$)",
-    Operator.ATTENTION: r"row of $A = \mathrm{softmax}(QK^\top/\sqrt d)$",
-    Operator.CORRECTION: "row of $A - A^2$, what twicing adds or would add to $A$",
-    Operator.TWICING: "row of $2A - A^2$",
-    Operator.ROLLOUT: r"row of the attention rollout $\prod_l (E_l + I)/2$, $E_l$ the mean over heads of the effective "
+    Matrix.ATTENTION: r"row of $A = \mathrm{softmax}(QK^\top/\sqrt d)$",
+    Matrix.CORRECTION: "row of $A - A^2$, what twicing adds or would add to $A$",
+    Matrix.TWICING: "row of $2A - A^2$",
+    Matrix.ROLLOUT: r"row of the attention rollout $\prod_l (E_l + I)/2$, $E_l$ the mean over heads of the effective "
     "attention, neither normalised nor clamped",
 }
 PIXELS = "The pixels are those at the model's input, the photograph's those of the baseline."
@@ -43,9 +43,9 @@ def heads(names: Sequence[str]) -> str:
 
 
 def attention(spec: Spec, rows: str = "") -> str:
-    """Whose row of which matrix a map is; of the setting's operator by default."""
+    """Whose row of which matrix a map is; of the setting's matrix by default."""
     query = "the CLS token (the mean patch in models without one)" if spec.place is None else "the outlined patch"
-    matrix = rows or _ROWS[OPERATORS[spec.operator]]
+    matrix = rows or _ROWS[MATRICES[spec.matrix]]
     return f"{matrix[0].upper()}{matrix[1:]}, query: {query}"
 
 

@@ -14,7 +14,7 @@ from explorer.disturb.corruptions import Corruption
 from explorer.figures.maps import Look
 from explorer.figures.print.page import Page, check_font
 from explorer.figures.style import COLOUR_MAPS
-from explorer.measures.attention import Operator
+from explorer.measures.attention import Matrix
 from explorer.measures.residual import QUANTITIES, Quantity
 from explorer.measures.similarity import Definition
 from explorer.studio.template import Template
@@ -45,8 +45,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 SCALES = ("map", "shared", "figure")
 PICTURES = ("sharp", "model", "original")
-_OPERATORS = {"effective": Operator.EFFECTIVE, "a": Operator.ATTENTION, "a-a2": Operator.CORRECTION}
-OPERATORS = MappingProxyType({**_OPERATORS, "2a-a2": Operator.TWICING, "rollout": Operator.ROLLOUT})
+_MATRICES = {"effective": Matrix.EFFECTIVE, "a": Matrix.ATTENTION, "a-a2": Matrix.CORRECTION}
+MATRICES = MappingProxyType({**_MATRICES, "2a-a2": Matrix.TWICING, "rollout": Matrix.ROLLOUT})
 
 
 METHODS = tuple(method.slug for method in Method)
@@ -67,7 +67,7 @@ class Spec:
     layers: tuple[int, ...] = _setting((), "layers from 1, such as 1,6,12 or 10-12; the template's own by default")
     heads: str = _setting("mean", "mean, max, all, or a head from 1; the same for all rows")
     query: str = _setting("cls", "cls, or a place Y,X in shares of what the model saw, such as 0.5,0.25")
-    operator: str = _setting("effective", "the matrix whose row is shown", tuple(OPERATORS))
+    matrix: str = _setting("effective", "the matrix whose row is shown", tuple(MATRICES))
     quantity: str = _setting("smoothed-residual", "what the residual's maps show", QUANTITIES)
     method: str = _setting("grad-cam", "how an attribution is made", METHODS)
     baseline_picture: str = _setting(
@@ -122,7 +122,7 @@ class Spec:
             raise ExplorerError(f"heads: mean, max, all or a number from 1 was expected; {self.heads[:60]!r} came.")
         if len(self.names) not in (0, 2):
             raise ExplorerError(f"names: two names, for the two models, were expected; {len(self.names)} came.")
-        if self.operator == "rollout" and "operator" in self.template.settings and self.heads != "mean":
+        if self.matrix == "rollout" and "matrix" in self.template.settings and self.heads != "mean":
             raise ExplorerError(f"heads: mean was expected, which the rollout takes by itself; {self.heads} came.")
         _ = self.place
         check_font(self.page.font)

@@ -1,12 +1,12 @@
 """The attention of two models as bytes for the viewer in the browser, and the viewer as a page of its own.
 
-The viewer (`assets/viewer.js`) gets `A` once and computes every other operator's rows by itself. An entry of `A` is
+The viewer (`assets/viewer.js`) gets `A` once and computes every other matrix's rows by itself. An entry of `A` is
 sent as one byte `c` with `a = s (c / 255)^2`, `s` the largest entry of its row: the error is at most `s / 255`, and
-small entries, of which products with `A` have many, are finer. Rows of all operators come out within 1% of the largest
+small entries, of which products with `A` have many, are finer. Rows of all matrices come out within 1% of the largest
 entry of the row of `A` (0.9% at worst over the bundled pair and four photographs; linear codes reach 3%).
 
 Above `MAX_BYTES` (DeiT-Base at 384 px would need 96 MB) heads are not sent one by one but as their means of `A` and of
-`A^2`, from which the effective operator and rollout of the mean head follow exactly; entropy and distance, which do not
+`A^2`, from which the effective matrix and rollout of the mean head follow exactly; entropy and distance, which do not
 follow, are sent as their means over the heads.
 """
 

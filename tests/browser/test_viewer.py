@@ -16,7 +16,7 @@ from explorer.figures.style import lookup_table
 from explorer.files import ASSETS
 from explorer.jobs.passes import TraceJob
 from explorer.measures import attention, residual, similarity
-from explorer.measures.attention import Heads, Operator
+from explorer.measures.attention import Heads, Matrix
 from explorer.models import load, sources
 from explorer.notebook import Viewing
 from explorer.pictures import examples
@@ -118,15 +118,15 @@ def compared() -> tuple[ImageInput, list[viewer.ViewerSide]]:
     return image, sides
 
 
-def rows_of(module: Page, payload: str, model: int, query: int, operator: str, choice: str | int) -> np.ndarray:
+def rows_of(module: Page, payload: str, model: int, query: int, matrix: str, choice: str | int) -> np.ndarray:
     """`tokenValues` of every layer."""
     values = module.evaluate(
-        """([text, m, query, operator, choice]) => {
+        """([text, m, query, matrix, choice]) => {
             const model = open64(text).models[m];
             const layers = [...Array(model.layers).keys()];
-            return layers.map((l) => [...viewer.tokenValues(model, l, query, operator, choice)]);
+            return layers.map((l) => [...viewer.tokenValues(model, l, query, matrix, choice)]);
         }""",
-        [payload, model, query, operator, choice],
+        [payload, model, query, matrix, choice],
     )
     return np.array(values)
 
@@ -138,31 +138,31 @@ def assert_within_a_percent(found: np.ndarray, expected: Tensor, of: Tensor | No
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-@pytest.mark.parametrize("operator", [o for o in Operator if o is not Operator.ROLLOUT])
+@pytest.mark.parametrize("matrix", [o for o in Matrix if o is not Matrix.ROLLOUT])
 @pytest.mark.parametrize("query", [0, 5])
-def test_rows_of_every_operator(module: Page, operator: Operator, choice: str | int, query: int) -> None:
+def test_rows_of_every_matrix(module: Page, matrix: Matrix, choice: str | int, query: int) -> None:
     traces = [random_trace(seed=1), random_trace(seed=2, sharpness=12.0)]
     heads = choice if isinstance(choice, int) else Heads(choice)
     for index, trace in enumerate(traces):
-        found = rows_of(module, packed(*traces), index, query, operator.value, choice)
-        rows = attention.rows(trace, query, operator)
+        found = rows_of(module, packed(*traces), index, query, matrix.value, choice)
+        rows = attention.rows(trace, query, matrix)
         expected = attention.combine_heads(rows, heads)
         # The accuracy is that of the single heads: of signed heads the mean, or the largest, may be far smaller.
         largest = rows.abs().amax(dim=(1, 2)).numpy()[:, None]
         assert (np.abs(found - expected.numpy()) / largest).max() < 0.01
 
 
-@pytest.mark.parametrize("operator", list(Operator))
+@pytest.mark.parametrize("matrix", list(Matrix))
 def test_the_pair_is_shown_within_a_percent(
-    module: Page, compared: tuple[ImageInput, list[viewer.ViewerSide]], operator: Operator
+    module: Page, compared: tuple[ImageInput, list[viewer.ViewerSide]], matrix: Matrix
 ) -> None:
     image, sides = compared
     payload = base64.b64encode(viewer.pack(image, sides)).decode()
     for index, side in enumerate(sides):
         for query in (0, 17, facts().tokens - 1):
-            found = rows_of(module, payload, index, query, operator.value, "mean")
-            expected = attention.maps(side.trace, query, operator, Heads.MEAN)
-            row = expected if operator is Operator.ROLLOUT else side.trace.attention[:, :, query].mean(dim=1)
+            found = rows_of(module, payload, index, query, matrix.value, "mean")
+            expected = attention.maps(side.trace, query, matrix, Heads.MEAN)
+            row = expected if matrix is Matrix.ROLLOUT else side.trace.attention[:, :, query].mean(dim=1)
             assert_within_a_percent(found, expected, of=row)
 
 
@@ -174,13 +174,13 @@ def test_rollout(module: Page, query: int) -> None:
     np.testing.assert_allclose(found.sum(axis=-1), 1.0, atol=0.02)
 
 
-@pytest.mark.parametrize("operator", ["A", "effective", "rollout"])
-def test_without_a_class_token_the_rest_is_the_mean_query(module: Page, operator: str) -> None:
+@pytest.mark.parametrize("matrix", ["A", "effective", "rollout"])
+def test_without_a_class_token_the_rest_is_the_mean_query(module: Page, matrix: str) -> None:
     trace = replace(random_trace(prefix=0), has_class_token=False)
     payload = packed(trace, trace)
     assert module.evaluate("(text) => viewer.tokenAt(open64(text).models[0], null)", payload) == -1
-    found = rows_of(module, payload, 0, -1, operator, "mean")
-    every = [attention.maps(trace, q, Operator(operator), Heads.MEAN) for q in range(12)]
+    found = rows_of(module, payload, 0, -1, matrix, "mean")
+    every = [attention.maps(trace, q, Matrix(matrix), Heads.MEAN) for q in range(12)]
     assert_within_a_percent(found, torch.stack(every).mean(dim=0))
 
 
@@ -189,9 +189,9 @@ def test_means_over_heads_stand_in_for_large_models(module: Page, monkeypatch: p
     monkeypatch.setattr(viewer, "MAX_BYTES", 100)
     payload = packed(trace, trace)
     assert module.evaluate("(text) => open64(text).models[0].heads", payload) == 1
-    for operator in Operator:
-        found = rows_of(module, payload, 0, 3, operator.value, "mean")
-        assert_within_a_percent(found, attention.maps(trace, 3, operator, Heads.MEAN))
+    for matrix in Matrix:
+        found = rows_of(module, payload, 0, 3, matrix.value, "mean")
+        assert_within_a_percent(found, attention.maps(trace, 3, matrix, Heads.MEAN))
 
 
 @pytest.mark.parametrize(("choice", "most"), [("mean", None), (1, None), ("mean", 100)])
@@ -330,10 +330,10 @@ def test_scales(module: Page, scale: str, signs: list[bool], expected: list[tupl
 @pytest.mark.parametrize("filter", [(1.0, 1.0, 1.0), (1.0, 2.0, 1.0), (0.5, 1.0, 3.0)])
 def test_what_is_signed(module: Page, filter: tuple[float, ...]) -> None:
     trace = replace(random_trace(), filter=filter)
-    for operator in Operator:
+    for matrix in Matrix:
         found = module.evaluate(
-            "([model, operator]) => [0, 1, 2].map((layer) => viewer.isSigned(model, layer, operator))",
-            [{"filter": filter}, operator.value],
+            "([model, matrix]) => [0, 1, 2].map((layer) => viewer.isSigned(model, layer, matrix))",
+            [{"filter": filter}, matrix.value],
         )
         assert found == [attention.is_signed(operator, trace, layer) for layer in range(3)]
 
@@ -352,13 +352,19 @@ def test_small_values_are_only_bounded(module: Page) -> None:
 
 
 def test_the_state_survives_an_address(module: Page) -> None:
-    state = {"layer": 4, "head": 1, "place": [0.375, 0.125], "pinned": True, "operator": "rollout", "scale": "map"}
+    state = {"layer": 4, "head": 1, "place": [0.375, 0.125], "pinned": True, "matrix": "rollout", "scale": "map"}
     back = module.evaluate("(state) => viewer.fromParameters(new URLSearchParams(viewer.toParameters(state)))", state)
     assert back == state
 
 
+def test_an_address_of_an_earlier_version_is_read(module: Page) -> None:
+    read = "(text) => viewer.fromParameters(new URLSearchParams(text))"
+    assert module.evaluate(read, "operator=rollout") == module.evaluate(read, "matrix=rollout") == {"matrix": "rollout"}
+    assert module.evaluate(read, "operator=A&matrix=rollout") == {"matrix": "rollout"}
+
+
 @pytest.mark.parametrize(
-    "address", ["", "layer=0&head=x&operator=evil&scale=<b>&query=2,9", "layer=1e9&query=a", "head=-1"]
+    "address", ["", "layer=0&head=x&matrix=evil&scale=<b>&query=2,9", "layer=1e9&query=a", "head=-1"]
 )
 def test_a_foreign_address_is_no_state(module: Page, address: str) -> None:
     state = module.evaluate("(text) => viewer.fromParameters(new URLSearchParams(text))", address)
@@ -422,7 +428,7 @@ def readings(page: Page) -> list[tuple[bool, float]]:
 def assert_readings(page: Page, sides: list[viewer.ViewerSide], query: int, key: int) -> None:
     """What is read in the last layer is what Python computes, within 1% of the row's largest entry and rounding."""
     for side, (is_bound, found) in zip(sides, readings(page), strict=True):
-        value = float(attention.maps(side.trace, query, Operator.EFFECTIVE, Heads.MEAN)[-1, key])
+        value = float(attention.maps(side.trace, query, Matrix.EFFECTIVE, Heads.MEAN)[-1, key])
         accuracy = 0.0105 * float(side.trace.attention[-1, :, query].amax(dim=-1).mean())
         assert abs(value) <= found + accuracy if is_bound else abs(found - value) <= accuracy
 
@@ -462,7 +468,7 @@ def test_a_click_pins_and_escape_lets_go(disk: Page, compared: tuple[ImageInput,
     disk.wait_for_url("**query=rest**")
 
 
-def test_keys_step_through_layers_heads_and_operators(disk: Page) -> None:
+def test_keys_step_through_layers_heads_and_matrices(disk: Page) -> None:
     disk.locator(".viewer").focus()
     layer = f"layer {facts().depth - 1}"
     for key, told in (
@@ -532,7 +538,7 @@ def test_difference_and_blink(disk: Page, compared: tuple[ImageInput, list[viewe
     point(disk, *here, model=1)
     assert "Difference" in live(disk)
     (*_, token), prefix = facts().patch(*here), compared[1][0].trace.prefix
-    maps = [attention.maps(s.trace, token, Operator.EFFECTIVE, Heads.MEAN)[-1, prefix:] for s in compared[1]]
+    maps = [attention.maps(s.trace, token, Matrix.EFFECTIVE, Heads.MEAN)[-1, prefix:] for s in compared[1]]
     is_bound, value = readings(disk)[1]
     assert not is_bound
     assert abs(value - float((maps[1] - maps[0])[token - prefix])) < 0.011 * float(sum(m.abs().max() for m in maps))

@@ -137,6 +137,7 @@ def test_the_command_of_a_figure_makes_it_again(run: Run, cat: Path, tmp_path: P
         (["heatmaps", "--images", "cat.png", "--names", "one"], "names"),
         (["heatmaps", "--images", "cat.png", "--labels", "a", "b"], "labels"),
         (["heatmaps", "--images", "cat.png", "--font", "Nothing"], "Nothing"),
+        (["heatmaps", "--images", "cat.png", "--matrix", "rollout", "--heads", "all"], "rollout"),
         (["heatmaps", "--images", "cat.png", "--operator", "rollout", "--heads", "all"], "rollout"),
         (["heatmaps", "--images", "cat.png", "--twicing-filter", "2,2"], "{depth} blocks"),
         (["heatmaps", "--images", "cat.png", "--twicing-filter", "nan"], "finite"),

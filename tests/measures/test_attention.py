@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from explorer.measures import attention as measure
-from explorer.measures.attention import Heads, Operator
+from explorer.measures.attention import Heads, Matrix
 from explorer.types import Filter, Trace
 from tests.helpers import make_trace, stochastic
 
 FILTER: Filter = (1.0, 2.0, 1.5)
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
-ROW_OPERATORS = [operator for operator in Operator if operator is not Operator.ROLLOUT]
+ROW_MATRICES = [matrix for matrix in Matrix if matrix is not Matrix.ROLLOUT]
 
 
 @pytest.fixture
@@ -23,52 +23,52 @@ def trace() -> Trace:
     return make_trace(stochastic(3, 2, 7, 7), FILTER)
 
 
-def full_matrix(A: Tensor, operator: Operator, a: float) -> Tensor:
+def full_matrix(A: Tensor, matrix: Matrix, a: float) -> Tensor:
     square = torch.einsum("hik,hkj->hij", A, A)
     return {
-        Operator.ATTENTION: A,
-        Operator.CORRECTION: A - square,
-        Operator.TWICING: 2 * A - square,
-        Operator.EFFECTIVE: a * A + (1 - a) * square,
-    }[operator]
+        Matrix.ATTENTION: A,
+        Matrix.CORRECTION: A - square,
+        Matrix.TWICING: 2 * A - square,
+        Matrix.EFFECTIVE: a * A + (1 - a) * square,
+    }[matrix]
 
 
 def full_rollout(trace: Trace, last: int) -> Tensor:
     """`E_L ... E_1` with `E_l = (mean_h p_a(A_h) + I) / 2`, as matrices."""
     product = torch.eye(trace.attention.shape[-1], dtype=torch.float64)
     for layer in range(last + 1):
-        mean = full_matrix(trace.attention[layer], Operator.EFFECTIVE, trace.filter[layer]).mean(dim=0)
+        mean = full_matrix(trace.attention[layer], Matrix.EFFECTIVE, trace.filter[layer]).mean(dim=0)
         product = (mean + torch.eye(len(mean), dtype=torch.float64)) / 2 @ product
     return product
 
 
 @pytest.mark.parametrize("query", [0, 3])
-@pytest.mark.parametrize("operator", ROW_OPERATORS)
-def test_rows_are_rows_of_the_full_matrices(trace: Trace, operator: Operator, query: int) -> None:
-    rows = measure.rows(trace, query, operator)
+@pytest.mark.parametrize("matrix", ROW_MATRICES)
+def test_rows_are_rows_of_the_full_matrices(trace: Trace, matrix: Matrix, query: int) -> None:
+    rows = measure.rows(trace, query, matrix)
     for layer, a in enumerate(FILTER):
-        expected = full_matrix(trace.attention[layer], operator, a)[:, query]
+        expected = full_matrix(trace.attention[layer], matrix, a)[:, query]
         torch.testing.assert_close(rows[layer], expected, **CLOSE)
 
 
 def test_rollout_has_no_rows_per_head(trace: Trace) -> None:
     with pytest.raises(ValueError, match="no rows per head"):
-        measure.rows(trace, 0, Operator.ROLLOUT)
+        measure.rows(trace, 0, Matrix.ROLLOUT)
 
 
-@pytest.mark.parametrize("operator", ROW_OPERATORS)
-def test_maps_average_the_heads(trace: Trace, operator: Operator) -> None:
-    maps = measure.maps(trace, 2, operator, Heads.MEAN)
+@pytest.mark.parametrize("matrix", ROW_MATRICES)
+def test_maps_average_the_heads(trace: Trace, matrix: Matrix) -> None:
+    maps = measure.maps(trace, 2, matrix, Heads.MEAN)
     for layer, a in enumerate(FILTER):
-        expected = full_matrix(trace.attention[layer], operator, a)[:, 2].mean(dim=0)
+        expected = full_matrix(trace.attention[layer], matrix, a)[:, 2].mean(dim=0)
         torch.testing.assert_close(maps[layer], expected, **CLOSE)
 
 
-@pytest.mark.parametrize("operator", ROW_OPERATORS)
+@pytest.mark.parametrize("matrix", ROW_MATRICES)
 @pytest.mark.parametrize("head", [0, 1])
-def test_maps_of_one_head_are_its_rows(trace: Trace, operator: Operator, head: int) -> None:
-    maps = measure.maps(trace, 2, operator, head)
-    torch.testing.assert_close(maps, measure.rows(trace, 2, operator)[:, head], **CLOSE)
+def test_maps_of_one_head_are_its_rows(trace: Trace, matrix: Matrix, head: int) -> None:
+    maps = measure.maps(trace, 2, matrix, head)
+    torch.testing.assert_close(maps, measure.rows(trace, 2, matrix)[:, head], **CLOSE)
 
 
 def test_head_max_is_the_entry_of_largest_magnitude() -> None:
@@ -77,8 +77,8 @@ def test_head_max_is_the_entry_of_largest_magnitude() -> None:
 
 
 def test_head_max_of_the_correction_keeps_its_sign(trace: Trace) -> None:
-    maps = measure.maps(trace, 1, Operator.CORRECTION, Heads.MAX).numpy()
-    rows = measure.rows(trace, 1, Operator.CORRECTION).numpy()
+    maps = measure.maps(trace, 1, Matrix.CORRECTION, Heads.MAX).numpy()
+    rows = measure.rows(trace, 1, Matrix.CORRECTION).numpy()
     expected = np.where(np.abs(rows[:, 0]) >= np.abs(rows[:, 1]), rows[:, 0], rows[:, 1])
     np.testing.assert_array_equal(maps, expected)
     assert (maps < 0).any()
@@ -111,21 +111,21 @@ def test_rollout_may_be_negative() -> None:
 
 
 def test_rollout_map_ignores_the_choice_of_heads(trace: Trace) -> None:
-    maps = measure.maps(trace, 2, Operator.ROLLOUT, Heads.MAX)
+    maps = measure.maps(trace, 2, Matrix.ROLLOUT, Heads.MAX)
     assert torch.equal(maps, measure.rollout(trace, 2))
 
 
 @pytest.mark.parametrize(
-    ("operator", "standard", "twicing"),
+    ("matrix", "standard", "twicing"),
     [
-        (Operator.ATTENTION, False, False),
-        (Operator.EFFECTIVE, False, True),
-        (Operator.ROLLOUT, False, True),
-        (Operator.CORRECTION, True, True),
-        (Operator.TWICING, True, True),
+        (Matrix.ATTENTION, False, False),
+        (Matrix.EFFECTIVE, False, True),
+        (Matrix.ROLLOUT, False, True),
+        (Matrix.CORRECTION, True, True),
+        (Matrix.TWICING, True, True),
     ],
 )
-def test_which_operators_are_signed(operator: Operator, standard: bool, twicing: bool) -> None:
+def test_which_matrices_are_signed(matrix: Matrix, standard: bool, twicing: bool) -> None:
     A = stochastic(2, 1, 4, 4)
     assert measure.is_signed(operator, make_trace(A, (1.0, 1.0)), 1) is standard
     assert measure.is_signed(operator, make_trace(A, (1.0, 2.0)), 1) is twicing

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from explorer.figures.style import COLOUR_MAPS
 from explorer.measures.residual import QUANTITIES
 from explorer.studio import PRESETS, TEMPLATES
-from explorer.studio.spec import ATTACKS, BASELINES, CORRUPTIONS, METHODS, OPERATORS, PICTURES, SCALES
+from explorer.studio.spec import ATTACKS, BASELINES, CORRUPTIONS, MATRICES, METHODS, PICTURES, SCALES
 
 _SHARES = st.floats(0, 1)
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -15,7 +15,7 @@ _SETTINGS = {
     "layers": st.lists(st.integers(1, 1000), max_size=5).map(tuple),
     "heads": st.sampled_from(["mean", "max", "all", "1", "12"]),
     "query": st.just("cls") | st.builds("{:g},{:g}".format, _SHARES, _SHARES),
-    "operator": st.sampled_from(sorted(OPERATORS)),
+    "matrix": st.sampled_from(sorted(MATRICES)),
     "quantity": st.sampled_from(QUANTITIES),
     "method": st.sampled_from(METHODS),
     "baseline_picture": st.sampled_from(BASELINES),
@@ -66,4 +66,4 @@ def told() -> st.SearchStrategy[dict[str, Any]]:
 
 
 def _fitting(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "heads": "mean"} if values.get("operator") == "rollout" else values
+    return {**values, "heads": "mean"} if values.get("matrix") == "rollout" else values

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from explorer.serving.pair import load_pair
 from explorer.studio.latex import escape, number
 from explorer.studio.phrases import listed
-from explorer.studio.spec import OPERATORS
+from explorer.studio.spec import MATRICES
 from tests.studio.helpers import TEMPLATES, TWICING, made, model, pair, plain, swapped
 
 HOSTILE = r"100%_of #1 $x^2$ & {co}~ \input{secret}" + "\n\x1b"
@@ -46,7 +46,7 @@ def test_every_template_has_a_caption_that_says_what_and_whom_to_cite(template: 
     ):
         assert word in caption, caption
     assert "counterfactual" not in caption
-    assert ("not an attribution" in caption) == (template in ("heatmaps", "evolution", "operators", "corruption"))
+    assert ("not an attribution" in caption) == (template in ("heatmaps", "evolution", "matrices", "corruption"))
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -74,8 +74,8 @@ def test_a_counterfactual_is_said(template: str, names: tuple[str, ...]) -> None
     assert caption.count("counterfactual") == 1
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_the_operator_is_said(operator: str) -> None:
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_the_matrix_is_said(matrix: str) -> None:
     said = {
         "effective": "p_a(A) = aA + (1-a)A^2",
         "a": r"\mathrm{softmax}(QK^\top/\sqrt d)",
@@ -83,7 +83,7 @@ def test_the_operator_is_said(operator: str) -> None:
         "2a-a2": "$2A - A^2$, query",
         "rollout": r"\prod_l (E_l + I)/2",
     }
-    assert said[operator] in made("heatmaps", 1, operator=operator).caption
+    assert said[matrix] in made("heatmaps", 1, matrix=matrix).caption
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_the_operator_is_said(operator: str) -> None:
     [("mean", "mean over heads"), ("max", "head of largest magnitude"), ("2", "head 2"), ("all", "all 2")],
 )
 def test_heads_and_layers_are_said(heads: str, said: str) -> None:
-    for template in ("heatmaps", "evolution", "operators", "residual"):
+    for template in ("heatmaps", "evolution", "matrices", "residual"):
         caption = made(template, 2, heads=heads, layers=(1, 3)).caption
         assert f"layers 1, 3, {said}" in caption
         assert "the same for all rows; 2 images" in caption

@@ -8,14 +8,14 @@ import pytest
 from explorer.figures.print.cells import Cell, Grid, cells_of
 from explorer.figures.print.charts import Curves, Dynamics, Spectra
 from explorer.measures import attention, residual, similarity, spectrum
-from explorer.measures.attention import Heads, Operator
+from explorer.measures.attention import Heads, Matrix
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import Made
-from explorer.studio.spec import OPERATORS
+from explorer.studio.spec import MATRICES
 from explorer.types import ExplorerError, Trace
 from tests.helpers import assert_one_sentence
 from tests.studio.helpers import STANDARD, TEMPLATES, TWICING, made, model, pair, photo, photos, plain, swapped
@@ -50,9 +50,9 @@ def assert_near(left: np.ndarray, right: object) -> None:
 # --- attention ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_maps_are_the_rows_of_the_operator(operator: str) -> None:
-    figure = made("heatmaps", operator=operator, layers=(1, 3))
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_maps_are_the_rows_of_the_matrix(matrix: str) -> None:
+    figure = made("heatmaps", matrix=matrix, layers=(1, 3))
     for role, index in zip(ROLES, (0, 1), strict=True):
         for layer in (1, 3):
             shown = figure.numbers[f"{role}, layer {layer}, head mean"]
@@ -60,8 +60,8 @@ def test_maps_are_the_rows_of_the_operator(operator: str) -> None:
                 one = traces(seed)[index]
                 row = (
                     attention.rollout(one, 0)[layer - 1]
-                    if operator == "rollout"
-                    else attention.rows(one, 0, OPERATORS[operator])[layer - 1].mean(dim=0)
+                    if matrix == "rollout"
+                    else attention.rows(one, 0, MATRICES[matrix])[layer - 1].mean(dim=0)
                 )
                 assert_near(shown[seed], row[1:].reshape(4, 4))
 
@@ -76,7 +76,7 @@ def test_an_effective_map_is_plain_matrix_algebra() -> None:
 
 
 def test_heads_are_the_mean_the_largest_or_one() -> None:
-    rows = attention.rows(traces(0)[1], 0, Operator.EFFECTIVE)
+    rows = attention.rows(traces(0)[1], 0, Matrix.EFFECTIVE)
     expected = {
         "mean": attention.combine_heads(rows, Heads.MEAN)[2],
         "max": attention.combine_heads(rows, Heads.MAX)[2],
@@ -97,11 +97,11 @@ def test_heads_are_the_mean_the_largest_or_one() -> None:
     [("0,0", (0, 0)), ("1,1", (3, 3)), ("0,1", (0, 3)), ("0.25,0.2499", (1, 0)), ("0.6,0.74", (2, 2))],
 )
 def test_a_place_is_a_patch(query: str, patch: tuple[int, int]) -> None:
-    figure = made("operators", 1, query=query, layers=(2,))
+    figure = made("matrices", 1, query=query, layers=(2,))
     token = 1 + 4 * patch[0] + patch[1]
-    for operator in (Operator.ATTENTION, Operator.CORRECTION, Operator.TWICING):
-        row = attention.rows(traces(0)[0], token, operator)[1].mean(dim=0)
-        assert_near(figure.numbers[f"baseline, layer 2, head mean, {operator.value}"][0], row[1:].reshape(4, 4))
+    for matrix in (Matrix.ATTENTION, Matrix.CORRECTION, Matrix.TWICING):
+        row = attention.rows(traces(0)[0], token, matrix)[1].mean(dim=0)
+        assert_near(figure.numbers[f"baseline, layer 2, head mean, {matrix.value}"][0], row[1:].reshape(4, 4))
     for cell in [*cells(figure), grid(figure).blocks[0].lead]:
         assert cell.mark is not None
         assert (cell.mark.top, cell.mark.left, cell.mark.height) == (patch[0] / 4, patch[1] / 4, 1 / 4)
@@ -209,7 +209,7 @@ def test_dynamics_are_the_powers_and_the_moduli() -> None:
 # --- scales -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("template", ["heatmaps", "evolution", "residual", "operators"])
+@pytest.mark.parametrize("template", ["heatmaps", "evolution", "residual", "matrices"])
 def test_scales(template: str) -> None:
     """Each map its own, both models together, or all of them: never less than the values, never more."""
     layers = (1, 3)
@@ -218,7 +218,7 @@ def test_scales(template: str) -> None:
         values = {k: v for k, v in figure.numbers.items() if ", layer" in k}
         for name, maps in values.items():
             key = name.partition(", ")[2]
-            base = key.rpartition(", ")[0] if template == "operators" else key
+            base = key.rpartition(", ")[0] if template == "matrices" else key
             for image in (0, 1):
                 among = {
                     "map": [maps[image]],
@@ -233,8 +233,8 @@ def test_scales(template: str) -> None:
 
 def test_signed_maps_are_symmetric_and_unsigned_ones_start_at_zero() -> None:
     lows = {
-        operator: {cell.range.low < 0 for cell in cells(made("heatmaps", operator=operator, scale="map"))}
-        for operator in OPERATORS
+        matrix: {cell.range.low < 0 for cell in cells(made("heatmaps", matrix=matrix, scale="map"))}
+        for matrix in MATRICES
     }
     assert lows == {
         "effective": {False, True},  # the standard model's own is A
@@ -243,11 +243,11 @@ def test_signed_maps_are_symmetric_and_unsigned_ones_start_at_zero() -> None:
         "2a-a2": {True},
         "rollout": {False, True},
     }
-    for cell in cells(plain("operators")):
+    for cell in cells(plain("matrices")):
         assert cell.range.low == -cell.range.high
 
 
-@pytest.mark.parametrize("template", ["heatmaps", "evolution", "residual", "operators"])
+@pytest.mark.parametrize("template", ["heatmaps", "evolution", "residual", "matrices"])
 @pytest.mark.parametrize("scale", ["map", "shared", "figure"])
 def test_ranges_are_said_in_the_order_in_which_maps_are_read(template: str, scale: str) -> None:
     figure = made(template, 1, layers=(1, 2), heads="all", scale=scale)
@@ -343,7 +343,7 @@ def test_what_does_not_fit_is_one_sentence(template: str, images: int, settings:
 
 
 def test_layers_that_are_not_given() -> None:
-    expected = {"heatmaps": (3,), "evolution": (1, 2, 3), "spectrum": (1, 2, 3), "residual": (3,), "operators": (3,)}
+    expected = {"heatmaps": (3,), "evolution": (1, 2, 3), "spectrum": (1, 2, 3), "residual": (3,), "matrices": (3,)}
     assert {name: plain(name).content.layers for name in expected} == expected
 
 

@@ -26,7 +26,7 @@ from tests.studio.helpers import TEMPLATES, file, made, plain, swapped
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
-GRIDS = ("heatmaps", "evolution", "residual", "operators", "corruption", "attack")
+GRIDS = ("heatmaps", "evolution", "residual", "matrices", "corruption", "attack")
 WORDS = {
     "attribution": ("Image", "DeiT", "DeiT-Twicing", "GradCAM, mean over each patch"),
     "heatmaps": ("Image", "DeiT", "DeiT-Twicing", "effective attention of the query"),
@@ -35,7 +35,7 @@ WORDS = {
     "dynamics": ("DeiT-Twicing", "0.4"),
     "spectrum": ("Layer 1", "Layer 3", "leave the unit disc:", "DeiT-Twicing, others"),
     "residual": ("Image", "DeiT-Twicing", "DeiT, would give back"),
-    "operators": ("A − A²", "2A − A²", "row of the query"),
+    "matrices": ("A − A²", "2A − A²", "row of the query"),
     "corruption": ("Gaussian noise, severity", "clean", "5", "DeiT-Twicing", "Attention drift, nats"),
     "attack": ("Clean", "Perturbation × 32", "Adversarial", "at most 4/255", "DeiT-Twicing"),
     "robustness": ("FGSM", "PGD, 20 steps", "Top-1 accuracy", "DeiT-Twicing", "20%"),

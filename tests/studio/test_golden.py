@@ -27,15 +27,15 @@ SETTINGS: dict[str, tuple[str, int, dict[str, object]]] = {
     "spectrum": ("spectrum", 1, {"letters": True}),
     "spectrum-swapped": ("spectrum", 1, {"layers": (1, 3)}),
     "residual": ("residual", 2, {"heads": "max"}),
-    "operators": ("operators", 1, {"query": "0.3,0.6", "scale": "map", "smooth": False}),
+    "matrices": ("matrices", 1, {"query": "0.3,0.6", "scale": "map", "smooth": False}),
     "attribution": ("attribution", 2, {"row_labels": True, "method": "integrated-gradients"}),
     "corruption": ("corruption", 2, {"corruption": "occlusion", "row_labels": True, "letters": True, "layers": (3,)}),
-    "corruption-swapped": ("corruption", 1, {"query": "0.6,0.4", "layers": (1, 3), "operator": "a"}),
+    "corruption-swapped": ("corruption", 1, {"query": "0.6,0.4", "layers": (1, 3), "matrix": "a"}),
     "attack": ("attack", 2, {"attack": "pgd", "steps": 3, "row_labels": True, "letters": True}),
     "attack-swapped": ("attack", 1, {"eps": 2.0, "target": "fox", "preset": "cvpr-column"}),
     "robustness": ("robustness", 2, {"letters": True}),
     "robustness-swapped": ("robustness", 1, {"preset": "cvpr-column"}),
-    "operators-bare": ("operators", 1, {"bare": True, "font": "sans", "scale": "figure", "picture": "model"}),
+    "matrices-bare": ("matrices", 1, {"bare": True, "font": "sans", "scale": "figure", "picture": "model"}),
 }
 
 
@@ -60,8 +60,8 @@ def test_a_figure_looks_as_it_did(name: str, request: pytest.FixtureRequest) -> 
 
 def test_the_tolerance_sees_what_is_wrong() -> None:
     """Another layer of the same images is beyond it."""
-    known = np.asarray(Image.open(FOLDER / "operators-bare.png").convert("RGB")).astype(float)
-    template, count, settings = SETTINGS["operators-bare"]
+    known = np.asarray(Image.open(FOLDER / "matrices-bare.png").convert("RGB")).astype(float)
+    template, count, settings = SETTINGS["matrices-bare"]
     picture = made(template, count, dpi=40, layers=(1,), **settings).file(".png")
     other = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
     assert np.abs(other - known).mean() > 2 * TOLERANCE

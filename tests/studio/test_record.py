@@ -60,7 +60,7 @@ def test_json_makes_the_same_figure(template: str) -> None:
 
 
 def test_a_png_holds_the_record() -> None:
-    known = made("operators", dpi=36, labels=("猫 $x$", "Ω\n"), query="0.3,0.7")
+    known = made("matrices", dpi=36, labels=("猫 $x$", "Ω\n"), query="0.3,0.7")
     found = record.read(known.file(".png"))
     assert found == known.record
     assert again(found, photos(), pair()).file(".png") == known.file(".png")

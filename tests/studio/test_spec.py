@@ -53,7 +53,7 @@ def refusal(**settings: Any) -> str:
         ("query", "0.5,1.01", "1.01"),
         ("query", "nan,0", "nan"),
         ("query", (0.5, 0.5), "(0.5, 0.5)"),
-        ("operator", "b", "b"),
+        ("matrix", "b", "b"),
         ("quantity", "size", "size"),
         ("baseline_picture", "pink", "pink"),
         ("path_steps", 0, "0"),
@@ -118,8 +118,8 @@ def test_more_pixels_than_memory_holds_are_refused() -> None:
 def test_the_rollout_has_no_heads_to_choose(template: str) -> None:
     """It is a mean over heads: a figure that claims to show head 3 of it would lie."""
     for heads in ("3", "max", "all"):
-        assert "rollout" in refusal(template=template, operator="rollout", heads=heads)
-    assert Spec(TEMPLATES[template], operator="rollout").heads == "mean"
+        assert "rollout" in refusal(template=template, matrix="rollout", heads=heads)
+    assert Spec(TEMPLATES[template], matrix="rollout").heads == "mean"
 
 
 def test_values_are_kept_as_the_annotation_says() -> None:
@@ -127,6 +127,15 @@ def test_values_are_kept_as_the_annotation_says() -> None:
     assert (spec.template, spec.layers, spec.heads, spec.labels) == (TEMPLATES["evolution"], (1, 2, 3), "2", ("a",))
     assert isinstance(spec.width, float)
     assert hash(spec) == hash(Spec(TEMPLATES["evolution"], (1, 2, 3), "2", labels=("a",), width=4.0))
+
+
+def test_names_of_earlier_versions_are_read() -> None:
+    """Of a template and of a setting, in figures, Python and the shell."""
+    spec = from_settings({"template": "operators", "heads": "max"})
+    assert spec == from_settings({"template": "matrices", "heads": "max"})
+    spec = from_settings({"template": "heatmaps", "operator": "a-a2"})
+    assert spec == Spec(TEMPLATES["heatmaps"], matrix="a-a2")
+    assert "operator" not in spec.as_settings()
 
 
 @pytest.mark.parametrize("told", [None, [], "heatmaps", {}, {"layers": [1]}, {"template": "heatmaps", "pie": 1}])

@@ -26,7 +26,7 @@ OTHER: dict[str, Any] = {
     "layers": (1,),
     "heads": "2",
     "query": "0.6,0.4",
-    "operator": "a",
+    "matrix": "a",
     "quantity": "ratio",
     "method": "saliency",
     "baseline_picture": "black",

@@ -167,7 +167,7 @@ def test_a_setting_that_does_not_fit_is_one_error_and_nothing_else_is_lost(app: 
 
 
 def test_the_rollout_of_one_head_is_refused_in_a_sentence(app: AppTest) -> None:
-    app.segmented_control(key="studio-operator").set_value("rollout").run()
+    app.segmented_control(key="studio-matrix").set_value("rollout").run()
     assert_sound(app)
     app.segmented_control(key="studio-heads").set_value("2").run()
     assert len(app.error) == 1
@@ -368,11 +368,11 @@ def test_controls_are_those_of_the_template(app: AppTest) -> None:
 
     app.multiselect(key="studio-images").set_value([examples.EXAMPLES[0].file]).run()  # attacks take their time
     choose(app, "corruption")
-    assert {"corruption", "seed", "operator", "query", "scale"} <= keys()
+    assert {"corruption", "seed", "matrix", "query", "scale"} <= keys()
     assert not {"picture", "eps", "target"} & keys()
     choose(app, "attack")
     assert {"attack", "eps", "target"} <= keys()
-    assert not {"steps", "corruption", "operator", "scale", "colour_bar"} & keys()
+    assert not {"steps", "corruption", "matrix", "scale", "colour_bar"} & keys()
     app.segmented_control(key="studio-attack").set_value("pgd").run()
     assert {"steps", "step_size", "random_start"} <= keys()
     assert "seed" not in keys()

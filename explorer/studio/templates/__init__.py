@@ -12,7 +12,7 @@ from explorer.studio.templates import (
     dynamics,
     evolution,
     heatmaps,
-    operators,
+    matrices,
     residual,
     robustness,
     similarity,
@@ -29,7 +29,7 @@ TEMPLATES: Mapping[str, Template] = {
         dynamics.TEMPLATE,
         spectrum.TEMPLATE,
         residual.TEMPLATE,
-        operators.TEMPLATE,
+        matrices.TEMPLATE,
         attribution.TEMPLATE,
         corruption.TEMPLATE,
         attack.TEMPLATE,
@@ -39,8 +39,13 @@ TEMPLATES: Mapping[str, Template] = {
 """By name, in the order in which the page offers them."""
 
 
+_NOW = {"operators": "matrices"}
+"""What templates were called before 0.4."""
+
+
 def template_called(name: str) -> Template:
     """The template of this name. Raises `ExplorerError` for a name there is none of."""
+    name = _NOW.get(name, name)
     if name not in TEMPLATES:
         raise ExplorerError(f"One of {', '.join(TEMPLATES)} was expected; {name[:60]!r} came.")
     return TEMPLATES[name]

@@ -21,7 +21,7 @@ from explorer.figures.style import Palette, Range
 from explorer.jobs.passes import DialJob, TraceJob
 from explorer.lessons import dial
 from explorer.measures import attention, similarity
-from explorer.measures.attention import Heads, Operator
+from explorer.measures.attention import Heads, Matrix
 from explorer.pictures import preprocess
 from explorer.serving.engine import ask
 from explorer.types import TWICING, Filter, ModelCard, Progress, Trace
@@ -124,7 +124,7 @@ def _controls(depth: int) -> DialSetting:
 def _maps(chosen: View, card: ModelCard, before: Trace, now: Trace, setting: DialSetting) -> None:
     """CLS in the last layer, as trained and with the dial where it stands, on one scale."""
     rows = [_last_map(trace) for trace in (before, now)]
-    signed = any(attention.is_signed(Operator.EFFECTIVE, trace, trace.depth - 1) for trace in (before, now))
+    signed = any(attention.is_signed(Matrix.EFFECTIVE, trace, trace.depth - 1) for trace in (before, now))
     span = Range.of(*rows, signed=signed)
     colours = palette()
     picture = preprocess.sharp_view(chosen.photo.image.rgb, card.preprocessing, side=300)  # quick to send
@@ -149,7 +149,7 @@ def _maps(chosen: View, card: ModelCard, before: Trace, now: Trace, setting: Dia
 
 def _last_map(trace: Trace) -> np.ndarray:
     query = 0 if trace.has_class_token else None
-    row = attention.maps(trace, query, Operator.EFFECTIVE, Heads.MEAN)[-1]
+    row = attention.maps(trace, query, Matrix.EFFECTIVE, Heads.MEAN)[-1]
     return array(attention.patch_maps(row, trace))
 
 

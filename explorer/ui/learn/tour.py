@@ -14,7 +14,7 @@ from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.files import ASSETS
 from explorer.measures import attention, similarity
-from explorer.measures.attention import Heads, Operator
+from explorer.measures.attention import Heads, Matrix
 from explorer.models import sources
 from explorer.pictures import examples
 from explorer.types import Trace
@@ -40,7 +40,7 @@ _HTML = (
     '</button><button type="button" class="skip">Go on without</button></div></section>'
 )
 _START = {
-    "head": "mean", "operator": "effective", "scale": "shared", "place": None, "pinned": True, "difference": False,
+    "head": "mean", "matrix": "effective", "scale": "shared", "place": None, "pinned": True, "difference": False,
     "allHeads": False, "blink": 0,
 }  # fmt: skip
 
@@ -93,7 +93,7 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
     first = [float(attention.entropy(trace.attention[0])[:, 0].mean()) for trace in (baseline, twicing)]
     y, x = divmod(int(_map(baseline, last).argmax()), baseline.grid[1])
     place = [(y + 0.5) / baseline.grid[0], (x + 0.5) / baseline.grid[1]]
-    lowest = float(_map(twicing, last, Operator.CORRECTION).min())
+    lowest = float(_map(twicing, last, Matrix.CORRECTION).min())
     collapse = [float(similarity.token_similarity(trace)[-1]) for trace in (baseline, twicing)]
     return [
         TourStep(
@@ -101,13 +101,13 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
             f"Both maps show row CLS of A in the last layer, mean over heads. The brightest patch holds {peak[0]:.0%} "
             f"of the row in the standard model (left) and {peak[1]:.0%} in the twicing model (right). "
             f"{_question(peak, bits)}",
-            {"layer": last, "operator": "A"},
+            {"layer": last, "matrix": "A"},
         ),
         TourStep(
             "Give each map its own scale",
             "On a shared scale a spread-out map looks empty. Each map's own largest value shows where it looks, but no "
             "longer how strongly: that is why maps that are to be compared share a scale here.",
-            {"layer": last, "operator": "A"},
+            {"layer": last, "matrix": "A"},
             "Set the scale to “map”.",
             {"scale": ["map"]},
         ),
@@ -115,7 +115,7 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
             "From the first layer to the last",
             f"Entropy of the row, in nats, {_with_depth(first, bits, baseline.attention.shape[-1])}. "
             "The charts below the maps show it layer by layer.",
-            {"layer": last, "operator": "A"},
+            {"layer": last, "matrix": "A"},
             "Go to layer 1: slider, arrow keys, or Space to play.",
             {"layer": [0]},
         ),
@@ -124,21 +124,21 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
             "A − A² is what a twicing block adds to A. Each row of it sums to 0: what one patch gains, another loses. "
             f"Red gains, blue loses; in the right map the lowest entry is {lowest:.3f}. In the left model nothing is "
             "added: there it is what twicing would add.",
-            {"layer": last, "operator": "A"},
-            "Set the operator to A − A².",
-            {"operator": ["A − A²"]},
+            {"layer": last, "matrix": "A"},
+            "Set the matrix to A − A².",
+            {"matrix": ["A − A²"]},
         ),
         TourStep(
             "The matrix that is applied",
             "2A − A² is what a twicing block applies to the values. Its rows sum to 1 as those of A do, but entries "
             "may be negative: it is no average any more, it sharpens.",
-            {"layer": last, "operator": "2A − A²"},
+            {"layer": last, "matrix": "2A − A²"},
         ),
         TourStep(
             "Ask a patch",
             "Every token has a row. Move over the photograph: both models, in all layers, answer for the patch under "
             "the pointer. A click pins it.",
-            {"layer": last, "operator": "effective", "pinned": False},
+            {"layer": last, "matrix": "effective", "pinned": False},
             "Pin a patch: click it, or Shift and the arrow keys.",
             {"placed": [True]},
         ),
@@ -146,12 +146,12 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
             "Heads are not alike",
             "The mean over heads hides that heads look at different things. Below: all heads of all layers, for the "
             "patch that the standard model's CLS looks at most.",
-            {"layer": last, "operator": "effective", "place": place, "allHeads": True},
+            {"layer": last, "matrix": "effective", "place": place, "allHeads": True},
         ),
         TourStep(
             "Where the models part",
             "The difference: twicing model minus standard model, for CLS. Blue is where the standard model looks more.",
-            {"layer": last, "operator": "effective", "difference": True},
+            {"layer": last, "matrix": "effective", "difference": True},
             "Step through a few layers and watch it change.",
             {"layer": [layer for layer in range(last) if layer > 0]},
         ),
@@ -159,14 +159,14 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
             "Through all layers: rollout",
             "Rollout multiplies the layers' effective matrices, half of each block being the skip connection. It "
             "spreads with depth in both models. It is no attribution either: values, MLPs and the head are not in it.",
-            {"layer": last, "operator": "rollout"},
+            {"layer": last, "matrix": "rollout"},
         ),
         TourStep(
             "What it does not show",
             f"After the last block the patch tokens' mean cosine is {collapse[0]:.2f} in the standard and "
             f"{collapse[1]:.2f} in the twicing model, for this photograph. One photograph and two models show "
             "how to look, not what is true: load many images on the similarity page before you conclude anything.",
-            {"layer": last, "operator": "effective"},
+            {"layer": last, "matrix": "effective"},
         ),
     ]
 
@@ -200,8 +200,8 @@ def _with_depth(first: Sequence[float], last: Sequence[float], tokens: int) -> s
     )
 
 
-def _map(trace: Trace, layer: int, operator: Operator = Operator.ATTENTION) -> Any:
-    row = attention.maps(trace, 0, operator, Heads.MEAN)[layer]
+def _map(trace: Trace, layer: int, matrix: Matrix = Matrix.ATTENTION) -> Any:
+    row = attention.maps(trace, 0, matrix, Heads.MEAN)[layer]
     return array(attention.patch_maps(row, trace)).ravel()
 
 

@@ -12,7 +12,7 @@ from explorer.attribution.result import method_called
 from explorer.disturb.corruptions import corruption_called
 from explorer.measures.residual import QUANTITIES
 from explorer.studio import PRESETS, Template
-from explorer.studio.spec import ATTACKS, BASELINES, CORRUPTIONS, METHODS, OPERATORS, PICTURES, SCALES, SETTINGS, Preset
+from explorer.studio.spec import ATTACKS, BASELINES, CORRUPTIONS, MATRICES, METHODS, PICTURES, SCALES, SETTINGS, Preset
 
 LOOK = ("scale", "picture", "colour_map", "opacity", "smooth", "bare")
 """The settings of how maps look, in the order of the page."""
@@ -193,7 +193,7 @@ def _number(name: str, label: str, low: float, high: float, step: float = 1, hel
 CONTROLS: Mapping[str, Callable[[Asked], Any]] = {
     "layers": _layers,
     "heads": _heads,
-    "operator": lambda _: _segments("operator", list(OPERATORS), words=lambda name: OPERATORS[name].value),
+    "matrix": lambda _: _segments("matrix", list(MATRICES), words=lambda name: MATRICES[name].value),
     "query": _query,
     "quantity": lambda _: _segments("quantity", list(QUANTITIES), words=_NORMS.__getitem__),
     "method": lambda _: _select("method", "Method", METHODS, lambda name: str(method_called(name))),

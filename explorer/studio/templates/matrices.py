@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from explorer.figures.print.cells import Columns
-from explorer.measures.attention import Operator
+from explorer.measures.attention import Matrix
 from explorer.studio import grids, maps
 from explorer.studio.content import Content
 from explorer.studio.run import COLOURS, FigureRun
@@ -11,7 +11,7 @@ from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
 from explorer.types import Trace
 
-_THREE = (Operator.ATTENTION, Operator.CORRECTION, Operator.TWICING)
+_THREE = (Matrix.ATTENTION, Matrix.CORRECTION, Matrix.TWICING)
 
 
 def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
@@ -20,19 +20,19 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
 
 
 def _maps(spec: Spec, trace: Trace, layers: tuple[int, ...], heads: tuple[str, ...]) -> dict[str, grids.Panel]:
-    """Three operators of one matrix share one scale, on which some are negative."""
+    """Three matrices of one share one scale, on which some are negative."""
     panels: dict[str, grids.Panel] = {}
-    for operator in _THREE:
+    for matrix in _THREE:
         for head in heads:
-            values = maps.of_query(spec, trace, operator, head)
-            panels |= {grids.key(layer, head, operator): grids.Panel(values[layer - 1], True) for layer in layers}
+            values = maps.of_query(spec, trace, matrix, head)
+            panels |= {grids.key(layer, head, matrix): grids.Panel(values[layer - 1], True) for layer in layers}
     return panels
 
 
 def _layout(run: FigureRun, layers: tuple[int, ...], heads: tuple[str, ...]) -> grids.Layout:
     rows = tuple(
         grids.MapRow(
-            tuple((side, grids.key(layer, head, operator)) for operator in _THREE),
+            tuple((side, grids.key(layer, head, matrix)) for matrix in _THREE),
             grids.row_label(run.names[side], layers, layer, heads, head),
             COLOURS[side],
         )
@@ -40,7 +40,7 @@ def _layout(run: FigureRun, layers: tuple[int, ...], heads: tuple[str, ...]) -> 
         for head in heads
         for side in (0, 1)
     )
-    columns = Columns(tuple(operator.value for operator in _THREE))
+    columns = Columns(tuple(matrix.value for matrix in _THREE))
     return grids.Layout(rows, (columns,), "row of the query", group=grids.but_last)
 
 
@@ -50,8 +50,8 @@ def caption(spec: Spec, content: Content) -> list[str]:
 
 
 TEMPLATE = Template(
-    name="operators",
-    title="Operators of one query",
+    name="matrices",
+    title="Matrices of one query",
     help="A, A - A², 2A - A² for one query",
     settings=("layers", "heads", "query", "picture", *LOOK, *LABELS, "colour_bar"),
     off_page=("labels",),
