@@ -11,9 +11,11 @@ import torch
 from pypdf import PdfReader
 from streamlit.testing.v1 import AppTest
 
+from explorer.jobs.passes import TraceJob
 from explorer.lessons import kernels, regression, risk
 from explorer.measures import similarity
 from explorer.paper import theory
+from explorer.serving.engine import ask
 from explorer.serving.pair import load_pair
 from explorer.types import ExplorerError, Trace
 from explorer.ui.learn import eigenvalues, tour
@@ -60,8 +62,7 @@ def test_what_a_lesson_cannot_do_is_one_sentence_and_the_page_goes_on(
     app = open_lesson(page)
     if page == "eigenvalues":
         app = pick(app, "lesson3-part", list(eigenvalues.PARTS)[-1])
-    monkeypatch.setattr(type(resources.engine()), "trace", busy)
-    monkeypatch.setattr(type(resources.engine()), "compare", busy)
+    monkeypatch.setattr(type(resources.engine()), "submit", busy)
     st.cache_data.clear()
     app.run()
     assert not app.exception
@@ -209,7 +210,7 @@ def test_the_sweep_is_computed_once_and_starts_as_trained() -> None:
     engine = resources.engine()
     (standard,) = [one for one in engine.cards if one.is_standard]
     photo = app.session_state["view"].photo
-    own = similarity.token_similarity(engine.trace([photo.image], standard.key)[0])[-1]
+    own = similarity.token_similarity(ask(engine, TraceJob(), [photo.image], standard.key)[0])[-1]
     assert values[list(places).index(1.0)] == pytest.approx(float(own), rel=1e-5)
     app.run()
     assert "dial-a-1" in charts(app), "asked for once, it stays"
