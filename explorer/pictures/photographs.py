@@ -23,13 +23,16 @@ class Photograph:
     """What a person would type to name it, without folders."""
     title: str
     read: Callable[[], bytes]
-    decoded: Callable[[], ImageInput] | None = None
-    """The image where somebody keeps it decoded."""
+
+    @property
+    def image(self) -> ImageInput:
+        """The decoded image; who keeps it decoded gives that one."""
+        return images.decode(self.read())
 
     def open(self) -> ImageInput:
-        """The decoded image. Raises `ExplorerError` naming it when it cannot be read or is no image."""
+        """The same. Raises `ExplorerError` naming it when it cannot be read or is no image."""
         try:
-            return self.decoded() if self.decoded else images.decode(self.read())
+            return self.image
         except ExplorerError as error:
             message = str(error)
             raise ExplorerError(message if self.name in message else f"{self.name}: {message}") from error

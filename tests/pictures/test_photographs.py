@@ -7,7 +7,7 @@ import pytest
 
 from explorer.pictures import examples, images
 from explorer.pictures.photographs import EXAMPLE, Photograph, photograph
-from explorer.types import ExplorerError
+from explorer.types import ExplorerError, ImageInput
 from tests.helpers import assert_one_sentence
 from tests.studio.helpers import picture
 
@@ -45,11 +45,17 @@ def test_bytes_and_photographs_are_taken() -> None:
 
 
 def test_an_image_that_is_kept_decoded_is_not_read_again() -> None:
+    kept = images.decode(picture())
+
+    class Kept(Photograph):
+        @property
+        def image(self) -> ImageInput:
+            return kept
+
     def read() -> bytes:
         raise AssertionError("read again")
 
-    kept = images.decode(picture())
-    assert Photograph("cat.png", "cat.png", read, lambda: kept).open() is kept
+    assert Kept("cat.png", "cat.png", read).open() is kept
 
 
 def test_an_example_that_is_not_there_is_refused() -> None:

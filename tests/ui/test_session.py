@@ -128,7 +128,7 @@ def test_a_trained_model_has_its_own_name() -> None:
 
 def test_two_models_of_one_title_are_told_apart() -> None:
     one = card((2.0, 2.0))
-    photo = session.Photo("key", "title", "digest", "", bytes)
+    photo = session.Photo(name="name", title="title", read=bytes, key="key", digest="digest")
     for other, names in ((one, ("Tiny (baseline)", "Tiny (twicing)")), (replace(one, name="Small"), ("Tiny", "Small"))):
         assert session.View(photo, [photo], session.Pair(one, other)).names == names
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import streamlit as st
 
-from explorer.pictures.photographs import EXAMPLE, Photograph
 from explorer.serving.cache import ByteLRU
 from explorer.serving.pair import ModelPair
 from explorer.studio import Made, Spec, make
@@ -33,21 +31,9 @@ class Preview:
         return len(self.preview)
 
 
-def photographs(photos: Sequence[Photo]) -> list[Photograph]:
-    """The visitor's images as the studio takes them, decoded as they are kept."""
-    return [
-        Photograph(_name(photo), photo.title, photo.read, partial(resources.reopen, photo.digest, photo.read))
-        for photo in photos
-    ]
-
-
-def _name(photo: Photo) -> str:
-    return EXAMPLE + photo.example.file if photo.example else photo.title
-
-
 def build(view: View, spec: Spec, photos: Sequence[Photo], progress: Callable[[int, int], None] | None = None) -> Made:
     """Makes the figure with the server's engine."""
-    return make(spec, photographs(photos), ModelPair(resources.engine(), *view.pair.cards), progress)
+    return make(spec, photos, ModelPair(resources.engine(), *view.pair.cards), progress)
 
 
 @st.cache_resource(show_spinner=False)

@@ -75,7 +75,9 @@ def _choose_results() -> list[Photo]:
         help="What `python -m explorer robustness` wrote of this very pair, one panel each. None: the results that "
         "lie beside the pair.",
     )
-    return [
-        Photo(file.name, file.name, hashlib.sha256(data := file.getvalue()).hexdigest(), "", partial(bytes, data))
-        for file in files
-    ]
+    return [_result(file.name, file.getvalue()) for file in files]
+
+
+def _result(name: str, data: bytes) -> Photo:
+    """What the studio reads like a photograph."""
+    return Photo(name=name, title=name, read=partial(bytes, data), key=name, digest=hashlib.sha256(data).hexdigest())

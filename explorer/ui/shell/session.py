@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -15,6 +15,7 @@ from explorer.figures.style import PALETTES, Palette, Theme
 from explorer.jobs.passes import SimilarityJob
 from explorer.measures import similarity
 from explorer.pictures.examples import Example
+from explorer.pictures.photographs import Photograph
 from explorer.serving import engine as serving
 from explorer.types import Comparison, ImageInput, ModelCard
 from explorer.ui.shell import resources
@@ -24,21 +25,20 @@ _QUIET_CHUNKS = 4
 """So many chunks are traced without a progress bar."""
 
 
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """One image the visitor can pick; holds no pixels, so that a long list costs nothing."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Photo(Photograph):
+    """A photograph that the visitor can pick; holds no pixels, so that a long list costs nothing."""
 
     key: str
-    title: str
     digest: str
-    thumbnail: str
-    read: Callable[[], bytes]
+    thumbnail: str = ""
     example: Example | None = None
     state: Mapping[str, str] | None = None
     """How the viewer showed it, where it comes from a saved view."""
 
     @property
     def image(self) -> ImageInput:
+        """Decoded, as all visitors share it."""
         return resources.reopen(self.digest, self.read)
 
 

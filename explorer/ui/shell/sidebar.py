@@ -11,6 +11,7 @@ import streamlit as st
 
 from explorer import views
 from explorer.pictures import examples
+from explorer.pictures.photographs import EXAMPLE
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
 from explorer.ui.shell import gallery, pair, resources
@@ -116,7 +117,8 @@ def _photo(
     key: str, title: str, digest: str, read: Callable[[], bytes], example: examples.Example | None = None
 ) -> Photo:
     small = resources.thumbnail(digest, _read=read)
-    return Photo(key, title, digest, small, read, example)
+    name = EXAMPLE + example.file if example else title
+    return Photo(name=name, title=title, read=read, key=key, digest=digest, thumbnail=small, example=example)
 
 
 def _choose_new(uploaded: Sequence[Photo]) -> None:
