@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from explorer.studio.content import Content
-    from explorer.studio.run import FigureRun
-    from explorer.studio.spec import Spec
+from explorer.studio.content import Content
 
 PAGE = ("preset", "width", "height", "dpi", "font", "font_size", "letters", "names")
 """The settings that every template reads."""
@@ -54,10 +51,10 @@ class Template:
     """One line for the shell."""
     settings: tuple[str, ...] = field(repr=False)
     """Settings of a `Spec` that it reads besides `PAGE`, in the order in which the page asks for them."""
-    gather: Callable[[FigureRun, tuple[int, ...]], Content] = field(repr=False)
-    """Runs the images, for the layers shown."""
-    caption: Callable[[Spec, Content], list[str]] = field(repr=False)
-    """Sentences in LaTeX that say what is seen, by which definition."""
+    gather: Callable[..., Content] = field(repr=False)
+    """Of a `FigureRun` and the layers shown: runs the images."""
+    caption: Callable[..., list[str]] = field(repr=False)
+    """Of a `Spec` and its `Content`: sentences in LaTeX that say what is seen, by which definition."""
     off_page: tuple[str, ...] = field(default=(), repr=False)
     """Settings that it reads, too, and that only the shell and Python give."""
     idle: Callable[[Mapping[str, Any]], Set[str]] = field(default=nothing_idle, repr=False)
