@@ -335,7 +335,7 @@ def test_what_is_signed(module: Page, filter: tuple[float, ...]) -> None:
             "([model, matrix]) => [0, 1, 2].map((layer) => viewer.isSigned(model, layer, matrix))",
             [{"filter": filter}, matrix.value],
         )
-        assert found == [attention.is_signed(operator, trace, layer) for layer in range(3)]
+        assert found == [attention.is_signed(matrix, trace, layer) for layer in range(3)]
 
 
 def test_places_fall_on_patches_behind_the_prefix(module: Page) -> None:

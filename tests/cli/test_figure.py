@@ -277,7 +277,7 @@ def test_a_record_names_no_file_elsewhere(
     run: Run, cat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     assert run("figure", "heatmaps", "--images", cat, "--out", "x.png", *FAST) == 0
-    told = record.read((tmp_path / "x.png").read_bytes()).told()
+    told = record.read((tmp_path / "x.png").read_bytes()).as_dict()
     told["images"][0]["name"] = name
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -127,8 +127,8 @@ def test_rollout_map_ignores_the_choice_of_heads(trace: Trace) -> None:
 )
 def test_which_matrices_are_signed(matrix: Matrix, standard: bool, twicing: bool) -> None:
     A = stochastic(2, 1, 4, 4)
-    assert measure.is_signed(operator, make_trace(A, (1.0, 1.0)), 1) is standard
-    assert measure.is_signed(operator, make_trace(A, (1.0, 2.0)), 1) is twicing
+    assert measure.is_signed(matrix, make_trace(A, (1.0, 1.0)), 1) is standard
+    assert measure.is_signed(matrix, make_trace(A, (1.0, 2.0)), 1) is twicing
 
 
 def test_patch_maps_lay_patches_out_row_by_row() -> None:
