@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int)
     options = parser.parse_args(arguments)
     for size in options.sizes.split(","):
-        for row in rows(size, devices.choose(options.device), options.batch, options.rounds):
+        for row in rows(size, devices.device_called(options.device), options.batch, options.rounds):
             print(f"{row.name}: {row.value:g} {row.unit} ({row.note})", flush=True)
 
 

@@ -186,7 +186,7 @@ def run_of(folder: Path, options: argparse.Namespace, start: starts.Start) -> Tr
     """The run that `train`'s options describe, with every validation image there is."""
     depth = registry.architecture(start.architecture).depth
     recipe = command._recipe(options, start.architecture, start)
-    device = str(devices.choose(options.device))
+    device = str(devices.device_called(options.device))
     run = command._run(options, recipe, operators(options.operators, depth), start, device)
     return replace(
         run,
@@ -199,7 +199,7 @@ def warm(operator: str, size: int, classes: int, extra: Sequence[str]) -> float:
     """Compiles one model at one size, on random pixels, into the compiler's cache on disk; returns the seconds."""
     began = time.monotonic()
     options = options_of(Path(), extra)
-    recipe, device = command._recipe(options, options.architecture, None), devices.choose(options.device)
+    recipe, device = command._recipe(options, options.architecture, None), devices.device_called(options.device)
     (filter,) = operators(operator, registry.architecture(recipe.architecture).depth).values()
     learner = Learner(recipe, filter, classes, device, compiled=options.compile or device.type == "cuda")
     pixels = torch.randn(recipe.batch_size, 3, size, size, device=device)

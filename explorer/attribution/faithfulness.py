@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from explorer.attribution.methods import Counted, attribute, choose
+from explorer.attribution.methods import Counted, attribute, explained_class
 from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, Unit, baseline_picture
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, ModelView, as_batch, from_pixels
@@ -85,7 +85,7 @@ def deletion_and_insertion(
     _check_size(model, attribution)
     with torch.inference_mode(False), torch.no_grad():
         behind, pixels = from_pixels(model), as_batch(view, model)
-        target = choose(model, behind, pixels, attribution.target)
+        target = explained_class(model, behind, pixels, attribution.target)
         values = attribution.on_patches() if removal.unit is Unit.PATCHES else attribution.on_pixels()
         steps = min(removal.steps, values.numel())
         forward = Counted(behind, 2 * (steps + 1), progress)
@@ -142,7 +142,7 @@ def infidelity(
     _check_size(model, attribution)
     with torch.inference_mode(False), torch.no_grad():
         behind, pixels = from_pixels(model), as_batch(view, model)
-        target = choose(model, behind, pixels, attribution.target)
+        target = explained_class(model, behind, pixels, attribution.target)
         nothing = baseline_picture(pixels, baseline, behind)
         coins = torch.rand(samples, 1, *attribution.grid, generator=torch.Generator().manual_seed(seed)) < 0.5
         gone = F.interpolate(coins.float(), size=attribution.size, mode="nearest-exact").to(pixels)
@@ -190,7 +190,7 @@ def sensitivity(
 
     with torch.inference_mode(False), torch.no_grad():
         pixels = as_batch(view, model)
-        chosen = choose(model, from_pixels(model), pixels, target)
+        chosen = explained_class(model, from_pixels(model), pixels, target)
         generator = torch.Generator().manual_seed(seed)
 
         def disturb(x: Batch) -> Batch:

@@ -98,7 +98,7 @@ def attribute(
     """
     with torch.inference_mode(False), torch.no_grad():  # Captum switches gradients on where it takes them
         behind, pixels = from_pixels(model), as_batch(view, model)
-        chosen = choose(model, behind, pixels, target)
+        chosen = explained_class(model, behind, pixels, target)
         grid = geometry(model.module).grid
         task = MapTask(behind, Counted(behind, 0), pixels, chosen, settings, grid)
         task = replace(task, forward=Counted(behind, passes(method, task), progress))
@@ -121,7 +121,7 @@ def reduced(map_values: MapValues, method: Method) -> Float[Tensor, "row column"
     return map_values.raw.sum(dim=0)
 
 
-def choose(model: LoadedModel, behind: FromPixels, pixels: Batch, target: int | None) -> int:
+def explained_class(model: LoadedModel, behind: FromPixels, pixels: Batch, target: int | None) -> int:
     """The class meant: the model's first choice for `None`.
 
     Raises `ExplorerError` for a class the model does not have.

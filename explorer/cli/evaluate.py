@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     from explorer.runs import evaluation
     from explorer.serving import device as devices
 
-    device = devices.choose(options.device)
+    device = devices.device_called(options.device)
     batches = _batches(options.times)
     models = [load(path, device) for path in options.checkpoints]
     readings = [_reading(model, options.source_size) for model in models]

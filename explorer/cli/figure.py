@@ -227,7 +227,7 @@ def load_models_of(options: argparse.Namespace) -> tuple[LoadedModel, LoadedMode
     from explorer.models.named import filter_for, load_named
     from explorer.serving import device as devices
 
-    device = devices.choose(options.device)
+    device = devices.device_called(options.device)
     first, second = (
         model if filter is None else with_filter(model, filter_for(model.card, filter))
         for model, filter in (

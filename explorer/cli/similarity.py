@@ -72,5 +72,5 @@ def _pair(options: argparse.Namespace) -> LoadedPair:
     from explorer.models.named import load_named
     from explorer.serving import device as devices
 
-    device = devices.choose(options.device)
+    device = devices.device_called(options.device)
     return load_named(options.baseline, "standard", device), load_named(options.twicing, "twicing", device)

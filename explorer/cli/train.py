@@ -121,7 +121,7 @@ def _train(options: argparse.Namespace) -> int:
     row = registry.architecture(architecture)
     chosen = operators(options.operators, row.depth)
     recipe = _recipe(options, architecture, start)
-    device = devices.choose(options.device)
+    device = devices.device_called(options.device)
     run = _run(options, recipe, chosen, start, str(device))
     classes = read_classes(options.classes) if options.classes else None
     wnids = options.wnids.split(",") if options.wnids else None

@@ -11,7 +11,7 @@ from explorer.types import ExplorerError
 VARIABLE = "EXPLORER_DEVICE"
 
 
-def choose(wanted: str | None = None) -> torch.device:
+def device_called(wanted: str | None = None) -> torch.device:
     """The device to serve from: `wanted`, else the environment's, else the best there is.
 
     Raises `ExplorerError` for a device this machine does not have.

@@ -47,7 +47,7 @@ def load_pair(
     A filter is one coefficient for all blocks or one for each: 1 is standard, 2 twicing; another than the trained one
     makes a counterfactual. Raises `ExplorerError` for what cannot be loaded.
     """
-    where = devices.choose(device)
+    where = devices.device_called(device)
     first, second = load_named(baseline, "standard", where), load_named(twicing, "twicing", where)
     engine = LocalEngine([first, second], where, cache_bytes=_CACHE)
     cards = [

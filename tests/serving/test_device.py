@@ -27,33 +27,33 @@ def has(monkeypatch: pytest.MonkeyPatch, *, cuda: bool, mps: bool) -> list[str]:
 )
 def test_the_best_device_there_is(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, expected: str):
     has(monkeypatch, cuda=cuda, mps=mps)
-    assert device.choose() == torch.device(expected)
+    assert device.device_called() == torch.device(expected)
 
 
 @pytest.mark.parametrize("name", ["cpu", " CPU "])
 def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch, name: str):
     has(monkeypatch, cuda=True, mps=False)
     monkeypatch.setenv(device.VARIABLE, name)
-    assert device.choose() == torch.device("cpu")
+    assert device.device_called() == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["", "auto", "AUTO"])
 def test_auto_and_nothing_are_the_same(monkeypatch: pytest.MonkeyPatch, name: str):
     has(monkeypatch, cuda=True, mps=False)
     monkeypatch.setenv(device.VARIABLE, name)
-    assert device.choose() == torch.device("cuda")
+    assert device.device_called() == torch.device("cuda")
 
 
 def test_an_argument_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(device.VARIABLE, "no such device")
-    assert device.choose("cpu") == torch.device("cpu")
+    assert device.device_called("cpu") == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["toaster", "cuda:many", "cuda:99"])
 def test_an_unknown_device_is_named_in_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setenv(device.VARIABLE, name)
     with pytest.raises(ExplorerError) as raised:
-        device.choose()
+        device.device_called()
     assert repr(name) in str(raised.value)
     assert_one_sentence(str(raised.value))
 

@@ -45,7 +45,7 @@ def loaded() -> Loaded:
     Raises `ExplorerError` when nothing can be loaded.
     """
     torch.set_num_threads(1)  # to load: small tensors, and beside them a browser that starts
-    device = devices.choose()
+    device = devices.device_called()
     models, problems = [], []
     for path in sources.to_load():
         try:
