@@ -29,6 +29,18 @@ _RESUMABLE = ("similarity", "corruptions", "robustness", "train")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors a person can act on are one sentence on stderr and exit code 2."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _run(given)
+    except KeyboardInterrupt:
+        goes_on = ", and the same command goes on from there" if {*given[:1]} & {*_RESUMABLE} else ""
+        print(f"explorer: Interrupted; what was written is whole{goes_on}.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        return 141  # as a shell says of a program that wrote to a closed pipe
+
+
+def _run(given: list[str]) -> int:
     if given and given[0] in _COMMANDS and not {"-h", "--help"} & set(given):
         _import(given[0])  # before what a command's options are made of, which may bring timm with all of it
     options = _parser(given[0] if given else "").parse_args(given)
@@ -40,13 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ExplorerError as error:
         print(f"explorer: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        goes_on = ", and the same command goes on from there" if given[0] in _RESUMABLE else ""
-        print(f"explorer: Interrupted; what was written is whole{goes_on}.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
-        return 141  # as a shell says of a program that wrote to a closed pipe
 
 
 def _import(command: str) -> None:

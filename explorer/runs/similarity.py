@@ -32,6 +32,7 @@ from explorer.models import LoadedModel
 from explorer.models.trace import geometry, states
 from explorer.pictures import images, preprocess
 from explorer.runs.partial import ROWS, Partial, Row, check_out, is_same, keeping, settings_file, stamp_of, write_table
+from explorer.serving.device import is_out_of_memory
 from explorer.types import ROLES, ExplorerError, Preprocessing
 
 LoadedPair = tuple[LoadedModel, LoadedModel]
@@ -290,7 +291,7 @@ def _curves(
         curves = [similarity.of_tokens(tokens, definition, prefix) for tokens in passed]
         return torch.stack(curves, dim=1).float().cpu().numpy()
     except RuntimeError as error:
-        if "memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise ExplorerError(f"The device has no room for {len(pixels)} images in {model.card.name}.") from error
 

@@ -434,6 +434,17 @@ def test_a_device_without_room_says_so(
     assert beside(tmp_path / "x") == []
 
 
+def test_another_error_that_speaks_of_memory_is_not_taken_for_it(
+    many: Path, pair: LoadedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: object) -> Iterator[object]:
+        raise RuntimeError("unsupported memory format option Preserve")
+
+    monkeypatch.setattr(similarity, "states", wrong)
+    with pytest.raises(RuntimeError, match="memory format"):
+        list(similarity.measure(many, pair, tmp_path / "x.csv"))
+
+
 # --- the command --------------------------------------------------------------------------------------------------
 
 
