@@ -13,13 +13,21 @@ const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 
 export const MATRICES = ["effective", "A", "A − A²", "2A − A²", "rollout"];
 const COEFFICIENTS = { A: 1, "2A − A²": 2 };
 
-/** The header of a payload, with its sections as typed arrays and blobs. */
-export function unpack(bytes) {
+/** The text of a payload's header, and where its sections begin. */
+function headerOf(bytes) {
   const start = new Uint8Array(bytes.buffer, bytes.byteOffset, 8);
   if (String.fromCharCode(...start.subarray(0, 4)) !== "TWX1") throw new Error("A payload of the viewer was expected.");
-  const length = new DataView(bytes.buffer, bytes.byteOffset + 4, 4).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
-  const base = 8 + length;
+  const base = 8 + new DataView(bytes.buffer, bytes.byteOffset + 4, 4).getUint32(0, true);
+  return { text: new TextDecoder().decode(bytes.subarray(8, base)), base };
+}
+
+/** The identity of a payload, without unpacking it: the last entry of its header. */
+export const identity = (bytes) => headerOf(bytes).text.match(/"id":"(\w+)"} *$/)?.[1];
+
+/** The header of a payload, with its sections as typed arrays and blobs. */
+export function unpack(bytes) {
+  const { text, base } = headerOf(bytes);
+  const header = JSON.parse(text);
   const floats = ({ at, size }) => new Float32Array(bytes.slice(base + at, base + at + size).buffer);
   const codes = ({ at, size }) => bytes.subarray(base + at, base + at + size);
   for (const model of header.models) {
@@ -301,11 +309,11 @@ function svg(tag, attributes, ...children) {
 
 /** State as it stands in an address, in what people count from 1. */
 export function toParameters(state) {
-  const place = state.place && state.pinned ? state.place.map((share) => share.toFixed(4)).join(",") : "rest";
+  const place = state.place ? state.place.map((share) => share.toFixed(4)).join(",") : "cls";
   return {
     layer: String(state.layer + 1),
     head: typeof state.head === "number" ? String(state.head + 1) : state.head,
-    query: place,
+    query: state.pinned ? place : "rest",
     matrix: state.matrix,
     scale: state.scale,
   };
@@ -321,6 +329,7 @@ export function fromParameters(parameters) {
   const matrix = parameters.get("matrix") ?? parameters.get("operator"); // as links of earlier versions call it
   if (MATRICES.includes(matrix)) state.matrix = matrix;
   if (SCALES.includes(parameters.get("scale"))) state.scale = parameters.get("scale");
+  if (parameters.get("query") === "cls") Object.assign(state, { place: null, pinned: true });
   const place = (parameters.get("query") ?? "").split(",").map(Number);
   if (place.length === 2 && place.every((share) => share >= 0 && share < 1))
     Object.assign(state, { place, pinned: true });
@@ -346,15 +355,18 @@ export function mount(root, { address = null, save = null, announce = null } = {
   const heads = () => Math.min(...models().map((model) => model.heads));
   /** Large pairs are sent as means over their heads. */
   const isAveraged = () => models().some((model) => model.squareCodes);
+  /** Rollout takes its own mean over heads: none of them has one. */
+  const shownHead = () => (state.matrix === "rollout" ? "mean" : state.head);
+  /** The heads that have a row of their own in the strips. */
+  const stripHeads = () => (state.allHeads && state.matrix !== "rollout" ? heads() : 0);
   /** Whether a patch is the same region of the photograph in both models. */
   const sameView = () => ["grid", "crop"].every((key) => String(models()[0][key]) === String(models()[1][key]));
   /** Which model a place shows. */
   const indexAt = (place) => (state.blink ? state.blink - 1 : place);
 
   function load(bytes) {
-    const next = unpack(bytes);
-    if (header && header.id === next.id) return repaint();
-    header = next;
+    if (header && header.id === identity(bytes)) return repaint();
+    header = unpack(bytes);
     if (header.state)
       Object.assign(state, { place: null, pinned: false }, fromParameters(new URLSearchParams(header.state)));
     else if (!parts && address) Object.assign(state, remembered ?? {}, fromParameters(address.read()));
@@ -547,10 +559,10 @@ export function mount(root, { address = null, save = null, announce = null } = {
   }
 
   function buildStrips() {
-    parts.stripHeads = state.allHeads ? heads() : 0;
+    parts.stripHeads = stripHeads();
     parts.cells = models().map((model, index) => {
       const cells = [];
-      const rows = state.allHeads ? Array.from({ length: heads() }, (_, h) => h) : [null];
+      const rows = stripHeads() ? Array.from({ length: heads() }, (_, h) => h) : [null];
       const lines = rows.map((head) => {
         const line = Array.from({ length: depth() }, (_, layer) => {
           const canvas = element("canvas", { width: 1, height: 1 });
@@ -574,7 +586,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
         return element("div", { class: "cells" }, ...line);
       });
       parts.strips[index].replaceChildren(
-        element("strong", {}, `${model.name}, all layers${state.allHeads ? " and heads" : ""}`),
+        element("strong", {}, `${model.name}, all layers${stripHeads() ? " and heads" : ""}`),
         ...lines,
       );
       return cells;
@@ -703,7 +715,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
     const palette = header.palettes[isDark() ? "dark" : "light"];
     root.style.setProperty("--one", palette[0]);
     root.style.setProperty("--two", palette[1]);
-    if (parts.stripHeads !== (state.allHeads ? heads() : 0)) buildStrips();
+    if (parts.stripHeads !== stripHeads()) buildStrips();
     const shown = compute(state.layer);
     const difference = state.difference && sameView();
     const labels = models().map((model) => (state.matrix === "effective" ? model.label : state.matrix));
@@ -801,7 +813,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
   function describe() {
     const place = state.cursor;
     parts.maps.forEach((map, i) => outline(map.cursor, models()[indexAt(i)].grid, place));
-    const shown = `Layer ${state.layer + 1}, head ${typeof state.head === "number" ? state.head + 1 : state.head}, ${state.matrix}, query ${queryName()}`;
+    const shown = `Layer ${state.layer + 1}, head ${typeof shownHead() === "number" ? shownHead() + 1 : shownHead()}, ${state.matrix}, query ${queryName()}`;
     if (!place) return void (parts.live.textContent = shown);
     const { row, column } = patchAt(models()[0].grid, place);
     const values = parts.maps.map((map, i) => {
@@ -815,7 +827,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
   function drawStrips(layer = 0) {
     const until = performance.now() + 8;
     for (; layer < depth(); layer++) {
-      for (const head of state.allHeads ? Array.from({ length: heads() }, (_, h) => h) : [null]) {
+      for (const head of stripHeads() ? Array.from({ length: heads() }, (_, h) => h) : [null]) {
         const { values, spans } = compute(layer, head ?? state.head);
         parts.cells.forEach((cells, m) => {
           for (const cell of cells) {
@@ -913,7 +925,8 @@ export function mount(root, { address = null, save = null, announce = null } = {
   }
 
   function onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const isTyped = event.altKey && "[]".includes(event.key); // with AltGr, which is Ctrl and Alt, or a Mac's Option
+    if (!isTyped && (event.ctrlKey || event.metaKey || event.altKey)) return;
     const inSlider = event.target.matches?.("input[type=range]");
     const arrows = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     if (arrows && inSlider && !event.shiftKey) return;

@@ -357,6 +357,14 @@ def test_the_state_survives_an_address(module: Page) -> None:
     assert back == state
 
 
+def test_a_pinned_class_token_survives_an_address_and_one_at_rest_is_none(module: Page) -> None:
+    through = "(state) => viewer.fromParameters(new URLSearchParams(viewer.toParameters(state)))"
+    state = {"layer": 4, "head": "mean", "place": None, "pinned": True, "matrix": "A", "scale": "map"}
+    assert module.evaluate(through, state) == state
+    back = module.evaluate(through, {**state, "place": [0.375, 0.125], "pinned": False})
+    assert not {"place", "pinned"} & back.keys()
+
+
 def test_an_address_of_an_earlier_version_is_read(module: Page) -> None:
     read = "(text) => viewer.fromParameters(new URLSearchParams(text))"
     assert module.evaluate(read, "operator=rollout") == module.evaluate(read, "matrix=rollout") == {"matrix": "rollout"}
@@ -369,6 +377,16 @@ def test_an_address_of_an_earlier_version_is_read(module: Page) -> None:
 def test_a_foreign_address_is_no_state(module: Page, address: str) -> None:
     state = module.evaluate("(text) => viewer.fromParameters(new URLSearchParams(text))", address)
     assert set(state) <= {"layer"}
+
+
+def test_the_identity_of_a_payload_is_read_without_unpacking_it(module: Page) -> None:
+    trace = random_trace()
+    found = module.evaluate(
+        "(text) => [viewer.identity(Uint8Array.from(atob(text), (c) => c.charCodeAt(0))), open64(text).id]",
+        packed(trace, trace),
+    )
+    assert found[0] == found[1]
+    assert len(found[0]) == 16
 
 
 def test_foreign_bytes_are_refused(module: Page) -> None:
@@ -487,6 +505,43 @@ def test_keys_step_through_layers_heads_and_matrices(disk: Page) -> None:
     disk.wait_for_url(f"**layer={facts().depth - 1}**")
 
 
+@pytest.mark.parametrize(
+    ("modifiers", "steps"), [({"ctrlKey": True, "altKey": True}, True), ({"ctrlKey": True}, False)]
+)
+def test_brackets_typed_with_altgr_step_and_a_browsers_own_keys_do_not(
+    disk: Page, modifiers: dict[str, bool], steps: bool
+) -> None:
+    disk.locator(".viewer").focus()
+    disk.evaluate(
+        """(modifiers) => document.activeElement.dispatchEvent(
+            new KeyboardEvent("keydown", { key: "]", bubbles: true, cancelable: true, ...modifiers }))""",
+        modifiers,
+    )
+    settle(disk)
+    assert (", a," in live(disk).lower()) == steps
+
+
+def test_rollout_has_one_row_of_all_layers_and_names_no_head(disk: Page) -> None:
+    disk.locator(".viewer").focus()
+    cells = disk.locator(".viewer .cell")
+    assert cells.count() == 2 * facts().depth
+    disk.keyboard.press("ArrowDown")
+    disk.keyboard.press("ArrowDown")
+    disk.keyboard.press("g")
+    settle(disk)
+    assert "head 1, effective" in live(disk)
+    assert cells.count() == 2 * facts().depth * facts().heads
+    for _ in range(4):
+        disk.keyboard.press("]")
+    settle(disk)
+    assert "head mean, rollout" in live(disk)
+    assert cells.count() == 2 * facts().depth
+    disk.keyboard.press("[")
+    settle(disk)
+    assert "head 1, 2a − a²" in live(disk).lower(), "the head that was chosen comes back"
+    assert cells.count() == 2 * facts().depth * facts().heads
+
+
 def test_space_plays_and_stops(disk: Page) -> None:
     disk.locator(".viewer").focus()
     disk.keyboard.press(" ")
@@ -597,7 +652,7 @@ def test_models_of_other_depths_heads_and_grids_stand_side_by_side(
         page.keyboard.press(key)
         settle(page)
     point(page, 0.9, 0.9, model=1)
-    assert "layer 2, head 2, rollout" in live(page)
+    assert "layer 2, head mean, rollout" in live(page), "rollout takes its own mean over heads"
     assert page.locator(".map strong").nth(1).inner_text() == "Tiny"  # no difference of different grids
     page.close()
     assert not problems
