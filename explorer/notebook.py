@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,12 +53,14 @@ def view(
     `image` is a file, its bytes or an example; a model one that was loaded, its file or its name on the hub; instead of
     the two models a pair may be given. Raises `ExplorerError` for an image or a checkpoint that cannot be read.
     """
-    pair = baseline if isinstance(baseline, ModelPair) else load_pair(baseline, twicing)
     photo = photograph(image)
-    decoded = photo.open()
-    sides = [viewer.ViewerSide(trace, card) for trace, card in zip(pair.compare(decoded), pair.cards, strict=True)]
-    names = " and ".join(card.title for card in pair.cards)
-    return Viewing(viewer.pack(decoded, sides), f"{photo.title}: {names}")
+    with (
+        closing(load_pair(baseline, twicing)) if not isinstance(baseline, ModelPair) else nullcontext(baseline) as pair
+    ):
+        decoded = photo.open()
+        sides = [viewer.ViewerSide(trace, card) for trace, card in zip(pair.compare(decoded), pair.cards, strict=True)]
+        names = " and ".join(card.title for card in pair.cards)
+        return Viewing(viewer.pack(decoded, sides), f"{photo.title}: {names}")
 
 
 def figure(
@@ -76,4 +79,5 @@ def figure(
 
     spec = from_settings({"template": template, **settings})
     several = [images] if isinstance(images, str | Path | bytes | Example | Photograph) else images
-    return studio.make(spec, several, pair or load_pair())
+    with nullcontext(pair) if pair else closing(load_pair()) as models:
+        return studio.make(spec, several, models)

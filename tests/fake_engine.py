@@ -52,6 +52,9 @@ class FakeEngine:
         future.set_result(job.run(self._model(key), pictures, progress or (lambda done, total: None)))
         return future
 
+    def close(self) -> None:
+        pass
+
     def _model(self, key: str) -> LoadedModel:
         for model in self.models:
             if model.card.key == key:

@@ -3,6 +3,7 @@
 import html
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,23 @@ def test_an_image_may_be_a_file_or_its_bytes(shown: explorer.Viewing, tmp_path: 
     (tmp_path / "cat.png").write_bytes(data)
     assert explorer.view(tmp_path / "cat.png").title.startswith("cat.png: ")
     assert len(explorer.view(data).payload) == pytest.approx(len(shown.payload), abs=100)
+
+
+def test_no_engine_is_left_behind_but_one_that_was_given() -> None:
+    def workers() -> int:
+        return sum(thread.name == "explorer-engine" for thread in threading.enumerate())
+
+    given = pair()
+    before = workers()
+    explorer.view(examples.EXAMPLES[0])
+    explorer.figure("dynamics", dpi=36)
+    with pytest.raises(ExplorerError):
+        explorer.view(b"no image")
+    assert workers() == before
+    explorer.view(picture(), given)
+    explorer.figure("heatmaps", picture(), given, dpi=36)
+    assert workers() == before
+    assert given.engine._worker._thread.is_alive()  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:

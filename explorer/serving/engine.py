@@ -51,6 +51,8 @@ class Engine(Protocol):
         self, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None
     ) -> Future[R]: ...
 
+    def close(self) -> None: ...
+
 
 def ask(engine: Engine, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None) -> R:
     """The job's result, when it is there. Raises `ExplorerError` for what fails, or takes too long in the queue."""

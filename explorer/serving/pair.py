@@ -33,6 +33,10 @@ class ModelPair:
         decoded = image if isinstance(image, ImageInput) else photograph(image).open()
         return compare(self.engine, [decoded], (self.baseline.key, self.twicing.key))[0]
 
+    def close(self) -> None:
+        """Ends the engine, after what is queued; the pair answers nothing any more."""
+        self.engine.close()
+
 
 def load_pair(
     baseline: ModelSource = None,

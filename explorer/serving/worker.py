@@ -92,8 +92,15 @@ class Worker:
         self._thread.join()
 
     def _work(self) -> None:
-        while batch := self._next_batch():
+        while self._serve():
+            pass
+
+    def _serve(self) -> bool:
+        """Answers one batch; nothing of it, such as its model, is kept while the thread waits for the next."""
+        batch = self._next_batch()
+        if batch:
             self._run(batch)
+        return bool(batch)
 
     def _next_batch(self) -> list[_Request]:
         """Waits for a request, then takes what else one pass can answer, up to a batch; empty once closed."""

@@ -1,5 +1,6 @@
 """The engine against direct traces; batches, threads, the cache, and everything that can go wrong."""
 
+import gc
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -207,6 +208,19 @@ def test_unloading_lets_go_of_the_swapped_weights_too(make_engine: MakeEngine, l
     with pytest.raises(ExplorerError):
         traces(engine, [photo(1)], swapped.key)
     assert traces(engine, [photo(1)], kept.key)
+
+
+def test_a_model_that_was_unloaded_is_let_go_of(
+    make_engine: MakeEngine, loaded: list[LoadedModel], make_model: Callable[..., VisionTransformer]
+) -> None:
+    engine, card = make_engine(), replace(loaded[0].card, name="another")
+    model = make_model(STANDARD, seed=7)
+    held = weakref.ref(model)
+    engine.add(LoadedModel(card, model))
+    del model
+    traces(engine, [photo(1)], card.key)
+    engine.remove(card.key)
+    until(lambda: not gc.collect() and held() is None)
 
 
 def test_the_last_model_stays(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
