@@ -248,7 +248,8 @@ export function paint(values, { low, high }, table, opacity, target = new Uint8C
     target[at] = table[colour];
     target[at + 1] = table[colour + 1];
     target[at + 2] = table[colour + 2];
-    target[at + 3] = 255 * opacity * (signed ? Math.abs(2 * unit - 1) : unit) ** 0.6;
+    // Small signed values are nearly white: what a power below 1 gave them would lie on the photograph like haze.
+    target[at + 3] = 255 * opacity * (signed ? Math.abs(2 * unit - 1) : unit ** 0.6);
   }
   return target;
 }

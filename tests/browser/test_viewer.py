@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer.figures.style import lookup_table
+from explorer.figures.maps import Look, coloured
+from explorer.figures.style import Range, lookup_table
 from explorer.files import ASSETS
 from explorer.jobs.passes import TraceJob
 from explorer.measures import attention, residual, similarity
@@ -306,8 +307,11 @@ def test_colours_are_those_of_the_table(module: Page, low: float, high: float) -
     unit = np.clip((values - low) / (high - low), 0, 1)
     rgba = np.reshape(painted, (-1, 4))
     assert (np.abs(rgba[:, :3] - table[(unit * 255).round().astype(int)]).max(axis=1) <= 6).all()
-    strength = np.abs(2 * unit - 1) if low < 0 else unit
-    np.testing.assert_allclose(rgba[:, 3], 255 * 0.5 * strength**0.6, atol=1)
+    strength = np.abs(2 * unit - 1) if low < 0 else unit**0.6
+    np.testing.assert_allclose(rgba[:, 3], 255 * 0.5 * strength, atol=1)
+    look = Look("cividis", 0.5, smooth=False)
+    elsewhere = coloured(values[None].astype(np.float32), Range(low, high), look, (1, 41))
+    np.testing.assert_allclose(rgba[:, 3], 255 * elsewhere[0, :, 3], atol=1)
 
 
 @pytest.mark.parametrize(
