@@ -54,9 +54,8 @@ def view(
     the two models a pair may be given. Raises `ExplorerError` for an image or a checkpoint that cannot be read.
     """
     photo = photograph(image)
-    with (
-        closing(load_pair(baseline, twicing)) if not isinstance(baseline, ModelPair) else nullcontext(baseline) as pair
-    ):
+    models = nullcontext(baseline) if isinstance(baseline, ModelPair) else closing(load_pair(baseline, twicing))
+    with models as pair:
         decoded = photo.open()
         sides = [viewer.ViewerSide(trace, card) for trace, card in zip(pair.compare(decoded), pair.cards, strict=True)]
         names = " and ".join(card.title for card in pair.cards)

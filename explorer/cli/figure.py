@@ -223,19 +223,14 @@ def load_pair_of(options: argparse.Namespace) -> ModelPair:
 
 def load_models_of(options: argparse.Namespace) -> tuple[LoadedModel, LoadedModel]:
     """The same models without an engine."""
-    from explorer.models import with_filter
-    from explorer.models.named import filter_for, load_named
+    from explorer.models.named import load_under
     from explorer.serving import device as devices
 
     device = devices.device_called(options.device)
-    first, second = (
-        model if filter is None else with_filter(model, filter_for(model.card, filter))
-        for model, filter in (
-            (load_named(options.baseline, "standard", device), _filter(options.baseline_filter)),
-            (load_named(options.twicing, "twicing", device), _filter(options.twicing_filter)),
-        )
+    return (
+        load_under(options.baseline, "standard", device, _filter(options.baseline_filter)),
+        load_under(options.twicing, "twicing", device, _filter(options.twicing_filter)),
     )
-    return first, second
 
 
 def _filter(text: str | None) -> Filter | float | None:

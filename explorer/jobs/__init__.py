@@ -11,7 +11,8 @@ from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
 from explorer.models import LoadedModel
-from explorer.types import ImageInput, ModelCard, Progress
+from explorer.pictures import preprocess
+from explorer.types import ImageInput, ModelCard, Picture, Progress
 
 R = TypeVar("R")
 
@@ -30,3 +31,8 @@ class PassJob(Job[list[R]]):
     def identity(self, card: ModelCard) -> Hashable:
         """What decides a picture's result beside the picture: the same identity, the same result."""
         return self, card.key
+
+
+def views(model: LoadedModel, pictures: Sequence[ImageInput]) -> list[Picture]:
+    """What the model sees of each picture."""
+    return [preprocess.model_view(picture.rgb, model.card.preprocessing) for picture in pictures]

@@ -8,9 +8,8 @@ from typing import Any
 
 from explorer.attribution.result import Attribution, AttributionSettings, Method
 from explorer.attribution.trust import measure
-from explorer.jobs import Job
+from explorer.jobs import Job, views
 from explorer.models import LoadedModel
-from explorer.pictures import preprocess
 from explorer.types import ImageInput, Progress
 
 
@@ -26,8 +25,7 @@ class AttributionJob(Job[Attribution]):
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> Attribution:
         from explorer.attribution.methods import attribute
 
-        (picture,) = pictures
-        view = preprocess.model_view(picture.rgb, model.card.preprocessing)
+        (view,) = views(model, pictures)
         return attribute(model, view, self.method, self.target, self.settings, tell)
 
 
@@ -41,6 +39,5 @@ class TrustJob(Job[Any]):
     """What the attribution made of the same picture and model."""
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> Any:
-        (picture,) = pictures
-        view = preprocess.model_view(picture.rgb, model.card.preprocessing)
+        (view,) = views(model, pictures)
         return measure(self.quantity, model, view, self.map, tell)

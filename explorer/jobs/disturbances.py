@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from explorer.disturb import effects, ranks
 from explorer.disturb.attacks import Answers, Attack, Attacked, attack, transfer
 from explorer.disturb.corruptions import Corruption, corrupt
 from explorer.disturb.effects import Choice, Effect
-from explorer.jobs import Job
+from explorer.jobs import Job, views
 from explorer.jobs.progress import parts
 from explorer.measures.drift import Queries
 from explorer.models import LoadedModel
 from explorer.models.pixels import Batch
-from explorer.pictures import preprocess
 from explorer.types import ImageInput, Progress, Trace
 
 
@@ -30,7 +27,7 @@ class CorruptionJob(Job[list[Effect]]):
     queries: Queries = Queries.ALL
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Effect]:
-        (view,) = _views(model, pictures)
+        (view,) = views(model, pictures)
         choice = Choice(self.kind, 0.0, self.seed, self.queries)
         return effects.effects(model, view, choice, self.strengths, tell)
 
@@ -44,7 +41,7 @@ class CorruptedTraceJob(Job[Trace]):
     seed: int = 0
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> Trace:
-        (view,) = _views(model, pictures)
+        (view,) = views(model, pictures)
         return effects.traced(model, corrupt(view, self.kind, self.strength, self.seed).rgb)
 
 
@@ -58,7 +55,7 @@ class AttackJob(Job[Attacked]):
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> Attacked:
         names = [picture.digest for picture in pictures]
-        return attack(model, _views(model, pictures), self.labels, self.attack, ids=names, progress=tell)
+        return attack(model, views(model, pictures), self.labels, self.attack, ids=names, progress=tell)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +81,7 @@ class AdversariesJob(Job[tuple[list[Batch], list[tuple[int, ...]]]]):
         self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress
     ) -> tuple[list[Batch], list[tuple[int, ...]]]:
         each = parts(tell, len(self.budgets))
-        adversarial = ranks.adversaries(model, _views(model, pictures), self.labels, self.budgets, self.names, each)
+        adversarial = ranks.adversaries(model, views(model, pictures), self.labels, self.budgets, self.names, each)
         return adversarial, ranks.ranks_of(model, adversarial, self.labels)
 
 
@@ -97,7 +94,3 @@ class RanksJob(Job[list[tuple[int, ...]]]):
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[tuple[int, ...]]:
         return ranks.ranks_of(model, self.batches, self.labels)
-
-
-def _views(model: LoadedModel, pictures: Sequence[ImageInput]) -> list[np.ndarray]:
-    return [preprocess.model_view(picture.rgb, model.card.preprocessing) for picture in pictures]

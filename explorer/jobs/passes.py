@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer.jobs import PassJob
+from explorer.jobs import PassJob, views
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
@@ -56,6 +56,5 @@ class SimilarityJob(PassJob[Tensor]):
 
 def _pixels(model: LoadedModel, pictures: Sequence[ImageInput]) -> Float[Tensor, "image 3 height width"]:
     """The model's input, on its device."""
-    views = [preprocess.model_view(picture.rgb, model.card.preprocessing) for picture in pictures]
     device = next(model.module.parameters()).device
-    return preprocess.batch(views, model.card.preprocessing).to(device)
+    return preprocess.batch(views(model, pictures), model.card.preprocessing).to(device)

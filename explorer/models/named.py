@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from explorer.models import hub, sources
-from explorer.models.checkpoints import MODEL, SET, LoadedModel, load
+from explorer.models.checkpoints import MODEL, SET, LoadedModel, load, with_filter
 from explorer.models.registry import uniform_filter
 from explorer.types import ExplorerError, Filter, ModelCard
 
@@ -16,6 +16,12 @@ HUB = "hub:"
 ModelSource = LoadedModel | str | Path | None
 """A model that was loaded, its file (`FILE#SET` for one of several sets in it), its name on timm's hub, or one
 of the pair that opens."""
+
+
+def load_under(source: ModelSource, variant: str, device: object, filter: Filter | float | None = None) -> LoadedModel:
+    """`load_named`, under another filter than the trained one where one is given: a counterfactual."""
+    model = load_named(source, variant, device)
+    return model if filter is None else with_filter(model, filter_for(model.card, filter))
 
 
 def load_named(source: ModelSource, variant: str, device: object) -> LoadedModel:

@@ -1,7 +1,7 @@
 """Long work of several visitors on one device: one at a time, in the order they came, handing over in between.
 
-A task hands over where it says how far it is and keeps no graph of a gradient, so that what waits costs no memory and
-a long task does not make a short one wait for its end.
+A job hands over where it says how far it is and keeps no graph of a gradient, so that what waits costs no memory and
+a long job does not make a short one wait for its end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.25
 
 
 class Turns:
-    """A queue of at most `limit` tasks, the first of which runs."""
+    """A queue of at most `limit` jobs, the first of which runs."""
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
@@ -28,12 +28,12 @@ class Turns:
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
-        """Tasks that run or wait."""
+        """Jobs that run or wait."""
         return len(self._queue)
 
     @contextmanager
     def taken(self, progress: Progress | None = None) -> Iterator[Progress]:
-        """Waits for a turn; yields the progress to give to the task. Raises `ExplorerError` when the queue is full."""
+        """Waits for a turn; yields the progress to give to the job. Raises `ExplorerError` when the queue is full."""
         me = object()
         with self._changed:
             if len(self._queue) >= self._limit:
