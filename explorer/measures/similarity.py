@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from explorer.paper import operators
-from explorer.types import Trace
+from explorer.types import Filter, Trace
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,17 @@ class Definition:
     with_diagonal: bool = False
     """Pairs `i = j`, whose cosine is 1, count too."""
 
-    def sentence(self) -> str:
-        """The definition in words, for beside the curve."""
+    def pairs(self) -> str:
+        """What is averaged over what, in words."""
         value = "absolute cosine" if self.absolute else "cosine"
         tokens = "all tokens" if self.with_prefix else "patch tokens"
         pairs = "all pairs, i = j included" if self.with_diagonal else "pairs i ≠ j"
-        return f"Mean {value} of {tokens} over {pairs}, after each block (0 is the embedding)."
+        return f"mean {value} of {tokens} over {pairs}"
+
+    def sentence(self) -> str:
+        """The definition in words, for beside the curve of the tokens."""
+        words = self.pairs()
+        return f"{words[0].upper()}{words[1:]}, after each block (0 is the embedding)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +57,25 @@ def token_similarity(trace: Trace, definition: Definition = Definition()) -> Flo
     return of_tokens(trace.tokens, definition, trace.prefix)
 
 
-def of_outputs(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, " layer"]:
-    """The same of each block's attention output `U = p_a(A) V`, heads joined, before the output projection."""
-    triples = zip(trace.attention, trace.values, trace.filter, strict=True)
+def of_outputs(
+    trace: Trace, definition: Definition = Definition(), *, filter: Filter | None = None
+) -> Float[Tensor, " layer"]:
+    """The same of each block's attention output `U = p_a(A) V`, heads joined, before the output projection.
+
+    With a `filter`, of what another operator would put out in each block, from the very `A` and `V` of the trace.
+    """
+    triples = zip(trace.attention, trace.values, filter or trace.filter, strict=True)
     outputs = torch.stack([operators.apply_filter(a, v, coefficient) for a, v, coefficient in triples])
-    joined = outputs.transpose(1, 2).flatten(start_dim=2)  # (L, H, N, d) -> (L, N, H d)
+    return _of_heads(outputs, trace, definition)
+
+
+def of_values(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, " layer"]:
+    """The same of each block's values `V`, heads joined: what attention starts from."""
+    return _of_heads(trace.values, trace, definition)
+
+
+def _of_heads(heads: Float[Tensor, "layer head token channel"], trace: Trace, definition: Definition) -> Tensor:
+    joined = heads.transpose(1, 2).flatten(start_dim=2)  # (L, H, N, d) -> (L, N, H d)
     return of_tokens(joined, definition, trace.prefix)
 
 
@@ -97,3 +116,36 @@ def band(curves: Sequence[Float[Tensor, " state"]]) -> Band:
     stacked = torch.stack(list(curves))
     std = stacked.std(dim=0) if len(curves) > 1 else torch.zeros_like(stacked[0])
     return Band(stacked.mean(dim=0), std, len(curves))
+
+
+@dataclass(frozen=True)
+class Order:
+    """Where one curve lies below another, above it, or within `LEVEL` of it: layers, in the order of the curves."""
+
+    below: tuple[int, ...]
+    above: tuple[int, ...]
+    level: tuple[int, ...]
+
+
+LEVEL = 0.005
+"""Mean cosines that differ by less are called level: they agree in the two digits that are read."""
+
+
+def order(curve: Float[Tensor, " layer"], other: Float[Tensor, " layer"], first: int = 1) -> Order:
+    """How `curve` lies to `other`, layer by layer; the first place of both is layer `first`."""
+    differences = enumerate((curve - other).tolist(), start=first)
+    below, above, level = [], [], []
+    for layer, difference in differences:
+        (level if abs(difference) < LEVEL else below if difference < 0 else above).append(layer)
+    return Order(tuple(below), tuple(above), tuple(level))
+
+
+def listed(layers: Sequence[int]) -> str:
+    """Layers in words, runs of them as ranges: 1 to 4, 6, 9 to 12."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from explorer.ui import view
-from explorer.ui.explore import viewer_panel
+from explorer.ui.explore import evidence, viewer_panel
 from explorer.ui.shell import panels
+from explorer.ui.shell.session import plain
 
 chosen = view()
 panels.opening(
@@ -15,6 +16,11 @@ panels.opening(
 panels.warn_swapped(chosen)
 viewer_panel.show(chosen)
 panels.class_note(chosen)
+_, once, twiced = evidence.operator_alone(chosen.comparison().baseline)
+st.caption(
+    f"How alike attention leaves the patches: {evidence.of_operator(plain(chosen.names[0]), once, twiced)} Mean cosine "
+    "of patch tokens over pairs i ≠ j, heads joined, before the projection; the curves are on the similarity page."
+)
 with st.expander("What the numbers are"):
     st.markdown(
         """

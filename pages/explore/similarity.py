@@ -6,6 +6,7 @@ from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.measures import similarity
 from explorer.ui import view
+from explorer.ui.explore import evidence
 from explorer.ui.shell import panels
 from explorer.ui.shell.session import array, palette, plain
 
@@ -51,9 +52,38 @@ st.caption(
     f"{definition.sentence()} On the right: mean over images, band of one standard deviation between images. "
     "How much over-smoothing matters is contested in the literature; the paper's Fig. 2 does not state its definition."
 )
+if evidence.claims_apply(chosen.pair):
+    st.info(evidence.against_the_paper([*map(plain, chosen.names)], bands))
 columns = st.columns(4)
 for index, name in enumerate(map(plain, chosen.names)):
     columns[index].metric(f"{name}, last layer", f"{own[index][-1]:.3f}", help=definition.sentence())
     columns[2 + index].metric(
         f"{name}, mean of all", f"{float(bands[index].mean[-1]):.3f} ± {float(bands[index].std[-1]):.3f}"
     )
+
+st.subheader("The operator alone, on one set of weights", anchor=False)
+card, colour = chosen.pair.baseline, colours.baseline
+values, once, twiced = evidence.operator_alone(comparison.baseline, definition)
+lines = [
+    Line("V", array(values), colours.theory),
+    Line("AV", array(once), colour, dash="solid" if card.is_standard else "dash"),
+    Line("(2A − A²)V", array(twiced), colour, dash="dash" if card.is_standard else "solid"),
+]
+figure = curves.by_layer(
+    lines,
+    colours,
+    y="Similarity of outputs",
+    first_layer=1,
+    y_range=(min(0.0, *map(min, (once, twiced, values))), 1.02),
+)
+st.plotly_chart(
+    figure,
+    key="similarity-operator",
+    config={"displayModeBar": False},
+    alt="Similarity of V, AV and (2A − A²)V by layer",
+)
+st.caption(
+    f"{evidence.of_operator(plain(chosen.names[0]), once, twiced)} This image; {definition.pairs()}, heads joined, "
+    "before the output projection. Dashed: what the block does not apply; no later block was run on it. What the two "
+    "trained models do, above, is another question: their weights differ."
+)

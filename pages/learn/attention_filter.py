@@ -11,16 +11,7 @@ learn.opening(
 )
 panels.warn_swapped(view())
 attention_filter.lesson()
-learn.question(
-    attention_filter.ASKED,
-    "Part 4 shows it at once. With the bundled pair it is the first layer: AV resembles V there in all heads, and in "
-    "part 2 their rows spread over patches of like colour. Deeper, a head asks for what it has learned to ask for: "
-    "likeness falls, in many heads to 0 and below, in the standard model from the second layer on. Where all patches "
-    "look at the same few, AV is one flat colour, V − AV holds the picture and A(V − AV) is nearly 0: twicing gives "
-    "back only what A does not erase. Where likeness is negative, A turns V against itself. Eigenvalues of A below 0 "
-    "or off the real axis (the table of part 1 counts both) can grow under 2λ − λ²: the theory of twicing speaks of "
-    "λ in [0, 1].",
-)
+learn.question(attention_filter.ASKED, attention_filter.answer(view()))
 learn.handout(
     "attention-filter",
     attention_filter.TITLE,

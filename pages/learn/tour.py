@@ -14,11 +14,6 @@ learn.opening(
 )
 chosen = tour.tour_view()
 tour.run(chosen)
-learn.question(
-    tour.ASKED,
-    "On this photograph the twicing model spreads its last layer's attention over more patches, which the entropy says "
-    "in a number. Before saying so in general: more photographs, more than one pair of models trained from different "
-    "seeds, and a measure that was chosen before looking.",
-)
+learn.question(tour.ASKED, tour.answer(*chosen.comparison()))
 learn.handout("tour", tour.TITLE, tour.WORDS, tour.ASKED, partial(tour.pictures, chosen))
 st.caption(f"Photograph: {tour.CREDIT}, from scikit-image.")

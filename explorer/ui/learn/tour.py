@@ -19,7 +19,7 @@ from explorer.models import sources
 from explorer.pictures import examples
 from explorer.types import Trace
 from explorer.ui import learn
-from explorer.ui.explore import viewer_panel
+from explorer.ui.explore import evidence, viewer_panel
 from explorer.ui.learn import HandoutPicture
 from explorer.ui.shell import resources, sidebar
 from explorer.ui.shell.session import Pair, View, array
@@ -95,6 +95,7 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
     place = [(y + 0.5) / baseline.grid[0], (x + 0.5) / baseline.grid[1]]
     lowest = float(_map(twicing, last, Matrix.CORRECTION).min())
     collapse = [float(similarity.token_similarity(trace)[-1]) for trace in (baseline, twicing)]
+    alone = [float(curve[last]) for curve in evidence.operator_alone(baseline)]
     return [
         TourStep(
             "What the class token looks at",
@@ -131,7 +132,8 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
         TourStep(
             "The matrix that is applied",
             "2A − A² is what a twicing block applies to the values. Its rows sum to 1 as those of A do, but entries "
-            "may be negative: it is no average any more, it sharpens.",
+            "may be negative: it is no average any more, it sharpens. With the left model's own values and A, here: "
+            f"mean cosine of the patches {alone[0]:.2f} in V, {alone[1]:.2f} in AV, {alone[2]:.2f} in (2A − A²)V.",
             {"layer": last, "matrix": "2A − A²"},
         ),
         TourStep(
@@ -164,11 +166,40 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
         TourStep(
             "What it does not show",
             f"After the last block the patch tokens' mean cosine is {collapse[0]:.2f} in the standard and "
-            f"{collapse[1]:.2f} in the twicing model, for this photograph. One photograph and two models show "
-            "how to look, not what is true: load many images on the similarity page before you conclude anything.",
+            f"{collapse[1]:.2f} in the twicing model, for this photograph. {_claimed(collapse)} One photograph and two "
+            "models show how to look, not what is true: load many images on the similarity page before you conclude "
+            "anything.",
             {"layer": last, "matrix": "effective"},
         ),
     ]
+
+
+def _claimed(collapse: Sequence[float]) -> str:
+    """What the paper's Fig. 2 leads one to expect of the two, and whether it is so here."""
+    standard, twicing = (round(value, 2) for value in collapse)
+    return f"The paper's Fig. 2 has twicing's lower: {'so it is here' if twicing < standard else 'here it is not'}."
+
+
+def answer(baseline: Trace, twicing: Trace) -> str:
+    """To `ASKED`, of these two traces."""
+    nats = [float(attention.entropy(trace.attention[-1])[:, 0].mean()) for trace in (baseline, twicing)]
+    wider = int(nats[1] > nats[0])
+    tokens = [math.exp(entropy) for entropy in nats]
+    ends = (
+        f"{nats[wider]:.2f} and {nats[1 - wider]:.2f} nats, which {tokens[wider]:.0f} and {tokens[1 - wider]:.0f} "
+        "tokens of equal weight would have"
+    )
+    if round(nats[0], 1) == round(nats[1], 1):
+        said = f"On this photograph the two spread their last layer's attention about equally: {ends}."
+    else:
+        said = (
+            f"On this photograph the {('standard', 'twicing')[wider]} model spreads its last layer's attention over "
+            f"more places, which the entropy says in a number: {ends}."
+        )
+    return (
+        f"{said} Before saying so in general: more photographs, more than one pair of models trained from different "
+        "seeds, and a measure that was chosen before looking."
+    )
 
 
 def _question(peak: Sequence[float], nats: Sequence[float]) -> str:

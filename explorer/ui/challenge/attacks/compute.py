@@ -21,8 +21,6 @@ from explorer.ui.challenge.classes import Targets
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Photo, View
 
-PAPER_TOP1 = (("clean", 72.00, 72.60), ("FGSM", 29.88, 32.28), ("PGD", 8.16, 9.15))
-"""ImageNet top-1 of DeiT and DeiT-Twicing as the paper reports them, in percent."""
 SWEEP_EPS = (0.0, 1.0, 2.0, 4.0, 6.0)
 """In 255ths."""
 

@@ -14,6 +14,7 @@ from explorer.figures.records import Trial
 from explorer.figures.screen import trials
 from explorer.measures.accuracy import Accuracy
 from explorer.models.classes import class_name
+from explorer.paper import reported as reported_by_paper
 from explorer.runs.robustness_file import Result
 from explorer.types import ModelCard
 from explorer.ui.challenge import answers
@@ -102,12 +103,12 @@ def reported(view: View) -> None:
     results = compute.of_pair(view)
     rows = [
         {
-            "Attack": name,
-            "Paper: DeiT": f"{baseline:.2f}%",
-            "Paper: DeiT-Twicing": f"{twicing:.2f}%",
-            **_measured(view, name, results),
+            "Attack": row.name,
+            "Paper: DeiT": f"{row.standard:.2f}%",
+            "Paper: DeiT-Twicing": f"{row.twicing:.2f}%",
+            **_measured(view, row.name, results),
         }
-        for name, baseline, twicing in compute.PAPER_TOP1
+        for row in reported_by_paper.TOP1
     ]
     st.dataframe(rows, hide_index=True, width="stretch")
     if not results:
