@@ -1,6 +1,7 @@
 # make run    sets everything up and opens the explorer; PAIR=/srv/mine opens on mine-standard.safetensors and its twin
 # make test   sets everything up and runs the checks and the tests; PAIR=/srv/mine does so on that pair
 # make bench  measures speed and memory into bench/results.json
+# make card   makes the tables of the pair's card; ARGS="--data ... --photographs ..." measures what is stale
 # make pictures  makes the README's pictures with an installed Chromium
 # make gallery   makes the README's figures, each with the command shown beside it
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 # What pip does on one core, on all; files that are no code of this Python (templates) are passed over.
 COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
-.PHONY: run test check bench pictures gallery clean
+.PHONY: run test check bench card pictures gallery clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -27,6 +28,9 @@ check: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench $(ARGS)
+
+card: $(VENV)/run.stamp
+	$(BIN)/python docs/make_card.py $(ARGS)
 
 pictures: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_pictures.py

@@ -159,6 +159,20 @@ def test_images_are_decoded_when_it_is_their_turn(robustness: Run, monkeypatch: 
     assert order == [*["decode"] * 2, "attack"] * 2 + ["decode", "attack"]
 
 
+def test_at_most_so_many_images_are_attacked_and_fewer_are_a_part_of_more(
+    robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for count in (2, 4, 9):
+        assert robustness("--images", count, out=f"{count}.jsonl") == 0
+    two, four, all_five = (read(tmp_path / f"{count}.jsonl") for count in (2, 4, 9))
+    assert [len(result.ranks) for result in (two, four, all_five)] == [2, 4, 5]
+    assert two.ranks.keys() < four.ranks.keys() < all_five.ranks.keys()
+    assert len({result.settings["data"] for result in (two, four, all_five)}) == 3
+    capsys.readouterr()
+    assert_refused(robustness("--images", 0, out="none.jsonl"), capsys, "images", "0")
+    assert not (tmp_path / "none.jsonl").exists()
+
+
 def test_a_swapped_filter_is_a_model_of_its_own(robustness: Run, tmp_path: Path) -> None:
     assert robustness("--baseline-filter", "1") == 0
     told = read(tmp_path / "sweep.jsonl").settings["models"]

@@ -46,6 +46,9 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .jsonl")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the printed table as CSV, with top-5")
     parser.add_argument(
+        "--images", type=int, metavar="N", help="attack at most so many of them, drawn by their names alone (all)"
+    )
+    parser.add_argument(
         "--transfer", action="store_true", help="show each model the images made to fool the other, too"
     )
     parser.add_argument("--attack", choices=("fgsm", "pgd"), default="fgsm", help="fgsm (default) or pgd")
@@ -101,6 +104,10 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
     attack, eps = _attack(options), _eps(options.eps)
     models = load_models_of(options)
     listing = labelled.from_paths(options.data, [model.card for model in models], options.classes)
+    if options.images is not None:
+        if options.images < 1:
+            raise ExplorerError(f"images: at least 1 was expected; {options.images} came.")
+        listing = listing.at_most(options.images)
 
     def left_out(why: str) -> None:
         broken.append(why)

@@ -28,7 +28,7 @@ comparison = chosen.comparison()
 depth, heads = comparison.depth, comparison.heads
 magnitudes = [residual.magnitudes(trace) for trace in comparison]
 
-quantity_column, layer_column, head_column = st.columns([3, 3, 3], gap="medium")
+quantity_column, layer_column, head_column = st.columns([3, 2, 4], gap="medium")
 quantity = quantity_column.segmented_control(
     "Quantity",
     list(QUANTITIES),

@@ -9,7 +9,17 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.measures.similarity import Definition, band, mean_cosine, of_outputs, token_similarity
+from explorer.measures.similarity import (
+    LEVEL,
+    Definition,
+    band,
+    listed,
+    mean_cosine,
+    of_outputs,
+    of_values,
+    order,
+    token_similarity,
+)
 from explorer.models.trace import trace
 from tests.helpers import make_trace, normal, stochastic
 
@@ -44,6 +54,36 @@ def test_outputs_are_the_effective_matrix_on_the_values_with_heads_joined(defini
         joined = np.concatenate([e @ v for e, v in zip(effective, V[layer].numpy(), strict=True)], axis=1)
         expected.append(mean_over_pairs(joined if definition.with_prefix else joined[2:], definition))
     np.testing.assert_allclose(of_outputs(trace, definition).numpy(), expected, rtol=1e-12)
+
+
+def test_outputs_under_another_filter_are_of_the_same_attention_and_values() -> None:
+    A, V = stochastic(2, 3, 7, 7), normal(2, 3, 7, 4)
+    trace = make_trace(A, (1.0, 1.0), values=V)
+    twiced = [
+        np.concatenate([(2 * a - a @ a) @ v for a, v in zip(A[i].numpy(), V[i].numpy(), strict=True)], axis=1)[1:]
+        for i in (0, 1)
+    ]
+    expected = [mean_over_pairs(tokens, Definition()) for tokens in twiced]
+    np.testing.assert_allclose(of_outputs(trace, filter=(2.0, 2.0)).numpy(), expected, rtol=1e-12)
+    joined = [np.concatenate(list(V[i].numpy()), axis=1)[1:] for i in (0, 1)]
+    expected = [mean_over_pairs(tokens, Definition()) for tokens in joined]
+    np.testing.assert_allclose(of_values(trace).numpy(), expected, rtol=1e-12)
+
+
+def test_curves_are_ordered_layer_by_layer() -> None:
+    curve = torch.tensor([0.1, 0.5, 0.9, 0.4 + LEVEL / 2, 0.3])
+    other = torch.tensor([0.2, 0.4, 0.4, 0.4, 0.9])
+    ordered = order(curve, other)
+    assert (ordered.below, ordered.above, ordered.level) == ((1, 5), (2, 3), (4,))
+    assert order(curve, other, first=0).below == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [((), ""), ((3,), "3"), ((1, 2), "1 to 2"), ((1, 2, 3, 6, 9, 10), "1 to 3, 6, 9 to 10"), ((2, 4), "2, 4")],
+)
+def test_layers_in_words(layers: tuple[int, ...], words: str) -> None:
+    assert listed(layers) == words
 
 
 def test_outputs_of_rank_one_attention_are_all_alike_and_of_the_identity_the_values_themselves() -> None:

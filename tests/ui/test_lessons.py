@@ -20,7 +20,7 @@ from explorer.serving.pair import load_pair
 from explorer.types import ExplorerError, Trace
 from explorer.ui.learn import eigenvalues, tour
 from explorer.ui.shell import resources
-from tests.helpers import make_trace, stochastic
+from tests.helpers import make_trace, normal, stochastic
 from tests.pair import facts
 from tests.ui.conftest import FRAME
 from tests.ui.test_pages import assert_sound, charts, numbers, texts
@@ -235,11 +235,14 @@ def test_the_dial_wants_a_standard_model() -> None:
 def test_the_tours_numbers_are_the_models() -> None:
     app = open_lesson("tour")
     assert app.get("bidi_component")
-    A = stochastic(2, 3, 10, 10).float()
-    trace = make_trace(A, (1.0, 2.0))
+    A, V = stochastic(2, 3, 10, 10).float(), normal(2, 3, 10, 4).float()
+    trace = make_trace(A, (1.0, 2.0), values=V)
     cards = tour.steps(trace, trace)
     peak = float(A[-1, :, 0, 1:].mean(dim=0).max())
     assert f"{peak:.0%} of the row" in cards[0].text
+    last = [matrix @ V[-1] for matrix in (torch.eye(10), A[-1], 2 * A[-1] - A[-1] @ A[-1])]
+    alike = [float(similarity.mean_cosine(torch.cat([*heads], dim=-1)[1:])) for heads in last]
+    assert "{:.2f} in V, {:.2f} in AV, {:.2f} in (2A − A²)V".format(*alike) in cards[4].text
     assert all(0 <= card.state["layer"] < 2 for card in cards)
     assert all(bool(card.task) == bool(card.wait) for card in cards)
 
@@ -298,6 +301,29 @@ def test_the_tours_words_are_those_of_the_models(
     assert_words_hold(*traces)
     text = " ".join(card.text for card in tour.steps(*traces))
     assert all(words in text for words in said), text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (8.0, 0.1, "the twicing model spreads"),
+        (0.1, 8.0, "the standard model spreads"),
+        (2.0, 2.0, "the two spread their last layer's attention about equally"),
+    ],
+)
+def test_the_tours_answer_is_of_these_models(first: float, second: float, words: str) -> None:
+    traces = concentrating(1.0, first), concentrating(1.0, second)
+    answer = tour.answer(*traces)
+    assert words in answer
+    for trace in traces:
+        rows = trace.attention[-1, :, 0].double()
+        assert f"{float(torch.special.entr(rows).sum(dim=-1).mean()):.2f}" in answer
+
+
+def test_the_last_card_sets_the_papers_figure_beside_the_pair() -> None:
+    low, high = (make_trace(stochastic(1, 2, 10, 10), (1.0,), tokens=normal(2, 10, 8) + shift) for shift in (0, 3))
+    assert "so it is here" in tour.steps(high, low)[-1].text
+    assert "here it is not" in tour.steps(low, high)[-1].text
 
 
 # --- handouts -----------------------------------------------------------------------------------------------------

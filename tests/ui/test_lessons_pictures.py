@@ -15,7 +15,7 @@ from explorer.lessons import quality
 from explorer.ui import learn
 from explorer.ui.learn import attention_filter, filters, nonlocal_means
 from explorer.ui.learn.denoising import DenoisingSettings
-from explorer.ui.shell.session import Pair, View
+from explorer.ui.shell.session import Pair, View, plain
 from explorer.ui.shell.sidebar import example_photos
 from tests.helpers import assert_one_sentence, plain_text
 from tests.pair import facts
@@ -201,6 +201,21 @@ def test_the_ringed_head_is_the_chosen_one(open_lesson: OpenLesson) -> None:
     ring = next(line for line in lines[2:] if line["marker"]["symbol"] == "circle-open" and line["x"][0] > 4)
     heads = numbers(lines[2]["y"]).reshape(trace.depth, trace.heads)
     assert numbers(ring["y"])[0] == pytest.approx(heads[4, 2])
+
+
+def test_the_answer_counts_the_heads(open_lesson: OpenLesson) -> None:
+    app = open_lesson("attention_filter")
+    lines = charts(part(app, 4, "All heads"))["lesson4-heads"]["data"]
+    answer = next(one.value for one in app.markdown if one.value.startswith("Part 4 shows it at once"))
+    all_heads = [y for line in lines if (y := numbers(line["y"])).size == facts().depth * facts().heads]
+    for of_model, card in zip(all_heads, facts().cards, strict=True):
+        heads = of_model.reshape(facts().depth, facts().heads)
+        said = f"in {plain(card.name)} {(heads > 0.5).sum()} of {heads.size} heads have a likeness over 0.5"
+        assert said in answer
+        assert f"and {(heads < 0).sum()} one below 0" in answer.partition(said)[2].partition(";")[0]
+        if (heads > 0.5).any():
+            most = int((heads > 0.5).sum(axis=1).argmax()) + 1
+            assert f"most of them in layer {most}, and" in answer.partition(said)[2]
 
 
 def test_the_handout_of_attention(open_lesson: OpenLesson) -> None:

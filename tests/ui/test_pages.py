@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -20,6 +21,7 @@ from explorer.measures.similarity import Definition
 from explorer.pictures import examples
 from explorer.serving.engine import ask, compare
 from explorer.types import Comparison
+from explorer.ui.explore import evidence
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import plain
 from tests.helpers import assert_one_sentence, plain_text
@@ -424,6 +426,38 @@ def test_the_mean_over_all_images_is_the_mean(opened: Open) -> None:
     curves = np.stack([similarity.token_similarity(trace).numpy() for trace in traces])
     (line,) = [line for line in charts(app)["similarity-all"]["data"] if line.get("name") == standard.name]
     np.testing.assert_allclose(numbers(line["y"]), curves.mean(axis=0), atol=1e-5)
+
+
+def test_the_operator_alone_is_drawn_and_said_of_the_baseline(opened: Open) -> None:
+    app = opened("similarity")
+    trace, name = comparison(app).baseline, facts().cards[0].name
+    A, V = trace.attention.double(), trace.values.double()
+    by_matrix = []
+    for matrix, line in zip((None, A, 2 * A - A @ A), charts(app)["similarity-operator"]["data"], strict=True):
+        outputs = (V if matrix is None else matrix @ V).transpose(1, 2).flatten(start_dim=2)[:, trace.prefix :].numpy()
+        unit = outputs / np.linalg.norm(outputs, axis=-1, keepdims=True)
+        n = unit.shape[1]
+        by_matrix.append(((unit @ unit.transpose(0, 2, 1)).sum(axis=(1, 2)) - n) / (n * (n - 1)))
+        np.testing.assert_allclose(numbers(line["y"]), by_matrix[-1], atol=1e-5)
+    _, once, twiced = map(torch.from_numpy, by_matrix)
+    sentence = evidence.of_operator(plain(name), once, twiced)
+    for page in (app, opened()):
+        assert sum(sentence in text for text in texts(page)) == 1
+
+
+def test_the_papers_figure_stands_beside_the_curves_of_a_trained_pair(open_app: Open) -> None:
+    app = open_app("similarity")
+    traces = [
+        ask(resources.engine(), TraceJob(), [examples.load(item) for item in examples.EXAMPLES], card.key)
+        for card in facts().cards
+    ]
+    bands = [similarity.band([similarity.token_similarity(trace) for trace in of_model]) for of_model in traces]
+    sentence = evidence.against_the_paper([plain(card.name) for card in facts().cards], bands)
+    assert [info.value for info in app.info] == [sentence]
+    twicing = app.sidebar.selectbox[1]
+    twicing.set_value(swapped_key(twicing.label)).run()
+    assert_sound(app)
+    assert not app.info
 
 
 # --- smoothed residual --------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ PRESETS = {"paper FGSM": PAPER_FGSM, "paper PGD": PAPER_PGD, "custom": None}
 
 def choose() -> Attack:
     """The attack's settings: the paper's, or any."""
-    preset_column, kind_column, eps_column, steps_column, size_column = st.columns([9, 5, 6, 4, 4], gap="medium")
+    preset_column, kind_column, eps_column, steps_column, size_column = st.columns([11, 5, 6, 4, 4], gap="medium")
     preset = preset_column.segmented_control(
         "Settings",
         list(PRESETS),
