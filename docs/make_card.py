@@ -24,9 +24,8 @@ import torch
 from explorer import files
 from explorer.measures import similarity
 from explorer.measures.similarity import listed
-from explorer.models import checkpoints, load, sources
+from explorer.models import load, sources
 from explorer.models.sources import BUNDLED, BUNDLED_PAIR, VARIANTS
-from explorer.models.weights import read
 from explorer.paper import reported
 from explorer.runs import robustness_file
 
@@ -34,12 +33,13 @@ Report = dict[str, Any]
 
 LAYERS = (0, 1, 2, 3, 4, 6, 8, 9, 10, 11, 12)
 """Those of the table of curves; 0 is the embedding."""
-IMAGES = {"fgsm": 200, "pgd": 40}
-"""How many validation images are attacked."""
+IMAGES = {"evaluation": 2000, "fgsm": 200, "pgd": 40}
+"""How many validation images are shown, drawn by their names: fewer are a part of more."""
 COMMANDS = {
-    "evaluation.json": "evaluate {weights} --data {data} --measures 100 --times 1,8 --json {out}",
+    "evaluation.json": f"evaluate {{weights}} --data {{data}} --images {IMAGES['evaluation']} --measures 100 "
+    "--times 1,8 --json {out}",
     "photographs.json": "evaluate {weights} --data {photographs} --json {out}",
-    "fgsm.jsonl": f"robustness {{data}} {{pair}} --images {IMAGES['fgsm']} --eps 0,0.25,0.5,1,2,4 --out {{out}}",
+    "fgsm.jsonl": f"robustness {{data}} {{pair}} --images {IMAGES['fgsm']} --eps 0,0.25,0.5,1,4 --out {{out}}",
     "pgd.jsonl": f"robustness {{data}} {{pair}} --images {IMAGES['pgd']} --attack pgd --step-size 0.6 --random-start "
     "--eps 0,4 --out {out}",
 }
@@ -103,20 +103,6 @@ def measure(name: str, options: argparse.Namespace) -> None:
         beside(name).unlink()
     arguments = [word for part in COMMANDS[name].split() for word in places.get(part, [part])]
     subprocess.run([sys.executable, "-m", "explorer", *arguments], check=True)
-    if name == "evaluation.json":
-        declare_top1()
-
-
-def declare_top1() -> None:
-    """Has the weights' files declare the measured top-1; tensors stay, so the evaluation is of the new files."""
-    evaluation = report("evaluation.json")
-    for variant, row in named(evaluation):
-        path = sources.bundled(variant)
-        weights = read(path)
-        declared = {**(weights.declared or {}), "top1": round(100 * row["top1"][0], 2)}
-        checkpoints.save(path, weights.sets["model"], declared)
-        row["sha256"] = load(path).card.digest
-    files.write_atomically(beside("evaluation.json"), (json.dumps(evaluation, indent=1) + "\n").encode())
 
 
 def curve(run: Path) -> str:

@@ -169,7 +169,7 @@ def test_at_most_so_many_images_are_attacked_and_fewer_are_a_part_of_more(
     assert two.ranks.keys() < four.ranks.keys() < all_five.ranks.keys()
     assert len({result.settings["data"] for result in (two, four, all_five)}) == 3
     capsys.readouterr()
-    assert_refused(robustness("--images", 0, out="none.jsonl"), capsys, "images", "0")
+    assert_refused(robustness("--images", 0, out="none.jsonl"), capsys, "images", "0 came")
     assert not (tmp_path / "none.jsonl").exists()
 
 

@@ -51,6 +51,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source-size", type=int, help="read the data at so many pixels a side, instead of as the models see pictures"
     )
+    parser.add_argument(
+        "--images", type=int, metavar="N", help="evaluate at most so many of them, drawn by their names alone (all)"
+    )
     parser.add_argument("--measures", type=int, metavar="N", help="measure on so many of the images too")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of those images (0)")
     parser.add_argument("--times", metavar="BATCH[,BATCH]", help="time forward passes of these batches too, as in 1,64")
@@ -123,7 +126,7 @@ def _hits(
     for classes in dict.fromkeys(map(_classes, models)):
         places = [place for place, model in enumerate(models) if _classes(model) == classes]
         first = models[places[0]]
-        listing = labelled.from_paths(options.data, [first.card], options.classes)
+        listing = labelled.from_paths(options.data, [first.card], options.classes).at_most(options.images)
         for problem in listing.problems:
             _say(problem)
         hits, items = _of_group([(models[place], readings[place]) for place in places], listing.items, broken)

@@ -104,10 +104,7 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
     attack, eps = _attack(options), _eps(options.eps)
     models = load_models_of(options)
     listing = labelled.from_paths(options.data, [model.card for model in models], options.classes)
-    if options.images is not None:
-        if options.images < 1:
-            raise ExplorerError(f"images: at least 1 was expected; {options.images} came.")
-        listing = listing.at_most(options.images)
+    listing = listing.at_most(options.images)
 
     def left_out(why: str) -> None:
         broken.append(why)

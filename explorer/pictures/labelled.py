@@ -80,8 +80,15 @@ class Listing:
         identity = repr([(item.name, item.digest, item.labels) for item in self.items])
         return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
 
-    def at_most(self, count: int) -> Listing:
-        """So many images, drawn by their names alone: fewer are a part of more, and the order stays."""
+    def at_most(self, count: int | None) -> Listing:
+        """So many images, drawn by their names alone: fewer are a part of more, and the order stays; `None` is all.
+
+        Raises `ExplorerError` for less than one.
+        """
+        if count is None:
+            return self
+        if count < 1:
+            raise ExplorerError(f"At least 1 of the images was expected; {count} came.")
         drawn = sorted(range(len(self.items)), key=lambda i: _drawn(self.items[i].name))[:count]
         return Listing(tuple(self.items[i] for i in sorted(drawn)), self.problems)
 
