@@ -19,6 +19,7 @@ from explorer.jobs import Job, PassJob
 from explorer.jobs.passes import BatchJob, TraceJob
 from explorer.models import LoadedModel, with_filter
 from explorer.models.trace import ModelSize, count, geometry
+from explorer.serving.cache import limit
 from explorer.serving.device import free_memory, is_out_of_memory
 from explorer.serving.turns import Turns
 from explorer.serving.worker import Worker
@@ -77,14 +78,14 @@ def _answer(future: Future[R]) -> R:
 
 
 class LocalEngine:
-    """The engine inside this process."""
+    """The engine inside this process; `cache_bytes` of results are remembered, by default a server's share of them."""
 
     def __init__(
         self,
         models: Iterable[LoadedModel],
         device: torch.device,
         *,
-        cache_bytes: int = 512 * 2**20,
+        cache_bytes: int | None = None,
         queue_size: int = 256,
         batch_size: int = 8,
         max_models: int = 12,
@@ -100,7 +101,7 @@ class LocalEngine:
         self._batches: AbstractContextManager[object] = nullcontext() if device.type == "cpu" else threading.Lock()
         for model in models:
             self.add(model)
-        self._worker = Worker(device, cache_bytes, queue_size, batch_size)
+        self._worker = Worker(device, limit("traces") if cache_bytes is None else cache_bytes, queue_size, batch_size)
 
     @property
     def cards(self) -> Sequence[ModelCard]:
@@ -168,12 +169,13 @@ class LocalEngine:
             whole = _gathered([self._worker.submit(job, picture, model) for picture in pictures])
             return cast("Future[R]", whole)
         future: Future[R] = Future()
-        if isinstance(job, BatchJob):
-            with self._batches:
-                future.set_result(self._run(job, pictures, model, lambda done, total: None))
-        else:
-            future.set_result(self._in_turn(job, pictures, model, progress))
+        do = self._beside if isinstance(job, BatchJob) else self._in_turn
+        future.set_result(do(job, pictures, model, progress))
         return future
+
+    def _beside(self, job: Job[R], pictures: Sequence[ImageInput], model: LoadedModel, progress: Progress | None) -> R:
+        with self._batches:
+            return self._run(job, pictures, model, progress or (lambda done, total: None))
 
     def _in_turn(self, job: Job[R], pictures: Sequence[ImageInput], model: LoadedModel, progress: Progress | None) -> R:
         try:
