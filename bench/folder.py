@@ -20,9 +20,10 @@ from PIL import Image
 from torch import Tensor
 
 from bench.common import Row, medians
-from explorer.models import LoadedModel, create, load, registry, sources, uniform_filter
+from explorer.models import LoadedModel, create, registry, sources, uniform_filter
 from explorer.pictures import images, preprocess
 from explorer.runs import similarity
+from explorer.serving.pair import ModelPair, load_pair
 from explorer.types import ImageInput, ModelCard, Preprocessing
 
 FILES = 48
@@ -44,11 +45,11 @@ def rows(decoded: Sequence[ImageInput]) -> Iterator[Row]:
     yield _memory(decoded)
 
 
-def bundled() -> similarity.LoadedPair:
-    return load(sources.bundled("standard")), load(sources.bundled("twicing"))
+def bundled() -> ModelPair:
+    return load_pair(sources.bundled("standard"), sources.bundled("twicing"), device="cpu")
 
 
-def random_pair(side: int = 224, depth: int = 12, **options: int) -> similarity.LoadedPair:
+def random_pair(side: int = 224, depth: int = 12, **options: int) -> ModelPair:
     """DeiT-Tiny, or less of it; neither speed nor memory depends on the weights."""
     name = "deit_tiny_patch16_224"
     pre = replace(PREPROCESSING, input_size=(side, side))
@@ -58,11 +59,11 @@ def random_pair(side: int = 224, depth: int = 12, **options: int) -> similarity.
         card = ModelCard(name, name, filter, filter, (), (), 0, pre, "none", "none", None, "none", f"random {a}")
         module = create(name, 1000, filter, img_size=side, depth=depth, **options).eval()
         pair.append(LoadedModel(card, module.requires_grad_(False)))
-    return pair[0], pair[1]
+    return load_pair(*pair, device="cpu")
 
 
-def _time(title: str, root: Path, pair: similarity.LoadedPair) -> Iterator[Row]:
-    card = pair[0].card
+def _time(title: str, root: Path, pair: ModelPair) -> Iterator[Row]:
+    card = pair.baseline
     row = registry.architecture(card.architecture)
     stock = [timm.create_model(row.timm_name, **row.options).eval() for _ in range(2)]
     pre = card.preprocessing

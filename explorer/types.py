@@ -47,24 +47,6 @@ class ExplorerError(Exception):
     """Something a person can act on. The message is one sentence: what was expected, what came."""
 
 
-@dataclass(frozen=True, eq=False)
-class ImageInput:
-    """A decoded image: upright RGB pixels and the SHA-256 of the bytes it came from."""
-
-    digest: str
-    rgb: UInt8[np.ndarray, "height width 3"]
-    notes: tuple[str, ...] = ()
-    """What was done to the picture that its owner may not expect, one sentence each."""
-
-    @property
-    def size(self) -> Size:
-        return self.rgb.shape[0], self.rgb.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        return self.rgb.nbytes
-
-
 @dataclass(frozen=True)
 class Preprocessing:
     """How a checkpoint wants its pixels.
@@ -82,6 +64,26 @@ class Preprocessing:
     """`bicubic` or `bilinear`."""
     crop_mode: str = "center"
     """`center` keeps the aspect and cuts the longer side; `squash` does not keep it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageInput:
+    """A decoded image: upright RGB pixels and the SHA-256 of the bytes it came from."""
+
+    digest: str
+    rgb: UInt8[np.ndarray, "height width 3"]
+    notes: tuple[str, ...] = ()
+    """What was done to the picture that its owner may not expect, one sentence each."""
+    view_of: Preprocessing | None = None
+    """Where `rgb` is no more than what models of this preprocessing see of the picture, which is all they need."""
+
+    @property
+    def size(self) -> Size:
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        return self.rgb.nbytes
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from explorer.runs.similarity import FolderStep, LoadedPair
+    from explorer.runs.similarity import FolderStep
 
 _ABOUT = """\
 Measures the token similarity of every image in a folder and its sub-folders after each block of two models, and writes
@@ -55,10 +55,11 @@ def _measure(options: argparse.Namespace) -> FolderStep:
 
     from explorer.measures.similarity import Definition
     from explorer.runs import similarity
+    from explorer.serving.pair import load_pair
 
     definition = Definition(options.with_cls, options.absolute, options.with_diagonal)
-    steps = similarity.measure(options.folder, _pair(options), options.out, definition)
-    with closing(steps):
+    pair = load_pair(options.baseline, options.twicing, device=options.device)
+    with closing(pair), closing(similarity.measure(options.folder, pair, options.out, definition)) as steps:
         last = next(steps)
         with tqdm(total=last.total, initial=last.done, unit=" images", disable=not sys.stderr.isatty()) as bar:
             for last in steps:
@@ -66,11 +67,3 @@ def _measure(options: argparse.Namespace) -> FolderStep:
                 if last.failed:
                     bar.set_postfix_str(f"{last.failed:,} unreadable", refresh=False)
     return last
-
-
-def _pair(options: argparse.Namespace) -> LoadedPair:
-    from explorer.models.named import load_named
-    from explorer.serving import device as devices
-
-    device = devices.device_called(options.device)
-    return load_named(options.baseline, "standard", device), load_named(options.twicing, "twicing", device)

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from explorer.models import LoadedModel
 from explorer.pictures import preprocess
-from explorer.types import ImageInput, ModelCard, Picture, Progress
+from explorer.types import ExplorerError, ImageInput, ModelCard, Picture, Preprocessing, Progress
 
 R = TypeVar("R")
 
@@ -34,5 +34,13 @@ class PassJob(Job[list[R]]):
 
 
 def views(model: LoadedModel, pictures: Sequence[ImageInput]) -> list[Picture]:
-    """What the model sees of each picture."""
-    return [preprocess.model_view(picture.rgb, model.card.preprocessing) for picture in pictures]
+    """What the model sees of each picture. Raises `ExplorerError` for one that was cut for another preprocessing."""
+    return [_view(picture, model.card.preprocessing) for picture in pictures]
+
+
+def _view(picture: ImageInput, preprocessing: Preprocessing) -> Picture:
+    if picture.view_of is None:
+        return preprocess.model_view(picture.rgb, preprocessing)
+    if picture.view_of != preprocessing:
+        raise ExplorerError(f"A view for {preprocessing} was expected; one for {picture.view_of} came.")
+    return picture.rgb

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer.jobs import PassJob, views
+from explorer.jobs import Job, PassJob, views
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
 from explorer.models import LoadedModel
 from explorer.models.trace import states, trace
 from explorer.pictures import preprocess
 from explorer.types import Filter, ImageInput, ModelCard, Progress, Trace
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,16 @@ class SimilarityJob(PassJob[Tensor]):
             similarity.of_tokens(x, self.definition, prefix) for x in states(model.module, _pixels(model, pictures))
         ]
         return list(torch.stack(by_state, dim=1).cpu())
+
+
+@dataclass(frozen=True)
+class BatchJob(Job[list[R]]):
+    """A pass of exactly these pictures: nobody else's join them, and what it comes to is not remembered."""
+
+    job: PassJob[R]
+
+    def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[R]:
+        return self.job.run(model, pictures, tell)
 
 
 def _pixels(model: LoadedModel, pictures: Sequence[ImageInput]) -> Float[Tensor, "image 3 height width"]:

@@ -11,34 +11,25 @@ import hashlib
 import json
 import os
 import stat
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from torch import Tensor
 
 from explorer import files, provenance
-from explorer.measures import similarity
+from explorer.jobs.passes import SimilarityJob
 from explorer.measures.similarity import Definition
-from explorer.models import LoadedModel
-from explorer.models.trace import geometry, states
 from explorer.pictures import images, preprocess
 from explorer.runs.partial import ROWS, Partial, Row, check_out, is_same, keeping, settings_file, stamp_of, write_table
-from explorer.serving.device import is_out_of_memory
-from explorer.types import ROLES, ExplorerError, Preprocessing
-
-LoadedPair = tuple[LoadedModel, LoadedModel]
-"""The baseline and the twicing model."""
-
-Measure = Callable[[list["FolderEntry"]], list[Row]]
+from explorer.serving.batches import map_batches
+from explorer.serving.pair import ModelPair
+from explorer.types import ROLES, ExplorerError, ImageInput, Preprocessing
 
 CHUNK = 8
 """Images of a pass."""
@@ -85,14 +76,14 @@ class FolderEntry:
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """A row without its numbers, and what the models see of the image."""
+    """A row without its numbers, and what the models see of the image: no more of it is kept or sent."""
 
     row: Row
-    views: Mapping[Preprocessing, UInt8[np.ndarray, "height width 3"]] = field(default_factory=dict)
+    views: Mapping[Preprocessing, ImageInput] = field(default_factory=dict)
 
 
 def measure(
-    folder: Path, pair: LoadedPair, out: Path, definition: Definition = Definition()
+    folder: Path, pair: ModelPair, out: Path, definition: Definition = Definition()
 ) -> Generator[FolderStep, None, None]:
     """Writes the curves of both models for each image below `folder` to `out`, CSV or Parquet by its suffix.
 
@@ -108,7 +99,9 @@ def measure(
     check_out(out, MADE_BY)
     if not folder.is_dir():
         raise ExplorerError(f"A folder of images was expected; {folder} is {'none' if folder.exists() else 'missing'}.")
-    identity = json.dumps([str(folder.resolve()), CHUNK, settings(pair, definition), *(m.card.key for m in pair)])
+    identity = json.dumps(
+        [str(folder.resolve()), CHUNK, settings(pair, definition), *(card.key for card in pair.cards)]
+    )
     digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
     total = sum(1 for _ in walk(folder))
     if not total:
@@ -128,34 +121,35 @@ def walk(folder: Path) -> Iterator[FolderEntry]:
         raise ExplorerError(f"{folder} cannot be listed: {files.reason(error)}.") from error
 
 
-def columns(pair: LoadedPair) -> list[str]:
+def columns(pair: ModelPair) -> list[str]:
     """Names of the columns of numbers, one for each state of each model."""
-    depths = [geometry(model.module).depth for model in pair]
+    depths = [len(card.filter) for card in pair.cards]
     return [f"{side}_{state}" for side, depth in zip(ROLES, depths, strict=True) for state in range(depth + 1)]
 
 
-def settings(pair: LoadedPair, definition: Definition) -> dict[str, Any]:
+def settings(pair: ModelPair, definition: Definition) -> dict[str, Any]:
     """What fixes the numbers, beyond the images: the definition, the models, the kind of device and the versions."""
     return {
         "made_by": MADE_BY,
         "definition": definition.sentence(),
         **asdict(definition),
-        "models": provenance.of_pair([model.card for model in pair]),
-        "device": _device(pair[0]).type,
+        "models": provenance.of_pair(pair.cards),
+        "device": pair.engine.device.type,
         "versions": provenance.versions(),
     }
 
 
 def _run(
-    folder: Path, pair: LoadedPair, out: Path, definition: Definition, unfinished: Path, total: int
+    folder: Path, pair: ModelPair, out: Path, definition: Definition, unfinished: Path, total: int
 ) -> Generator[FolderStep, None, None]:
     names = columns(pair)
     with Partial(unfinished, out, ROWS) as rows:
         chunks = _chunks(walk(folder))
         done, failed, changed = _kept(rows, chunks, len(names))
         yield FolderStep(done, max(total, done), failed)
-        with closing(_in_order(chain(changed, chunks), _measuring(pair, definition))) as measured:
-            for chunk in measured:
+        answers = map_batches(pair.engine, SimilarityJob(definition), chain(changed, chunks), _reading(pair))
+        with closing(answers):
+            for chunk in (_rows(*answer, pair) for answer in answers):
                 with keeping(out, done):
                     rows.append(chunk)
                 done += len(chunk)
@@ -218,38 +212,17 @@ def _kept(
     return done, failed, changed
 
 
-def _in_order(chunks: Iterable[list[FolderEntry]], measure: Measure) -> Generator[list[Row], None, None]:
-    """The rows of the chunks, each measured by one of as many threads as torch has, none of which uses more than one.
+def _reading(pair: ModelPair) -> Callable[[list[FolderEntry]], tuple[list[_Read], dict[str, list[ImageInput]]]]:
+    """What decodes a chunk, for `map_batches`."""
+    wanted = {card.key: card.preprocessing for card in pair.cards}
+    distinct = tuple(dict.fromkeys(wanted.values()))
 
-    On a CPU that keeps the cores busier than threads within a pass, which wait for one another whenever a file is
-    decoded meanwhile, and makes the numbers independent of how many there are. Few chunks wait, so memory is bounded.
-    """
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "explorer-folder", torch.set_num_threads, (1,))
-    waiting: deque[Future[list[Row]]] = deque()
-    try:
-        for chunk in chunks:
-            waiting.append(pool.submit(measure, chunk))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # what a thread sets is what later threads start with
+    def read(chunk: list[FolderEntry]) -> tuple[list[_Read], dict[str, list[ImageInput]]]:
+        files_read = [_read(entry, distinct) for entry in chunk]
+        good = [file.views for file in files_read if file.views]
+        return files_read, {key: [views[preprocessing] for views in good] for key, preprocessing in wanted.items()}
 
-
-def _measuring(pair: LoadedPair, definition: Definition) -> Measure:
-    """What measures a chunk; passes on anything but a CPU take turns, for its memory and because some need it."""
-    turns = nullcontext() if _device(pair[0]).type == "cpu" else threading.Lock()
-    wanted = tuple({model.card.preprocessing for model in pair})
-
-    def measure(chunk: list[FolderEntry]) -> list[Row]:
-        files_read = [_read(entry, wanted) for entry in chunk]
-        with turns:
-            return _measured(files_read, pair, definition)
-
-    return measure
+    return read
 
 
 def _read(entry: FolderEntry, wanted: Sequence[Preprocessing]) -> _Read:
@@ -263,38 +236,17 @@ def _read(entry: FolderEntry, wanted: Sequence[Preprocessing]) -> _Read:
         decoded = images.decode(data)
     except images.ImageError as error:
         return _Read(Row(*stamp, hashlib.sha256(data).hexdigest(), str(error)))
-    views = {preprocessing: preprocess.model_view(decoded.rgb, preprocessing) for preprocessing in wanted}
+    views = {pre: replace(decoded, rgb=preprocess.model_view(decoded.rgb, pre), view_of=pre) for pre in wanted}
     return _Read(Row(*stamp, decoded.digest, ""), views)
 
 
-def _measured(chunk: list[_Read], pair: LoadedPair, definition: Definition) -> list[Row]:
+def _rows(chunk: list[_Read], curves: Mapping[str, list[Tensor]], pair: ModelPair) -> list[Row]:
     """The rows of a chunk, with the numbers of what could be decoded."""
-    good = [read for read in chunk if read.views]
-    if not good:
+    if not curves:
         return [read.row for read in chunk]
-    batches = {pre: preprocess.batch([read.views[pre] for read in good], pre) for pre in good[0].views}
-    sides = [_curves(model, batches[model.card.preprocessing], definition) for model in pair]
+    sides = [torch.stack(curves[card.key]).float().numpy() for card in pair.cards]
     numbers = iter(np.concatenate(sides, axis=1))  # (image, state of either model)
     return [
         Row(*read.row.stamp, read.row.sha256, "", tuple(map(str, next(numbers)))) if read.views else read.row
         for read in chunk
     ]
-
-
-@torch.inference_mode()
-def _curves(
-    model: LoadedModel, pixels: Float32[torch.Tensor, "image 3 height width"], definition: Definition
-) -> Float32[np.ndarray, "image state"]:
-    prefix = model.module.num_prefix_tokens
-    try:
-        passed = states(model.module, pixels.to(_device(model)))
-        curves = [similarity.of_tokens(tokens, definition, prefix) for tokens in passed]
-        return torch.stack(curves, dim=1).float().cpu().numpy()
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ExplorerError(f"The device has no room for {len(pixels)} images in {model.card.name}.") from error
-
-
-def _device(model: LoadedModel) -> torch.device:
-    return torch.device(next(model.module.parameters()).device)

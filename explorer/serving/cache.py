@@ -1,60 +1,116 @@
-"""A least-recently-used cache bounded in bytes, safe to share between threads."""
+"""What a server remembers: a table of its caches, which share one budget in bytes, and the cache itself.
+
+Whatever grows with visitors and pictures has a line here, and takes its limit from it. What is not kept is computed
+again. The figures of the table are those of a pair of DeiT-Small at 197 tokens: 19 MB a trace.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
+from cachetools import LRUCache
 
-@runtime_checkable
-class Sized(Protocol):
-    """Anything that knows how many bytes it holds."""
+from explorer.types import ExplorerError
 
-    @property
-    def nbytes(self) -> int: ...
-
+VARIABLE = "EXPLORER_CACHE_MIB"
+TOTAL_MIB = 512
+"""Of all caches of a server together, unless the environment says otherwise."""
+LEAST_MIB = 64
 
 K = TypeVar("K", bound=Hashable)
-V = TypeVar("V", bound=Sized)
+V = TypeVar("V")
+
+
+def _nbytes(value: Any) -> int:
+    return int(value.nbytes)
+
+
+def _small(value: Any) -> int:
+    """Of a tensor of a few numbers, which weighs more than they do, and its key."""
+    return int(value.nbytes) + 1024
+
+
+def _spectra(values: Any) -> int:
+    return sum(value.eigenvalues.nbytes + value.singular_values.nbytes for value in values)
+
+
+@dataclass(frozen=True)
+class CacheShare:
+    """One cache: what its values are, its part of the budget, and how many bytes a value counts."""
+
+    holds: str
+    mib: int
+    """Of `TOTAL_MIB`; another budget is divided alike."""
+    size: Callable[[Any], int] = _nbytes
+
+
+SHARES = {
+    "traces": CacheShare("a trace of a picture in a model, ten of DeiT-Small, or a curve of it", 192),
+    "payloads": CacheShare("what the viewer is sent of a picture, 5.6 MB of DeiT-Small, eleven of them", 64),
+    "photographs": CacheShare("decoded pixels, 0.5 to 5 MB", 48),
+    "results": CacheShare("a map or a picture that long work on a page came to", 48),
+    "figures": CacheShare("the arrays of a figure, for the files asked for after its preview", 40),
+    "studies": CacheShare("a photograph of lesson 2, denoised, 5 to 10 MB", 32),
+    "numbers": CacheShare("a result of at most 1 KiB that hours of work may lie in", 24),
+    "thumbnails": CacheShare("a small square picture as a data URI, 15 KB", 24, len),
+    "crops": CacheShare("the dense matrix of a crop of lesson 2, 4 MB", 16),
+    "curves": CacheShare("similarity of a picture in a model by layer", 8, _small),
+    "spectra": CacheShare("both models' eigenvalues and singular values of one layer, 60 KB", 8, _spectra),
+    "previews": CacheShare("a figure as a small PNG", 8),
+}
 
 
 class ByteLRU(Generic[K, V]):
-    """Keeps the most recently used values whose bytes together stay within `capacity`.
+    """Keeps the most recently used values whose bytes together stay within `capacity`; for any number of threads.
 
     A value larger than the whole capacity is not kept at all.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._values: OrderedDict[K, V] = OrderedDict()
-        self._nbytes = 0
+    def __init__(self, capacity: int, size: Callable[[V], int] = _nbytes) -> None:
+        self._values: LRUCache[K, V] = LRUCache(capacity, size)
         self._lock = threading.Lock()
 
     @property
+    def capacity(self) -> int:
+        return int(self._values.maxsize)
+
+    @property
     def nbytes(self) -> int:
-        return self._nbytes
+        return int(self._values.currsize)
 
     def __len__(self) -> int:
         return len(self._values)
 
     def get(self, key: K) -> V | None:
         with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
-            return value
+            return self._values.get(key)
 
     def put(self, key: K, value: V) -> None:
         with self._lock:
-            replaced = self._values.pop(key, None)
-            if replaced is not None:
-                self._nbytes -= replaced.nbytes
-            if value.nbytes > self.capacity:
-                return
-            self._values[key] = value
-            self._nbytes += value.nbytes
-            while self._nbytes > self.capacity:
-                _, oldest = self._values.popitem(last=False)
-                self._nbytes -= oldest.nbytes
+            self._values.pop(key, None)
+            with suppress(ValueError):  # too large
+                self._values[key] = value
+
+
+def cache_of(name: str) -> ByteLRU[Any, Any]:
+    """An empty cache with the share of this name in `SHARES`. Raises `ExplorerError` as `limit` does."""
+    return ByteLRU(limit(name), SHARES[name].size)
+
+
+def limit(name: str) -> int:
+    """Bytes of this share. Raises `ExplorerError` when the environment names no budget that can be divided."""
+    return _total_mib() * 2**20 * SHARES[name].mib // TOTAL_MIB
+
+
+def _total_mib() -> int:
+    given = os.environ.get(VARIABLE, "").strip() or str(TOTAL_MIB)
+    if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) >= LEAST_MIB):
+        raise ExplorerError(
+            f"{VARIABLE} was expected to be a whole number of MiB from {LEAST_MIB} on; {given[:40]!r} came."
+        )
+    return int(given)

@@ -1,6 +1,7 @@
 """The engine: models loaded once, and one way in for all work with them, shared by every visitor.
 
-A worker makes all plain passes, see `worker`; beside it at most one long job runs, see `turns`.
+A worker makes all plain passes, see `worker`; beside it at most one long job runs, see `turns`, and the batches of a
+folder, see `batches`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 
 from explorer.jobs import Job, PassJob
-from explorer.jobs.passes import TraceJob
+from explorer.jobs.passes import BatchJob, TraceJob
 from explorer.models import LoadedModel, with_filter
 from explorer.models.trace import ModelSize, count, geometry
+from explorer.serving.cache import limit
 from explorer.serving.device import free_memory, is_out_of_memory
 from explorer.serving.turns import Turns
 from explorer.serving.worker import Worker
@@ -75,14 +78,14 @@ def _answer(future: Future[R]) -> R:
 
 
 class LocalEngine:
-    """The engine inside this process."""
+    """The engine inside this process; `cache_bytes` of results are remembered, by default a server's share of them."""
 
     def __init__(
         self,
         models: Iterable[LoadedModel],
         device: torch.device,
         *,
-        cache_bytes: int = 512 * 2**20,
+        cache_bytes: int | None = None,
         queue_size: int = 256,
         batch_size: int = 8,
         max_models: int = 12,
@@ -94,9 +97,11 @@ class LocalEngine:
         self._max_models = max_models
         self._changing = threading.Lock()
         self._turns = Turns()
+        # Batches of a folder: on a CPU side by side, elsewhere one at a time, for its memory and because some need it.
+        self._batches: AbstractContextManager[object] = nullcontext() if device.type == "cpu" else threading.Lock()
         for model in models:
             self.add(model)
-        self._worker = Worker(device, cache_bytes, queue_size, batch_size)
+        self._worker = Worker(device, limit("traces") if cache_bytes is None else cache_bytes, queue_size, batch_size)
 
     @property
     def cards(self) -> Sequence[ModelCard]:
@@ -155,30 +160,44 @@ class LocalEngine:
         Plain passes come from the cache or are computed in as few batches as possible. Any other job is done when this
         returns: in the caller's thread, which alone can draw `progress`, when it has its turn, beside the worker and
         handing over between passes; nothing is remembered. `progress` is told what the job tells, and
-        `progress.WAITING` while others are served; what it raises cancels, and comes out here. Raises `ExplorerError`
-        when too many wait, and for a long job that fails.
+        `progress.WAITING` while others are served; what it raises cancels, and comes out here. A `BatchJob` does not
+        queue for a turn, and what goes wrong in it, but for a lack of room, comes out as it is. Raises `ExplorerError`
+        when too many wait, where the device has no room, and for a long job that fails.
         """
         model = self._model(key)
         if isinstance(job, PassJob):
             whole = _gathered([self._worker.submit(job, picture, model) for picture in pictures])
             return cast("Future[R]", whole)
         future: Future[R] = Future()
-        future.set_result(self._in_turn(job, pictures, model, progress))
+        do = self._beside if isinstance(job, BatchJob) else self._in_turn
+        future.set_result(do(job, pictures, model, progress))
         return future
+
+    def _beside(self, job: Job[R], pictures: Sequence[ImageInput], model: LoadedModel, progress: Progress | None) -> R:
+        with self._batches:
+            return self._run(job, pictures, model, progress or (lambda done, total: None))
 
     def _in_turn(self, job: Job[R], pictures: Sequence[ImageInput], model: LoadedModel, progress: Progress | None) -> R:
         try:
             with self._turns.taken(progress) as tell:
-                return job.run(model, pictures, tell)
+                return self._run(job, pictures, model, tell)
         except ExplorerError:
             raise
         except Exception as error:
+            _LOG.exception("A long job failed")
+            raise ExplorerError("This could not be computed; the server's log says why.") from error
+
+    def _run(self, job: Job[R], pictures: Sequence[ImageInput], model: LoadedModel, tell: Progress) -> R:
+        try:
+            return job.run(model, pictures, tell)
+        except Exception as error:
             if not is_out_of_memory(error):
-                _LOG.exception("A long job failed")
-                raise ExplorerError("This could not be computed; the server's log says why.") from error
+                raise
+        # Until here the error holds the memory of the pass that failed.
         free_memory(self.device)
+        count = "1 image" if len(pictures) == 1 else f"{len(pictures)} images"
         raise ExplorerError(
-            f"The device ({self.device}) has no room for this with {model.card.name}; smaller batches may fit."
+            f"The device ({self.device}) has no room for {count} in {model.card.name}; smaller batches may fit."
         )
 
     def close(self) -> None:

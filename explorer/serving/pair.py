@@ -14,6 +14,7 @@ from explorer.serving.engine import Engine, LocalEngine, compare
 from explorer.types import Comparison, Filter, ImageInput, ModelCard
 
 _CACHE = 64 * 2**20
+"""Bytes of traces that a command or a notebook keeps; they have no other cache."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ import torch
 from explorer.jobs import PassJob
 from explorer.models import LoadedModel
 from explorer.models.trace import geometry
-from explorer.serving.cache import ByteLRU, Sized
+from explorer.serving.cache import ByteLRU
 from explorer.serving.device import free_memory, is_out_of_memory
 from explorer.types import ExplorerError, ImageInput
 
@@ -52,7 +52,7 @@ class Worker:
 
     def __init__(self, device: torch.device, cache_bytes: int, queue_size: int, batch_size: int) -> None:
         self._device = device
-        self._cache: ByteLRU[RequestKey, Sized] = ByteLRU(cache_bytes)
+        self._cache: ByteLRU[RequestKey, Any] = ByteLRU(cache_bytes)
         self._pending: dict[RequestKey, Future[Any]] = {}
         self._queue: deque[_Request] = deque()
         self._queue_size, self._batch_size = queue_size, batch_size
@@ -116,7 +116,7 @@ class Worker:
 
     def _run(self, batch: list[_Request]) -> None:
         """Computes a batch; when the device has no room for it, its halves one after the other."""
-        results: Sequence[Sized] | None = None
+        results: Sequence[Any] | None = None
         try:
             results = batch[0].job.run(batch[0].model, [request.picture for request in batch], lambda done, total: None)
         except Exception as error:  # the worker outlives whatever one request does

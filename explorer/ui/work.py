@@ -17,7 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from explorer.jobs import Job
 from explorer.jobs.progress import WAITING
 from explorer.serving import engine as serving
-from explorer.serving.cache import ByteLRU
+from explorer.serving.cache import ByteLRU, cache_of
 from explorer.types import ExplorerError, ModelCard, Progress
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Photo, plain
@@ -26,7 +26,7 @@ T = TypeVar("T")
 Key = tuple[Hashable, ...]
 """Of what is remembered."""
 
-_RESULTS, _NUMBERS, _NUMBER = 48 * 2**20, 24 * 2**20, 1024
+_NUMBER = 1024
 _EVERY_SECONDS = 0.1
 _LINE = 68
 """Pixels of the line that holds the bar, a button or nothing."""
@@ -43,13 +43,13 @@ class Kept:
 @st.cache_resource(show_spinner=False)
 def results() -> ByteLRU[Key, Kept]:
     """Maps and pictures of long work, by everything they depend on."""
-    return ByteLRU(_RESULTS)
+    return cache_of("results")
 
 
 @st.cache_resource(show_spinner=False)
 def numbers() -> ByteLRU[Key, Kept]:
     """Results of at most `_NUMBER` bytes, which hours of work may lie in: no picture pushes them out."""
-    return ByteLRU(_NUMBERS)
+    return cache_of("numbers")
 
 
 def kept(key: Key) -> Any:

@@ -32,7 +32,7 @@ from explorer.jobs.disturbances import (
     RanksJob,
     TransferJob,
 )
-from explorer.jobs.passes import DialJob, SimilarityJob, TraceJob
+from explorer.jobs.passes import BatchJob, DialJob, SimilarityJob, TraceJob
 from explorer.jobs.progress import WAITING, parts
 from explorer.measures.drift import Queries
 from explorer.measures.similarity import Definition, token_similarity
@@ -40,8 +40,9 @@ from explorer.models import LoadedModel, with_filter
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.serving.engine import Engine, LocalEngine, ask, compare
-from explorer.types import ImageInput
+from explorer.types import ExplorerError, ImageInput
 from tests.fake_engine import FakeEngine
+from tests.helpers import assert_one_sentence
 from tests.studio.helpers import STANDARD, TWICING, model
 
 PICTURE = ImageInput("a picture", np.random.default_rng(5).integers(0, 256, (40, 48, 3), dtype=np.uint8))
@@ -58,6 +59,7 @@ BY_VALUE: list[Job[Any]] = [
     CorruptedTraceJob(Corruption.OCCLUSION, 3.0, 2),
     AttackJob(FGSM, (2,)),
     AdversariesJob((FGSM, PGD), (2,), ("a name",)),
+    BatchJob(SimilarityJob()),
 ]
 
 
@@ -168,6 +170,17 @@ def test_traces_and_curves() -> None:
     for definition in (Definition(), Definition(True, True, True)):
         (curve,) = run(SimilarityJob(definition), model())
         torch.testing.assert_close(curve, token_similarity(expected, definition), rtol=0, atol=1e-5)
+
+
+def test_a_view_gives_what_its_picture_gives() -> None:
+    pre = model().card.preprocessing
+    view = ImageInput(PICTURE.digest, view_of(model()), view_of=pre)
+    for job in (TraceJob(), SimilarityJob()):
+        (of_view,) = job.run(model(), [view], quiet)
+        assert_same(of_view, run(job, model())[0])
+    with pytest.raises(ExplorerError, match="A view for") as caught:
+        TraceJob().run(model(), [replace(view, view_of=replace(pre, crop_pct=0.5))], quiet)
+    assert_one_sentence(str(caught.value))
 
 
 def test_passes_are_remembered_by_what_they_compute() -> None:

@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,19 @@ import pytest
 from PIL import Image
 
 from explorer import cli
+from explorer.jobs import passes
 from explorer.measures.similarity import Definition, token_similarity
-from explorer.models import checkpoints, with_filter
+from explorer.models import LoadedModel, checkpoints, with_filter
 from explorer.models.trace import trace
 from explorer.pictures import images, preprocess
 from explorer.runs import partial, similarity
-from explorer.runs.similarity import FolderStep, LoadedPair
+from explorer.runs.similarity import FolderStep
+from explorer.serving.pair import load_pair
 from explorer.types import ROLES, ExplorerError
 from tests.helpers import assert_one_sentence, picture
 
 MakeModel = Callable[..., object]
+LoadedPair = tuple[LoadedModel, LoadedModel]
 Declared = dict[str, object]
 Table = list[dict[str, str]]
 
@@ -60,8 +64,16 @@ def many(tmp_path: Path) -> Path:
     return root
 
 
+def measuring(
+    root: Path, pair: LoadedPair, out: Path, definition: Definition = Definition()
+) -> Generator[FolderStep, None, None]:
+    """With an engine of its own, which ends with the run."""
+    with closing(load_pair(*pair, device="cpu")) as both:
+        yield from similarity.measure(root, both, out, definition)
+
+
 def measure(root: Path, pair: LoadedPair, out: Path, definition: Definition = Definition()) -> FolderStep:
-    *_, last = similarity.measure(root, pair, out, definition)
+    *_, last = measuring(root, pair, out, definition)
     return last
 
 
@@ -84,7 +96,7 @@ def unfinished(path: Path) -> Path:
 
 
 def stopped_after(root: Path, pair: LoadedPair, out: Path, done: int) -> None:
-    steps = similarity.measure(root, pair, out)
+    steps = measuring(root, pair, out)
     for step in steps:
         if step.done >= done:
             steps.close()
@@ -276,13 +288,13 @@ def test_a_run_that_was_killed_goes_on(many: Path, pair: LoadedPair, tmp_path: P
     out = tmp_path / "x.csv"
 
     def killed() -> None:
-        for step in similarity.measure(many, pair, out):
+        for step in measuring(many, pair, out):
             if step.done >= 8:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     assert in_a_process(killed) == -signal.SIGKILL
     assert not out.exists()
-    first, *_ = steps = list(similarity.measure(many, pair, out))
+    first, *_ = steps = list(measuring(many, pair, out))
     assert [step.done for step in steps] == [8, 16, 20]
     assert first == FolderStep(8, 20, 0)
     assert out.read_bytes() == whole
@@ -309,7 +321,7 @@ def test_a_tail_that_was_cut_short_is_measured_again(
     stopped_after(many, pair, out, 16)
     data = unfinished(out).read_bytes()
     unfinished(out).write_bytes(data[: int(keep * len(data))] + tail)
-    assert [step.done for step in similarity.measure(many, pair, out)] == ([16, 20] if keep == 1 else [8, 16, 20])
+    assert [step.done for step in measuring(many, pair, out)] == ([16, 20] if keep == 1 else [8, 16, 20])
     assert out.read_bytes() == whole
 
 
@@ -326,7 +338,7 @@ def test_a_folder_that_changed_is_measured_as_it_is_now(
     else:
         name = {"added before": "part 0/08a.png", "added after": "part 1/99.png", "grown": "z.png"}[change]
         picture(77).save(many / name)
-    first, *_ = similarity.measure(many, pair, out)
+    first, *_ = measuring(many, pair, out)
     assert first.done == (16 if change in ("added after", "grown") else 8)
     (tmp_path / "fresh").mkdir()
     measure(many, pair, tmp_path / "fresh" / "x.csv")
@@ -339,7 +351,7 @@ def test_a_folder_that_was_copied_goes_on(many: Path, pair: LoadedPair, tmp_path
     stopped_after(many, pair, out, 16)
     for path in many.rglob("*.*"):
         os.utime(path, ns=(1, 1))
-    assert [step.done for step in similarity.measure(many, pair, out)] == [16, 20]
+    assert [step.done for step in measuring(many, pair, out)] == [16, 20]
     assert out.read_bytes() == whole
 
 
@@ -347,20 +359,20 @@ def test_other_models_and_definitions_do_not_mix(many: Path, pair: LoadedPair, t
     out = tmp_path / "x.csv"
     stopped_after(many, pair, out, 8)
     swapped = pair[0], with_filter(pair[1], (1.0, 2.0))
-    assert next(similarity.measure(many, swapped, out)).done == 0
-    assert next(similarity.measure(many, pair[::-1], out)).done == 0
-    assert next(similarity.measure(many, pair, out, Definition(absolute=True))).done == 0
-    assert next(similarity.measure(many / "part 0", pair, out)).done == 0
+    assert next(measuring(many, swapped, out)).done == 0
+    assert next(measuring(many, pair[::-1], out)).done == 0
+    assert next(measuring(many, pair, out, Definition(absolute=True))).done == 0
+    assert next(measuring(many / "part 0", pair, out)).done == 0
     measure(many, swapped, out)
     assert out.read_bytes() != whole
-    assert next(similarity.measure(many, pair, out)).done == 8
+    assert next(measuring(many, pair, out)).done == 8
     measure(many, pair, out)
     assert out.read_bytes() == whole
 
 
 def test_two_runs_into_one_file_are_refused(many: Path, pair: LoadedPair, tmp_path: Path, whole: bytes) -> None:
     out = tmp_path / "x.csv"
-    steps = similarity.measure(many, pair, out)
+    steps = measuring(many, pair, out)
     next(steps)
     assert "Another run is measuring into x.csv" in refusal(many, pair, out)
     list(steps)
@@ -404,7 +416,7 @@ def test_a_full_disk_keeps_what_was_measured(
     assert said.startswith(f"{name} could not be written: File too large; what was measured of {kept} images is kept")
     assert not out.exists()
     assert [file for file in beside(out) if file.endswith((".csv", ".parquet"))] == []
-    assert next(similarity.measure(many, pair, out)).done == kept
+    assert next(measuring(many, pair, out)).done == kept
     measure(many, pair, out)
     assert beside(out) == sorted([name, "x.json"])
 
@@ -429,7 +441,7 @@ def test_a_device_without_room_says_so(
     def full(*_: object) -> Iterator[object]:
         raise RuntimeError("CUDA out of memory. Tried to allocate 3 GiB")
 
-    monkeypatch.setattr(similarity, "states", full)
+    monkeypatch.setattr(passes, "states", full)
     assert "no room for 8 images in base" in refusal(many, pair, tmp_path / "x.csv")
     assert beside(tmp_path / "x") == []
 
@@ -440,9 +452,9 @@ def test_another_error_that_speaks_of_memory_is_not_taken_for_it(
     def wrong(*_: object) -> Iterator[object]:
         raise RuntimeError("unsupported memory format option Preserve")
 
-    monkeypatch.setattr(similarity, "states", wrong)
+    monkeypatch.setattr(passes, "states", wrong)
     with pytest.raises(RuntimeError, match="memory format"):
-        list(similarity.measure(many, pair, tmp_path / "x.csv"))
+        list(measuring(many, pair, tmp_path / "x.csv"))
 
 
 # --- the command --------------------------------------------------------------------------------------------------

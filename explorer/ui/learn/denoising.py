@@ -11,12 +11,10 @@ import streamlit as st
 from explorer.lessons import nonlocal_means, study
 from explorer.lessons.nonlocal_means import TIMES, FloatPicture
 from explorer.lessons.study import Study
-from explorer.serving.cache import ByteLRU
+from explorer.serving.cache import ByteLRU, cache_of
 from explorer.ui.shell.session import Photo
 
 ONCE = (1,)
-_STUDIES, _CROPS = 32 * 2**20, 24 * 2**20
-"""Bytes kept for all visitors together: 3 to 6 photographs, and 6 crops."""
 _STOPPED, _SO_FAR = "lesson2-stopped", "lesson2-so-far"
 _WORK_HEIGHT = 44
 """Pixels kept free for the progress bar, so that nothing below it moves."""
@@ -106,7 +104,7 @@ def _again() -> None:
 
 @st.cache_resource(show_spinner=False)
 def _studies() -> ByteLRU[tuple[object, ...], Study]:
-    return ByteLRU(_STUDIES)
+    return cache_of("studies")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +122,7 @@ class Crop:
 
 @st.cache_resource(show_spinner=False)
 def _crops() -> ByteLRU[tuple[object, ...], Crop]:
-    return ByteLRU(_CROPS)
+    return cache_of("crops")
 
 
 def noisy_of(photo: Photo, chosen: DenoisingSettings) -> tuple[FloatPicture, FloatPicture]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from explorer.serving.cache import ByteLRU
+from explorer.serving.cache import ByteLRU, cache_of
 from explorer.serving.pair import ModelPair
 from explorer.studio import Made, Spec, make
 from explorer.ui.shell import resources
@@ -38,13 +38,13 @@ def build(view: View, spec: Spec, photos: Sequence[Photo], progress: Callable[[i
 
 @st.cache_resource(show_spinner=False)
 def _kept() -> ByteLRU[tuple[object, ...], Preview]:
-    return ByteLRU(8 * 2**20)
+    return cache_of("previews")
 
 
 @st.cache_resource(show_spinner=False)
 def _figures() -> ByteLRU[tuple[object, ...], Made]:
     """The last figures of all visitors, for the files that are asked for after the preview."""
-    return ByteLRU(64 * 2**20)
+    return cache_of("figures")
 
 
 def _key(view: View, spec: Spec, photos: Sequence[Photo]) -> tuple[object, ...]:

@@ -18,16 +18,11 @@ from explorer.measures import spectrum
 from explorer.models import load, sources
 from explorer.pictures import images
 from explorer.serving import device as devices
-from explorer.serving.cache import ByteLRU
+from explorer.serving.cache import ByteLRU, cache_of
 from explorer.serving.engine import Engine, LocalEngine
 from explorer.types import Comparison, ExplorerError, ImageInput
 
 _THUMBNAIL = 96
-_TRACES, _IMAGES = 96 * 2**20, 48 * 2**20
-"""Bytes kept for all visitors together: 10 traces of DeiT-Tiny or 2 of DeiT-Base, and 10 to 60 photographs.
-
-What is not kept is computed again; 50 visitors with an image each must fit into 250 MiB.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +51,7 @@ def loaded() -> Loaded:
         where = "The checkpoints folder holds" if sources.opens_bundled() else f"{sources.PAIR_VARIABLE} names"
         raise ExplorerError(" ".join([f"{where} no checkpoint that loads.", *problems]))
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    result = Loaded(LocalEngine(models, device, cache_bytes=_TRACES), tuple(problems))
+    result = Loaded(LocalEngine(models, device), tuple(problems))
     gc.freeze()  # Streamlit collects garbage after every script run; what is loaded is not walked again
     return result
 
@@ -68,7 +63,7 @@ def engine() -> Engine:
 
 @st.cache_resource(show_spinner=False)
 def _decoded() -> ByteLRU[str, ImageInput]:
-    return ByteLRU(_IMAGES)
+    return cache_of("photographs")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +80,13 @@ class Payload:
 @st.cache_resource(show_spinner=False)
 def payloads() -> ByteLRU[tuple[str, ...], Payload]:
     """What the viewer was sent last, for a few visitors."""
-    return ByteLRU(32 * 2**20)
+    return cache_of("payloads")
 
 
 @st.cache_resource(show_spinner=False)
 def curves() -> ByteLRU[tuple[object, ...], Tensor]:
     """Small results per image, so that a folder's curves need not keep its traces."""
-    return ByteLRU(32 * 2**20)
+    return cache_of("curves")
 
 
 def decode(data: bytes) -> ImageInput:
@@ -112,13 +107,31 @@ def reopen(digest: str, read: Callable[[], bytes]) -> ImageInput:
     return _decoded().get(digest) or decode(read())
 
 
-@st.cache_resource(show_spinner=False, max_entries=2000)
-def thumbnail(digest: str, _read: Callable[[], bytes]) -> str:
-    """A small square picture as a data URI; about 15 KB each."""
-    return data_uri(np.asarray(ImageOps.fit(Image.fromarray(reopen(digest, _read).rgb), (_THUMBNAIL, _THUMBNAIL))))
+@st.cache_resource(show_spinner=False)
+def _thumbnails() -> ByteLRU[str, str]:
+    return cache_of("thumbnails")
 
 
-@st.cache_resource(show_spinner=False, max_entries=256)
-def spectra_of(digest: str, models: tuple[str, str], layer: int, _comparison: Comparison) -> list[spectrum.Spectrum]:
-    """Both models' spectra of one layer, computed when first asked for; a few kilobytes each."""
-    return spectrum.spectra([(trace, layer) for trace in _comparison])
+def thumbnail(digest: str, read: Callable[[], bytes]) -> str:
+    """A small square picture as a data URI, remembered."""
+    small = _thumbnails().get(digest)
+    if small is None:
+        picture = Image.fromarray(reopen(digest, read).rgb)
+        small = data_uri(np.asarray(ImageOps.fit(picture, (_THUMBNAIL, _THUMBNAIL))))
+        _thumbnails().put(digest, small)
+    return small
+
+
+@st.cache_resource(show_spinner=False)
+def _spectra() -> ByteLRU[tuple[object, ...], list[spectrum.Spectrum]]:
+    return cache_of("spectra")
+
+
+def spectra_of(digest: str, models: tuple[str, str], layer: int, comparison: Comparison) -> list[spectrum.Spectrum]:
+    """Both models' spectra of one layer, computed when first asked for, and remembered."""
+    key = digest, models, layer
+    spectra = _spectra().get(key)
+    if spectra is None:
+        spectra = spectrum.spectra([(trace, layer) for trace in comparison])
+        _spectra().put(key, spectra)
+    return spectra

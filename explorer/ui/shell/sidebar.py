@@ -116,7 +116,7 @@ def _image(file: Any) -> bytes:
 def _photo(
     key: str, title: str, digest: str, read: Callable[[], bytes], example: examples.Example | None = None
 ) -> Photo:
-    small = resources.thumbnail(digest, _read=read)
+    small = resources.thumbnail(digest, read)
     name = EXAMPLE + example.file if example else title
     return Photo(name=name, title=title, read=read, key=key, digest=digest, thumbnail=small, example=example)
 
