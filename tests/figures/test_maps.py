@@ -13,8 +13,8 @@ from explorer.figures.maps import Look
 from explorer.figures.style import PALETTES, Range
 
 PALETTE = PALETTES["light"]
-SCALE = {name: style.colour_scale(name) for name in (*style.COLOUR_MAPS, "diverging")}
-LOOKS = [Look(smooth=smooth, colour_map=name) for smooth in (False, True) for name in style.COLOUR_MAPS]
+SCALE = {name: style.colour_scale(name) for name in (*style.ColourMap, "diverging")}
+LOOKS = [Look(smooth=smooth, colour_map=name) for smooth in (False, True) for name in style.ColourMap]
 
 
 @pytest.fixture
