@@ -53,8 +53,7 @@ def test_values_are_typed() -> None:
         "--matrix",
         "a-a2",
         "--no-smooth",
-        "--labels",
-        "-x",
+        "--labels=-x",
         "--width",
         "4",
         "--dpi",
@@ -62,7 +61,6 @@ def test_values_are_typed() -> None:
         "--font",
         "12",
     ]
-    words[words.index("--labels") : words.index("--labels") + 2] = ["--labels=-x"]
     assert read(Spec, *words) == {
         "layers": (1, 4, 5, 6),
         "matrix": Matrix.CORRECTION,
