@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from explorer.models import registry
 from explorer.settings import setting
 from explorer.training.augment import Augmentation
 from explorer.types import STANDARD, ExplorerError, Filter
@@ -105,6 +104,8 @@ def operators(text: str, depth: int) -> dict[str, Filter]:
 
     Raises `ExplorerError` for other words, blocks that are not there, and one operator given twice.
     """
+    from explorer.models import registry  # timm comes with it, and this module with the help of `train`
+
     chosen: dict[str, Filter] = {}
     for word in text.split(","):
         match = _OPERATOR.fullmatch(word)

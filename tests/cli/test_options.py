@@ -47,21 +47,8 @@ def test_what_is_not_given_is_left_to_the_record(record: type) -> None:
 
 
 def test_values_are_typed() -> None:
-    words = [
-        "--layers",
-        "1,4-6",
-        "--matrix",
-        "a-a2",
-        "--no-smooth",
-        "--labels=-x",
-        "--width",
-        "4",
-        "--dpi",
-        "72",
-        "--font",
-        "12",
-    ]
-    assert read(Spec, *words) == {
+    words = ["--layers", "1,4-6", "--matrix", "a-a2", "--no-smooth", "--labels=-x"]
+    assert read(Spec, *words, "--width", "4", "--dpi", "72", "--font", "12") == {
         "layers": (1, 4, 5, 6),
         "matrix": Matrix.CORRECTION,
         "smooth": False,

@@ -100,7 +100,7 @@ def test_a_place_is_a_patch(query: str, patch: tuple[int, int]) -> None:
     token = 1 + 4 * patch[0] + patch[1]
     for matrix in (Matrix.ATTENTION, Matrix.CORRECTION, Matrix.TWICING):
         row = attention.rows(traces(0)[0], token, matrix)[1].mean(dim=0)
-        assert_near(figure.numbers[f"baseline, layer 2, head mean, {matrix.value}"][0], row[1:].reshape(4, 4))
+        assert_near(figure.numbers[f"baseline, layer 2, head mean, {matrix.label}"][0], row[1:].reshape(4, 4))
     for cell in [*cells(figure), grid(figure).blocks[0].lead]:
         assert cell.mark is not None
         assert (cell.mark.top, cell.mark.left, cell.mark.height) == (patch[0] / 4, patch[1] / 4, 1 / 4)

@@ -45,10 +45,10 @@ def test_the_curve_has_its_values_and_estimates() -> None:
 @pytest.mark.parametrize(
     ("upto", "drawn"),
     [
-        ("smooth", (False, False, False)),
-        ("residual", (True, False, False)),
-        ("smooth the residual", (True, True, False)),
-        ("add", (True, True, True)),
+        (lessons.SliderStep.SMOOTH, (False, False, False)),
+        (lessons.SliderStep.RESIDUAL, (True, False, False)),
+        (lessons.SliderStep.SMOOTH_RESIDUAL, (True, True, False)),
+        (lessons.SliderStep.ADD, (True, True, True)),
     ],
 )
 def test_steps_come_one_at_a_time(upto: lessons.SliderStep, drawn: tuple[bool, ...]) -> None:
