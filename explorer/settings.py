@@ -87,7 +87,7 @@ def converted(name: str, kind: Any, value: Any, *, is_text: bool = False) -> Any
     try:
         plain = msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=_builtin)
         typed = msgspec.convert(plain, kind, strict=not is_text)
-        msgspec.json.encode(typed)  # half a surrogate pair, or a number of hundreds of digits, fits into no file
+        msgspec.json.encode(typed)  # half a surrogate pair, or a number of thousands of digits, fits into no file
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         raise ExplorerError(f"{name}: {_expected(kind)} was expected; {quoted(value)} came.") from None
     return typed

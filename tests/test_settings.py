@@ -70,7 +70,6 @@ def test_values_come_out_in_their_types() -> None:
         (int, 2.0, "a whole number was expected; 2 came"),
         (int, True, "a whole number was expected; True came"),
         (int, "2", "a whole number was expected; '2' came"),
-        pytest.param(int, 10**400, "a whole number was expected; 1000", id="large"),
         pytest.param(int, 10**5000, "a very large number came", id="huge"),
         (float | None, "x", "a number was expected; 'x' came"),
         (bool, 1, "true or false was expected; 1 came"),
