@@ -24,12 +24,12 @@ def from_settings(given: Any) -> Spec:
     """
     if not isinstance(given, Mapping) or "template" not in given:
         raise ExplorerError("The settings of a figure, as the explorer writes them, were expected; others came.")
-    values = {_NOW.get(name, name): value for name, value in given.items()}
+    values: dict[Any, Any] = {_NOW.get(name, name): value for name, value in given.items()}
     known = sorted(field.name for field in fields(Spec))
     if foreign := [quoted(name) for name in values if name not in known]:
         raise ExplorerError(f"The settings {', '.join(known)} were expected; {foreign[0]} came.")
     heads, template = values.get("heads"), values.pop("template")
-    if isinstance(heads, numbers.Integral) and not isinstance(heads, bool):
+    if not isinstance(heads, bool) and isinstance(heads, numbers.Integral):
         values["heads"] = str(heads)
     if not isinstance(template, Template):
         template = template_called(converted("template", str, template))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from explorer.figures import maps
 from explorer.figures.screen import denoising as figures
-from explorer.figures.style import ColourScale, Palette, Range
+from explorer.figures.style import ColourMap, ColourScale, Palette, Range
 from explorer.lessons import attention_filter
 from explorer.types import Picture, Size
 from explorer.ui import learn, view
@@ -88,7 +88,7 @@ def _filtering(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
             ],
             130,
         )
-    bar = maps.colour_bar(span, "cividis", palette(), "residuals, intensity, mean over the channels")
+    bar = maps.colour_bar(span, ColourMap.CIVIDIS, palette(), "residuals, intensity, mean over the channels")
     learn.chart(bar, "lesson4-bar", "Colour scale of the residuals")
     st.warning(
         "**A counterfactual use of A.** The model never does this: it applies A to the values V of its layer, not to "

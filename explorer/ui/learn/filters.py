@@ -78,7 +78,7 @@ def controls(chosen: View) -> FilterSettings:
             panels.model_heading(chosen, index)
             layers.append(choose_index("Layer", trace.depth, 1, _key(index, "layer", trace.depth)))
             heads.append(choose_index("Head", trace.heads, min(trace.heads, 2), _key(index, "head", trace.heads)))
-    return FilterSettings(bandwidth, (layers[0], layers[1]), (heads[0], heads[1]), str(values))
+    return FilterSettings(bandwidth, (layers[0], layers[1]), (heads[0], heads[1]), values)
 
 
 def _heading(name: str) -> None:

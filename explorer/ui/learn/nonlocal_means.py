@@ -269,7 +269,7 @@ def pictures_of(photo: Photo, chosen: DenoisingSettings) -> Sequence[learn.Hando
         for name, (picture, quality) in _named(done).items()
         if quality is not None
     ]
-    residuals = [figures.residual(_part(lost, "all of it"), span) for lost in done.lost]
+    residuals = [figures.residual(_part(lost, LostPart.ALL), span) for lost in done.lost]
     shares = [f"{100 * lost.structure_share:.0f}%" for lost in done.lost]
     again = [
         [figures.as_picture(pictures[n]) for n in TIMES] for pictures in (done.denoised.standard, done.denoised.twicing)
