@@ -55,7 +55,7 @@ def rows(decoded: Sequence[ImageInput]) -> Iterator[Row]:
         seconds = medians({"captum": theirs, "ours": ours}, views, ROUNDS[method])
         is_ours_alone = method is Method.WEIGHTED_ROLLOUT
         yield Row(
-            f"{method}, both bundled models, one image",
+            f"{method.label}, both bundled models, one image",
             round(seconds["ours"] / seconds["captum"], 3),
             "x Captum's Saliency" if is_ours_alone else "x the bare Captum call",
             None if is_ours_alone else GOAL,

@@ -20,7 +20,7 @@ _HOMES = {
     "Viewing": "notebook",
     "figure": "notebook",
     "load_pair": "serving.pair",
-    "photograph": "photographs",
+    "photograph": "pictures.photographs",
     "view": "notebook",
 }
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import msgspec
+
 from explorer.types import ExplorerError
 
 STATE = "view.json"
@@ -44,9 +46,7 @@ def unpack(data: bytes) -> Bundle:
             (name,) = entries.keys() - {STATE}
             if entries[name].file_size > _MAX_BYTES or entries[STATE].file_size > _MAX_STATE_BYTES:
                 raise ValueError("too large")
-            state = json.loads(_bounded(archive, entries[STATE], _MAX_STATE_BYTES))
-            if not isinstance(state, dict) or not all(isinstance(value, str) for value in state.values()):
-                raise ValueError("not a state")
+            state = msgspec.json.decode(_bounded(archive, entries[STATE], _MAX_STATE_BYTES), type=dict[str, str])
             return Bundle(PurePosixPath(name).name, _bounded(archive, entries[name], _MAX_BYTES), state)
     except Exception as error:  # the archive's reader raises nearly every kind
         raise ExplorerError(

@@ -76,6 +76,11 @@ def test_importing_the_package_is_cheap() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
+@pytest.mark.parametrize("name", explorer.__all__)
+def test_every_name_of_the_package_is_there(name: str) -> None:
+    assert getattr(explorer, name)
+
+
 def test_other_names_are_no_attributes() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         _ = explorer.nothing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 import torch.nn.functional as F
@@ -11,34 +10,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 from explorer.models.pixels import FromPixels
+from explorer.settings import Option, setting
 from explorer.types import ExplorerError, Size
 
 
-class Method(StrEnum):
+class Method(Option):
     """How a map of class logit `y` is made."""
 
-    SALIENCY = "Saliency"
+    SALIENCY = "saliency", "Saliency"
     """`max_c |dy/dx_c|` (Simonyan et al. 2013)."""
-    INPUT_X_GRADIENT = "Input × Gradient"
+    INPUT_X_GRADIENT = "input-x-gradient", "Input × Gradient"
     """`sum_c x_c dy/dx_c`, with x in [0, 1] (Shrikumar et al. 2016)."""
-    INTEGRATED_GRADIENTS = "Integrated Gradients"
+    INTEGRATED_GRADIENTS = "integrated-gradients", "Integrated Gradients"
     """Along the straight line from a baseline; sums to `y(x) - y(baseline)` (Sundararajan et al. 2017)."""
-    GRADIENT_SHAP = "Gradient SHAP"
+    GRADIENT_SHAP = "gradient-shap", "Gradient SHAP"
     """Expected gradients between the image, with noise, and the four `Baseline` pictures (Lundberg & Lee 2017)."""
-    OCCLUSION = "Occlusion"
+    OCCLUSION = "occlusion", "Occlusion"
     """Fall of the logit when a sliding square is replaced, averaged where squares overlap (Zeiler & Fergus 2014)."""
-    FEATURE_ABLATION = "Feature Ablation"
+    FEATURE_ABLATION = "feature-ablation", "Feature Ablation"
     """Fall of the logit when one patch is replaced."""
-    GRAD_CAM = "GradCAM"
+    GRAD_CAM = "grad-cam", "GradCAM"
     """On the tokens the last attention reads, of pooled models on those behind the last norm; signed, without the
     original's ReLU (Selvaraju et al. 2017)."""
-    WEIGHTED_ROLLOUT = "Gradient-weighted rollout"
+    WEIGHTED_ROLLOUT = "weighted-rollout", "Gradient-weighted rollout"
     """On the effective attention of every block, see `rollout` (Chefer et al. 2021, adapted)."""
-
-    @property
-    def slug(self) -> str:
-        """As a shell and a file name it."""
-        return self.name.lower().replace("_", "-")
 
     @property
     def is_signed(self) -> bool:
@@ -58,15 +53,7 @@ class Method(StrEnum):
         return "logit per unit of pixel" if self is Method.SALIENCY else "logit"
 
 
-def method_called(slug: str) -> Method:
-    """The method with this `slug`. Raises `ExplorerError` when there is none."""
-    for method in Method:
-        if method.slug == slug.strip().lower():
-            return method
-    raise ExplorerError(f"One of {', '.join(known.slug for known in Method)} was expected; {slug[:60]!r} came.")
-
-
-class Baseline(StrEnum):
+class Baseline(Option):
     """The picture that stands for "nothing there"."""
 
     MEAN = "mean colour"
@@ -77,7 +64,7 @@ class Baseline(StrEnum):
     """The image under a Gaussian of a sixteenth of its shorter side: 14 px at 224, 4 px at 64."""
 
 
-class Unit(StrEnum):
+class Unit(Option):
     """What one value of a map belongs to."""
 
     PIXELS = "pixels"
@@ -88,21 +75,20 @@ class Unit(StrEnum):
 class AttributionSettings:
     """Everything a map depends on beside model, image, class and method; each method reads what it needs."""
 
-    seed: int = 0
-    baseline: Baseline = Baseline.MEAN
-    """Of Integrated Gradients, Occlusion and Feature Ablation."""
-    steps: int = 50
-    """Of Integrated Gradients (Gauss-Legendre)."""
-    samples: int = 16
-    """Of Gradient SHAP."""
+    seed: int = setting(0, "of gradient-shap's noise")
+    baseline: Baseline = setting(
+        Baseline.MEAN,
+        "what stands for nothing in integrated-gradients, occlusion and feature-ablation",
+        flag="baseline-picture",
+    )
+    steps: int = setting(50, "of integrated-gradients, which is Gauss-Legendre")
+    samples: int = setting(16, "of gradient-shap")
     noise: float = 0.02
     """Standard deviation of Gradient SHAP's noise, in pixels of [0, 1]."""
     square: int = 1
     """Side of the occluding square in patches of the model."""
-    window: int | None = None
-    """Side of the occluding square in pixels, instead."""
-    stride: int | None = None
-    """Step of the square in pixels; half its side by default."""
+    window: int | None = setting(None, "side of occlusion's square in pixels; a patch by default")
+    stride: int | None = setting(None, "its step in pixels; half its side by default")
     batch: int = 16
     """Images per pass; bounds memory and changes no definition."""
 

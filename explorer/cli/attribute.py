@@ -25,7 +25,9 @@ _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea
 
 def add_attribute(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `attribute` and what runs it."""
+    from explorer.attribution.result import AttributionSettings, Method
     from explorer.cli.figure import add_models
+    from explorer.cli.options import declare
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _ABOUT
@@ -35,8 +37,7 @@ def add_attribute(parser: argparse.ArgumentParser) -> None:
         "--method",
         default="integrated-gradients",
         metavar="NAME[,NAME...]",
-        help="saliency, input-x-gradient, integrated-gradients (default), gradient-shap, occlusion, feature-ablation, "
-        "grad-cam, weighted-rollout, or all",
+        help=f"{', '.join(Method)}, or all (integrated-gradients)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; it is made if it is not there")
     parser.add_argument(
@@ -45,14 +46,7 @@ def add_attribute(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="name, WordNet id or number; each model's first choice by default",
     )
-    parser.add_argument(
-        "--baseline-picture", default="mean colour", help="mean colour (default), black, white, blurred"
-    )
-    parser.add_argument("--steps", type=int, default=50, help="of integrated-gradients (50)")
-    parser.add_argument("--samples", type=int, default=16, help="of gradient-shap (16)")
-    parser.add_argument("--window", type=int, help="side of occlusion's square in pixels; a patch by default")
-    parser.add_argument("--stride", type=int, help="its step in pixels; half its side by default")
-    parser.add_argument("--seed", type=int, default=0, help="of gradient-shap's noise (0)")
+    declare(parser, AttributionSettings)
     parser.add_argument(
         "--faithfulness",
         action="store_true",
@@ -65,11 +59,13 @@ def run(options: argparse.Namespace) -> int:
     """Runs `attribute`; the bar counts maps and is drawn on a terminal only."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
+    from explorer.attribution.result import AttributionSettings
     from explorer.cli.figure import free_name, load_pair_of
+    from explorer.cli.options import given
     from explorer.pictures.photographs import EXAMPLE, photograph
     from explorer.types import ExplorerError
 
-    methods, settings = _methods(options.method), _settings(options)
+    methods, settings = _methods(options.method), AttributionSettings(**given(options, AttributionSettings))
     pair = load_pair_of(options)
     targets = _targets(pair, options.target)
     failed = 0
@@ -89,29 +85,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _methods(text: str) -> list[Method]:
-    from explorer.attribution.result import Method, method_called
+    from explorer.attribution.result import Method
 
-    return list(Method) if text == "all" else list(dict.fromkeys(method_called(part) for part in text.split(",")))
-
-
-def _settings(options: argparse.Namespace) -> AttributionSettings:
-    from explorer.attribution.result import AttributionSettings, Baseline
-    from explorer.types import ExplorerError
-
-    try:
-        baseline = Baseline(options.baseline_picture)
-    except ValueError:
-        raise ExplorerError(
-            f"A baseline out of {', '.join(Baseline)} was expected; {options.baseline_picture[:40]!r} came."
-        ) from None
-    return AttributionSettings(
-        seed=options.seed,
-        baseline=baseline,
-        steps=options.steps,
-        samples=options.samples,
-        window=options.window,
-        stride=options.stride,
-    )
+    return list(Method) if text == "all" else list(dict.fromkeys(Method.called(part) for part in text.split(",")))
 
 
 def _targets(pair: ModelPair, name: str | None) -> list[int | None]:
@@ -152,11 +128,11 @@ def _write(
         for card, target in zip(pair.cards, targets, strict=True):
             job = AttributionJob(method, target, settings)
             attribution = ask(pair.engine, job, [image], card.key)
-            maps.setdefault(method.slug, []).append(attribution)
+            maps.setdefault(method.value, []).append(attribution)
             if is_judged:
                 jobs = [TrustJob(job, quantity, attribution) for quantity in trust.QUANTITIES]
                 measured = trust.Trust(*(ask(pair.engine, trust_job, [image], card.key) for trust_job in jobs))
-                judged.setdefault(method.slug, []).append(measured)
+                judged.setdefault(method.value, []).append(measured)
             bar.update()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -240,7 +216,7 @@ def _metadata(
         "settings": asdict(settings),
         "maps": {
             slug: {
-                "method": str(both[0].method),
+                "method": both[0].method.label,
                 "on": str(both[0].on),
                 "unit": both[0].method.unit or None,
                 "colours_end_at": max(float(attribution.values.abs().max()) for attribution in both),

@@ -26,6 +26,7 @@ _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea
 def add_corruptions(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `corruptions` and what runs it."""
     from explorer.cli.figure import add_models
+    from explorer.disturb.corruptions import Corruption
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
@@ -36,7 +37,7 @@ def add_corruptions(parser: argparse.ArgumentParser) -> None:
         "--kind",
         default="all",
         metavar="K[,K...]",
-        help="gaussian-noise, shot-noise, defocus-blur, gaussian-blur, jpeg, contrast, occlusion, or all (default)",
+        help=f"{', '.join(Corruption)}, or all (default)",
     )
     parser.add_argument("--severities", metavar="S", help="ImageNet-C's, such as 1,3-5; 1-5 by default")
     parser.add_argument(
@@ -77,7 +78,7 @@ def _measure(options: argparse.Namespace) -> CorruptionStep:
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    from explorer.cli.figure import each, numbers
+    from explorer.cli.options import each, numbers
     from explorer.disturb.corruptions import SEVERITIES
     from explorer.measures.drift import Queries
     from explorer.runs.corruptions import Plan
@@ -93,6 +94,6 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _kinds(text: str) -> tuple[Corruption, ...]:
-    from explorer.disturb.corruptions import Corruption, corruption_called
+    from explorer.disturb.corruptions import Corruption
 
-    return tuple(Corruption) if text == "all" else tuple(dict.fromkeys(map(corruption_called, text.split(","))))
+    return tuple(Corruption) if text == "all" else tuple(dict.fromkeys(map(Corruption.called, text.split(","))))

@@ -6,10 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from explorer.cli.options import declare, each, given
 from explorer.studio.parse import from_settings
-from explorer.studio.spec import PRESETS, SETTINGS, Spec
+from explorer.studio.spec import PRESETS, Preset, Spec
 from explorer.studio.template import Takes
 from explorer.studio.templates import TEMPLATES
 from explorer.types import ExplorerError, Filter
@@ -24,10 +25,9 @@ _TEMPLATES = "templates, and the figures of the paper they are like:\n" + "".joi
     f"  {name:12}{template.help}\n" for name, template in TEMPLATES.items()
 )
 _SIZES = "presets (width x height in inches, type in points):\n" + "\n".join(
-    f"  {name:12}{preset.title}: {preset.width:g} x {preset.height:g}, {preset.font_size:g} {preset.font}"
-    for name, preset in PRESETS.items()
+    f"  {preset:12}{preset.label}: {sheet.width:g} x {sheet.height:g}, {sheet.font_size:g} {sheet.font}"
+    for preset, sheet in PRESETS.items()
 )
-_KINDS = {"float": float, "int": int}
 _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea.png"
 
 _RESULT = "for robustness .jsonl files of `explorer robustness`, by default those beside the pair"
@@ -42,16 +42,7 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=f"{_IMAGE}; {_RESULT}")
     _add_out(parser)
     add_models(parser)
-    for setting in SETTINGS:
-        flag = f"--{setting.name.replace('_', '-')}"
-        help = setting.metadata["help"]
-        if isinstance(setting.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=setting.default, help=help)
-        elif setting.name in ("labels", "names"):
-            parser.add_argument(flag, nargs="+", action="extend", metavar="TEXT", help=help)
-        else:
-            choices = ", ".join(setting.metadata["choices"])
-            parser.add_argument(flag, metavar=setting.name.upper(), help=f"{help} ({choices})" if choices else help)
+    declare(parser, Spec)
     parser.add_argument("--operator", dest="matrix", help=argparse.SUPPRESS)  # as it was called before 0.4
 
 
@@ -106,7 +97,7 @@ def _figure(options: argparse.Namespace) -> int:
 
     for path in options.out:
         check_suffix(path)
-    spec = from_settings({"template": options.template, **_settings(options)})
+    spec = from_settings({"template": options.template, **given(options, Spec)})
     _save(make(spec, options.images, load_pair_of(options)), options.out)
     return 0
 
@@ -166,7 +157,7 @@ def _write_comparison(photo: Photograph, pair: ModelPair, folder: Path) -> None:
         raise ExplorerError(f"{folder} cannot be made: {error.strerror}.") from error
     page.save(folder / "viewer.html")
     drawn = {
-        "maps": make(Spec(TEMPLATES["evolution"], preset="cvpr-page"), [photo], pair),
+        "maps": make(Spec(TEMPLATES["evolution"], preset=Preset.CVPR_PAGE), [photo], pair),
         "similarity": make(Spec(TEMPLATES["similarity"]), [photo], pair),
         "residual": make(Spec(TEMPLATES["residual"]), [photo], pair),
     }
@@ -238,43 +229,3 @@ def _filter(text: str | None) -> Filter | float | None:
         return None
     values = each(text, float, "filter")
     return values[0] if len(values) == 1 else values
-
-
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    """What was given on the command line, as a `Spec` takes it."""
-    given: dict[str, Any] = {}
-    for setting in SETTINGS:
-        value = getattr(options, setting.name)
-        if value is None or isinstance(value, bool | list | tuple):
-            given |= {} if value is None else {setting.name: tuple(value) if isinstance(value, list) else value}
-        elif isinstance(setting.default, tuple):
-            given[setting.name] = numbers(value, setting.name)
-        else:
-            kind = _KINDS.get(str(setting.type).removesuffix(" | None"))
-            given[setting.name] = value if kind is None else each(value, kind, setting.name, 1)[0]
-    return given
-
-
-def numbers(text: str, name: str) -> tuple[int, ...]:
-    """`1,6,10-12` as numbers."""
-    values: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        start, end = each(f"{first},{last if dash else first}", int, name, 2)
-        if not 0 <= end - start < 1000:
-            raise ExplorerError(f"{name}: numbers such as 1,6,10-12 were expected; {text[:40]!r} came.")
-        values += range(start, end + 1)
-    return tuple(values)
-
-
-def each(text: str, kind: Any, name: str, count: int | None = None) -> tuple[Any, ...]:
-    """`1,2.5` as numbers of a kind, so many of them."""
-    try:
-        values = tuple(kind(part) for part in text.split(","))
-        if count is not None and len(values) != count:
-            raise ValueError
-    except ValueError:
-        raise ExplorerError(
-            f"{name}: {'numbers' if kind is float else 'whole numbers'} were expected; {text[:40]!r} came."
-        ) from None
-    return values

@@ -32,6 +32,8 @@ _CODES = "exit codes: 0 done, 1 some images could not be read, 2 something is wr
 def add_robustness(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `robustness` and what runs it."""
     from explorer.cli.figure import add_models
+    from explorer.cli.options import declare
+    from explorer.disturb.attacks import Attack
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
@@ -51,19 +53,16 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transfer", action="store_true", help="show each model the images made to fool the other, too"
     )
-    parser.add_argument("--attack", choices=("fgsm", "pgd"), default="fgsm", help="fgsm (default) or pgd")
     parser.add_argument(
         "--eps", default="0,1,2,4,6", metavar="E[,E...]", help="budgets in 255ths, 0 to 8 (0,1,2,4,6); 0 is no attack"
     )
-    parser.add_argument("--steps", type=int, default=20, help="of pgd (20)")
+    declare(parser, Attack)
     parser.add_argument(
         "--step-size",
         type=float,
         metavar="S",
         help="of pgd in 255ths; 2.5 eps / steps by default, 0.15 is the paper's as we read it",
     )
-    parser.add_argument("--random-start", action="store_true", help="pgd starts at a random point of the ball")
-    parser.add_argument("--seed", type=int, default=0, help="of the random start (0)")
     parser.add_argument("--batch-size", type=int, default=25, help="images attacked together (25)")
     parser.add_argument(
         "--classes",
@@ -133,11 +132,10 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
 
 
 def _attack(options: argparse.Namespace) -> Attack:
-    from explorer.disturb.attacks import Attack, Kind
+    from explorer.cli.options import given
+    from explorer.disturb.attacks import Attack
 
-    step = None if options.step_size is None else options.step_size / 255
-    kind = Kind.PGD if options.attack == "pgd" else Kind.FGSM
-    return Attack(kind, steps=options.steps, step_size=step, random_start=options.random_start, seed=options.seed)
+    return Attack(step_size=None if options.step_size is None else options.step_size / 255, **given(options, Attack))
 
 
 def _eps(text: str) -> tuple[float, ...]:

@@ -22,6 +22,9 @@ _CODES = "exit code: 0 all images were measured, 1 some could not be read, 2 som
 
 def add_similarity(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `similarity` and what runs it."""
+    from explorer.cli.options import declare
+    from explorer.measures.similarity import Definition
+
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
     parser.set_defaults(run=run)
@@ -34,11 +37,7 @@ def add_similarity(parser: argparse.ArgumentParser) -> None:
             help=f"checkpoint, or hub:NAME of timm; by default the {variant} one of the pair that opens, which "
             "EXPLORER_PAIR names",
         )
-    parser.add_argument("--with-cls", action="store_true", help="count CLS and other prefix tokens too")
-    parser.add_argument("--absolute", action="store_true", help="mean of |cos| instead of the signed cosine")
-    parser.add_argument(
-        "--with-diagonal", action="store_true", help="count each token's cosine with itself, which is 1"
-    )
+    declare(parser, Definition)
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
@@ -53,11 +52,12 @@ def run(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> FolderStep:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
+    from explorer.cli.options import given
     from explorer.measures.similarity import Definition
     from explorer.runs import similarity
     from explorer.serving.pair import load_pair
 
-    definition = Definition(options.with_cls, options.absolute, options.with_diagonal)
+    definition = Definition(**given(options, Definition))
     pair = load_pair(options.baseline, options.twicing, device=options.device)
     with closing(pair), closing(similarity.measure(options.folder, pair, options.out, definition)) as steps:
         last = next(steps)

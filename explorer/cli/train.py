@@ -33,6 +33,10 @@ from when the run's own folder is lost. `train --resume FOLDER` begins there, wi
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
+    from explorer.cli.options import declare
+    from explorer.training.augment import Augmentation
+    from explorer.training.recipe import Recipe
+
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _TRAIN
     parser.set_defaults(run=_train)
@@ -49,31 +53,14 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--architecture", default="deit_tiny_patch8_64", help="of all models; that of --init, if given")
     models.add_argument("--init", type=Path, metavar="FILE", help="start, as import-weights writes it; random without")
     models.add_argument("--operators", default="standard,twicing", help="as in standard,twicing,twicing@10-12")
-    models.add_argument(
-        "--operator-warmup", type=int, default=0, metavar="STEPS", help="a from 1 to 2 in so many steps"
-    )
     models.add_argument("--resume", type=Path, metavar="FOLDER", help="begin with what `keep` wrote, not at the start")
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(
         "--sizes", default="112", metavar="PX[,PX@EPOCH]", help="pixels a side, as in 112,160@1.5,224@3"
     )
-    recipe.add_argument("--batch-size", type=int, default=32)
-    recipe.add_argument("--lr", type=float, default=8e-5)
-    recipe.add_argument(
-        "--layer-decay", type=float, default=0.85, help="a block's rate as a share of the next's (0.85)"
-    )
-    recipe.add_argument("--warmup-steps", type=int, default=30)
-    recipe.add_argument("--ema", type=float, default=0.995, help="decay of the moving average (0.995)")
-    recipe.add_argument("--probe", type=int, default=25, help="images a class to fit the head on, with --init (25)")
+    declare(recipe, Recipe)
     recipe.add_argument("--scale", type=float, default=0.5, help="smallest crop, as a share of the area (0.5)")
-    recipe.add_argument("--rotation", type=float, default=5.0, help="largest rotation in degrees (5)")
-    recipe.add_argument("--colour", type=float, default=0.2, help="largest change of colour, as a share (0.2)")
-    recipe.add_argument("--erase", type=float, default=0.0, help="probability of erasing a rectangle (0)")
-    recipe.add_argument("--mixup", type=float, default=0.0, help="alpha of Mixup (0)")
-    recipe.add_argument("--cutmix", type=float, default=0.0, help="alpha of CutMix (0)")
-    recipe.add_argument("--mix-probability", type=float, default=0.0, help="that a batch is mixed (0)")
-    recipe.add_argument("--drop-path", type=float, default=0.0, help="stochastic depth of the last block (0)")
-    recipe.add_argument("--seed", type=int, default=0)
+    declare(recipe, Augmentation)
     end = parser.add_argument_group("end")
     end.add_argument(
         "--core-hours", type=float, help="of all models together, the last decay included; endless without"
@@ -136,6 +123,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _recipe(options: argparse.Namespace, architecture: str, start: Start | None) -> Recipe:
+    from explorer.cli.options import given
     from explorer.training.augment import Augmentation
     from explorer.training.recipe import Recipe
 
@@ -144,25 +132,12 @@ def _recipe(options: argparse.Namespace, architecture: str, start: Start | None)
         architecture=architecture,
         start=start.digest if start else None,
         sizes=sizes,
-        batch_size=options.batch_size,
-        lr=options.lr,
-        layer_decay=options.layer_decay,
-        warmup_steps=options.warmup_steps,
-        operator_warmup=options.operator_warmup,
-        mixup=options.mixup,
-        cutmix=options.cutmix,
-        mix_probability=options.mix_probability,
-        drop_path=options.drop_path,
-        ema_decay=options.ema,
-        probe=options.probe,
-        seed=options.seed,
         augmentation=Augmentation(
             scale=(options.scale, 1.0),
-            rotation=options.rotation,
-            colour=options.colour,
-            erase=options.erase,
             interpolation="bicubic" if sizes[0][1] > options.source_size else "bilinear",
+            **given(options, Augmentation),
         ),
+        **given(options, Recipe),
     )
 
 

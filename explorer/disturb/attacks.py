@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, FromPixels, ModelView, as_batch, from_pixels
+from explorer.settings import Option, setting
 from explorer.types import ExplorerError, ModelCard, Progress
 
 ImageLabels = Int64[Tensor, " image"]
@@ -30,12 +30,12 @@ MAX_EPS = 8 / 255
 MAX_STEPS = 200
 
 
-class Kind(StrEnum):
+class Kind(Option):
     """Which attack."""
 
-    FGSM = "FGSM"
+    FGSM = "fgsm", "FGSM"
     """`x + eps sign(grad)`, one step."""
-    PGD = "PGD"
+    PGD = "pgd", "PGD"
     """Steps of `step_size sign(grad)`, each followed by a projection into the ball and into [0, 1]."""
 
 
@@ -43,15 +43,14 @@ class Kind(StrEnum):
 class Attack:
     """Settings of an attack; sizes in pixels of [0, 1]."""
 
-    kind: Kind = Kind.FGSM
+    kind: Kind = setting(Kind.FGSM, "with each model's own gradients", flag="attack")
     eps: float = 4 / 255
-    steps: int = 20
-    """Of PGD."""
+    steps: int = setting(20, "of pgd")
     step_size: float | None = None
     """Of PGD; `2.5 eps / steps` by default, as Madry et al. recommend."""
-    random_start: bool = False
-    """PGD starts at a random point of the ball, which depends on the seed and the image's id alone."""
-    seed: int = 0
+    random_start: bool = setting(False, "pgd starts at a random point of the ball")
+    """It depends on the seed and the image's id alone."""
+    seed: int = setting(0, "of the random start")
 
     def __post_init__(self) -> None:
         step_is_sound = self.step_size is None or 0 < self.step_size <= 1

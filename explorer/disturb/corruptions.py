@@ -13,12 +13,12 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from explorer.settings import Option
 from explorer.types import ExplorerError, Picture
 
 Colours = Float[np.ndarray, "height width 3"]
@@ -28,21 +28,16 @@ REFERENCE_SIDE = 224
 _OVERSAMPLED = 8
 
 
-class Corruption(StrEnum):
+class Corruption(Option):
     """What happens to the picture."""
 
-    GAUSSIAN_NOISE = "Gaussian noise"
-    SHOT_NOISE = "Shot noise"
-    DEFOCUS_BLUR = "Defocus blur"
-    GAUSSIAN_BLUR = "Gaussian blur"
-    JPEG = "JPEG"
-    CONTRAST = "Contrast"
-    OCCLUSION = "Occlusion"
-
-    @property
-    def slug(self) -> str:
-        """As a shell and a file name it."""
-        return self.name.lower().replace("_", "-")
+    GAUSSIAN_NOISE = "gaussian-noise", "Gaussian noise"
+    SHOT_NOISE = "shot-noise", "Shot noise"
+    DEFOCUS_BLUR = "defocus-blur", "Defocus blur"
+    GAUSSIAN_BLUR = "gaussian-blur", "Gaussian blur"
+    JPEG = "jpeg", "JPEG"
+    CONTRAST = "contrast", "Contrast"
+    OCCLUSION = "occlusion", "Occlusion"
 
 
 def severities(kind: Corruption) -> str:
@@ -51,14 +46,6 @@ def severities(kind: Corruption) -> str:
     values = ", ".join(f"{value:.3g}" for value in scale.values[1:])
     length = " on 224 px, in proportion here" if scale.is_length else ""
     return f"Severities 1 to 5: {scale.meaning} {values}{scale.unit}{length}."
-
-
-def corruption_called(slug: str) -> Corruption:
-    """The corruption with this `slug`. Raises `ExplorerError` when there is none."""
-    for corruption in Corruption:
-        if corruption.slug == slug.strip().lower():
-            return corruption
-    raise ExplorerError(f"One of {', '.join(known.slug for known in Corruption)} was expected; {slug[:60]!r} came.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +64,8 @@ class Corrupted:
         """The settings in words."""
         scale = SCALES[self.kind]
         if self.strength == 0:
-            return f"{self.kind}, strength 0: the picture itself."
-        return f"{self.kind}, strength {self.strength:g}: {scale.meaning} {self.parameter:.3g}{scale.unit}."
+            return f"{self.kind.label}, strength 0: the picture itself."
+        return f"{self.kind.label}, strength {self.strength:g}: {scale.meaning} {self.parameter:.3g}{scale.unit}."
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from explorer.measures.drift import Queries, drift
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
+from explorer.settings import Option
 from explorer.types import ExplorerError, Picture, Progress, Trace
 
 ALL_STRENGTHS = (0.0, *(float(severity) for severity in SEVERITIES))
@@ -66,17 +67,27 @@ def margin(logits: Float[Tensor, " class"], index: int) -> float:
     return float(probabilities[index] - np.delete(probabilities.numpy(), index).max())
 
 
-def value(of: Effect, clean: Effect, quantity: str) -> float:
-    """One number of one image: `kept`, `probability` or `margin` of the clean answer, `attention` (mean over layers),
-    `tokens` or `similarity` (last layer)."""
+class Outcome(Option):
+    """One number of a disturbed picture."""
+
+    KEPT = "kept", "Still the clean answer"
+    PROBABILITY = "probability", "Probability of the clean answer"
+    MARGIN = "margin", "Margin"
+    ATTENTION = "attention", "Attention drift"
+    TOKENS = "tokens", "Token cosine, last layer"
+    SIMILARITY = "similarity", "Token similarity, last layer"
+
+
+def value(of: Effect, clean: Effect, quantity: Outcome) -> float:
+    """One number of one image; of the clean answer, of the attention's mean over layers, or of the last layer."""
     answer = int(clean.logits.argmax())
-    if quantity == "kept":
+    if quantity is Outcome.KEPT:
         return float(int(of.logits.argmax()) == answer)
-    if quantity == "probability":
+    if quantity is Outcome.PROBABILITY:
         return float(of.logits.softmax(dim=0)[answer])
-    if quantity == "margin":
+    if quantity is Outcome.MARGIN:
         return margin(of.logits, answer)
-    if quantity == "attention":
+    if quantity is Outcome.ATTENTION:
         return float(of.attention.mean())
     return float(getattr(of, quantity)[-1])
 

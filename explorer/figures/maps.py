@@ -29,7 +29,7 @@ _DIM = 0.72
 class Look:
     """How maps are drawn."""
 
-    colour_map: ColourMap = "cividis"
+    colour_map: ColourMap = ColourMap.CIVIDIS
     opacity: float = 0.8
     smooth: bool = True
 

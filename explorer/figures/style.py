@@ -7,16 +7,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import plotly.colors  # type: ignore[import-untyped]
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import UInt8
 
-Theme = Literal["light", "dark"]
-ColourMap = Literal["cividis", "viridis", "magma"]
-COLOUR_MAPS: tuple[ColourMap, ...] = ("cividis", "viridis", "magma")
+from explorer.settings import Option
+
+
+class Theme(Option):
+    """The ground that charts lie on."""
+
+    LIGHT = "light"
+    DARK = "dark"
+
+
+class ColourMap(Option):
+    """Colours of unsigned maps."""
+
+    CIVIDIS = "cividis"
+    VIRIDIS = "viridis"
+    MAGMA = "magma"
+
+
+class ColourScale(Option):
+    """Where the colours of maps end."""
+
+    MAP = "map"
+    """At each map's own largest value."""
+    SHARED = "shared"
+    """At the largest of both models."""
+    FIGURE = "figure"
+
 
 _SCALES = {
     "cividis": plotly.colors.sequential.Cividis,
@@ -42,8 +65,8 @@ class Palette:
 
 
 PALETTES: dict[Theme, Palette] = {
-    "light": Palette("#0072B2", "#D55E00", "#7A7A7A", "#1F2430", "#E3E6EB"),
-    "dark": Palette("#56A9DD", "#F08A45", "#9A9FA8", "#E8EAED", "#323844"),
+    Theme.LIGHT: Palette("#0072B2", "#D55E00", "#7A7A7A", "#1F2430", "#E3E6EB"),
+    Theme.DARK: Palette("#56A9DD", "#F08A45", "#9A9FA8", "#E8EAED", "#323844"),
 }
 
 

@@ -30,7 +30,6 @@ class Kernel:
     convolved: Function
     """`(K * K)(u)`."""
     second_moment: float
-    fourth_moment: float
     support: float
     """K is 0, or below 1e-8, where `|u|` is larger."""
     positive_definite: bool
@@ -116,10 +115,10 @@ def _box_twice(u: np.ndarray) -> np.ndarray:
 KERNELS = {
     kernel.name: kernel
     for kernel in (
-        Kernel("Gaussian", "exp(−u²/2) / √(2π)", _gaussian, _gaussian_twice, 1.0, 3.0, 6.0, True),
-        Kernel("triangular", "1 − |u|", _triangular, _triangular_twice, 1 / 6, 1 / 15, 1.0, True),
-        Kernel("Epanechnikov", "¾ (1 − u²)", _epanechnikov, _epanechnikov_twice, 1 / 5, 3 / 35, 1.0, False),
-        Kernel("biweight", "15/16 (1 − u²)²", _biweight, _biweight_twice, 1 / 7, 1 / 21, 1.0, False),
-        Kernel("box", "½ where |u| ≤ 1", _box, _box_twice, 1 / 3, 1 / 5, 1.0, False),
+        Kernel("Gaussian", "exp(−u²/2) / √(2π)", _gaussian, _gaussian_twice, 1.0, 6.0, True),
+        Kernel("triangular", "1 − |u|", _triangular, _triangular_twice, 1 / 6, 1.0, True),
+        Kernel("Epanechnikov", "¾ (1 − u²)", _epanechnikov, _epanechnikov_twice, 1 / 5, 1.0, False),
+        Kernel("biweight", "15/16 (1 − u²)²", _biweight, _biweight_twice, 1 / 7, 1.0, False),
+        Kernel("box", "½ where |u| ≤ 1", _box, _box_twice, 1 / 3, 1.0, False),
     )
 }

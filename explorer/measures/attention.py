@@ -5,29 +5,28 @@ The viewer computes the same in the browser, where it is held against these; scr
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from explorer.paper import operators
+from explorer.settings import Option
 from explorer.types import TWICING, Size, Trace
 
 
-class Matrix(StrEnum):
+class Matrix(Option):
     """The matrix whose row is shown."""
 
     EFFECTIVE = "effective"
     """`p_a(A)`: what this block really applies to `V`."""
-    ATTENTION = "A"
-    CORRECTION = "A − A²"
+    ATTENTION = "a", "A"
+    CORRECTION = "a-a2", "A − A²"
     """What twicing adds, or would add, to `A`."""
-    TWICING = "2A − A²"
+    TWICING = "2a-a2", "2A − A²"
     ROLLOUT = "rollout"
 
 
-class Heads(StrEnum):
+class Heads(Option):
     """How heads become one map."""
 
     MEAN = "mean"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from jaxtyping import Float
@@ -12,14 +11,15 @@ from torch import Tensor
 
 from explorer.measures import similarity
 from explorer.measures.similarity import Definition
+from explorer.settings import Option
 from explorer.types import ExplorerError, Trace
 
 
-class Queries(StrEnum):
+class Queries(Option):
     """Whose rows of attention count."""
 
-    ALL = "all tokens"
-    FIRST = "the first token"
+    ALL = "all tokens", "all"
+    FIRST = "the first token", "first token"
     """CLS, where the model has one."""
 
 

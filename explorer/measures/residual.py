@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from explorer.paper import operators
+from explorer.settings import Option
 from explorer.types import Trace
 
-Quantity = Literal["smoothed-residual", "smoothed", "ratio"]
-QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
-"""`|A (V - A V)|`, `|A V|`, and the one over the other."""
+
+class Quantity(Option):
+    """What is measured of the smoothed residual."""
+
+    SMOOTHED_RESIDUAL = "smoothed-residual", "‖A(V − AV)‖"
+    SMOOTHED = "smoothed", "‖AV‖"
+    RATIO = "ratio"
+    """The one over the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +36,13 @@ class ResidualMagnitudes:
 
     def per_token(self, quantity: Quantity) -> Float[Tensor, "layer head token"]:
         """A magnitude of every token, or `|A (V - A V)| / |A V|`."""
-        if quantity == "ratio":
+        if quantity is Quantity.RATIO:
             return self.smoothed_residual / self.smoothed.clamp(min=torch.finfo(self.smoothed.dtype).tiny)
-        return self.smoothed if quantity == "smoothed" else self.smoothed_residual
+        return self.smoothed if quantity is Quantity.SMOOTHED else self.smoothed_residual
 
     def by_layer(self, quantity: Quantity) -> Float[Tensor, "layer head"]:
         """The mean of a magnitude over the patch tokens, or the ratio of Frobenius norms over them."""
-        return self.ratio if quantity == "ratio" else self.curve(self.per_token(quantity))
+        return self.ratio if quantity is Quantity.RATIO else self.curve(self.per_token(quantity))
 
     def curve(self, quantity: Float[Tensor, "layer head token"]) -> Float[Tensor, "layer head"]:
         """Mean of a magnitude over the patch tokens."""

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from explorer.paper import operators
+from explorer.settings import setting
 from explorer.types import Filter, Trace
 
 
@@ -20,12 +21,9 @@ from explorer.types import Filter, Trace
 class Definition:
     """Which of the definitions in use is meant; the paper's Fig. 2 and 8 leave it open."""
 
-    with_prefix: bool = False
-    """CLS and other prefix tokens count too."""
-    absolute: bool = False
-    """Mean of `|cos|` instead of the signed cosine."""
-    with_diagonal: bool = False
-    """Pairs `i = j`, whose cosine is 1, count too."""
+    with_prefix: bool = setting(False, "count CLS and other prefix tokens too", flag="with-cls")
+    absolute: bool = setting(False, "mean of |cos| instead of the signed cosine")
+    with_diagonal: bool = setting(False, "count each token's cosine with itself, which is 1")
 
     def pairs(self) -> str:
         """What is averaged over what, in words."""

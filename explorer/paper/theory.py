@@ -42,11 +42,6 @@ class FamilyMember:
     greatest_gain: float
     """`p_a(1/2) - 1/2 = (a - 1) / 4`, the largest of `p_a(x) - x` in magnitude."""
 
-    @property
-    def is_safe(self) -> bool:
-        """Both conditions of Sec. 3.2, which holds exactly for `1 <= a <= 2`; of these `a = 2` enhances most."""
-        return self.enhances and self.bounded
-
 
 def standard_power(x: Float[np.ndarray, "..."], n: int) -> Float[np.ndarray, "..."]:
     """`p^n(x) = x^n` (Eqn 13)."""

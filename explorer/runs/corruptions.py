@@ -116,7 +116,7 @@ def rows_of(image: ImageInput, name: str, pair: ModelPair, plan: Plan) -> list[R
             effects = ask(pair.engine, job, [image], card.key)
             clean = effects[0]
             rows += [
-                Row(name, 0, 0, image.digest, "", (side, str(kind), *_numbers(effect, clean, card, plan.seed, depth)))
+                Row(name, 0, 0, image.digest, "", (side, kind.label, *_numbers(effect, clean, card, plan.seed, depth)))
                 for effect in effects
             ]
     return rows
@@ -226,7 +226,7 @@ def _settings(pair: ModelPair, plan: Plan) -> dict[str, Any]:
     return {
         "made_by": MADE_BY,
         "corruptions": {
-            str(kind): [SCALES[kind].meaning, *SCALES[kind].values, SCALES[kind].unit.strip()] for kind in plan.kinds
+            kind.label: [SCALES[kind].meaning, *SCALES[kind].values, SCALES[kind].unit.strip()] for kind in plan.kinds
         },
         "strengths": list(plan.strengths),
         "seed": plan.seed,

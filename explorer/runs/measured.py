@@ -20,7 +20,7 @@ def files() -> dict[str, Path]:
     """
     pair = sources.prefix()
     names = "*" if sources.opens_bundled() else glob.escape(pair.name)
-    paths = [path for kind in Kind for path in sorted(pair.parent.glob(f"{names}-{kind.value.lower()}.jsonl"))]
+    paths = [path for kind in Kind for path in sorted(pair.parent.glob(f"{names}-{kind}.jsonl"))]
     return {sources.label(path): path for path in paths}
 
 

@@ -123,7 +123,7 @@ def header(
     cards: Sequence[ModelCard], attack: Attack, eps: Sequence[float], batch_size: int, data: str, transfer: bool
 ) -> dict[str, Any]:
     """What fixes the numbers, in the words of the file; `data` names the images."""
-    of_attack = {key: value for key, value in asdict(attack).items() if key != "eps"}
+    of_attack = {key: value for key, value in asdict(attack).items() if key != "eps"} | {"kind": attack.kind.label}
     if attack.kind is Kind.FGSM:
         of_attack = {"kind": of_attack["kind"], "seed": of_attack["seed"]}
     models = [{key: provenance.of_model(card)[key] for key in _MODEL} for card in cards]

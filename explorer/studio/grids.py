@@ -10,11 +10,11 @@ import numpy as np
 from explorer.figures.maps import ScreenPicture
 from explorer.figures.print.cells import WHOLE, Bar, Block, Cell, Columns, Grid, GridRow, Region, cells_of
 from explorer.figures.print.page import INK
-from explorer.figures.style import Range
+from explorer.figures.style import ColourScale, Range
 from explorer.measures.attention import Matrix
 from explorer.pictures import preprocess
 from explorer.studio.run import COLOURS
-from explorer.studio.spec import Spec
+from explorer.studio.spec import Spec, Underlay
 from explorer.types import ROLES, ImageInput, ModelCard, Preprocessing
 
 _MODEL_PIXELS = 256
@@ -61,7 +61,7 @@ class Layout:
 
 def key(layer: int, head: str, matrix: Matrix | None = None) -> str:
     """What tells the maps of one model and image apart."""
-    return f"layer {layer}, head {head}" + (f", {matrix.value}" if matrix else "")
+    return f"layer {layer}, head {head}" + (f", {matrix.label}" if matrix else "")
 
 
 def of_severity(name: str, severity: int) -> str:
@@ -155,7 +155,7 @@ def but_last(name: str) -> str:
 class Scales:
     """Ranges of the maps: each its own, one for both models, or one for the figure."""
 
-    def __init__(self, scale: str, photos: Sequence[MappedImage], group: Callable[[str], str]) -> None:
+    def __init__(self, scale: ColourScale, photos: Sequence[MappedImage], group: Callable[[str], str]) -> None:
         self._scale, self._key_group = scale, group
         self._ranges: dict[tuple[int, int, str], Range] = {}
         self._groups: dict[tuple[object, ...], Range] = {}
@@ -172,18 +172,18 @@ class Scales:
         self._index = {id(photo): index for index, photo in enumerate(photos)}
 
     def _group(self, index: int, side: int, name: str) -> tuple[object, ...]:
-        if self._scale == "figure":
+        if self._scale is ColourScale.FIGURE:
             return ()
-        return (index, side, name) if self._scale == "map" else (index, self._key_group(name))
+        return (index, side, name) if self._scale is ColourScale.MAP else (index, self._key_group(name))
 
     def of(self, photo: MappedImage, side: int, name: str) -> Range:
         return self._ranges[self._index[id(photo)], side, name]
 
     def bars(self, measure: str) -> tuple[Bar, ...]:
         """One bar with numbers, or one for unsigned and one for signed maps that says what its ends are."""
-        if self._scale == "figure":
+        if self._scale is ColourScale.FIGURE:
             return (Bar.of(next(iter(self._groups.values())), measure),)
-        largest = "largest of both" if self._scale == "shared" else "largest of each"
+        largest = "largest of both" if self._scale is ColourScale.SHARED else "largest of each"
         bars = []
         for signed in sorted({span.signed for span in self._groups.values()}):
             ends = (f"−{largest}", largest) if signed else ("0", largest)
@@ -217,13 +217,13 @@ class _Pictures:
         return self._made[name]
 
     def _make(self, image: ImageInput, preprocessing: Preprocessing) -> tuple[ScreenPicture, Region]:
-        if self._spec.picture == "model":
+        if self._spec.picture is Underlay.MODEL:
             seen = preprocess.model_view(image.rgb, preprocessing)
             factor = -(-_MODEL_PIXELS // seen.shape[0])  # pixels stay pixels where a reader of PDFs would smooth them
             return seen.repeat(factor, axis=0).repeat(factor, axis=1), WHOLE
         height, width = image.size
         top, left, bottom, right = preprocess.crop_box(image.size, preprocessing)
-        if self._spec.picture == "original":
+        if self._spec.picture is Underlay.ORIGINAL:
             region = Region(top / height, left / width, (bottom - top) / height, (right - left) / width)
             return image.rgb, region
         side = max(64, round(bottom - top))

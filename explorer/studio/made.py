@@ -86,12 +86,14 @@ class Made:
         """The file with this suffix: `.pdf`, `.svg`, `.png`, or `.zip` with all of them and what goes with them."""
         if suffix == ".zip":
             return self._bundle()
-        return self._render(suffix.removeprefix("."), self.spec.page)  # type: ignore[arg-type]
+        return self._render(page.Format(suffix.removeprefix(".")), self.spec.page)
 
     def preview(self) -> bytes:
         """A PNG for the screen, about 1,400 pixels wide."""
         sheet = self.spec.page
-        return self._render("png", replace(sheet, dpi=max(36, min(sheet.dpi, round(_PREVIEW_PIXELS / sheet.width)))))
+        return self._render(
+            page.Format.PNG, replace(sheet, dpi=max(36, min(sheet.dpi, round(_PREVIEW_PIXELS / sheet.width))))
+        )
 
     def save(self, path: str | Path) -> Path:
         """Writes the file that its suffix names; it appears whole or not at all."""
@@ -121,7 +123,7 @@ class Made:
             "Creator": f"Twicing Explorer {VERSION}",
             records.KEYWORD: self.record.json(),
         }
-        return page.render(self._draw(sheet, format != "png"), sheet, format, metadata)
+        return page.render(self._draw(sheet, format is not page.Format.PNG), sheet, format, metadata)
 
     def _bundle(self) -> bytes:
         stem = self.spec.template.name

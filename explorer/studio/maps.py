@@ -12,7 +12,7 @@ from explorer.measures.attention import Matrix
 from explorer.studio import grids, phrases
 from explorer.studio.content import Content
 from explorer.studio.run import FigureRun, chosen_heads, head_choice, patch, token
-from explorer.studio.spec import MATRICES, Spec
+from explorer.studio.spec import Spec
 from explorer.types import Trace
 
 Layers = tuple[int, ...]
@@ -44,12 +44,11 @@ def laid_out(
 
 def attention_maps(spec: Spec, trace: Trace, layers: Layers, heads: HeadNames) -> dict[str, grids.Panel]:
     """Maps of the setting's matrix by layer and head."""
-    matrix = MATRICES[spec.matrix]
     panels: dict[str, grids.Panel] = {}
     for head in heads:
-        values = of_query(spec, trace, matrix, head)
+        values = of_query(spec, trace, spec.matrix, head)
         for layer in layers:
-            signed = attention.is_signed(matrix, trace, layer - 1)
+            signed = attention.is_signed(spec.matrix, trace, layer - 1)
             panels[grids.key(layer, head)] = grids.Panel(values[layer - 1], signed)
     return panels
 
@@ -62,11 +61,11 @@ def of_query(spec: Spec, trace: Trace, matrix: Matrix, head: str) -> np.ndarray:
 def measure(spec: Spec) -> str:
     """What the colours of `attention_maps` measure, as matplotlib's mathematics."""
     return {
-        "effective": "effective attention of the query",
-        "a": "$A$, attention of the query",
-        "a-a2": "$A - A^2$, row of the query",
-        "2a-a2": "$2A - A^2$, row of the query",
-        "rollout": "attention rollout of the query",
+        Matrix.EFFECTIVE: "effective attention of the query",
+        Matrix.ATTENTION: "$A$, attention of the query",
+        Matrix.CORRECTION: "$A - A^2$, row of the query",
+        Matrix.TWICING: "$2A - A^2$, row of the query",
+        Matrix.ROLLOUT: "attention rollout of the query",
     }[spec.matrix]
 
 

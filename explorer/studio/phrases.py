@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from explorer.figures.style import ColourScale
 from explorer.measures.attention import Matrix
 from explorer.studio.content import Content
 from explorer.studio.latex import escape, number
-from explorer.studio.spec import MATRICES, Spec
+from explorer.studio.spec import Spec, Underlay
 
 _ROWS = {
     Matrix.EFFECTIVE: "row of the effective attention $p_a(A) = aA + (1-a)A^2$ of each block, which is applied to "
@@ -45,7 +46,7 @@ def heads(names: Sequence[str]) -> str:
 def attention(spec: Spec, rows: str = "") -> str:
     """Whose row of which matrix a map is; of the setting's matrix by default."""
     query = "the CLS token (the mean patch in models without one)" if spec.place is None else "the outlined patch"
-    matrix = rows or _ROWS[MATRICES[spec.matrix]]
+    matrix = rows or _ROWS[spec.matrix]
     return f"{matrix[0].upper()}{matrix[1:]}, query: {query}"
 
 
@@ -58,9 +59,9 @@ def maps(subject: str, content: Content) -> str:
 def scale(spec: Spec, content: Content, who: str = "Both models", where: str = "in each layer and image") -> str:
     """Which maps share a scale, and where it ends."""
     shared = {
-        "map": "Each map has its own scale",
-        "shared": f"{who} share one scale {where}",
-        "figure": "All maps share one scale",
+        ColourScale.MAP: "Each map has its own scale",
+        ColourScale.SHARED: f"{who} share one scale {where}",
+        ColourScale.FIGURE: "All maps share one scale",
     }[spec.scale]
     if len(content.ranges) > _MOST_RANGES:
         return f"{shared}."
@@ -70,9 +71,9 @@ def scale(spec: Spec, content: Content, who: str = "Both models", where: str = "
 def photograph(spec: Spec) -> str:
     """Which part of it is shown."""
     return {
-        "sharp": "The photograph is cropped as the models saw it, at its own resolution.",
-        "model": "The photograph is shown as the model saw it.",
-        "original": "The photograph is shown whole; the models saw the part under the map.",
+        Underlay.SHARP: "The photograph is cropped as the models saw it, at its own resolution.",
+        Underlay.MODEL: "The photograph is shown as the model saw it.",
+        Underlay.ORIGINAL: "The photograph is shown whole; the models saw the part under the map.",
     }[spec.picture]
 
 

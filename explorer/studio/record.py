@@ -20,7 +20,7 @@ from explorer import provenance
 from explorer.models import sources
 from explorer.serving.pair import HUB
 from explorer.studio.parse import from_settings
-from explorer.studio.spec import Spec
+from explorer.studio.spec import SETTINGS, Spec
 from explorer.types import ROLES, ExplorerError, ModelCard
 from explorer.version import VERSION
 
@@ -63,8 +63,10 @@ class Record:
             words += ["--images", *(f"./{name}" if name.startswith("-") else name for name, _ in self.images)]
         for model in self.models:
             words += _model_words(model)
-        for name, value in self.spec.changed().items():
-            words += _setting_words(name, value)
+        for setting in SETTINGS:
+            value = getattr(self.spec, setting.name)
+            if value != setting.default:
+                words += _setting_words(setting.name, value)
         return shlex.join([*words, "--out", out])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from explorer.figures.style import PALETTES
+from explorer.figures.style import PALETTES, Theme
 from explorer.measures import attention
 from explorer.measures.attention import Heads
 from explorer.pictures.photographs import Photograph
@@ -14,7 +14,7 @@ from explorer.studio.naming import names
 from explorer.studio.spec import Spec
 from explorer.types import Comparison, ExplorerError, ImageInput, ModelCard, Progress, Trace
 
-COLOURS = PALETTES["light"].models
+COLOURS = PALETTES[Theme.LIGHT].models
 
 
 class FigureRun:

@@ -13,20 +13,19 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from explorer.settings import setting
+
 
 @dataclass(frozen=True)
 class Augmentation:
     """Ranges of the random transforms."""
 
-    scale: tuple[float, float] = (0.35, 1.0)
+    scale: tuple[float, float] = (0.5, 1.0)
     """Area of the crop as a share of the image."""
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    rotation: float = 10.0
-    """Largest rotation in degrees, either way."""
-    colour: float = 0.3
-    """Largest change of brightness, contrast and saturation, as a share."""
-    erase: float = 0.25
-    """Probability of erasing a rectangle."""
+    rotation: float = setting(5.0, "largest rotation in degrees, either way")
+    colour: float = setting(0.2, "largest change of brightness, contrast and saturation, as a share")
+    erase: float = setting(0.0, "probability of erasing a rectangle")
     interpolation: str = "bilinear"
     """`bilinear`, or `bicubic` where the views are larger than the images, as validation images are enlarged."""
 

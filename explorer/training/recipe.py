@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from explorer.models import registry
+from explorer.settings import setting
 from explorer.training.augment import Augmentation
 from explorer.types import STANDARD, ExplorerError, Filter
 
@@ -24,24 +24,21 @@ class Recipe:
     """SHA-256 of the weights that training starts from; random ones where there are none."""
     sizes: tuple[tuple[float, int], ...] = ((0.0, 112),)
     """From so many epochs on, pixels a side; the position embedding is resampled on the fly."""
-    batch_size: int = 32
-    lr: float = 8e-5
-    layer_decay: float = 0.85
-    """Each block's rate as a share of the next one's; the head's is `lr`."""
+    batch_size: int = setting(32, "images a step, an even number")
+    lr: float = setting(8e-5, "learning rate of the head")
+    layer_decay: float = setting(0.85, "each block's rate as a share of the next one's")
     weight_decay: float = 0.05
-    warmup_steps: int = 30
-    operator_warmup: int = 0
-    """Steps in which the coefficient `a` of `aA + (1 - a)A^2` goes from 1 to what the model declares."""
+    warmup_steps: int = setting(30, "in which the rate rises")
+    operator_warmup: int = setting(0, "steps in which a of aA + (1 - a)A² goes from 1 to what the model declares")
     label_smoothing: float = 0.1
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mix_probability: float = 0.0
-    drop_path: float = 0.0
-    ema_decay: float = 0.995
+    mixup: float = setting(0.0, "alpha of Mixup")
+    cutmix: float = setting(0.0, "alpha of CutMix")
+    mix_probability: float = setting(0.0, "that a batch is mixed")
+    drop_path: float = setting(0.0, "stochastic depth of the last block")
+    ema_decay: float = setting(0.995, "decay of the moving average", flag="ema")
     clip: float = 1.0
-    probe: int = 25
-    """Images a class that the head is fitted on before training, where there is a start."""
-    seed: int = 0
+    probe: int = setting(25, "images a class that the head is fitted on before training, with --init")
+    seed: int = setting(0, "of batches, augmentation and what is random in the weights")
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -107,6 +104,8 @@ def operators(text: str, depth: int) -> dict[str, Filter]:
 
     Raises `ExplorerError` for other words, blocks that are not there, and one operator given twice.
     """
+    from explorer.models import registry  # timm comes with it, and this module with the help of `train`
+
     chosen: dict[str, Filter] = {}
     for word in text.split(","):
         match = _OPERATOR.fullmatch(word)

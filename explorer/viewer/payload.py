@@ -29,7 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 from explorer import provenance
-from explorer.figures.style import COLOUR_MAPS, PALETTES, lookup_table
+from explorer.figures.style import PALETTES, ColourMap, lookup_table
 from explorer.files import ASSETS
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
@@ -70,7 +70,7 @@ def pack(
         "state": None if state is None else dict(state),
         "palettes": {theme: list(palette.models) for theme, palette in PALETTES.items()},
         "colours": {
-            name: base64.b64encode(lookup_table(name).tobytes()).decode() for name in (*COLOUR_MAPS, "diverging")
+            name: base64.b64encode(lookup_table(name).tobytes()).decode() for name in (*ColourMap, "diverging")
         },
         "provenance": {
             "image": image.digest,

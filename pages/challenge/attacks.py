@@ -66,6 +66,6 @@ kept = work.offered(
 if kept is not None:
     draw.curves(chosen, kept, compute.SWEEP_EPS, "Clean prediction survives", "attack-sweep")
     st.caption(
-        f"{compute.of_any_eps(settings).kind}, {len(photos)} images, band: 95% Wilson interval, wide with few "
+        f"{compute.of_any_eps(settings).kind.label}, {len(photos)} images, band: 95% Wilson interval, wide with few "
         "images. For accuracy, choose a labelled folder, or `python -m explorer robustness`."
     )

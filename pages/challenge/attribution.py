@@ -7,12 +7,12 @@ import streamlit as st
 
 from explorer.attribution.result import Method, Unit
 from explorer.figures import maps as figures
-from explorer.figures.style import Range
+from explorer.figures.style import ColourScale, Range
 from explorer.pictures import preprocess
 from explorer.ui import view, work
 from explorer.ui.challenge import classes
 from explorer.ui.challenge.attribution import compute, controls, draw
-from explorer.ui.shell import panels
+from explorer.ui.shell import choices, panels
 from explorer.ui.shell.session import array, palette, plain, signed
 
 chosen = view()
@@ -25,19 +25,14 @@ panels.opening(
 panels.warn_swapped(chosen)
 comparison = chosen.comparison()
 method_column, class_column, grid_column, room = st.columns([3, 3, 2, 3], gap="medium")
-method = method_column.selectbox(
-    "Method", [*Method], index=2, key="attribution-method", format_func=str, persist_state="session"
-)
+method = choices.select("Method", Method.INTEGRATED_GRADIENTS, key="attribution-method", place=method_column)
 with class_column:
     targets = classes.choose(chosen, comparison, "attribution-class")
-by = grid_column.segmented_control(
+by = choices.segments(
     "Show by",
-    list(Unit),
-    default=Unit.PATCHES,
+    Unit.PATCHES,
     key="attribution-grid",
-    required=True,
-    format_func=str,
-    persist_state="session",
+    place=grid_column,
     help="**pixels**: as the method gives it. **patches**: mean over the pixels of each patch, which is what the "
     "models divide the picture into. Methods that give one value per patch look the same.",
 )
@@ -60,7 +55,7 @@ attributions = work.offered(
     "attribution",
     ("attribution", chosen.photo.digest, *(card.key for card in chosen.pair.cards), method, targets, settings),
     work.line(room),
-    f"{method} …",
+    f"{method.label} …",
     lambda tell: compute.maps(chosen, method, targets, settings, tell),
     ready,
 )
@@ -71,18 +66,18 @@ values = [
 ]
 within = [compute.within(of_model) if by is Unit.PIXELS else of_model for of_model in values]
 spans = [Range.of(of_model, signed=method.is_signed) for of_model in within]
-if scale == "shared":
+if scale is ColourScale.SHARED:
     spans = [Range.of(*within, signed=method.is_signed)] * 2
 if by is Unit.PIXELS:
     look = replace(look, smooth=False)
 for index, place in enumerate(places):
     drawn = figures.draw(pictures[index], values[index], spans[index], look)
     by_patch = array(attributions[index].on_patches())
-    texts = figures.hover_texts(by_patch, f"{method}, mean over the patch")
+    texts = figures.hover_texts(by_patch, f"{method.label}, mean over the patch")
     figure = figures.interactive(drawn, texts, by_patch.shape, colours)
-    panels.map_chart(frames[index], figure, f"attribution-map-{index}", f"{method} for {chosen.names[index]}")
+    panels.map_chart(frames[index], figure, f"attribution-map-{index}", f"{method.label} for {chosen.names[index]}")
     ends = "; ends at the 99th percentile" if by is Unit.PIXELS else ""
-    measured = f"{method}, {method.unit}" if method.unit else str(method)
+    measured = f"{method.label}, {method.unit}" if method.unit else method.label
     bar = figures.colour_bar(spans[index], look.colour_map, colours, measured + ends)
     place.plotly_chart(bar, key=f"attribution-bar-{index}", config={"displayModeBar": False})
     delta = attributions[index].delta

@@ -4,16 +4,16 @@ import numpy as np
 import streamlit as st
 
 from explorer.disturb.corruptions import severities
-from explorer.disturb.effects import ALL_STRENGTHS
+from explorer.disturb.effects import ALL_STRENGTHS, Outcome
 from explorer.figures.records import Line, Trial
 from explorer.figures.screen import curves, trials
 from explorer.ui import view, work
 from explorer.ui.challenge import answers
 from explorer.ui.challenge.corruptions import compute, controls, draw
-from explorer.ui.shell import panels
+from explorer.ui.challenge.corruptions.controls import Over
+from explorer.ui.shell import choices, panels
 from explorer.ui.shell.session import array, palette, plain
 
-_ONE, _ALL = "this image", "all images"
 chosen = view()
 colours = palette()
 cards, names = chosen.pair.cards, chosen.names
@@ -56,19 +56,15 @@ charts[2].plotly_chart(figure, key="corruption-similarity", config=bare, alt="To
 st.subheader("All severities", anchor=False, help=compute.DEFINITIONS)
 st.caption(severities(choice.kind))
 over_column, quantity_column, room = st.columns([2, 2, 3], gap="medium")
-everything = over_column.segmented_control(
+over = choices.segments(
     "Over",
-    [_ONE, _ALL],
-    default=_ONE,
+    Over.ONE,
     key="corruption-over",
-    required=True,
-    format_func=lambda option: f"all {len(chosen.photos)} images" if option == _ALL else option,
-    persist_state="session",
+    place=over_column,
+    format_func=lambda option: f"all {len(chosen.photos)} images" if option == Over.ALL else option,
 )
-quantity = quantity_column.selectbox(
-    "Quantity", list(compute.QUANTITIES), index=1, key="corruption-quantity", persist_state="session"
-)
-photos = [chosen.photo] if everything == _ONE else list(chosen.photos)
+quantity = choices.select("Quantity", Outcome.PROBABILITY, key="corruption-quantity", place=quantity_column)
+photos = [chosen.photo] if over is Over.ONE else list(chosen.photos)
 measured = work.offered(
     "corruption",
     ("sweep", choice.kind, choice.seed, choice.queries, *(p.digest for p in photos), *(card.key for card in cards)),
@@ -80,23 +76,28 @@ measured = work.offered(
 )
 if measured is None:
     st.stop()
-has_band = len(photos) > 1 and quantity != "Still the clean answer"
+has_band = len(photos) > 1 and quantity is not Outcome.KEPT
 sweeps = []
 for name, of_model, colour, dash in zip(names, measured, colours.models, dashes, strict=True):
-    mean, std = compute.curve(of_model, compute.QUANTITIES[quantity])
+    mean, std = compute.curve(of_model, quantity)
     low, high = (mean - std, mean + std) if has_band else (None, None)
     sweeps.append(Trial(name, np.array(ALL_STRENGTHS), mean, colour, low, high, dash))
-shares = quantity in ("Still the clean answer", "Probability of the clean answer")
+shares = quantity in (Outcome.KEPT, Outcome.PROBABILITY)
 figure = trials.against(
-    sweeps, colours, x=f"Severity, {choice.kind}", y=quantity, percent=shares, y_range=(-0.02, 1.02) if shares else None
+    sweeps,
+    colours,
+    x=f"Severity, {choice.kind.label}",
+    y=quantity.label,
+    percent=shares,
+    y_range=(-0.02, 1.02) if shares else None,
 )
-st.plotly_chart(figure, key="corruption-sweep", config=bare, alt=f"{quantity} by severity")
+st.plotly_chart(figure, key="corruption-sweep", config=bare, alt=f"{quantity.label} by severity")
 st.caption(
     (f"Mean over {len(photos)} images. " if len(photos) > 1 else "")
     + ("The band is one standard deviation between images. " if has_band else "")
     + "A model that is unsure of its clean answer has less to lose: "
     + "; ".join(
-        f"{plain(name)} starts at {100 * compute.curve(of_model, 'probability')[0][0]:.0f}%"
+        f"{plain(name)} starts at {100 * compute.curve(of_model, Outcome.PROBABILITY)[0][0]:.0f}%"
         for name, of_model in zip(names, measured, strict=True)
     )
     + "."

@@ -8,14 +8,14 @@ from torch import Tensor
 from explorer.figures import maps as figures
 from explorer.figures.records import Line
 from explorer.figures.screen import curves
-from explorer.figures.style import Range
+from explorer.figures.style import ColourScale, Range
 from explorer.measures import attention, residual
+from explorer.measures.residual import Quantity
 from explorer.pictures import preprocess
 from explorer.ui import view
-from explorer.ui.shell import panels
+from explorer.ui.shell import choices, panels
 from explorer.ui.shell.session import array, palette
 
-QUANTITIES: dict[str, residual.Quantity] = {"‖A(V − AV)‖": "smoothed-residual", "‖AV‖": "smoothed", "ratio": "ratio"}
 chosen = view()
 colours = palette()
 panels.opening(
@@ -29,13 +29,11 @@ depth, heads = comparison.depth, comparison.heads
 magnitudes = [residual.magnitudes(trace) for trace in comparison]
 
 quantity_column, layer_column, head_column = st.columns([3, 2, 4], gap="medium")
-quantity = quantity_column.segmented_control(
+quantity = choices.segments(
     "Quantity",
-    list(QUANTITIES),
-    default="‖A(V − AV)‖",
+    Quantity.SMOOTHED_RESIDUAL,
     key="residual-quantity",
-    required=True,
-    persist_state="session",
+    place=quantity_column,
     help="L2 norms over the channels of a head, before the output projection. **ratio**: ‖A(V − AV)‖ / ‖AV‖, on the "
     "map patch by patch, in the curve Frobenius norms over the patch tokens.",
 )
@@ -56,22 +54,24 @@ def pick_head(values: Float[Tensor, "layer head ..."]) -> Float[Tensor, "layer .
 
 
 maps = [
-    array(attention.patch_maps(pick_head(m.per_token(QUANTITIES[quantity])), trace))
+    array(attention.patch_maps(pick_head(m.per_token(quantity)), trace))
     for m, trace in zip(magnitudes, comparison, strict=True)
 ]
 spans = [Range.of(m[layer], signed=False) for m in maps]
-if scale == "shared":
+if scale is ColourScale.SHARED:
     spans = [Range(0.0, max(s.high for s in spans))] * 2
 for index, slot in enumerate(st.columns(2, gap="medium")):
     with slot:
         standard = chosen.pair.cards[index].filter[layer] == 1.0
-        panels.model_heading(chosen, index, "would give back" if standard and quantity != "‖AV‖" else "")
+        panels.model_heading(chosen, index, "would give back" if standard and quantity is not Quantity.SMOOTHED else "")
         picture = preprocess.sharp_view(chosen.photo.image.rgb, chosen.pair.cards[index].preprocessing)
         drawn = figures.draw(picture, maps[index][layer], spans[index], look)
-        texts = figures.hover_texts(maps[index][layer], quantity)
+        texts = figures.hover_texts(maps[index][layer], quantity.label)
         figure = figures.interactive(drawn, texts, maps[index][layer].shape, colours)
-        panels.map_chart(slot, figure, f"residual-map-{index}", f"{quantity}, layer {layer + 1}")
-        bar = figures.colour_bar(spans[index], look.colour_map, colours, f"{quantity} per patch, layer {layer + 1}")
+        panels.map_chart(slot, figure, f"residual-map-{index}", f"{quantity.label}, layer {layer + 1}")
+        bar = figures.colour_bar(
+            spans[index], look.colour_map, colours, f"{quantity.label} per patch, layer {layer + 1}"
+        )
         st.plotly_chart(bar, key=f"residual-bar-{index}", config={"displayModeBar": False})
 st.caption(
     "In a standard block A(V − AV) is not part of the output: it is what twicing **would** give back, drawn dashed."
@@ -79,10 +79,10 @@ st.caption(
 
 lines = []
 for m, card, name, colour in zip(magnitudes, chosen.pair.cards, chosen.names, colours.models, strict=True):
-    values = array(m.by_layer(QUANTITIES[quantity]))
+    values = array(m.by_layer(quantity))
     curve = values.mean(axis=1) if head == "mean" else values[:, int(head) - 1]
     # Blocks that twice give it back; in the others, dashed, it is what twicing would give back.
-    gives = np.array([a != 1.0 or quantity == "‖AV‖" for a in card.filter])
+    gives = np.array([a != 1.0 or quantity is Quantity.SMOOTHED for a in card.filter])
     for part, words, dash in ((gives, "", "solid"), (~gives, ", would give back", "dash")):
         if part.any():
             dash = "dash" if card.is_counterfactual else dash
@@ -95,9 +95,9 @@ for m, card, name, colour in zip(magnitudes, chosen.pair.cards, chosen.names, co
 figure = curves.by_layer(
     lines,
     colours,
-    y=f"{quantity}, mean over patches" if quantity != "ratio" else "ratio",
+    y=f"{quantity.label}, mean over patches" if quantity is not Quantity.RATIO else "ratio",
     first_layer=1,
     layer=layer + 1,
 )
-st.plotly_chart(figure, key="residual-curve", config={"displayModeBar": False}, alt=f"{quantity} by layer")
+st.plotly_chart(figure, key="residual-curve", config={"displayModeBar": False}, alt=f"{quantity.label} by layer")
 st.caption("Thick: mean over heads. Thin: single heads." if head == "mean" else f"Head {head}.")

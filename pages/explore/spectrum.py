@@ -5,8 +5,9 @@ import streamlit as st
 
 from explorer.figures.records import SYMBOLS, Points
 from explorer.figures.screen import spectra
+from explorer.figures.screen.spectra import Plane
 from explorer.ui import view
-from explorer.ui.shell import panels, resources
+from explorer.ui.shell import choices, panels, resources
 from explorer.ui.shell.session import palette
 
 chosen = view()
@@ -29,9 +30,7 @@ head = head_column.segmented_control(
     required=True,
     persist_state="session",
 )
-plane = plane_column.segmented_control(
-    "Complex plane", ["λ", "2λ − λ²"], default="λ", key="spectrum-plane", required=True, persist_state="session"
-)
+plane = choices.segments("Complex plane", Plane.BEFORE, key="spectrum-plane", place=plane_column)
 which = range(heads) if head == "all" else [int(head) - 1]
 with st.spinner("Decomposing …"):
     keys = chosen.pair.baseline.key, chosen.pair.twicing.key
@@ -44,7 +43,7 @@ left, right = st.columns(2, gap="large")
 quiet = {"displayModeBar": False}
 with left:
     st.subheader("Complex plane", anchor=False)
-    figure = spectra.complex_plane(points, colours, mapped=plane != "λ")
+    figure = spectra.complex_plane(points, colours, mapped=plane is Plane.MAPPED)
     st.plotly_chart(figure, key="spectrum-complex", config=quiet, alt="Eigenvalues in the complex plane")
 with right:
     st.subheader("Before and after the map", anchor=False)

@@ -145,7 +145,7 @@ def test_rows_of_every_matrix(module: Page, matrix: Matrix, choice: str | int, q
     traces = [random_trace(seed=1), random_trace(seed=2, sharpness=12.0)]
     heads = choice if isinstance(choice, int) else Heads(choice)
     for index, trace in enumerate(traces):
-        found = rows_of(module, packed(*traces), index, query, matrix.value, choice)
+        found = rows_of(module, packed(*traces), index, query, matrix.label, choice)
         rows = attention.rows(trace, query, matrix)
         expected = attention.combine_heads(rows, heads)
         # The accuracy is that of the single heads: of signed heads the mean, or the largest, may be far smaller.
@@ -161,7 +161,7 @@ def test_the_pair_is_shown_within_a_percent(
     payload = base64.b64encode(viewer.pack(image, sides)).decode()
     for index, side in enumerate(sides):
         for query in (0, 17, facts().tokens - 1):
-            found = rows_of(module, payload, index, query, matrix.value, "mean")
+            found = rows_of(module, payload, index, query, matrix.label, "mean")
             expected = attention.maps(side.trace, query, matrix, Heads.MEAN)
             row = expected if matrix is Matrix.ROLLOUT else side.trace.attention[:, :, query].mean(dim=1)
             assert_within_a_percent(found, expected, of=row)
@@ -191,7 +191,7 @@ def test_means_over_heads_stand_in_for_large_models(module: Page, monkeypatch: p
     payload = packed(trace, trace)
     assert module.evaluate("(text) => open64(text).models[0].heads", payload) == 1
     for matrix in Matrix:
-        found = rows_of(module, payload, 0, 3, matrix.value, "mean")
+        found = rows_of(module, payload, 0, 3, matrix.label, "mean")
         assert_within_a_percent(found, attention.maps(trace, 3, matrix, Heads.MEAN))
 
 
@@ -337,7 +337,7 @@ def test_what_is_signed(module: Page, filter: tuple[float, ...]) -> None:
     for matrix in Matrix:
         found = module.evaluate(
             "([model, matrix]) => [0, 1, 2].map((layer) => viewer.isSigned(model, layer, matrix))",
-            [{"filter": filter}, matrix.value],
+            [{"filter": filter}, matrix.label],
         )
         assert found == [attention.is_signed(matrix, trace, layer) for layer in range(3)]
 

@@ -14,7 +14,6 @@ from explorer.disturb.corruptions import (
     SEVERITIES,
     Corruption,
     corrupt,
-    corruption_called,
     disc,
     severities,
 )  # fmt: skip
@@ -141,14 +140,14 @@ def test_the_picture_that_came_is_not_written_to(picture: np.ndarray) -> None:
 
 @pytest.mark.parametrize("kind", list(Corruption))
 def test_a_slug_names_a_corruption(kind: Corruption) -> None:
-    assert corruption_called(kind.slug) is kind
-    assert corruption_called(f" {kind.slug.upper()} ") is kind
+    assert Corruption.called(kind.value) is kind
+    assert Corruption.called(f" {kind.value.upper()} ") is kind
     assert severities(kind).startswith("Severities 1 to 5: ")
 
 
 def test_another_slug_is_one_sentence() -> None:
     with pytest.raises(ExplorerError) as caught:
-        corruption_called("rain")
+        Corruption.called("rain")
     assert_one_sentence(str(caught.value))
     assert "gaussian-noise" in str(caught.value)
 

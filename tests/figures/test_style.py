@@ -5,9 +5,9 @@ import plotly.colors
 import pytest
 
 from explorer.figures import style
-from explorer.figures.style import COLOUR_MAPS, PALETTES, Range
+from explorer.figures.style import PALETTES, ColourMap, Range
 
-SCALES = (*COLOUR_MAPS, "diverging")
+SCALES = (*ColourMap, "diverging")
 
 
 def rgb(colour: str) -> tuple[int, ...]:
@@ -77,7 +77,7 @@ def test_a_lookup_table_is_the_colour_bar_between_the_ends(name: str) -> None:
         assert np.abs(table[place] - expected).max() <= 1
 
 
-@pytest.mark.parametrize("name", COLOUR_MAPS)
+@pytest.mark.parametrize("name", ColourMap)
 def test_sequential_maps_get_lighter_without_turning_back(name: str) -> None:
     light = [luminance(colour) for colour in style.lookup_table(name)]
     assert light[-1] > light[0] + 0.5
@@ -94,7 +94,7 @@ def test_negative_is_blue_and_positive_is_red() -> None:
     assert table[-1, 0] > table[-1, 2] + 50
 
 
-@pytest.mark.parametrize("chosen", COLOUR_MAPS)
+@pytest.mark.parametrize("chosen", ColourMap)
 def test_signed_data_is_diverging_whatever_was_chosen(chosen: style.ColourMap) -> None:
     assert style.scale_name(chosen, Range(-1.0, 1.0)) == "diverging"
     assert style.scale_name(chosen, Range(0.0, 1.0)) == chosen

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from explorer.measures.residual import QUANTITIES, Quantity, magnitudes
+from explorer.measures.residual import Quantity, magnitudes
 from explorer.types import Trace
 from tests.helpers import make_trace, normal, stochastic
 
@@ -53,15 +53,15 @@ def test_quantities_of_tokens_and_layers() -> None:
         "smoothed": (below, below[..., 2:].mean(axis=-1)),
         "ratio": (above / below, ratio),
     }
-    assert tuple(expected) == QUANTITIES
+    assert tuple(expected) == tuple(Quantity)
     for quantity, (per_token, by_layer) in expected.items():
-        np.testing.assert_allclose(result.per_token(quantity).numpy(), per_token, rtol=1e-12)
-        np.testing.assert_allclose(result.by_layer(quantity).numpy(), by_layer, rtol=1e-12)
+        np.testing.assert_allclose(result.per_token(Quantity(quantity)).numpy(), per_token, rtol=1e-12)
+        np.testing.assert_allclose(result.by_layer(Quantity(quantity)).numpy(), by_layer, rtol=1e-12)
 
 
 def test_the_ratio_of_nothing_is_nothing() -> None:
     trace = make_trace(stochastic(1, 1, 4, 4), (2.0,), values=torch.zeros(1, 1, 4, 3, dtype=torch.float64))
-    assert magnitudes(trace).per_token("ratio").abs().max() == 0
+    assert magnitudes(trace).per_token(Quantity.RATIO).abs().max() == 0
 
 
 def test_identity_attention_gives_nothing_back() -> None:

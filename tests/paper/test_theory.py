@@ -65,7 +65,7 @@ def test_the_conditions_are_what_the_curve_does(a: float) -> None:
     assert member.enhances == bool((values >= GRID - 1e-12).all())
     # 2.01 leaves [0, 1] by 2.5e-5 only.
     assert member.bounded == bool((values >= -1e-12).all() and (values <= 1 + 1e-12).all())
-    assert member.is_safe == (1 <= a <= 2)
+    assert (member.enhances and member.bounded) == (1 <= a <= 2)
     assert member.maximum == pytest.approx(values.max(), abs=1e-6)
     assert member.maximum_at == pytest.approx(GRID[values.argmax()], abs=1e-3)
     gain = values - GRID
@@ -74,7 +74,8 @@ def test_the_conditions_are_what_the_curve_does(a: float) -> None:
 
 def test_both_conditions_hold_from_one_to_two_and_two_enhances_most() -> None:
     dial = [i / 100 for i in range(301)]
-    safe = [a for a in dial if theory.family_member(a).is_safe]
+    members = [theory.family_member(a) for a in dial]
+    safe = [member.a for member in members if member.enhances and member.bounded]
     assert (safe[0], safe[-1], len(safe)) == (1.0, 2.0, 101)
     curves = np.array([theory.family(GRID, a) for a in safe])
     assert (np.diff(curves, axis=0) >= -1e-12).all()

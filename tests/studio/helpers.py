@@ -16,7 +16,8 @@ from explorer.models.twicing import make_filtered, set_filter
 from explorer.pictures.photographs import Photograph
 from explorer.runs import robustness_file
 from explorer.serving.pair import ModelPair, load_pair
-from explorer.studio import TEMPLATES, Made, Spec, make
+from explorer.studio import Made, make
+from explorer.studio.parse import from_settings
 from explorer.types import Filter, ModelCard, Preprocessing, Size
 from tests.helpers import CLASSES, randomise
 
@@ -130,7 +131,7 @@ def inputs(template: str, count: int = 2, models: ModelPair | None = None) -> li
 def made(template: str, images: int | list[Photograph] = 2, models: ModelPair | None = None, **settings: Any) -> Made:
     """A figure of the tiny pair."""
     shown = inputs(template, images, models) if isinstance(images, int) else images
-    return make(Spec(TEMPLATES[template], **settings), shown, models or pair())
+    return make(from_settings({"template": template, **settings}), shown, models or pair())
 
 
 @cache

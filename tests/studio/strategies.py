@@ -4,10 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from explorer.figures.style import COLOUR_MAPS
-from explorer.measures.residual import QUANTITIES
-from explorer.studio import PRESETS, TEMPLATES
-from explorer.studio.spec import ATTACKS, BASELINES, CORRUPTIONS, MATRICES, METHODS, PICTURES, SCALES
+from explorer.settings import Option, kinds
+from explorer.studio import TEMPLATES, Spec
 
 _SHARES = st.floats(0, 1)
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -15,16 +13,10 @@ _SETTINGS = {
     "layers": st.lists(st.integers(1, 1000), max_size=5).map(tuple),
     "heads": st.sampled_from(["mean", "max", "all", "1", "12"]),
     "query": st.just("cls") | st.builds("{:g},{:g}".format, _SHARES, _SHARES),
-    "matrix": st.sampled_from(sorted(MATRICES)),
-    "quantity": st.sampled_from(QUANTITIES),
-    "method": st.sampled_from(METHODS),
-    "baseline_picture": st.sampled_from(BASELINES),
     "path_steps": st.integers(1, 1000),
     "samples": st.integers(1, 1000),
     "square": st.integers(1, 64),
     "target": _TEXTS,
-    "corruption": st.sampled_from(CORRUPTIONS),
-    "attack": st.sampled_from(ATTACKS),
     "eps": st.floats(0, 8),
     "steps": st.integers(1, 200),
     "step_size": st.none() | st.floats(0.001, 255),
@@ -35,13 +27,9 @@ _SETTINGS = {
     "absolute": st.booleans(),
     "with_diagonal": st.booleans(),
     "iterations": st.lists(st.integers(1, 1000), min_size=1, max_size=12).map(tuple),
-    "scale": st.sampled_from(SCALES),
-    "colour_map": st.sampled_from(COLOUR_MAPS),
     "opacity": _SHARES,
     "smooth": st.booleans(),
     "bare": st.booleans(),
-    "picture": st.sampled_from(PICTURES),
-    "preset": st.sampled_from(sorted(PRESETS)),
     "width": st.none() | st.floats(1, 12),
     "height": st.none() | st.floats(1, 12),
     "dpi": st.integers(36, 300),
@@ -54,6 +42,10 @@ _SETTINGS = {
     "letters": st.booleans(),
     "colour_bar": st.booleans(),
 }
+
+
+_CHOICES = {name: kind for name, kind in kinds(Spec).items() if isinstance(kind, type) and issubclass(kind, Option)}
+_SETTINGS |= {name: st.sampled_from(list(kind)) for name, kind in _CHOICES.items()}
 
 
 def told() -> st.SearchStrategy[dict[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import AttributionSettings, Baseline, method_called
+from explorer.attribution.result import AttributionSettings, Baseline, Method
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.pictures import preprocess
 from explorer.studio import TEMPLATES, Spec
@@ -76,7 +76,7 @@ def test_every_setting_is_in_the_numbers_the_caption_and_the_command(
     figure = made("attribution", 1, method=method, target="cat", **given)
     for role, one in zip(ROLES, OURS, strict=True):
         seen = preprocess.model_view(photo().open().rgb, one.card.preprocessing)
-        found = attribute(one, seen, method_called(method), one.card.classes.index("cat"), settings).values.numpy()
+        found = attribute(one, seen, Method(method), one.card.classes.index("cat"), settings).values.numpy()
         by_patch = found.reshape(4, 8, 4, 8).mean(axis=(1, 3))
         np.testing.assert_allclose(figure.numbers[f"{role}, attribution"][0], by_patch, rtol=1e-4, atol=1e-5)
     assert said in figure.caption

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from explorer.measures.attention import Matrix
 from explorer.serving.pair import load_pair
+from explorer.studio import TEMPLATES
 from explorer.studio.latex import escape, number
 from explorer.studio.phrases import listed
-from explorer.studio.spec import MATRICES
-from tests.studio.helpers import TEMPLATES, TWICING, made, model, pair, plain, swapped
+from tests.studio.helpers import TWICING, made, model, pair, plain, swapped
 
 HOSTILE = r"100%_of #1 $x^2$ & {co}~ \input{secret}" + "\n\x1b"
 SPECIAL = re.compile(r"(?<!\\)[%#&_$]")
@@ -74,7 +75,7 @@ def test_a_counterfactual_is_said(template: str, names: tuple[str, ...]) -> None
     assert caption.count("counterfactual") == 1
 
 
-@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("matrix", Matrix)
 def test_the_matrix_is_said(matrix: str) -> None:
     said = {
         "effective": "p_a(A) = aA + (1-a)A^2",

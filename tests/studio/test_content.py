@@ -14,11 +14,10 @@ from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.serving.pair import ModelPair, load_pair
-from explorer.studio import Made
-from explorer.studio.spec import MATRICES
+from explorer.studio import TEMPLATES, Made
 from explorer.types import ExplorerError, Trace
 from tests.helpers import assert_one_sentence
-from tests.studio.helpers import STANDARD, TEMPLATES, TWICING, made, model, pair, photo, photos, plain, swapped
+from tests.studio.helpers import STANDARD, TWICING, made, model, pair, photo, photos, plain, swapped
 
 ROLES = ("baseline", "twicing")
 OURS = (model(), model("Tiny-Twicing", TWICING, 1))
@@ -50,7 +49,7 @@ def assert_near(left: np.ndarray, right: object) -> None:
 # --- attention ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("matrix", Matrix)
 def test_maps_are_the_rows_of_the_matrix(matrix: str) -> None:
     figure = made("heatmaps", matrix=matrix, layers=(1, 3))
     for role, index in zip(ROLES, (0, 1), strict=True):
@@ -61,7 +60,7 @@ def test_maps_are_the_rows_of_the_matrix(matrix: str) -> None:
                 row = (
                     attention.rollout(one, 0)[layer - 1]
                     if matrix == "rollout"
-                    else attention.rows(one, 0, MATRICES[matrix])[layer - 1].mean(dim=0)
+                    else attention.rows(one, 0, matrix)[layer - 1].mean(dim=0)
                 )
                 assert_near(shown[seed], row[1:].reshape(4, 4))
 
@@ -101,7 +100,7 @@ def test_a_place_is_a_patch(query: str, patch: tuple[int, int]) -> None:
     token = 1 + 4 * patch[0] + patch[1]
     for matrix in (Matrix.ATTENTION, Matrix.CORRECTION, Matrix.TWICING):
         row = attention.rows(traces(0)[0], token, matrix)[1].mean(dim=0)
-        assert_near(figure.numbers[f"baseline, layer 2, head mean, {matrix.value}"][0], row[1:].reshape(4, 4))
+        assert_near(figure.numbers[f"baseline, layer 2, head mean, {matrix.label}"][0], row[1:].reshape(4, 4))
     for cell in [*cells(figure), grid(figure).blocks[0].lead]:
         assert cell.mark is not None
         assert (cell.mark.top, cell.mark.left, cell.mark.height) == (patch[0] / 4, patch[1] / 4, 1 / 4)
@@ -234,7 +233,7 @@ def test_scales(template: str) -> None:
 def test_signed_maps_are_symmetric_and_unsigned_ones_start_at_zero() -> None:
     lows = {
         matrix: {cell.range.low < 0 for cell in cells(made("heatmaps", matrix=matrix, scale="map"))}
-        for matrix in MATRICES
+        for matrix in Matrix
     }
     assert lows == {
         "effective": {False, True},  # the standard model's own is A

@@ -18,11 +18,11 @@ import numpy as np
 import pypdf
 import pytest
 
-from explorer.studio import PRESETS
+from explorer.studio import PRESETS, TEMPLATES
 from explorer.studio.made import SUFFIXES
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
-from tests.studio.helpers import TEMPLATES, file, made, plain, swapped
+from tests.studio.helpers import file, made, plain, swapped
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"

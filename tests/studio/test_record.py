@@ -16,6 +16,7 @@ from PIL import Image
 
 from explorer import cli
 from explorer.cli import figure
+from explorer.cli.options import given as given_options
 from explorer.models import sources
 from explorer.pictures.photographs import photograph
 from explorer.serving.pair import load_pair
@@ -28,6 +29,7 @@ from tests.studio.helpers import inputs, made, model, pair, photo, photos, plain
 from tests.studio.strategies import told
 
 PARSER = cli._parser("figure")
+WRITTEN = Path(__file__).parent / "written"
 
 
 def parsed(command: str) -> Any:
@@ -169,7 +171,7 @@ def test_another_filter_is_refused() -> None:
 def test_a_command_is_read_as_the_same_settings(values: dict[str, Any]) -> None:
     spec = Spec(**values)
     options = parsed(Record(spec, (), (), "cpu", 1).command("x.pdf"))
-    assert from_settings({"template": options.template, **figure._settings(options)}) == spec
+    assert from_settings({"template": options.template, **given_options(options, Spec)}) == spec
 
 
 @settings(deadline=None, max_examples=60)
@@ -254,3 +256,17 @@ def test_a_model_of_the_hub_is_named_as_the_shell_names_it() -> None:
     one = {**_bundled("standard", "twicing")[0], "source": "hub: timm/deit_tiny_patch16_224.fb_in1k"}
     known = Record(Spec(TEMPLATES["heatmaps"]), (), (one,), "cpu", 1)
     assert parsed(known.command("x.pdf")).baseline == "hub:deit_tiny_patch16_224.fb_in1k"
+
+
+# --- what earlier versions wrote ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(WRITTEN.glob("*.json")), ids=lambda path: path.stem)
+def test_a_record_written_before_is_read_and_written_alike(path: Path) -> None:
+    """Every spelling of a choice in it is still the one that is written."""
+    text = path.read_text(encoding="utf-8")
+    settings = json.loads(json.dumps(record.read(text.encode()).spec.as_settings()))
+    assert settings == json.loads(text)["settings"]
+    assert {"a-a2", "jpeg", "pgd", "gradient-shap", "blurred", "ratio", "figure", "magma", "original"} <= {
+        value for value in settings.values() if isinstance(value, str)
+    }

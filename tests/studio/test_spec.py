@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.disturb.attacks import Attack, Kind
+from explorer.measures.attention import Matrix
 from explorer.studio import PRESETS, TEMPLATES, Spec
 from explorer.studio.parse import from_settings
-from explorer.studio.spec import SETTINGS
+from explorer.studio.spec import SETTINGS, Preset
 from explorer.studio.templates.attack import settings as settings_of
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
@@ -119,7 +120,7 @@ def test_the_rollout_has_no_heads_to_choose(template: str) -> None:
     """It is a mean over heads: a figure that claims to show head 3 of it would lie."""
     for heads in ("3", "max", "all"):
         assert "rollout" in refusal(template=template, matrix="rollout", heads=heads)
-    assert Spec(TEMPLATES[template], matrix="rollout").heads == "mean"
+    assert from_settings({"template": template, "matrix": "rollout"}).heads == "mean"
 
 
 def test_values_are_kept_as_the_annotation_says() -> None:
@@ -134,7 +135,7 @@ def test_names_of_earlier_versions_are_read() -> None:
     spec = from_settings({"template": "operators", "heads": "max"})
     assert spec == from_settings({"template": "matrices", "heads": "max"})
     spec = from_settings({"template": "heatmaps", "operator": "a-a2"})
-    assert spec == Spec(TEMPLATES["heatmaps"], matrix="a-a2")
+    assert spec == Spec(TEMPLATES["heatmaps"], matrix=Matrix.CORRECTION)
     assert "operator" not in spec.as_settings()
 
 
@@ -171,7 +172,7 @@ def test_a_preset_gives_what_is_not_set() -> None:
             preset.font_size,
             preset.font,
         )
-    page = Spec(TEMPLATES["heatmaps"], preset="slide", width=2.0, font="serif").page
+    page = Spec(TEMPLATES["heatmaps"], preset=Preset.SLIDE, width=2.0, font="serif").page
     assert (page.width, page.height, page.font) == (2.0, PRESETS["slide"].height, "serif")
 
 
@@ -183,6 +184,6 @@ def test_a_query_is_a_place(query: str, place: tuple[float, float] | None) -> No
 def test_limits_are_those_of_the_attack() -> None:
     """Every setting that is accepted makes an attack."""
     for eps, steps, step in ((0, 1, 0.001), (8, 200, 255), (4, 20, None)):
-        found = settings_of(Spec(TEMPLATES["attack"], attack="pgd", eps=eps, steps=steps, step_size=step, seed=3))
+        found = settings_of(Spec(TEMPLATES["attack"], attack=Kind.PGD, eps=eps, steps=steps, step_size=step, seed=3))
         assert found == Attack(Kind.PGD, eps / 255, steps, None if step is None else step / 255, seed=3)
     assert settings_of(Spec(TEMPLATES["attack"])) == Attack(Kind.FGSM, 4 / 255)

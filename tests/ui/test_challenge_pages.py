@@ -94,7 +94,7 @@ def test_integrated_gradients_say_their_convergence_delta(page: Open) -> None:
 )
 def test_the_colour_bar_names_a_unit_where_there_is_one(page: Open, one: Method, unit: str | None) -> None:
     app = method(page("attribution"), one)
-    assert charts(app)["attribution-bar-0"]["layout"]["xaxis"]["title"]["text"] == f"{one}{unit or ''}"
+    assert charts(app)["attribution-bar-0"]["layout"]["xaxis"]["title"]["text"] == f"{one.label}{unit or ''}"
 
 
 def test_a_class_of_ones_own_changes_the_maps(page: Open) -> None:

@@ -96,8 +96,8 @@ def test_an_undeclared_file_is_asked_about(page: AppTest, folder: Path, state: d
     app = pick(page.run(), "File", f"{folder.name}/paper.pth")
     assert_sound(app)
     (architecture,) = [one for one in app.main.selectbox if one.label == "Architecture"]
-    assert (architecture.value, app.radio[0].value) == (CUT, panel.EVERYWHERE)  # filled in, to be checked
-    app.radio[0].set_value(panel.SOME).run()
+    assert (architecture.value, app.radio[0].value) == (CUT, panel.TrainedWith.EVERYWHERE)  # filled in, to be checked
+    app.radio[0].set_value(panel.TrainedWith.SOME).run()
     app.slider(key=f"{folder.name}/paper.pth-blocks").set_range(11, 12).run()
     press(app, "load-file")
     assert_sound(app)

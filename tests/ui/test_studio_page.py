@@ -11,10 +11,11 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import explorer
+from explorer.attribution.result import Baseline, Method
 from explorer.pictures import examples, images
 from explorer.studio import PRESETS, TEMPLATES, Spec, record
 from explorer.studio.made import SUFFIXES
-from explorer.studio.spec import METHODS, SETTINGS
+from explorer.studio.spec import SETTINGS
 from explorer.studio.template import PAGE
 from explorer.ui.publish import compute, settings
 from tests.helpers import assert_one_sentence, plain_text
@@ -77,7 +78,7 @@ def opening() -> explorer.ModelPair:
 
 
 def choose(app: AppTest, template: str) -> AppTest:
-    app.selectbox(key="studio-template").set_value(template).run()
+    app.selectbox(key="studio-template").set_value(TEMPLATES[template]).run()
     assert_sound(app)
     return app
 
@@ -350,15 +351,15 @@ def test_an_attribution_has_the_settings_its_method_reads() -> None:
         app.selectbox(key="studio-method").set_value(method).run()
         assert not app.exception
         assert every & keys_of(app) == own
-        assert app.session_state.spec == Spec(TEMPLATES["attribution"], method=method)
+        assert app.session_state.spec == Spec(TEMPLATES["attribution"], method=Method(method))
     app.slider(key="studio-samples").set_value(4)
     app.number_input(key="studio-seed").set_value(3).run()
-    assert app.session_state.spec == Spec(TEMPLATES["attribution"], method="gradient-shap", samples=4, seed=3)
+    assert app.session_state.spec == Spec(TEMPLATES["attribution"], method=Method.GRADIENT_SHAP, samples=4, seed=3)
     app.selectbox(key="studio-method").set_value("occlusion").run()
     app.segmented_control(key="studio-square").set_value("2")
     app.selectbox(key="studio-baseline_picture").set_value("blurred").run()
     assert app.session_state.spec == Spec(
-        TEMPLATES["attribution"], method="occlusion", square=2, baseline_picture="blurred"
+        TEMPLATES["attribution"], method=Method.OCCLUSION, square=2, baseline_picture=Baseline.BLURRED
     )
 
 
@@ -412,7 +413,7 @@ def test_the_settings_of_a_template_are_on_the_page_and_no_others(name: str, mon
     assert app.session_state.spec == Spec(TEMPLATES[name])
     own = [setting for setting in asked if setting not in (*settings.LOOK, *settings.PAGE)]
     assert own == [setting for setting in TEMPLATES[name].settings if setting in own]
-    for method in METHODS if "method" in asked else ():
+    for method in Method if "method" in asked else ():
         app.selectbox(key="studio-method").set_value(method).run()
     if "attack" in asked:
         app.segmented_control(key="studio-attack").set_value("pgd").run()

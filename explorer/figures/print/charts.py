@@ -16,10 +16,10 @@ from matplotlib.ticker import MaxNLocator
 from explorer.figures.print.page import POINTS, QUIET, Page, check_room, plot_area, settings, sheet
 from explorer.figures.print.text import fitting, inches, printable
 from explorer.figures.records import Line, Points
-from explorer.figures.style import PALETTES, lookup_table
+from explorer.figures.style import PALETTES, Theme, lookup_table
 from explorer.paper import theory
 
-_THEORY = PALETTES["light"].theory
+_THEORY = PALETTES[Theme.LIGHT].theory
 _ASPECT = 0.62
 """Height per width of a chart that may choose."""
 _MARKERS = {"circle": "o", "diamond": "D"}
@@ -102,7 +102,7 @@ def draw_dynamics(chart: Dynamics, page: Page) -> Figure:
         height = min(inner * 0.8, page.height - 4.9 * line - ticks)
         check_room(inner, height)
         figure = sheet(page, height + 4.9 * line + ticks)
-        palette = PALETTES["light"]
+        palette = PALETTES[Theme.LIGHT]
         sides = (
             (r"$p^n(x) = x^n$", palette.baseline, theory.standard_power),
             (r"$\hat{p}^{\,n}(x) = (2x - x^2)^n$", palette.twicing, theory.twicing_power),

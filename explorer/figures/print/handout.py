@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from explorer.figures.print.page import INK, QUIET, Page, canvas, plot_area, render, settings, sheet
+from explorer.figures.print.page import INK, QUIET, Format, Page, canvas, plot_area, render, settings, sheet
 from explorer.version import VERSION
 
 A4 = Page(width=8.27, height=11.69, dpi=200, font="serif", font_size=9.5)
@@ -46,7 +46,7 @@ def draw(title: str, words: Sequence[str], asked: str, pictures: Sequence[tuple[
         _paragraphs(axes, [f"Question. {asked}"], min(top + rows * min(room, 3.4), bottom) + 0.1)
         foot = f"Twicing Explorer {VERSION}. Transformer Meets Twicing, arXiv 2503.00687."
         axes.text(_MARGIN, A4.height - 0.5, foot, size=7, color=QUIET, parse_math=False)
-        return render(figure, A4, "pdf", {"Title": title, "Creator": f"Twicing Explorer {VERSION}"})
+        return render(figure, A4, Format.PDF, {"Title": title, "Creator": f"Twicing Explorer {VERSION}"})
 
 
 def _paragraphs(axes: Axes, words: Sequence[str], top: float) -> float:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib import font_manager
@@ -22,10 +22,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from explorer.settings import Option
 from explorer.types import ExplorerError
 
-Format = Literal["pdf", "svg", "png"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 POINTS = 72.0
 """Points in an inch."""
 INK = "#1A1A1A"
@@ -41,6 +40,14 @@ _LOCK = threading.RLock()
 _SALT = "twicing-explorer"
 _NO_XML = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
 """Characters that JSON leaves as they are and XML has no way to write, as JSON's escapes."""
+
+
+class Format(Option):
+    """What a figure is written as."""
+
+    PDF = "pdf"
+    SVG = "svg"
+    PNG = "png"
 
 
 @dataclass(frozen=True)
@@ -178,13 +185,13 @@ def render(figure: Figure, page: Page, format: Format, metadata: Mapping[str, st
     with settings(page):
         figure.savefig(stream, format=format, dpi=page.dpi, metadata=_metadata(format, metadata))
     data = stream.getvalue()
-    return _plain_svg(data.decode(), page).encode() if format == "svg" else data
+    return _plain_svg(data.decode(), page).encode() if format is Format.SVG else data
 
 
 def _metadata(format: Format, given: Mapping[str, str]) -> dict[str, Any]:
-    if format == "png":
+    if format is Format.PNG:
         return {"Software": None, **given}
-    if format == "pdf":
+    if format is Format.PDF:
         known = ("Title", "Author", "Subject", "Keywords", "Creator")
         return {"CreationDate": None, "Producer": None, **{key: given[key] for key in known if key in given}}
     places = {"Title": "Title", "Keywords": "Description"}

@@ -87,7 +87,7 @@ def weight_matrix(
     range: Range,
     palette: Palette,
     *,
-    colour_map: ColourMap = "cividis",
+    colour_map: ColourMap = ColourMap.CIVIDIS,
     log: bool = False,
     height: int = 460,
 ) -> go.Figure:

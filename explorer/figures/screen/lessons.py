@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
@@ -18,9 +18,17 @@ from explorer.lessons.kernels import Kernel
 from explorer.lessons.regression import Observations, Steps
 from explorer.lessons.risk import BandwidthSweep, BiasOrder, Risk
 from explorer.paper import theory
+from explorer.settings import Option
 
-SliderStep = Literal["smooth", "residual", "smooth the residual", "add"]
-STEPS: tuple[SliderStep, ...] = ("smooth", "residual", "smooth the residual", "add")
+
+class SliderStep(Option):
+    """How far twicing has come."""
+
+    SMOOTH = "smooth"
+    RESIDUAL = "residual"
+    SMOOTH_RESIDUAL = "smooth the residual"
+    ADD = "add"
+
 
 _UNIT = np.linspace(0, 1, 201)
 _TIMES_DASHES = ("solid", "dash", "dashdot", "dot")
@@ -30,30 +38,30 @@ _TIMES_DASHES = ("solid", "dash", "dashdot", "dot")
 
 
 def curve(
-    observed: Observations, steps: Steps, palette: Palette, *, upto: SliderStep = "add", height: int = 380
+    observed: Observations, steps: Steps, palette: Palette, *, upto: SliderStep = SliderStep.ADD, height: int = 380
 ) -> go.Figure:
     """The noisy values, the curve behind them, and the estimates reached by a step of twicing."""
     figure = chart(palette, height=height, x="x", y="value")
     _dots(figure, observed.x, observed.values, "noisy values V", palette.text)
     _theory(figure, observed.x, observed.curve, f"{observed.truth.formula}", palette)
     _line(figure, observed.x, steps.smoothed, "smoothed, AV", palette.baseline)
-    if upto == "add":
+    if upto is SliderStep.ADD:
         _line(figure, observed.x, steps.twiced, "twiced, AV + A(V − AV)", palette.twicing)
     return figure
 
 
 def residuals(
-    observed: Observations, steps: Steps, palette: Palette, *, upto: SliderStep = "add", height: int = 260
+    observed: Observations, steps: Steps, palette: Palette, *, upto: SliderStep = SliderStep.ADD, height: int = 260
 ) -> go.Figure:
     """What smoothing took away, and what smoothing it once more finds in it.
 
     The dashed line is what both are after: the curve minus its smoothed values.
     """
     figure = chart(palette, height=height, x="x", y="residual")
-    if upto != "smooth":
+    if upto is not SliderStep.SMOOTH:
         _dots(figure, observed.x, steps.residual, "residual V − AV", palette.text)
         _theory(figure, observed.x, observed.curve - steps.smoothed, "what AV misses of the curve", palette)
-    if upto in ("smooth the residual", "add"):
+    if upto in (SliderStep.SMOOTH_RESIDUAL, SliderStep.ADD):
         _line(figure, observed.x, steps.smoothed_residual, "smoothed residual A(V − AV)", palette.twicing)
     return figure
 

@@ -11,6 +11,14 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 from explorer.figures.records import Points
 from explorer.figures.style import Palette, chart, with_alpha
 from explorer.paper import theory
+from explorer.settings import Option
+
+
+class Plane(Option):
+    """Which eigenvalues the complex plane has."""
+
+    BEFORE = "λ"
+    MAPPED = "2λ − λ²"
 
 
 def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, height: int = 420) -> go.Figure:

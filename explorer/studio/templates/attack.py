@@ -34,7 +34,7 @@ _STATES = ("clean", "adversarial")
 def settings(spec: Spec) -> Attack:
     """The attack, its sizes in pixels of [0, 1]."""
     step = None if spec.step_size is None else spec.step_size / 255
-    return Attack(Kind(spec.attack.upper()), spec.eps / 255, spec.steps, step, spec.random_start, spec.seed)
+    return Attack(spec.attack, spec.eps / 255, spec.steps, step, spec.random_start, spec.seed)
 
 
 def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
@@ -116,7 +116,7 @@ def caption(spec: Spec, content: Content) -> list[str]:
 
 def idle(values: Mapping[str, Any]) -> Set[str]:
     """The settings of an attack in steps, and the seed of one that starts at the image itself."""
-    if values["attack"] == "fgsm":
+    if values["attack"] is Kind.FGSM:
         return {"step_size", "steps", "random_start", "seed"}
     return set() if values["random_start"] else {"seed"}
 

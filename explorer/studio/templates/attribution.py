@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from explorer.arrays import array
-from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, method_called
+from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method
 from explorer.figures.print.cells import Columns
 from explorer.jobs.attributions import AttributionJob
 from explorer.models.classes import class_index, class_name
@@ -34,7 +34,7 @@ def settings(spec: Spec) -> AttributionSettings:
     """What the methods read."""
     return AttributionSettings(
         seed=spec.seed,
-        baseline=Baseline(spec.baseline_picture),
+        baseline=spec.baseline_picture,
         steps=spec.path_steps,
         samples=spec.samples,
         square=spec.square,
@@ -43,7 +43,7 @@ def settings(spec: Spec) -> AttributionSettings:
 
 def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
     """A row for each image."""
-    method = method_called(run.spec.method)
+    method = run.spec.method
     photos, classes = [], []
     for title, image in zip(run.titles, run.images(), strict=True):
         both = [_attributed(run, card, image) for card in run.pair.cards]
@@ -53,23 +53,23 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
         classes.append((first, second))
     columns = tuple(Columns(("",), name, colour) for name, colour in zip(run.names, COLOURS, strict=True))
     row = grids.MapRow(((0, _MAP), (1, _MAP)))
-    layout = grids.Layout((row,), columns, f"{method}, mean over each patch")
+    layout = grids.Layout((row,), columns, f"{method.label}, mean over each patch")
     return replace(maps.laid_out(run, photos, (), (), layout), classes=tuple(classes))
 
 
 def _attributed(run: FigureRun, card: ModelCard, image: ImageInput) -> Attribution:
     target = class_index(card, run.spec.target) if run.spec.target else None
-    job = AttributionJob(method_called(run.spec.method), target, settings(run.spec))
+    job = AttributionJob(run.spec.method, target, settings(run.spec))
     return ask(run.pair.engine, job, [image], card.key)
 
 
 def caption(spec: Spec, content: Content) -> list[str]:
     """By which method, of which class."""
-    method = method_called(spec.method)
+    method = spec.method
     sign = "; red speaks for the class, blue against it" if method.is_signed else ""
     about = f"{'of the logit of' if method.unit else 'for'} {phrases.subject_class(spec, content)}"
     return [
-        f"{escape(str(method))} {about}: {_method(spec)}; mean over the pixels of each patch{sign}; "
+        f"{escape(method.label)} {about}: {_method(spec)}; mean over the pixels of each patch{sign}; "
         f"{phrases.images(content)}.",
         phrases.scale(spec, content, where="in each image"),
         phrases.photograph(spec),
@@ -78,7 +78,7 @@ def caption(spec: Spec, content: Content) -> list[str]:
 
 def _method(spec: Spec) -> str:
     """How a map is made, with the settings it reads."""
-    nothing = _NOTHING[Baseline(spec.baseline_picture)]
+    nothing = _NOTHING[spec.baseline_picture]
     square = "one patch" if spec.square == 1 else f"{spec.square} by {spec.square} patches"
     return {
         Method.SALIENCY: "largest magnitude of the gradient over colour channels",
@@ -90,12 +90,12 @@ def _method(spec: Spec) -> str:
         Method.GRAD_CAM: "tokens read by the last attention (of a pooled model, behind its last norm), weighted by "
         "the mean gradient of the logit, without ReLU",
         Method.WEIGHTED_ROLLOUT: "product over layers of effective attention where the logit's gradient agrees",
-    }[method_called(spec.method)]
+    }[spec.method]
 
 
 def idle(values: Mapping[str, Any]) -> Set[str]:
     """The settings of other methods."""
-    method = method_called(values["method"])
+    method: Method = values["method"]
     return {
         *(() if method.takes_baseline else ("baseline_picture",)),
         *(() if method is Method.INTEGRATED_GRADIENTS else ("path_steps",)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.disturb.corruptions import SEVERITIES, corrupt, corruption_called, severities
+from explorer.disturb.corruptions import SEVERITIES, Corruption, corrupt, severities
 from explorer.disturb.effects import Effect, effect, margin
 from explorer.figures.print.cells import Block, Cell, Columns, Grid, GridRow
 from explorer.figures.print.page import INK
@@ -86,7 +86,7 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
 
 
 def _side(run: FigureRun, card: ModelCard, image: ImageInput, layers: tuple[int, ...], heads: tuple[str, ...]) -> _Side:
-    spec, kind = run.spec, corruption_called(run.spec.corruption)
+    spec, kind = run.spec, run.spec.corruption
     view = preprocess.model_view(image.rgb, card.preprocessing)
     pictures = tuple(corrupt(view, kind, strength, spec.seed).rgb for strength in STRENGTHS)
 
@@ -129,8 +129,7 @@ def _grid(
                         cells.append(Cell(picture, values, span, mark=marks[side], is_sharp=True))
                     rows.append(GridRow(tuple(cells), grids.row_label(name, layers, layer, heads, head), colour))
         blocks.append(Block(None, tuple(rows), grids.block_label(spec, photo.title)))
-    kind = corruption_called(spec.corruption)
-    columns = grids.headed(spec, Columns(("clean", *map(str, SEVERITIES)), f"{kind}, severity"))
+    columns = grids.headed(spec, Columns(("clean", *map(str, SEVERITIES)), f"{spec.corruption.label}, severity"))
     bars = scales.bars(measure(spec)) if spec.colour_bar else ()
     return Grid(tuple(blocks), (columns,), spec.look, bars, letters=spec.letters, bare=spec.bare)
 
@@ -173,13 +172,13 @@ def _table(values: np.ndarray) -> Table:
 
 def caption(spec: Spec, content: Content) -> list[str]:
     """Which rows, of which query; what disturbs the photograph, and what the curves beneath are."""
-    kind = corruption_called(spec.corruption)
+    kind = spec.corruption
     values = severities(kind).removesuffix(".")
-    source = "Ours" if kind.slug == "occlusion" else "As in ImageNet-C (Hendrycks and Dietterich 2019)"
+    source = "Ours" if kind is Corruption.OCCLUSION else "As in ImageNet-C (Hendrycks and Dietterich 2019)"
     band = "; mean over images, band: one standard deviation between them" if len(content.digests) > 1 else ""
     return [
         phrases.maps(phrases.attention(spec), content),
-        f"{escape(str(kind))}, seed {spec.seed}. {source}; {escape(values[0].lower() + values[1:])}.",
+        f"{escape(kind.label)}, seed {spec.seed}. {source}; {escape(values[0].lower() + values[1:])}.",
         "Below, left: attention drift, the Jensen-Shannon divergence in nats between the rows of $A$ of the clean and "
         "of the disturbed picture, mean over all heads, queries and layers; right: softmax probability of each model's "
         f"first choice on the clean picture{band}.",

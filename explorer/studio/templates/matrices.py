@@ -40,7 +40,7 @@ def _layout(run: FigureRun, layers: tuple[int, ...], heads: tuple[str, ...]) -> 
         for head in heads
         for side in (0, 1)
     )
-    columns = Columns(tuple(matrix.value for matrix in _THREE))
+    columns = Columns(tuple(matrix.label for matrix in _THREE))
     return grids.Layout(rows, (columns,), "row of the query", group=grids.but_last)
 
 

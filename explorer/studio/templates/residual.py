@@ -11,7 +11,7 @@ from explorer.arrays import array
 from explorer.figures.print.charts import Curves
 from explorer.figures.records import Line
 from explorer.measures import attention, residual
-from explorer.measures.residual import ResidualMagnitudes
+from explorer.measures.residual import Quantity, ResidualMagnitudes
 from explorer.studio import curves, grids, maps, phrases
 from explorer.studio.content import Content
 from explorer.studio.run import FigureRun, chosen_heads, patch
@@ -20,16 +20,16 @@ from explorer.studio.template import LABELS, LOOK, Template
 from explorer.types import ModelCard, Trace
 
 _SYMBOL = {
-    "smoothed-residual": r"$\|A(V - AV)\|$",
-    "smoothed": r"$\|AV\|$",
-    "ratio": r"$\|A(V - AV)\|\,/\,\|AV\|$",
+    Quantity.SMOOTHED_RESIDUAL: r"$\|A(V - AV)\|$",
+    Quantity.SMOOTHED: r"$\|AV\|$",
+    Quantity.RATIO: r"$\|A(V - AV)\|\,/\,\|AV\|$",
 }
 _NORM = {
-    "smoothed-residual": r"$\|A(V - AV)\|_2$ over the channels of a head, the smoothed residual, before the output "
-    "projection",
-    "smoothed": r"$\|AV\|_2$ over the channels of a head, before the output projection",
-    "ratio": r"$\|A(V - AV)\|_2 / \|AV\|_2$ over the channels of a head; in the curve, ratio of Frobenius norms over "
-    "the patch tokens",
+    Quantity.SMOOTHED_RESIDUAL: r"$\|A(V - AV)\|_2$ over the channels of a head, the smoothed residual, before "
+    "the output projection",
+    Quantity.SMOOTHED: r"$\|AV\|_2$ over the channels of a head, before the output projection",
+    Quantity.RATIO: r"$\|A(V - AV)\|_2 / \|AV\|_2$ over the channels of a head; in the curve, ratio of Frobenius norms "
+    "over the patch tokens",
 }
 
 
@@ -61,7 +61,7 @@ def _maps(
     spec: Spec, magnitudes: ResidualMagnitudes, trace: Trace, layers: tuple[int, ...], heads: tuple[str, ...]
 ) -> dict[str, grids.Panel]:
     """Magnitudes of one model by layer and head."""
-    per_token = magnitudes.per_token(spec.magnitude)
+    per_token = magnitudes.per_token(spec.quantity)
     return {
         grids.key(layer, head): grids.Panel(
             array(attention.patch_maps(_pick(per_token[layer - 1], head), trace)), signed=False
@@ -80,7 +80,7 @@ def _pick(per_head: Tensor, head: str) -> Tensor:
 
 def _curve(spec: Spec, magnitudes: ResidualMagnitudes, heads: tuple[str, ...]) -> np.ndarray:
     """By layer: of the only head shown, or the mean over all."""
-    curve = magnitudes.by_layer(spec.magnitude)
+    curve = magnitudes.by_layer(spec.quantity)
     return array(curve[:, int(heads[0]) - 1] if _is_of_one_head(heads) else curve.mean(dim=1))
 
 
@@ -90,7 +90,7 @@ def _is_of_one_head(heads: tuple[str, ...]) -> bool:
 
 def _would_give_back(spec: Spec, line: Line, card: ModelCard) -> Line:
     """A standard block gives nothing back: its curve says what twicing would."""
-    if not card.is_standard or spec.quantity == "smoothed":
+    if not card.is_standard or spec.quantity is Quantity.SMOOTHED:
         return line
     return replace(line, name=f"{line.name}, would give back", dash="dash")
 
@@ -100,7 +100,7 @@ def caption(spec: Spec, content: Content) -> list[str]:
     heads = content.heads if _is_of_one_head(content.heads) else ("mean",)
     band = "; band: one standard deviation between images" if len(content.digests) > 1 else ""
     extra = [f"Below: mean over patches and {phrases.images(content)} by layer, {phrases.heads(heads)}{band}."]
-    if spec.quantity != "smoothed":
+    if spec.quantity is not Quantity.SMOOTHED:
         extra.append("In a standard block nothing is given back: there it is what twicing would give back.")
     return [
         phrases.maps(f"Magnitude of each patch: {_NORM[spec.quantity]}", content),

@@ -65,7 +65,7 @@ def _table(sweeps: Sequence[Sweep], with_transfer: bool) -> Table:
         for place, eps in enumerate(sweep.eps):
             shares = [share for of_model in sweep.shares for share in of_model[place]]
             others = [share for of_model in transfer for share in of_model[place]]
-            rows.append((str(sweep.attack.kind), eps, sweep.count, *shares, *sweep.differences[place], *others))
+            rows.append((sweep.attack.kind.label, eps, sweep.count, *shares, *sweep.differences[place], *others))
     return Table(tuple(header), tuple(rows))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec, TypeVarTuple
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 
-from explorer.figures.style import PALETTES
+from explorer.figures.style import PALETTES, Theme
 from explorer.ui.shell import panels
 
 _LARGE = "large-text"
@@ -17,7 +17,7 @@ _PIXELS = 21
 """The root's font size for a projector, on which all other sizes rest; normally 15."""
 _CHART_SIZE, _LARGE_CHART_SIZE = 13, 18
 
-PAPER = PALETTES["light"]
+PAPER = PALETTES[Theme.LIGHT]
 """Colours of what is printed."""
 
 HandoutPicture = tuple[str, go.Figure]

@@ -12,14 +12,14 @@ from PIL import Image
 
 from explorer.figures import maps
 from explorer.figures.screen import denoising as figures
-from explorer.figures.style import Palette, Range
+from explorer.figures.style import ColourMap, ColourScale, Palette, Range
 from explorer.lessons import attention_filter
 from explorer.types import Picture, Size
 from explorer.ui import learn, view
 from explorer.ui.learn.filters import (
-    COLOURS,
     NLM,
     FilteredSide,
+    FilteredValues,
     FilterSettings,
     choose_index,
     controls,
@@ -28,6 +28,7 @@ from explorer.ui.learn.filters import (
     steps,
 )
 from explorer.ui.learn.pictures import NamedPicture, picture_row
+from explorer.ui.shell import choices
 from explorer.ui.shell.session import View, array, escaped, palette, plain
 
 TITLE = "From nonlocal means to attention"
@@ -93,7 +94,7 @@ def _filtering(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
             ],
             130,
         )
-    bar = maps.colour_bar(span, "cividis", palette(), "residuals, intensity, mean over the channels")
+    bar = maps.colour_bar(span, ColourMap.CIVIDIS, palette(), "residuals, intensity, mean over the channels")
     learn.chart(bar, "lesson4-bar", "Colour scale of the residuals")
     st.warning(
         "**A counterfactual use of A.** The model never does this: it applies A to the values V of its layer, not to "
@@ -122,7 +123,7 @@ def _facts(side: FilteredSide) -> dict[str, str]:
         "patches a row weighs": f"{side.filter.breadth:.1f} of {len(z)}",
         "complex λ": str(side.filter.complex_count),
         "real λ < 0": str(side.filter.negative_count),
-        "likeness": f"{steps(side, COLOURS)[0].likeness:.2f}",
+        "likeness": f"{steps(side, FilteredValues.COLOURS)[0].likeness:.2f}",
         "second |λ|": f"{abs(z[1]):.2f}" if len(z) > 1 else "–",
     }
 
@@ -149,13 +150,12 @@ def _rows(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
     rows, columns = sides[0].filter.grid
     y = _place(down, "Query patch: row", rows)
     x = _place(across, "Query patch: column", columns)
-    scale = scale_column.segmented_control(
+    scale = choices.segments(
         "Scale",
-        ["map", "shared"],
-        default="map",
+        ColourScale.MAP,
         key="lesson4-scale",
-        required=True,
-        persist_state="session",
+        place=scale_column,
+        options=[ColourScale.MAP, ColourScale.SHARED],
         help="Where the colours end. **map**: at each row's own largest weight. **shared**: at the largest of all.",
     )
     query_rows = []
@@ -167,7 +167,7 @@ def _rows(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
     picture_row(
         [
             NamedPicture(
-                _map(side, row, shared if scale == "shared" else Range.of(row, signed=False), place),
+                _map(side, row, shared if scale is ColourScale.SHARED else Range.of(row, signed=False), place),
                 side.name,
                 f"Weights of the patch in row {place[0] + 1}, column {place[1] + 1} under {side.name}",
                 f"largest weight {row.max():.3g}, its own {row[place]:.3g}",
@@ -196,7 +196,7 @@ def _heads(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
 def _likeness(chosen: View, sides: Sequence[FilteredSide], settings: FilterSettings, colours: Palette) -> go.Figure:
     by_model = [(card.title, values) for card, values in zip(chosen.pair.cards, _likenesses(chosen), strict=True)]
     places = list(zip(settings.layers, settings.heads, strict=True))
-    return figures.likeness(by_model, steps(sides[0], COLOURS)[0].likeness, colours, chosen=places)
+    return figures.likeness(by_model, steps(sides[0], FilteredValues.COLOURS)[0].likeness, colours, chosen=places)
 
 
 def _likenesses(chosen: View) -> list[Likenesses]:

@@ -13,15 +13,15 @@ from explorer.lessons import attention_filter
 from explorer.lessons.attention_filter import FilteredPatches, PatchFilter
 from explorer.lessons.nonlocal_means import FloatPicture
 from explorer.pictures import preprocess
+from explorer.settings import Option
 from explorer.types import ModelCard, Picture, Size
-from explorer.ui.shell import panels
+from explorer.ui.shell import choices, panels
 from explorer.ui.shell.session import View, array, palette
 
 _PATCH = 16
 """Pixels a side to which every patch of the photograph is resized."""
 _MAP = 320
 """Pixels a side of the maps over the photograph."""
-COLOURS, _PIXELS = "mean colour", "all pixels"
 """What of every patch is filtered."""
 NLM = "Nonlocal means"
 
@@ -42,6 +42,13 @@ class FilteredSide:
     """What the block really applies to its values."""
 
 
+class FilteredValues(Option):
+    """What of every patch is filtered."""
+
+    COLOURS = "mean colour"
+    PIXELS = "all pixels"
+
+
 @dataclass(frozen=True)
 class FilterSettings:
     """What the sliders say: the bandwidth, and layer and head of each model, 0-based."""
@@ -49,7 +56,7 @@ class FilterSettings:
     bandwidth: float = 0.15
     layers: tuple[int, int] = (0, 0)
     heads: tuple[int, int] = (0, 0)
-    values: str = COLOURS
+    values: FilteredValues = FilteredValues.COLOURS
 
 
 def controls(chosen: View) -> FilterSettings:
@@ -58,13 +65,10 @@ def controls(chosen: View) -> FilterSettings:
     with first:
         _heading(NLM)
         bandwidth = st.slider("Bandwidth h", 0.02, 0.6, 0.15, 0.01, key="lesson4-h", persist_state="session")
-        values = st.segmented_control(
+        values = choices.segments(
             "Filtered is",
-            [COLOURS, _PIXELS],
-            default=COLOURS,
+            FilteredValues.COLOURS,
             key="lesson4-values",
-            required=True,
-            persist_state="session",
             help="Of every patch its mean colour, or all of its pixels as one vector.",
         )
     layers, heads = [], []
@@ -74,7 +78,7 @@ def controls(chosen: View) -> FilterSettings:
             panels.model_heading(chosen, index)
             layers.append(choose_index("Layer", trace.depth, 1, _key(index, "layer", trace.depth)))
             heads.append(choose_index("Head", trace.heads, min(trace.heads, 2), _key(index, "head", trace.heads)))
-    return FilterSettings(bandwidth, (layers[0], layers[1]), (heads[0], heads[1]), str(values))
+    return FilterSettings(bandwidth, (layers[0], layers[1]), (heads[0], heads[1]), values)
 
 
 def _heading(name: str) -> None:
@@ -129,10 +133,10 @@ def _applied(a: float) -> str:
     return {1.0: "A", 2.0: "2A − A²"}.get(a, f"{a:g}A {'−' if a > 1 else '+'} {abs(1 - a):g}A²")
 
 
-def steps(side: FilteredSide, values: str) -> tuple[FilteredPatches, Callable[[np.ndarray], FloatPicture]]:
+def steps(side: FilteredSide, values: FilteredValues) -> tuple[FilteredPatches, Callable[[np.ndarray], FloatPicture]]:
     """The photograph's patches through the filter, and how to lay them out as a picture."""
     grid = side.filter.grid
-    if values == _PIXELS:
+    if values is FilteredValues.PIXELS:
         done = side.filter.apply(side.patches)
         return done, lambda patches: attention_filter.joined(patches, grid, (_PATCH, _PATCH))
     done = side.filter.apply(attention_filter.mean_colours(side.patches))

@@ -11,16 +11,17 @@ import streamlit as st
 
 from explorer.figures import maps
 from explorer.figures.screen import denoising as figures
-from explorer.figures.style import Range
+from explorer.figures.style import ColourMap, Range
 from explorer.lessons.nonlocal_means import TIMES, FloatPicture
 from explorer.lessons.quality import Lost, Quality
 from explorer.lessons.study import Study
+from explorer.settings import Option
 from explorer.types import Picture
 from explorer.ui import learn, view
 from explorer.ui.learn import weight_matrix
 from explorer.ui.learn.denoising import ONCE, DenoisingSettings, controls, current, study_of, work
 from explorer.ui.learn.pictures import NamedPicture, picture_row, wipe
-from explorer.ui.shell import panels
+from explorer.ui.shell import choices, panels
 from explorer.ui.shell.session import Photo, palette
 
 TITLE = "Smoothing an image"
@@ -116,6 +117,14 @@ def verdict(done: Study, chosen: DenoisingSettings) -> str:
     )
 
 
+class LostPart(Option):
+    """What of the method noise is drawn."""
+
+    ALL = "all of it"
+    STRUCTURE = "only structure"
+    NOISE = "only noise"
+
+
 def _lost(photo: Photo, chosen: DenoisingSettings) -> None:
     """Method noise of both filters on one scale, whole or in its two parts."""
     done = work(photo, chosen, ONCE)
@@ -126,26 +135,22 @@ def _lost(photo: Photo, chosen: DenoisingSettings) -> None:
 @learn.fragment
 def _taken(photo: Photo, chosen: DenoisingSettings) -> None:
     done = study_of(photo, chosen)
-    options = ["all of it", "only structure", "only noise"]
-    which = st.segmented_control(
+    which = choices.segments(
         "Show",
-        options,
-        default=options[0],
+        LostPart.ALL,
         key="lesson2-lost",
-        required=True,
-        persist_state="session",
         help="The filters are linear, and here the clean picture is known: what they take is the sum of both parts.",
     )
     names = {
-        "all of it": ("V − AV", "V − (2A − A²)V"),
-        "only structure": ("f − Af", "f − (2A − A²)f"),
-        "only noise": ("ε − Aε", "ε − (2A − A²)ε"),
-    }[str(which)]
+        LostPart.ALL: ("V − AV", "V − (2A − A²)V"),
+        LostPart.STRUCTURE: ("f − Af", "f − (2A − A²)f"),
+        LostPart.NOISE: ("ε − Aε", "ε − (2A − A²)ε"),
+    }[which]
     span = _span(done)
     picture_row(
         [
             NamedPicture(
-                figures.residual(_part(lost, str(which)), span),
+                figures.residual(_part(lost, which), span),
                 name,
                 f"What is taken from the photograph, {name}: {which}",
                 f"{100 * lost.structure_share:.0f}% of what is taken is structure",
@@ -155,7 +160,7 @@ def _taken(photo: Photo, chosen: DenoisingSettings) -> None:
         ],
         300,
     )
-    bar = maps.colour_bar(span, "cividis", palette(), "intensity taken away, mean over the channels")
+    bar = maps.colour_bar(span, ColourMap.CIVIDIS, palette(), "intensity taken away, mean over the channels")
     learn.chart(bar, "lesson2-bar", "Colour scale of what is taken away")
     st.caption(
         "V = f + ε: f is the clean picture, ε the noise. Both pictures and all three choices share one scale, which "
@@ -164,8 +169,8 @@ def _taken(photo: Photo, chosen: DenoisingSettings) -> None:
     )
 
 
-def _part(lost: Lost, which: str) -> FloatPicture:
-    parts = {"only structure": lost.structure, "only noise": lost.noise}
+def _part(lost: Lost, which: LostPart) -> FloatPicture:
+    parts = {LostPart.STRUCTURE: lost.structure, LostPart.NOISE: lost.noise}
     return parts[which] if which in parts else np.asarray(lost.structure + lost.noise)
 
 
@@ -264,7 +269,7 @@ def pictures_of(photo: Photo, chosen: DenoisingSettings) -> Sequence[learn.Hando
         for name, (picture, quality) in _named(done).items()
         if quality is not None
     ]
-    residuals = [figures.residual(_part(lost, "all of it"), span) for lost in done.lost]
+    residuals = [figures.residual(_part(lost, LostPart.ALL), span) for lost in done.lost]
     shares = [f"{100 * lost.structure_share:.0f}%" for lost in done.lost]
     again = [
         [figures.as_picture(pictures[n]) for n in TIMES] for pictures in (done.denoised.standard, done.denoised.twicing)

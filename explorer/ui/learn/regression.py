@@ -10,11 +10,13 @@ import numpy as np
 import streamlit as st
 
 from explorer.figures.screen import lessons as figures
+from explorer.figures.screen.lessons import SliderStep
 from explorer.lessons import kernels, regression, risk
 from explorer.lessons.kernels import Kernel
 from explorer.lessons.regression import Observations, Smoother, Truth
 from explorer.ui import learn
 from explorer.ui.learn import HandoutPicture
+from explorer.ui.shell import choices
 from explorer.ui.shell.session import palette
 
 TITLE = "Smoothing and what it loses"
@@ -79,9 +81,7 @@ def _again() -> None:
 
 def _steps(chosen: SmoothingSettings) -> None:
     """The three steps of twicing, one at a time."""
-    upto = st.segmented_control(
-        "Step by step", figures.STEPS, default="add", key="lesson1-step", required=True, persist_state="session"
-    )
+    upto = choices.segments("Step by step", SliderStep.ADD, key="lesson1-step")
     smoother, observed = chosen.smoother, chosen.observations
     done = regression.steps(smoother, observed.values)
     left, right = st.columns(2, gap="large")
@@ -92,7 +92,7 @@ def _steps(chosen: SmoothingSettings) -> None:
             "Noisy values and what smoothing makes",
         )
     with right:
-        if upto == "smooth":
+        if upto is SliderStep.SMOOTH:
             st.info("Step 2 shows here what smoothing took away.")
         else:
             learn.chart(

@@ -11,11 +11,19 @@ import streamlit as st
 
 from explorer.models import checkpoints, registry
 from explorer.models.trace import ModelSize
+from explorer.settings import Option
 from explorer.types import ExplorerError, ModelCard
 from explorer.ui.shell import resources
 
 LOCKED_VARIABLE = "EXPLORER_MODELS_LOCKED"
-STANDARD, EVERYWHERE, SOME = "standard: A", "twicing: 2A − A² in every block", "twicing in some blocks"
+
+
+class TrainedWith(Option):
+    """Which filter weights had."""
+
+    STANDARD = "standard: A"
+    EVERYWHERE = "twicing: 2A − A² in every block"
+    SOME = "twicing in some blocks"
 
 
 def is_locked() -> bool:
@@ -101,7 +109,7 @@ def questions(inspection: checkpoints.Inspection, key: str) -> dict[str, Any]:
     )
     kind = st.radio(
         "These weights were trained with",
-        [STANDARD, EVERYWHERE, SOME],
+        list(TrainedWith),
         index=(1 if inspection.looks_twicing else 0) if inspection.named else None,
         key=f"{key}-filter",
         help="Twicing adds no parameters, so the file cannot show it. A wrong answer makes every picture wrong.",
@@ -111,9 +119,9 @@ def questions(inspection: checkpoints.Inspection, key: str) -> dict[str, Any]:
     depth = registry.architecture(architecture).depth
     first, last = (
         st.slider("Blocks that twice", 1, depth, (max(1, depth - 2), depth), key=f"{key}-blocks")
-        if kind == SOME
+        if kind == TrainedWith.SOME
         else (1, depth)
     )
     standard = registry.uniform_filter(depth, 1.0)
-    filter = standard if kind == STANDARD else registry.twicing_in(depth, first, last)
+    filter = standard if kind == TrainedWith.STANDARD else registry.twicing_in(depth, first, last)
     return {"architecture": architecture, "filter": list(filter)}

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from explorer.studio import TEMPLATES, Spec, Template, template_called
+from explorer.studio import TEMPLATES, Spec, Template
 from explorer.studio.parse import from_settings
 from explorer.studio.template import Takes
 from explorer.ui.publish.settings import LOOK, PAGE, Asked
@@ -29,19 +29,19 @@ def choose(template: Template, depth: int, heads: int) -> Spec:
             asked.ask(template, look)
     with st.expander("Page"):
         asked.ask(template, [name for name in PAGE if name in template.reads])
-    return from_settings({"template": template.name, **asked.chosen})
+    return from_settings({"template": template, **asked.chosen})
 
 
 def choose_template() -> Template:
     """What to draw."""
-    name: str = st.selectbox(
+    template: Template = st.selectbox(
         "Figure",
-        list(TEMPLATES),
-        format_func=lambda name: TEMPLATES[name].title,
+        list(TEMPLATES.values()),
+        format_func=lambda template: template.title,
         key="studio-template",
         persist_state="session",
     )
-    return template_called(name)
+    return template
 
 
 def choose_photos(view: View, template: Template) -> list[Photo]:

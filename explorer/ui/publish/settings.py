@@ -8,11 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.attribution.result import method_called
-from explorer.disturb.corruptions import corruption_called
-from explorer.measures.residual import QUANTITIES
 from explorer.studio import PRESETS, Template
-from explorer.studio.spec import ATTACKS, BASELINES, CORRUPTIONS, MATRICES, METHODS, PICTURES, SCALES, SETTINGS, Preset
+from explorer.studio.spec import SETTINGS, Sheet
+from explorer.ui.shell import choices
 
 LOOK = ("scale", "picture", "colour_map", "opacity", "smooth", "bare")
 """The settings of how maps look, in the order of the page."""
@@ -21,7 +19,6 @@ PAGE = (
     "row_labels", "column_labels", "colour_bar", "names",
 )  # fmt: skip
 """Those of the sheet."""
-_NORMS = {"smoothed-residual": "‖A(V − AV)‖", "smoothed": "‖AV‖", "ratio": "ratio"}
 _DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
 _HELP = {setting.name: setting.metadata["help"] for setting in SETTINGS}
 
@@ -40,7 +37,7 @@ class Asked:
         return _DEFAULTS | self.chosen
 
     @property
-    def preset(self) -> Preset:
+    def sheet(self) -> Sheet:
         return PRESETS[self.values["preset"]]
 
     def ask(self, template: Template, names: Sequence[str]) -> None:
@@ -89,10 +86,6 @@ def _iterations(asked: Asked) -> tuple[int, ...]:
     return tuple(sorted(steps)) or (1,)
 
 
-def _baseline_picture(asked: Asked) -> str:
-    return _select("baseline_picture", "Baseline", BASELINES, help=_HELP["baseline_picture"].capitalize() + ".")
-
-
 def _query(asked: Asked) -> str:
     if _segments("query", ["CLS", "a patch"], help="Whose row is shown: CLS, or the patch at a place.") == "CLS":
         return "cls"
@@ -104,16 +97,16 @@ def _query(asked: Asked) -> str:
 
 
 def _width(asked: Asked) -> float | None:
-    return _own(asked.preset.width, "Width, inches", (1.0, 50.0), 0.25, f"width-{asked.values['preset']}")
+    return _own(asked.sheet.width, "Width, inches", (1.0, 50.0), 0.25, f"width-{asked.values['preset']}")
 
 
 def _height(asked: Asked) -> float | None:
     label = "At most so high, inches"
-    return _own(asked.preset.height, label, (1.0, 60.0), 0.25, f"height-{asked.values['preset']}")
+    return _own(asked.sheet.height, label, (1.0, 60.0), 0.25, f"height-{asked.values['preset']}")
 
 
 def _font_size(asked: Asked) -> float | None:
-    return _own(asked.preset.font_size, "Type, points", (4.0, 72.0), 0.5, f"type-{asked.values['preset']}")
+    return _own(asked.sheet.font_size, "Type, points", (4.0, 72.0), 0.5, f"type-{asked.values['preset']}")
 
 
 def _own(preset: float, label: str, limits: tuple[float, float], step: float, key: str) -> float | None:
@@ -123,7 +116,7 @@ def _own(preset: float, label: str, limits: tuple[float, float], step: float, ke
 
 
 def _font(asked: Asked) -> str | None:
-    base = asked.preset.font
+    base = asked.sheet.font
     font: str = st.selectbox(
         "Font",
         ["serif", "sans"],
@@ -146,33 +139,29 @@ def _names(asked: Asked) -> tuple[str, ...]:
     return (first, second) if first and second else ()
 
 
-def _select(
-    name: str, label: str, options: Sequence[str], words: Callable[[str], str] = str, help: str | None = None
-) -> str:
-    chosen: str = st.selectbox(
-        label,
-        options,
-        index=options.index(_DEFAULTS[name]),
-        format_func=words,
-        key=f"studio-{name}",
-        help=help,
-        persist_state="session",
-    )
-    return chosen
+def _select(name: str, label: str, help: str | None = None) -> Any:
+    return choices.select(label, _DEFAULTS[name], key=f"studio-{name}", help=help)
 
 
-def _segments(name: str, options: list[str], help: str | None = None, words: Callable[[str], str] | None = None) -> str:
+def _choice(name: str) -> Any:
+    return choices.segments(_words(name), _DEFAULTS[name], key=f"studio-{name}", help=_HELP[name].capitalize())
+
+
+def _segments(name: str, options: list[str], help: str | None = None) -> str:
     chosen: Any = st.segmented_control(
-        name.replace("_", " ").capitalize(),
+        _words(name),
         options,
         default=_DEFAULTS[name] if _DEFAULTS[name] in options else options[0],
-        format_func=words or str,
         key=f"studio-{name}",
         required=True,
         persist_state="session",
         help=help or _HELP[name].capitalize(),
     )
     return str(chosen)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _toggle(name: str, label: str) -> bool:
@@ -193,18 +182,20 @@ def _number(name: str, label: str, low: float, high: float, step: float = 1, hel
 CONTROLS: Mapping[str, Callable[[Asked], Any]] = {
     "layers": _layers,
     "heads": _heads,
-    "matrix": lambda _: _segments("matrix", list(MATRICES), words=lambda name: MATRICES[name].value),
+    "matrix": lambda _: _choice("matrix"),
     "query": _query,
-    "quantity": lambda _: _segments("quantity", list(QUANTITIES), words=_NORMS.__getitem__),
-    "method": lambda _: _select("method", "Method", METHODS, lambda name: str(method_called(name))),
-    "baseline_picture": _baseline_picture,
+    "quantity": lambda _: _choice("quantity"),
+    "method": lambda _: _select("method", "Method"),
+    "baseline_picture": lambda _: _select(
+        "baseline_picture", "Baseline", help=_HELP["baseline_picture"].capitalize() + "."
+    ),
     "path_steps": lambda _: _slider("path_steps", "Steps", 10, 200, 10),
     "square": lambda _: int(_segments("square", ["1", "2", "3"])),
     "samples": lambda _: _slider("samples", "Samples", 4, 64, 4),
     "seed": lambda _: _number("seed", "Seed", 0, 999_999),
     "target": _target,
-    "corruption": lambda _: _select("corruption", "Corruption", CORRUPTIONS, lambda name: str(corruption_called(name))),
-    "attack": lambda _: _segments("attack", list(ATTACKS), words=str.upper),
+    "corruption": lambda _: _select("corruption", "Corruption"),
+    "attack": lambda _: _choice("attack"),
     "eps": lambda _: _slider("eps", "eps, 255ths", 0.0, 8.0, 0.5, help=_HELP["eps"]),
     "step_size": lambda _: _number("step_size", "Step, 255ths; 0: 2.5 eps / steps", 0.0, 8.0, 0.05) or None,
     "steps": lambda _: _number("steps", "Steps", 1, 200),
@@ -214,13 +205,13 @@ CONTROLS: Mapping[str, Callable[[Asked], Any]] = {
     "absolute": lambda _: _toggle("absolute", "Absolute cosine"),
     "with_diagonal": lambda _: _toggle("with_diagonal", "i = j too"),
     "iterations": _iterations,
-    "scale": lambda _: _segments("scale", list(SCALES)),
-    "picture": lambda _: _segments("picture", list(PICTURES)),
-    "colour_map": lambda _: _segments("colour_map", ["cividis", "viridis", "magma"]),
+    "scale": lambda _: _choice("scale"),
+    "picture": lambda _: _choice("picture"),
+    "colour_map": lambda _: _choice("colour_map"),
     "opacity": lambda _: _slider("opacity", "Opacity", 0.0, 1.0, 0.05),
     "smooth": lambda _: _toggle("smooth", "Smooth between patches"),
     "bare": lambda _: _toggle("bare", "Maps without the photograph"),
-    "preset": lambda _: _select("preset", "For", list(PRESETS), lambda key: PRESETS[key].title),
+    "preset": lambda _: _select("preset", "For"),
     "width": _width,
     "height": _height,
     "dpi": lambda _: _number("dpi", "Pixels per inch", 36, 1200, 50, help=_HELP["dpi"]),

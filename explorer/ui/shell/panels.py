@@ -11,8 +11,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.figures.maps import Look
-from explorer.figures.style import COLOUR_MAPS
+from explorer.figures.style import ColourMap, ColourScale
 from explorer.types import ExplorerError
+from explorer.ui.shell import choices
 from explorer.ui.shell.session import View, escaped, palette, plain
 
 
@@ -75,25 +76,22 @@ def class_note(view: View) -> None:
         )
 
 
-def look(signed: bool = False) -> tuple[Look, str]:
+def look(signed: bool = False) -> tuple[Look, ColourScale]:
     """How maps are drawn, and where their colours end; `signed` ones have colours of their own."""
     scale_column, colours_column, opacity_column = st.columns([3, 3, 3], gap="medium")
-    scale = scale_column.segmented_control(
+    scale = choices.segments(
         "Scale",
-        ["map", "shared"],
-        default="shared",
+        ColourScale.SHARED,
         key="scale",
-        required=True,
-        persist_state="session",
+        place=scale_column,
+        options=[ColourScale.MAP, ColourScale.SHARED],
         help="Where the colours end. **map**: at each map's own largest value. **shared**: at the largest of both.",
     )
-    colour_map = colours_column.segmented_control(
+    colour_map = choices.segments(
         "Colour map",
-        COLOUR_MAPS,
-        default="cividis",
+        ColourMap.CIVIDIS,
         key="colour-map",
-        required=True,
-        persist_state="session",
+        place=colours_column,
         disabled=signed,
         help="Maps of two signs are blue, grey and red." if signed else None,
     )

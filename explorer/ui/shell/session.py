@@ -106,8 +106,7 @@ def _chunks(photos: list[Photo]) -> list[list[Photo]]:
 
 def palette() -> Palette:
     """The colours of the visitor's theme."""
-    theme: Theme = "dark" if st.context.theme.type == "dark" else "light"
-    return PALETTES[theme]
+    return PALETTES[Theme.DARK if st.context.theme.type == "dark" else Theme.LIGHT]
 
 
 def plain(text: str, length: int = 60) -> str:

@@ -123,11 +123,13 @@ def test_settings_of_the_process_are_as_before() -> None:
 
 def test_figures_of_several_threads_do_not_disturb_each_other() -> None:
     serif, sans = Page(3.0, 3.0, 50, "serif"), Page(3.0, 3.0, 50, "sans", 12.0)
-    known = {one.font: page.render(charts.draw_curves(curves(), one), one, "svg", {}) for one in (serif, sans)}
+    known = {
+        one.font: page.render(charts.draw_curves(curves(), one), one, page.Format.SVG, {}) for one in (serif, sans)
+    }
     wrong: list[str] = []
 
     def work(one: Page) -> None:
-        drawn = [page.render(charts.draw_curves(curves(), one), one, "svg", {}) for _ in range(3)]
+        drawn = [page.render(charts.draw_curves(curves(), one), one, page.Format.SVG, {}) for _ in range(3)]
         wrong.extend(one.font for data in drawn if data != known[one.font])
 
     threads = [threading.Thread(target=work, args=(one,)) for one in (serif, sans)]
@@ -146,7 +148,7 @@ def test_a_font_that_is_not_here_is_refused() -> None:
 
 
 def test_a_png_has_the_dots_asked() -> None:
-    with Image.open(io.BytesIO(page.render(FIGURES["curves"](PAGE), PAGE, "png", {"Title": "t"}))) as image:
+    with Image.open(io.BytesIO(page.render(FIGURES["curves"](PAGE), PAGE, page.Format.PNG, {"Title": "t"}))) as image:
         assert image.width == 4 * 50
         assert image.info["Title"] == "t"
         assert image.info["dpi"] == pytest.approx((50, 50), abs=0.1)

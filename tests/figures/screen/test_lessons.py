@@ -45,10 +45,10 @@ def test_the_curve_has_its_values_and_estimates() -> None:
 @pytest.mark.parametrize(
     ("upto", "drawn"),
     [
-        ("smooth", (False, False, False)),
-        ("residual", (True, False, False)),
-        ("smooth the residual", (True, True, False)),
-        ("add", (True, True, True)),
+        (lessons.SliderStep.SMOOTH, (False, False, False)),
+        (lessons.SliderStep.RESIDUAL, (True, False, False)),
+        (lessons.SliderStep.SMOOTH_RESIDUAL, (True, True, False)),
+        (lessons.SliderStep.ADD, (True, True, True)),
     ],
 )
 def test_steps_come_one_at_a_time(upto: lessons.SliderStep, drawn: tuple[bool, ...]) -> None:
@@ -56,7 +56,7 @@ def test_steps_come_one_at_a_time(upto: lessons.SliderStep, drawn: tuple[bool, .
     above = names(lessons.curve(OBSERVED, STEPS, PALETTE, upto=upto))
     found = ("residual V − AV" in below, "smoothed residual A(V − AV)" in below, "twiced, AV + A(V − AV)" in above)
     assert found == drawn
-    assert upto in lessons.STEPS
+    assert upto in list(lessons.SliderStep)
 
 
 def test_residuals_are_those_of_the_steps() -> None:

@@ -5,35 +5,35 @@ from __future__ import annotations
 import streamlit as st
 
 from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Attack, Kind
+from explorer.settings import Option
+from explorer.ui.shell import choices
 
-PRESETS = {"paper FGSM": PAPER_FGSM, "paper PGD": PAPER_PGD, "custom": None}
+
+class AttackPreset(Option):
+    """Whose settings an attack has."""
+
+    PAPER_FGSM = "paper FGSM"
+    PAPER_PGD = "paper PGD"
+    CUSTOM = "custom"
+
+
+PRESETS = {AttackPreset.PAPER_FGSM: PAPER_FGSM, AttackPreset.PAPER_PGD: PAPER_PGD}
 
 
 def choose() -> Attack:
     """The attack's settings: the paper's, or any."""
     preset_column, kind_column, eps_column, steps_column, size_column = st.columns([11, 5, 6, 4, 4], gap="medium")
-    preset = preset_column.segmented_control(
+    preset = choices.segments(
         "Settings",
-        list(PRESETS),
-        default="paper FGSM",
+        AttackPreset.PAPER_FGSM,
         key="attack-preset",
-        required=True,
-        persist_state="session",
+        place=preset_column,
         help="The paper's (App. B.2): eps 4/255, PGD with 20 steps of 0.15. It gives no unit for the step; we read "
         "0.15/255, so that 20 steps reach 3/255 and never the border of the ball.",
     )
-    paper = PRESETS[str(preset)]
-    if paper is not None:
-        return paper
-    kind = kind_column.segmented_control(
-        "Attack",
-        list(Kind),
-        default=Kind.PGD,
-        format_func=str,
-        key="attack-kind",
-        required=True,
-        persist_state="session",
-    )
+    if preset in PRESETS:
+        return PRESETS[preset]
+    kind = choices.segments("Attack", Kind.PGD, key="attack-kind", place=kind_column)
     eps = eps_column.slider(
         "eps, 255ths",
         0.0,
@@ -44,7 +44,7 @@ def choose() -> Attack:
         persist_state="session",
         help="The most any pixel's channel may change, in 255ths of its range, at the model's input.",
     )
-    if kind == Kind.FGSM:
+    if kind is Kind.FGSM:
         return Attack(Kind.FGSM, eps=eps / 255)
     steps = steps_column.number_input("Steps", 1, 100, 20, key="attack-steps", persist_state="session")
     size = size_column.number_input(

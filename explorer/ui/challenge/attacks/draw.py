@@ -153,7 +153,7 @@ def _differences(results: dict[Kind, Result]) -> str:
             if round(255 * eps) not in ((0, 4) if kind is Kind.FGSM else (4,)):
                 continue
             mean, low, high = (100 * share for share in result.difference(place))
-            name = "clean" if eps == 0 else str(kind)
+            name = "clean" if eps == 0 else kind.label
             if low > 0:
                 better.append(name)
             if high < 0:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from explorer.attribution.result import AttributionSettings, Baseline, Method
+from explorer.ui.shell import choices
 
 ABOUT = {
     Method.SALIENCY: "largest magnitude of the logit's gradient over colour channels; never negative",
@@ -37,15 +38,14 @@ def choose_settings(method: Method) -> AttributionSettings:
     first, second, third = st.columns([2, 2, 2], gap="medium")
     if method.takes_baseline:
         with first:
-            baseline = st.selectbox(
+            baseline = choices.select(
                 "Baseline",
-                list(Baseline),
+                Baseline.MEAN,
                 key="attribution-baseline",
-                persist_state="session",
                 help="The picture that stands for nothing: the models' normalisation mean, black, white, or the image "
                 "under a Gaussian of a sixteenth of its side. Another baseline asks another question.",
             )
-        settings = replace(settings, baseline=Baseline(str(baseline)))
+        settings = replace(settings, baseline=baseline)
     if method is Method.INTEGRATED_GRADIENTS:
         steps = second.slider("Steps", 10, 200, 50, 10, key="attribution-steps", persist_state="session")
         settings = replace(settings, steps=steps)
@@ -64,5 +64,5 @@ def choose_settings(method: Method) -> AttributionSettings:
         samples = first.slider("Samples", 4, 64, 16, 4, key="attribution-samples", persist_state="session")
         seed = second.number_input("Seed", 0, 9999, 0, key="attribution-seed", persist_state="session")
         settings = replace(settings, samples=samples, seed=int(seed))
-    third.caption(f"**{method}**: {ABOUT[method]}.")
+    third.caption(f"**{method.label}**: {ABOUT[method]}.")
     return settings

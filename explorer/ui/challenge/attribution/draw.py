@@ -94,7 +94,7 @@ def agreement(view: View, targets: Targets, chosen: Attribution) -> None:
     )
     methods, within, between = compute.table(view, targets, chosen)
     colours = palette()
-    names = [controls.SHORT.get(method, str(method)) for method in methods]
+    names = [controls.SHORT.get(method, method.label) for method in methods]
     if len(methods) > 1:
         height = 130 + 34 * len(methods)
         for index, slot in enumerate(st.columns(2, gap="large")):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from explorer.disturb.corruptions import corrupt
-from explorer.disturb.effects import ALL_STRENGTHS, Choice, Effect, value
+from explorer.disturb.effects import ALL_STRENGTHS, Choice, Effect, Outcome, value
 from explorer.jobs.disturbances import CorruptionJob
 from explorer.jobs.progress import parts
 from explorer.pictures import preprocess
@@ -41,14 +41,6 @@ def effects(
     )
 
 
-QUANTITIES = {
-    "Still the clean answer": "kept",
-    "Probability of the clean answer": "probability",
-    "Margin": "margin",
-    "Attention drift": "attention",
-    "Token cosine, last layer": "tokens",
-    "Token similarity, last layer": "similarity",
-}
 DEFINITIONS = """
 - **Clean answer**: the class a model puts first on the clean picture; **still the clean answer**: share of images for
   which it stays first.
@@ -77,7 +69,7 @@ def sweep_is_kept(photos: Sequence[Photo], cards: Sequence[ModelCard], choice: C
     return all(work.kept(work.key(whole, photo, card)) is not None for photo in photos for card in cards)
 
 
-def curve(of_model: Sequence[Sequence[Effect]], quantity: str) -> tuple[np.ndarray, np.ndarray]:
+def curve(of_model: Sequence[Sequence[Effect]], quantity: Outcome) -> tuple[np.ndarray, np.ndarray]:
     """Mean over images by strength, and their standard deviation."""
     values = np.array([[value(effect, effects[0], quantity) for effect in effects] for effects in of_model])
     return values.mean(axis=0), values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])

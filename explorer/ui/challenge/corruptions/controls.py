@@ -7,16 +7,23 @@ import streamlit as st
 from explorer.disturb.corruptions import SEVERITIES, Corruption
 from explorer.disturb.effects import Choice
 from explorer.measures.drift import Queries
+from explorer.settings import Option
+from explorer.ui.shell import choices
 
 _CUSTOM = "custom"
+
+
+class Over(Option):
+    """Which images a sweep goes over."""
+
+    ONE = "this image"
+    ALL = "all images"
 
 
 def choose() -> Choice:
     """Which disturbance, how strong."""
     kind_column, severity_column, rows_column, seed_column = st.columns([2, 3, 2, 1], gap="medium")
-    kind = kind_column.selectbox(
-        "Corruption", list(Corruption), format_func=str, key="corruption-kind", persist_state="session"
-    )
+    kind = choices.select("Corruption", Corruption.GAUSSIAN_NOISE, key="corruption-kind", place=kind_column)
     with severity_column:
         severity = st.segmented_control(
             "Severity",
@@ -33,16 +40,13 @@ def choose() -> Choice:
             if severity == _CUSTOM
             else float(str(severity))
         )
-    queries = rows_column.segmented_control(
+    queries = choices.segments(
         "Attention rows",
-        list(Queries),
-        default=Queries.ALL,
+        Queries.ALL,
         key="corruption-rows",
-        required=True,
-        format_func=lambda option: "all" if option is Queries.ALL else "first token",
-        persist_state="session",
+        place=rows_column,
         help="Whose rows of attention count in its drift: those of all tokens, or of the first token alone: CLS where "
         "there is one, else the first register or patch.",
     )
     seed = seed_column.number_input("Seed", 0, 9999, 0, key="corruption-seed", persist_state="session")
-    return Choice(Corruption(str(kind)), float(strength), int(seed), Queries(queries))
+    return Choice(kind, float(strength), int(seed), queries)

@@ -69,9 +69,9 @@ def _result(view: View, task: LabelledAttack, so_far: SoFar, with_transfer: bool
     done = f"{len(result.ranks):,} images" if so_far.is_done else f"{len(result.ranks):,} of {total:,} images so far"
     words, button = st.columns([4, 1], gap="medium")
     words.caption(
-        f"{task.attack.kind}, {done}, top-1 by their labels; bands and brackets: 95% Wilson intervals; the difference "
-        "is paired over the images. Stopped or left, it goes on where it was. The file has the form of those of "
-        "`python -m explorer robustness`."
+        f"{task.attack.kind.label}, {done}, top-1 by their labels; bands and brackets: 95% Wilson intervals; the "
+        "difference is paired over the images. Stopped or left, it goes on where it was. The file has the form of "
+        "those of `python -m explorer robustness`."
     )
     button.download_button(
         "JSON lines",
