@@ -15,5 +15,6 @@ setup(
         "explorer": ["**/*.js", "**/*.css", "**/*.html"],
     },
     include_package_data=False,
+    script_name="setup.py",  # or it would be taken for a module of that package
     options={"build": {"build_base": BUILD.name}},
 )
