@@ -4,6 +4,8 @@
 # make card   makes the tables of the pair's card; ARGS="--data ... --photographs ..." measures what is stale
 # make pictures  makes the README's pictures with an installed Chromium
 # make gallery   makes the README's figures, each with the command shown beside it
+# make lock      writes the lock files again after a change of requirements; ARGS=--upgrade renews what floats
+# With TORCH=cpu, all of them set up PyTorch's build without CUDA: for machines without a GPU.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +13,31 @@ BIN := $(VENV)/bin
 # What pip does on one core, on all; files that are no code of this Python (templates) are passed over.
 COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
-.PHONY: run test check bench card pictures gallery clean
+EDITABLE = $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+# For every platform and Python from 3.11 on; one version of a package for all of them.
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --no-emit-index-url $(ARGS)
+lock = $(LOCK) $(2) $(1).txt --output-file $(1).lock
+
+# Everything in a lock, every file checked by its hash. With TORCH=cpu not torch, which comes from PyTorch's own index and
+# is no file the lock knows, nor what only a CUDA build asks for.
+CUDA = cuda|nvidia|torch|triton
+ifeq ($(TORCH),cpu)
+define install
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --index-url https://download.pytorch.org/whl/cpu \
+		$(shell grep '^torch' requirements.txt)
+	awk '/^[a-z]/ {kept = !/^($(CUDA))/} kept' $(1) > $(VENV)/cpu.lock
+	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --requirement $(VENV)/cpu.lock
+	$(COMPILE)
+endef
+else
+define install
+	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --requirement $(1)
+	$(COMPILE)
+endef
+endif
+
+.PHONY: run test check bench card pictures gallery lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -39,27 +65,30 @@ gallery: $(VENV)/run.stamp
 	mkdir -p docs/figures
 	$(BIN)/python docs/make_gallery.py
 
+lock: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	$(call lock,requirements-dev)
+	$(call lock,requirements,--constraint requirements-dev.lock)
+	$(call lock,bench/requirements,--no-deps)
+
 clean:
 	rm -rf $(VENV)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/run.stamp: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements.txt
-	$(COMPILE)
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+$(VENV)/run.stamp: requirements.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements.lock)
+	$(EDITABLE)
 	touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements-dev.txt
-	$(COMPILE)
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements-dev.lock)
+	$(EDITABLE)
 	touch $@ $(VENV)/run.stamp
 
 # Without what they ask for: torch and NumPy are here, and a display is not needed.
-$(VENV)/bench.stamp: bench/requirements.txt $(VENV)/dev.stamp
-	$(BIN)/python -m pip install --quiet --no-deps --requirement bench/requirements.txt
+$(VENV)/bench.stamp: bench/requirements.lock $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement bench/requirements.lock
 	touch $@

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from explorer.places import SITE
 from explorer.types import ExplorerError
 
-_ROOT = Path(__file__).parents[1]
-ASSETS, CHECKPOINTS = _ROOT / "assets", _ROOT / "checkpoints"
+ASSETS, CHECKPOINTS = SITE / "assets", SITE / "checkpoints"
 """What the explorer brings along beside its code."""
 
 

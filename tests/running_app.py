@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
+FROM_THE_CHECKOUT = (sys.executable, "-m", "streamlit", "run", "app.py")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
     "--no-sandbox",
@@ -53,16 +54,22 @@ class Running:
 
 
 @contextmanager
-def running_app(*options: str, timeout: float = 60.0) -> Iterator[Running]:
-    """Starts `streamlit run app.py` on a free port of this machine and stops it for sure.
+def running_app(
+    *options: str,
+    timeout: float = 60.0,
+    command: Sequence[str] = FROM_THE_CHECKOUT,
+    folder: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
+    """Starts `streamlit run app.py`, or another `command` with its options, on a free port; stops it for sure.
 
     Raises `DidNotStartError` when the server ends, or does not answer within `timeout` seconds.
     """
     port = free_port()
-    command = ["-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true", *options]
+    given = [*command, f"--server.port={port}", "--server.headless=true", *options]
     with tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors)
+        process = subprocess.Popen(given, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
         try:
             address = f"http://127.0.0.1:{port}"
             while not _answers(f"{address}/_stcore/health"):

@@ -1,14 +1,18 @@
-"""The command line: figures, comparisons and curves of a folder without a screen; training and evaluation."""
+"""The command line: the explorer in a browser, figures and measurements without one, training and evaluation."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
+
+from explorer.version import VERSION
 
 _COMMANDS = {
+    "app": ("app", "the explorer in a browser"),
     "figure": ("figure", "a figure for a paper, from images and two models"),
     "again": ("figure", "the figure that a JSON or PNG of the explorer describes"),
     "compare": ("figure", "maps, curves and an interactive page for each image"),
@@ -41,14 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    if given and given[0] in _COMMANDS and not {"-h", "--help"} & set(given):
-        _import(given[0])  # before what a command's options are made of, which may bring timm with all of it
-    options = _parser(given[0] if given else "").parse_args(given)
+    name = given[0] if given else ""
+    is_light = name == "app"  # becomes another process, so that this one needs no torch
+    if name in _COMMANDS and not is_light and not {"-h", "--help"} & set(given):
+        _import(name)  # before what a command's options are made of, which may bring timm with all of it
+    parser = _parser(name)
+    options, options.passed_on = parser.parse_known_args(given)
+    if options.passed_on and not is_light:
+        parser.error(f"unrecognized arguments: {' '.join(options.passed_on)}")
+    run: Callable[[argparse.Namespace], int] = options.run
+    if is_light:
+        return run(options)
     from explorer.types import ExplorerError
 
     try:
-        command: int = options.run(options)
-        return command
+        return run(options)
     except ExplorerError as error:
         print(f"explorer: {error}", file=sys.stderr)
         return 2
@@ -65,7 +76,10 @@ def _import(command: str) -> None:
 
 def _parser(command: str) -> argparse.ArgumentParser:
     """Only the command that was asked for is imported: others may bring torch with them."""
-    parser = argparse.ArgumentParser(prog="python -m explorer", description=__doc__, epilog=_CODES)
+    started = Path(sys.argv[0]).name
+    prog = started if started == "twicing-explorer" else "python -m explorer"
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, epilog=f"COMMAND --help says more; {_CODES}")
+    parser.add_argument("--version", action="version", version=f"Twicing Explorer {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, help) in _COMMANDS.items():
         subparser = commands.add_parser(name, help=help)

@@ -39,7 +39,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
     parser.set_defaults(run=run)
-    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="file of weights")
     parser.add_argument(
         "--data",
         type=Path,

@@ -30,13 +30,19 @@ _SIZES = "presets (width x height in inches, type in points):\n" + "\n".join(
 )
 _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea.png"
 
-_RESULT = "for robustness .jsonl files of `explorer robustness`, by default those beside the pair"
+_RESULT = "for robustness the .jsonl files of `robustness`, by default those beside the pair"
+_FIGURE = """\
+Makes a figure of images under two models: PDF, SVG, PNG, or a ZIP with all three, the numbers, every setting, a caption
+in LaTeX and the command that makes it again. What is not set is as the template has it."""
+_AGAIN = """\
+Makes a figure again from what it says of itself: the JSON of its ZIP, or a PNG. Images and models are checked by their
+hashes; models are the pair that opens unless they are named."""
 
 
 def add_figure(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `figure`: one for each setting of a `Spec`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _TEMPLATES + "\n" + _SIZES
+    parser.description, parser.epilog = _FIGURE, _TEMPLATES + "\n" + _SIZES
     parser.set_defaults(run=_figure)
     parser.add_argument("template", metavar="TEMPLATE", help=", ".join(TEMPLATES))
     parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=f"{_IMAGE}; {_RESULT}")
@@ -48,6 +54,8 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
 
 def add_again(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `again`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = _AGAIN
     parser.set_defaults(run=_again)
     parser.add_argument("record", type=Path, metavar="FILE", help="the JSON or the PNG of a figure")
     parser.add_argument("--images", nargs="+", metavar="IMG", help="by default the files of the record, beside it")

@@ -232,8 +232,12 @@ def _said(value: object) -> str:
 
 
 def _revision() -> str:
-    """The git revision of the code, with a + when the working tree differs from it."""
+    """The git revision of the code, with a + when the working tree differs from it; of a checkout only."""
+    from explorer.places import SITE
+
     here = Path(__file__).parents[1]
+    if SITE.is_relative_to(here):  # installed, and the repository around it, if there is one, is another's
+        return "unknown"
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()

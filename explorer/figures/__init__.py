@@ -1,1 +1,4 @@
-"""Results -> figures. Nothing here sees a model or rescales what it is given."""
+"""Results become records, and records figures: by plotly on the screen, by matplotlib in print.
+
+Nothing here sees a model or rescales what it is given.
+"""

@@ -1,4 +1,4 @@
-"""Models: timm vision transformers whose attention is filtered, and their weights."""
+"""timm's vision transformers under a filter: the architectures, one traced pass, weights from files, hub and DINOv2."""
 
 from explorer.models.checkpoints import LoadedModel, load, with_filter
 from explorer.models.registry import ARCHITECTURES, create, twicing_in, uniform_filter

@@ -1,1 +1,1 @@
-"""The paper: its equations, once each, and what it derives from them."""
+"""The paper's equations, once each, and what follows from them."""

@@ -1,1 +1,1 @@
-"""The viewer: what the browser is sent, and the page of its own."""
+"""What the attention viewer in the browser is sent, and the viewer as a file of its own."""

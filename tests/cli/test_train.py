@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from explorer import cli
+from explorer import cli, places
+from explorer.cli import train as train_command
 from explorer.models import checkpoints, starts, weights
 from explorer.training import plan, processes
 from explorer.training.processes import Ending
@@ -281,3 +282,8 @@ def test_evaluate_refuses_a_broken_checkpoint(
 
 def test_evaluate_refuses_a_missing_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert_refused(evaluate(tmp_path / "absent.safetensors", tmp_path), capsys, "absent.safetensors")
+
+
+def test_what_was_installed_names_no_revision_of_a_repository_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "SITE", Path(places.__file__).parent / "site")
+    assert train_command._revision() == "unknown"

@@ -11,6 +11,7 @@ HARDENED = {
     "server.maxUploadSize": 20,
     "server.fileWatcherType": "none",
     "server.enableXsrfProtection": True,
+    "server.enableCORS": True,
     "server.enableStaticServing": False,
     "server.showEmailPrompt": False,
     "client.showErrorDetails": "none",

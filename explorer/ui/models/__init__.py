@@ -1,1 +1,1 @@
-"""The models page."""
+"""The page where models are loaded, declared and put side by side."""

@@ -1,1 +1,1 @@
-"""The figure studio's page."""
+"""The page of the figure studio: settings, a preview, files to keep."""

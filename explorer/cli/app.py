@@ -1,0 +1,48 @@
+"""`python -m explorer app`: the explorer in a browser, served by Streamlit in place of this process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from explorer.places import SITE
+
+_ABOUT = """\
+Serves the explorer to this machine alone and opens it in a browser; Ctrl-C ends it. Further options are Streamlit's:
+  --server.port 8600        another port; without, 8501 or the next that is free
+  --server.headless true    open no browser
+`python -m streamlit run --help` lists them all. What is said neither here nor in the environment (STREAMLIT_SERVER_PORT
+and the like) is as in the explorer's own config.toml, before any of yours."""
+_PAIR = "EXPLORER_PAIR"
+
+
+def add_app(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of `app` and what runs it; what it does not know goes to Streamlit."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.usage = f"{parser.prog} [-h] [--pair PREFIX] [STREAMLIT'S OPTIONS]"
+    parser.description = _ABOUT
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--pair",
+        metavar="PREFIX",
+        help=f"open on PREFIX-standard.safetensors and PREFIX-twicing.safetensors; else on what {_PAIR} names, else on "
+        "the bundled pair",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Becomes `streamlit run app.py` and does not return, unless a pair that is named is not there."""
+    environment = dict(os.environ)
+    if pair := options.pair or environment.get(_PAIR):
+        environment[_PAIR] = pair = os.path.abspath(pair)
+        for path in (Path(f"{pair}-standard.safetensors"), Path(f"{pair}-twicing.safetensors")):
+            if not path.is_file():
+                named = "--pair" if options.pair else _PAIR
+                expected = f"{named} was expected to be what the two files of a pair begin with"
+                print(f"explorer: {expected}; {path} is not there.", file=sys.stderr)
+                return 2
+    # -P: a random.py in the folder where somebody happens to be is no module of ours.
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(SITE / "app.py"), *options.passed_on]
+    os.execve(command[0], command, environment)
