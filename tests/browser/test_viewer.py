@@ -24,6 +24,7 @@ from explorer.pictures import examples
 from explorer.serving.engine import LocalEngine, ask
 from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
 from explorer.viewer import payload as viewer
+from explorer.viewer.source import script
 from tests.helpers import CLASSES, make_trace, normal, stochastic
 from tests.pair import facts
 
@@ -37,7 +38,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER TEST: no Chromium or Chrome was found"),
 ]
 
-SOURCE = (ASSETS / "viewer.js").read_text(encoding="utf-8")
 CHOICES = ["mean", "max", 0, 1]
 HERE = (0.45, 0.3)
 """A place of the photograph, in shares of its height and width."""
@@ -62,7 +62,7 @@ def module(browser: Browser) -> Iterator[Page]:
             window.viewer = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
             window.open64 = (text) => viewer.unpack(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
         }""",
-        SOURCE,
+        script(),
     )
     yield page
     page.close()
@@ -230,13 +230,8 @@ def test_entropy_of_the_mean_query(module: Page, most: int, monkeypatch: pytest.
     np.testing.assert_allclose(found, expected, rtol=0.01, atol=0.02)
 
 
-@pytest.mark.parametrize(
-    ("asset", "inside", "heard"),
-    [("viewer.js", "viewer", "explorer-viewer-set"), ("tour.js", "tour", "explorer-viewer-state")],
-)
-def test_a_component_listens_once_and_not_when_it_is_gone(
-    browser: Browser, asset: str, inside: str, heard: str
-) -> None:
+@pytest.mark.parametrize(("inside", "heard"), [("viewer", "explorer-viewer-set"), ("tour", "explorer-viewer-state")])
+def test_a_component_listens_once_and_not_when_it_is_gone(browser: Browser, inside: str, heard: str) -> None:
     """Streamlit calls it again for new data or colours, and of what it returned the last function alone."""
     page = browser.new_page()
     counts = page.evaluate(
@@ -262,7 +257,7 @@ def test_a_component_listens_once_and_not_when_it_is_gone(
             leave();
             return [...found, listeners];
         }""",
-        [(ASSETS / asset).read_text(encoding="utf-8"), inside, heard],
+        [script() if inside == "viewer" else (ASSETS / "tour.js").read_text(encoding="utf-8"), inside, heard],
     )
     page.close()
     assert counts == [1, 1, 1, 0]

@@ -1,0 +1,108 @@
+// @ts-check
+// What stands side by side for a state, as values and words: no document.
+
+import { finest, isSigned, largest, number, patchAt, patchValues, ranges, reading, tokenAt } from "./arithmetic.js";
+import { headInUse, indexAt, isDifferent } from "./state.js";
+
+/** @import { HeadChoice, Model, Picture, State } from "./types.js" */
+
+/**
+ * Values and colour ranges of both models in a layer.
+ * @param {State} state
+ * @param {Model[]} models
+ * @param {number} layer
+ * @param {HeadChoice} choice
+ */
+export function mapsOf(state, models, layer, choice = state.head) {
+  const last = (/** @type {Model} */ model) => Math.min(layer, model.layers - 1);
+  const values = models.map((model) =>
+    patchValues(model, last(model), tokenAt(model, state.place), state.matrix, choice),
+  );
+  const signs = models.map((model) => isSigned(model, last(model), state.matrix));
+  return { values, spans: ranges(values, signs, state.scale) };
+}
+
+/**
+ * What the two places show.
+ * @param {State} state
+ * @param {Model[]} models
+ * @returns {Picture[]}
+ */
+export function picturesOf(state, models) {
+  const { values, spans } = mapsOf(state, models, state.layer);
+  const bounds = models.map((model, i) =>
+    state.matrix === "rollout"
+      ? 0.01 * largest(values[i])
+      : finest(model, state.layer, tokenAt(model, state.place), state.head),
+  );
+  return [0, 1].map((place) => {
+    const index = indexAt(state, place);
+    const model = models[index];
+    if (place === 1 && isDifferent(state, models)) {
+      const change = values[1].map((value, i) => value - values[0][i]);
+      const high = state.scale === "absolute" ? 1 : largest(change);
+      return {
+        model,
+        index,
+        isDifference: true,
+        values: change,
+        range: { low: -high, high },
+        name: "Difference",
+        label: "second model minus first",
+        bound: bounds[0] + bounds[1],
+      };
+    }
+    const label = state.matrix === "effective" ? model.label : state.matrix;
+    return {
+      model,
+      index,
+      isDifference: false,
+      values: values[index],
+      range: spans[index],
+      name: model.name,
+      label: label + (model.counterfactual ? " · operator swapped, not trained" : ""),
+      bound: bounds[index],
+    };
+  });
+}
+
+/**
+ * @param {State} state
+ * @param {Model[]} models
+ */
+export function queryName(state, models) {
+  if (!state.place) return [...new Set(models.map((model) => model.restName))].join(" / ");
+  const { row, column } = patchAt(models[0].grid, state.place);
+  return `row ${row + 1}, column ${column + 1}`;
+}
+
+/**
+ * The line under the maps: what lies under the pointer, or what is drawn.
+ * @param {State} state
+ * @param {Model[]} models
+ * @param {Picture[]} pictures
+ */
+export function statusLine(state, models, pictures) {
+  const head = headInUse(state);
+  const view = `ayer ${state.layer + 1}, head ${typeof head === "number" ? head + 1 : head}, ${state.matrix}, query ${queryName(state, models)}`;
+  const { cursor } = state;
+  if (!cursor) return `L${view}`;
+  const { row, column } = patchAt(models[0].grid, cursor);
+  const values = pictures.map(
+    ({ name, values, model, bound }) => `${name} ${reading(values[patchAt(model.grid, cursor).index], bound)}`,
+  );
+  return `row ${row + 1}, column ${column + 1}: ${values.join(" · ")} — l${view}`;
+}
+
+/**
+ * What the colour bar is of: the left place's range, and the right one's where it is another.
+ * @param {State} state
+ * @param {Model[]} models
+ * @param {Picture[]} pictures
+ */
+export function scaleOf(state, models, [{ range: left }, { range: right }]) {
+  const isShared = left.low === right.low && left.high === right.high;
+  const quantity = isDifferent(state, models) ? "difference" : "weight of each patch";
+  const other = isShared ? "" : ` (right; left ends at ${number(left.high)})`;
+  return { range: right, text: `${quantity} for ${queryName(state, models)}${other}` };
+}
