@@ -147,6 +147,7 @@ def _model(side: ViewerSide, image: ImageInput, store: _Sections, means: bool) -
         "heads": attention.shape[1],
         "tokens": attention.shape[-1],
         "prefix": trace.prefix,
+        "prefixNames": list(trace.prefix_names),
         "grid": list(trace.grid),
         "input": [height, width],
         "patch": [height / trace.grid[0], width / trace.grid[1]],

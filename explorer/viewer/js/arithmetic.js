@@ -279,7 +279,12 @@ export function patchAt(grid, place) {
 export const middleOf = ([rows, columns], row, column) => [(row + 0.5) / rows, (column + 0.5) / columns];
 
 /**
+ * The patch at a place as a token; without one the prefix token of a name, which the query at rest stands in for.
  * @param {Model} model
  * @param {Place | null} place
+ * @param {string | null} name
  */
-export const tokenAt = (model, place) => (place ? model.prefix + patchAt(model.grid, place).index : model.rest);
+export function tokenAt(model, place, name = null) {
+  if (place) return model.prefix + patchAt(model.grid, place).index;
+  return name !== null && model.prefixNames.includes(name) ? model.prefixNames.indexOf(name) : model.rest;
+}

@@ -1,10 +1,10 @@
 // @ts-check
 // Curves by layer, one line a model, each a small drawing that also chooses the layer; and the bars of predictions.
 
-import { distance, entropy, number, own, tokenAt } from "./arithmetic.js";
+import { distance, entropy, number, own } from "./arithmetic.js";
 import { queryName } from "./comparison.js";
 import { element, svg } from "./dom.js";
-import { depthOf } from "./state.js";
+import { depthOf, queryOf } from "./state.js";
 
 /** @import { HeadChoice, Model, State } from "./types.js" */
 
@@ -37,7 +37,7 @@ export function createCharts(models, choose) {
     figures: charts.map((chart) => chart.figure),
     /** @param {State} state */
     draw(state) {
-      const queries = models.map((model) => tokenAt(model, state.place));
+      const queries = models.map((model) => queryOf(state, model));
       charts.forEach((chart) => chart.draw(state, models, queries));
     },
   };

@@ -1,8 +1,8 @@
 // @ts-check
 // What stands side by side for a state, as values and words: no document.
 
-import { finest, isSigned, largest, number, patchAt, patchValues, ranges, reading, tokenAt } from "./arithmetic.js";
-import { headInUse, indexAt, isDifferent } from "./state.js";
+import { finest, isSigned, largest, number, patchAt, patchValues, ranges, reading } from "./arithmetic.js";
+import { headInUse, indexAt, isDifferent, queryOf } from "./state.js";
 
 /** @import { HeadChoice, Model, Picture, State } from "./types.js" */
 
@@ -15,9 +15,7 @@ import { headInUse, indexAt, isDifferent } from "./state.js";
  */
 export function mapsOf(state, models, layer, choice = state.head) {
   const last = (/** @type {Model} */ model) => Math.min(layer, model.layers - 1);
-  const values = models.map((model) =>
-    patchValues(model, last(model), tokenAt(model, state.place), state.matrix, choice),
-  );
+  const values = models.map((model) => patchValues(model, last(model), queryOf(state, model), state.matrix, choice));
   const signs = models.map((model) => isSigned(model, last(model), state.matrix));
   return { values, spans: ranges(values, signs, state.scale) };
 }
@@ -33,7 +31,7 @@ export function picturesOf(state, models) {
   const bounds = models.map((model, i) =>
     state.matrix === "rollout"
       ? 0.01 * largest(values[i])
-      : finest(model, state.layer, tokenAt(model, state.place), state.head),
+      : finest(model, state.layer, queryOf(state, model), state.head),
   );
   return [0, 1].map((place) => {
     const index = indexAt(state, place);
@@ -52,7 +50,10 @@ export function picturesOf(state, models) {
         bound: bounds[0] + bounds[1],
       };
     }
-    const label = state.matrix === "effective" ? model.label : state.matrix;
+    const notes = [state.matrix === "effective" ? model.label : state.matrix];
+    if (model.counterfactual) notes.push("operator swapped, not trained");
+    if (state.token && tokenName(state.token, model) !== state.token)
+      notes.push(`it has no ${state.token} token, ${model.restName} stands in`);
     return {
       model,
       index,
@@ -60,19 +61,26 @@ export function picturesOf(state, models) {
       values: values[index],
       range: spans[index],
       name: model.name,
-      label: label + (model.counterfactual ? " · operator swapped, not trained" : ""),
+      label: notes.join(" · "),
       bound: bounds[index],
     };
   });
 }
 
 /**
- * @param {State} state
+ * A prefix token, or in a model without it what stands in; null is the query at rest.
+ * @param {string | null} token
+ * @param {Model} model
+ */
+const tokenName = (token, model) => (token && model.prefixNames.includes(token) ? token : model.restName);
+
+/**
+ * @param {Pick<State, "place" | "token">} state
  * @param {Model[]} models
  */
-export function queryName(state, models) {
-  if (!state.place) return [...new Set(models.map((model) => model.restName))].join(" / ");
-  const { row, column } = patchAt(models[0].grid, state.place);
+export function queryName({ place, token }, models) {
+  if (!place) return [...new Set(models.map((model) => tokenName(token, model)))].join(" / ");
+  const { row, column } = patchAt(models[0].grid, place);
   return `row ${row + 1}, column ${column + 1}`;
 }
 

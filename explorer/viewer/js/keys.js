@@ -2,13 +2,15 @@
 // The keyboard: a table from keys to changes of the state.
 
 import { MATRICES } from "./arithmetic.js";
-import { beside, depthOf, headChoices, isAveraged, stepped } from "./state.js";
+import { beside, depthOf, headChoices, isAveraged, stepped, tokenChoices } from "./state.js";
 
 /** @import { Model, State } from "./types.js" */
 
-export const HELP =
+/** @param {Model[]} models */
+export const helpOf = (models) =>
   "← → layer · ↑ ↓ head · Shift with arrows moves the patch · Enter pins it · Esc back · Space plays · 1 2 one model in " +
-  "both places · 0 side by side · D difference · G all heads · [ ] matrix";
+  "both places · 0 side by side · D difference · G all heads · [ ] matrix" +
+  (tokenChoices(models).length > 1 ? " · T next prefix token" : "");
 
 /** @typedef {(state: State, models: Model[]) => Partial<State> | null} Change null where there is nothing to change */
 
@@ -24,6 +26,14 @@ const matrix = (by) => (state) => ({ matrix: stepped(MATRICES, state.matrix, by)
 const patch = (down, right) => (state, models) => beside(state, models, down, right);
 /** @type {(index: number) => Change} */
 const blink = (index) => (state) => ({ blink: state.blink === index ? 0 : index });
+
+/** @type {Change} from a patch to the query at rest, then from token to token */
+function nextToken({ place, token, pinned }, models) {
+  const tokens = tokenChoices(models);
+  if (tokens.length === 1) return null;
+  const next = place || !pinned ? null : tokens[(tokens.indexOf(token) + 1) % tokens.length];
+  return { place: null, token: next, pinned: true };
+}
 
 /** @type {Record<string, Change>} */
 export const KEYS = {
@@ -42,6 +52,7 @@ export const KEYS = {
   2: blink(2),
   d: (state) => ({ difference: !state.difference }),
   g: (state, models) => (isAveraged(models) ? null : { allHeads: !state.allHeads }),
+  t: nextToken,
   "[": matrix(-1),
   "]": matrix(1),
 };

@@ -1,7 +1,7 @@
 // @ts-check
 // What is shown, as a record, and every way it changes: pure functions of a state and the models it is of.
 
-import { MATRICES, middleOf, patchAt } from "./arithmetic.js";
+import { MATRICES, middleOf, patchAt, tokenAt } from "./arithmetic.js";
 
 /** @import { Drawing, HeadChoice, Model, Place, Scale, State } from "./types.js" */
 
@@ -16,6 +16,7 @@ export const DEFAULTS = {
   layer: Infinity, // the last
   head: "mean",
   place: null,
+  token: null,
   pinned: false,
   matrix: "effective",
   scale: "shared",
@@ -52,6 +53,14 @@ export const eachHead = (models) =>
 export const headChoices = (models) => (isAveraged(models) ? ["mean"] : ["mean", "max", ...eachHead(models)]);
 
 /**
+ * The queries that are no patches: at rest (null), and by name the prefix tokens that are not that.
+ * @param {Model[]} models
+ */
+export const tokenChoices = (models) => [
+  ...new Set([null, ...models.flatMap((model) => model.prefixNames.filter((_, token) => token !== model.rest))]),
+];
+
+/**
  * Whether a patch is the same region of the photograph in both models.
  * @param {Model[]} models
  */
@@ -74,6 +83,13 @@ export const headInUse = (state) => (state.matrix === "rollout" ? "mean" : state
 export const stripHeads = (state, models) => (state.allHeads && state.matrix !== "rollout" ? eachHead(models) : [null]);
 
 /**
+ * The query as a token of a model.
+ * @param {State} state
+ * @param {Model} model
+ */
+export const queryOf = ({ place, token }, model) => tokenAt(model, place, token);
+
+/**
  * Which model a place shows.
  * @param {State} state
  * @param {number} place
@@ -90,6 +106,14 @@ export const isDifferent = (state, models) => state.difference && isSameView(mod
 // --- changes ---------------------------------------------------------------------------------------------------------
 
 /**
+ * A query that is chosen anew takes the place of a prefix token.
+ * @param {State} state
+ * @param {Partial<State>} change
+ * @returns {State}
+ */
+export const changed = (state, change) => ({ ...state, ...("place" in change && { token: null }), ...change });
+
+/**
  * A state that these models can show.
  * @param {State} state
  * @param {Model[]} models
@@ -99,7 +123,8 @@ export function settled(state, models) {
   const fits = { ...state, layer: Math.min(state.layer, depthOf(models) - 1) };
   if (isAveraged(models)) Object.assign(fits, { head: "mean", allHeads: false });
   else if (!headChoices(models).includes(state.head)) fits.head = "mean";
-  if (!state.pinned) fits.place = null;
+  if (!tokenChoices(models).includes(state.token)) Object.assign(fits, { token: null, pinned: false });
+  if (!fits.pinned) Object.assign(fits, { place: null, token: null });
   return fits;
 }
 
@@ -109,7 +134,7 @@ export function settled(state, models) {
  * @returns {Partial<State>}
  */
 export const towardsRest = (state) =>
-  state.place || !state.pinned ? { place: null, pinned: true } : { pinned: false };
+  state.place || state.token || !state.pinned ? { place: null, pinned: true } : { pinned: false };
 
 /**
  * A click pins a patch; another one on it lets go.
@@ -157,11 +182,12 @@ export function beside(state, [{ grid }], down, right) {
  * @returns {Record<string, string>}
  */
 export function toParameters(state) {
-  const place = state.place ? state.place.map((share) => share.toFixed(4)).join(",") : "cls";
+  const token = (state.token ?? "cls").replace(" ", "-");
+  const query = state.place ? state.place.map((share) => share.toFixed(4)).join(",") : token;
   return {
     layer: String(state.layer + 1),
     head: typeof state.head === "number" ? String(state.head + 1) : state.head,
-    query: state.pinned ? place : "rest",
+    query: state.pinned ? query : "rest",
     matrix: state.matrix,
     scale: state.scale,
   };
@@ -188,6 +214,8 @@ export function fromParameters(parameters) {
   const query = parameters.get("query") ?? "";
   const [y, x, ...more] = query.split(",").map(Number);
   if (query === "cls") Object.assign(state, { place: null, pinned: true });
+  if (/^(distillation|register-[1-9]\d{0,2})$/.test(query))
+    Object.assign(state, { place: null, token: query.replace("-", " "), pinned: true });
   if (y >= 0 && y < 1 && x >= 0 && x < 1 && !more.length) Object.assign(state, { place: [y, x], pinned: true });
   return state;
 }

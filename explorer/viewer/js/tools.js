@@ -4,7 +4,7 @@
 import { MATRICES } from "./arithmetic.js";
 import { queryName } from "./comparison.js";
 import { button, element } from "./dom.js";
-import { COLOUR_MAPS, DRAWINGS, SCALES, depthOf, headChoices, isAveraged } from "./state.js";
+import { COLOUR_MAPS, DRAWINGS, SCALES, depthOf, headChoices, isAveraged, tokenChoices } from "./state.js";
 
 /** @import { Actions, Model, State } from "./types.js" */
 
@@ -21,6 +21,7 @@ export function createTools(models, actions) {
   const first = [layer, ...choices(models).map((each) => choice(set, ...each)), opacityControl(set)];
   const second = [
     restControl(models, actions),
+    ...tokenControls(models, set),
     toggle(actions, "Difference", "difference", "D: second model minus first, on the right"),
     toggle(actions, "All heads", "allHeads", "G: layers by heads below"),
   ];
@@ -92,13 +93,22 @@ function choice(set, label, options, key, help) {
       typeof option === "number" ? String(option + 1) : option,
     ),
   );
-  const group = element("div", { class: "choice", role: "group", "aria-label": label, title: help }, ...buttons);
   return {
-    node: element("div", { class: "control" }, element("span", {}, label), group),
+    node: groupOf(label, help, buttons),
     show(state) {
       buttons.forEach((each, i) => each.setAttribute("aria-pressed", String(options[i] === state[key])));
     },
   };
+}
+
+/**
+ * @param {string} label
+ * @param {string} help
+ * @param {HTMLButtonElement[]} buttons
+ */
+function groupOf(label, help, buttons) {
+  const group = element("div", { class: "choice", role: "group", "aria-label": label, title: help }, ...buttons);
+  return element("div", { class: "control" }, element("span", {}, label), group);
 }
 
 /**
@@ -185,4 +195,22 @@ function restControl(models, { toRest }) {
       node.setAttribute("aria-pressed", String(state.pinned));
     },
   };
+}
+
+/**
+ * Prefix tokens as the query, where there are others than the query at rest.
+ * @param {Model[]} models
+ * @param {Actions["set"]} set
+ * @returns {Control[]}
+ */
+function tokenControls(models, set) {
+  const tokens = tokenChoices(models);
+  if (tokens.length === 1) return [];
+  const rest = queryName({ place: null, token: null }, models);
+  const buttons = tokens.map((token) =>
+    button({ onclick: () => set({ place: null, token, pinned: true }) }, token ?? rest),
+  );
+  const show = (/** @type {State} */ { place, token }) =>
+    buttons.forEach((each, i) => each.setAttribute("aria-pressed", String(!place && tokens[i] === token)));
+  return [{ node: groupOf("Token", "T: what is no patch as the query", buttons), show }];
 }

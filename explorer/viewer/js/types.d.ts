@@ -32,8 +32,9 @@ export interface Model extends Codes {
   layers: number;
   heads: number;
   tokens: number;
-  /** How many tokens come before the patches. */
+  /** How many tokens come before the patches, and what they are called. */
   prefix: number;
+  prefixNames: string[];
   grid: Size;
   /** Pixels of its input, and of a patch. */
   input: Size;
@@ -73,8 +74,10 @@ export interface State {
   /** From 0. */
   layer: number;
   head: HeadChoice;
-  /** The query's patch; null for the query at rest. */
+  /** The query's patch; null for a prefix token, or the query at rest. */
   place: Place | null;
+  /** The prefix token that is the query where no patch is, by name; null for the query at rest. */
+  token: string | null;
   /** Whether the pointer reads values instead of choosing the query. */
   pinned: boolean;
   matrix: MatrixName;

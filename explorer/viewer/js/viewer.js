@@ -6,11 +6,11 @@ import { createCharts, predictionOf } from "./charts.js";
 import { picturesOf, scaleOf, statusLine } from "./comparison.js";
 import { number } from "./arithmetic.js";
 import { element, isDark } from "./dom.js";
-import { HELP, KEYS, nameOf } from "./keys.js";
+import { KEYS, helpOf, nameOf } from "./keys.js";
 import { createMap } from "./maps.js";
 import { drawTable, tableOf } from "./paint.js";
 import { identity, unpack } from "./payload.js";
-import { DEFAULTS, clicked, depthOf, fromParameters, settled, toParameters, towardsRest } from "./state.js";
+import { DEFAULTS, changed, clicked, depthOf, fromParameters, settled, toParameters, towardsRest } from "./state.js";
 import { createStrips } from "./strips.js";
 import { createTools } from "./tools.js";
 
@@ -44,8 +44,8 @@ export function mount(root, { address = null, save = null, announce = null } = {
     header = unpack(bytes);
     if (header.state) {
       const stored = fromParameters(new URLSearchParams(header.state));
-      state = { ...state, place: null, pinned: false, ...stored };
-    } else if (!parts && address) state = { ...state, ...remembered, ...fromParameters(address.read()) };
+      state = changed({ ...state, place: null, token: null, pinned: false }, stored);
+    } else if (!parts && address) state = changed({ ...state, ...remembered }, fromParameters(address.read()));
     state = settled(state, header.models);
     parts?.forget();
     parts = build(header);
@@ -55,7 +55,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
 
   /** @param {Partial<State>} change */
   function set(change) {
-    state = { ...state, ...change };
+    state = changed(state, change);
     repaint();
     announce?.(state, false);
   }
@@ -77,6 +77,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
       copyLink: link && copyLink,
       save: save && (() => save(toParameters(state))),
     });
+    const help = helpOf(models);
     const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
     const ticks = [element("span"), element("span"), element("span")];
     const live = element("p", { class: "live", role: "status", "aria-live": "polite" });
@@ -90,11 +91,11 @@ export function mount(root, { address = null, save = null, announce = null } = {
       ...strips.boxes,
       element("div", { class: "charts" }, ...charts.figures),
       element("div", { class: "predictions" }, ...models.map(predictionOf)),
-      element("p", { class: "quiet keys" }, HELP),
+      element("p", { class: "quiet keys" }, help),
     );
     root.tabIndex = 0;
     root.setAttribute("role", "application");
-    root.setAttribute("aria-label", `Attention of both models. ${HELP}`);
+    root.setAttribute("aria-label", `Attention of both models. ${help}`);
     root.onkeydown = onKey;
     /** Pictures stay in memory until they are let go of. */
     const forget = () => photos.forEach((url) => URL.revokeObjectURL(url));
