@@ -91,15 +91,16 @@ export function queryName({ place, token }, models) {
  * @param {Picture[]} pictures
  */
 export function statusLine(state, models, pictures) {
-  const head = headInUse(state);
-  const view = `ayer ${state.layer + 1}, head ${typeof head === "number" ? head + 1 : head}, ${state.matrix}, query ${queryName(state, models)}`;
-  const { cursor } = state;
-  if (!cursor) return `L${view}`;
+  const { layer, matrix, cursor } = state;
+  const used = headInUse(state);
+  const head = typeof used === "number" ? used + 1 : used;
+  const view = `${layer + 1}, head ${head}, ${matrix}, query ${queryName(state, models)}`;
+  if (!cursor) return `Layer ${view}`;
   const { row, column } = patchAt(models[0].grid, cursor);
   const values = pictures.map(
     ({ name, values, model, bound }) => `${name} ${reading(values[patchAt(model.grid, cursor).index], bound)}`,
   );
-  return `row ${row + 1}, column ${column + 1}: ${values.join(" · ")} — l${view}`;
+  return `row ${row + 1}, column ${column + 1}: ${values.join(" · ")} — layer ${view}`;
 }
 
 /**

@@ -2,9 +2,9 @@
 // The attention viewer: two models under one cursor, every layer at once, nothing asked of a server. It holds a payload,
 // a state and the parts of the page that show them; it knows nothing of Streamlit.
 
+import { number } from "./arithmetic.js";
 import { createCharts, predictionOf } from "./charts.js";
 import { picturesOf, scaleOf, statusLine } from "./comparison.js";
-import { number } from "./arithmetic.js";
 import { element, isDark } from "./dom.js";
 import { KEYS, helpOf, nameOf } from "./keys.js";
 import { createMap } from "./maps.js";
@@ -97,8 +97,10 @@ export function mount(root, { address = null, save = null, announce = null } = {
     root.setAttribute("role", "application");
     root.setAttribute("aria-label", `Attention of both models. ${help}`);
     root.onkeydown = onKey;
-    /** Pictures stay in memory until they are let go of. */
-    const forget = () => photos.forEach((url) => URL.revokeObjectURL(url));
+    const forget = () => {
+      strips.stop();
+      photos.forEach((url) => URL.revokeObjectURL(url)); // or they would stay in memory
+    };
     return { maps, tools, bar, ticks, live, strips, charts, forget };
   }
 
@@ -201,7 +203,6 @@ export function mount(root, { address = null, save = null, announce = null } = {
     stop();
     cancelAnimationFrame(frame);
     clearTimeout(writing);
-    parts?.strips.stop();
     parts?.forget();
     header = parts = null;
   }
