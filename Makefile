@@ -10,6 +10,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The JavaScript runs as it is; its types are checked where there is npm.
+NPM := $(shell command -v npm)
+TYPESCRIPT := typescript@5.9.3
+TSC := $(VENV)/$(TYPESCRIPT)/node_modules/.bin/tsc
 # What pip does on one core, on all; files that are no code of this Python (templates) are passed over.
 COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
@@ -46,11 +50,12 @@ run: $(VENV)/run.stamp
 test: check
 	$(BIN)/python -m pytest $(if $(PAIR),--pair '$(PAIR)' )$(ARGS)
 
-check: $(VENV)/dev.stamp
+check: $(VENV)/dev.stamp $(if $(NPM),$(TSC))
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(if $(NPM),$(TSC) --project explorer/viewer/js/jsconfig.json,@echo "Skipped: types of the JavaScript, as there is no npm.")
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench $(ARGS)
@@ -87,6 +92,9 @@ $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml | $(BIN)/python
 	$(call install,requirements-dev.lock)
 	$(EDITABLE)
 	touch $@ $(VENV)/run.stamp
+
+$(TSC): | $(BIN)/python
+	npm install --silent --no-save --no-package-lock --prefix $(VENV)/$(TYPESCRIPT) $(TYPESCRIPT)
 
 # Without what they ask for: torch and NumPy are here, and a display is not needed.
 $(VENV)/bench.stamp: bench/requirements.lock $(VENV)/dev.stamp

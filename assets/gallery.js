@@ -1,8 +1,23 @@
+// @ts-check
 // Thumbnails as a radio group: a click or an arrow key chooses one; the choice is the trigger value `chosen`.
+
+/** @type {Record<string, number>} */
+const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+/** @typedef {{ key: string, title: string, thumbnail: string }} Item */
+
+/**
+ * @param {{
+ *   data: { items: Item[], chosen: string },
+ *   parentElement: HTMLElement,
+ *   setTriggerValue(name: string, value: unknown): void,
+ * }} component
+ */
 export default function ({ data, parentElement, setTriggerValue }) {
-  const group = parentElement.querySelector(".gallery");
-  const hadFocus = group.contains(group.getRootNode().activeElement);
-  const choose = (item) => item.key !== data.chosen && setTriggerValue("chosen", item.key);
+  const group = /** @type {HTMLElement} */ (parentElement.querySelector(".gallery"));
+  const { activeElement } = /** @type {Document | ShadowRoot} */ (group.getRootNode());
+  const hadFocus = group.contains(activeElement);
+  const choose = (/** @type {Item} */ item) => item.key !== data.chosen && setTriggerValue("chosen", item.key);
   const items = data.items.map((item, index) => {
     const button = document.createElement("button");
     const picture = document.createElement("img");
@@ -14,7 +29,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     button.setAttribute("aria-checked", String(chosen));
     button.onclick = () => choose(item);
     button.onkeydown = (event) => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      const step = STEPS[event.key];
       if (!step) return;
       event.preventDefault();
       const next = (index + step + items.length) % items.length;

@@ -22,6 +22,7 @@ from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.types import ImageInput, ModelCard, Preprocessing
 from explorer.viewer import payload as viewer
+from explorer.viewer.source import script
 from tests.running_app import CHROMIUM, FIRST_PICTURE, PATIENCE, running_app, running_browser, settle
 
 STARTS = 5
@@ -166,8 +167,7 @@ def _viewer(image: ImageInput, size: str, goal: float) -> list[Row]:
         page = browser.new_page(viewport=_SIZE)
         page.set_content('<div class="viewer"></div>')
         page.add_style_tag(content=(ASSETS / "viewer.css").read_text(encoding="utf-8"))
-        source = (ASSETS / "viewer.js").read_text(encoding="utf-8")
-        page.evaluate(_MOUNT, [source, base64.b64encode(payload).decode()])
+        page.evaluate(_MOUNT, [script(), base64.b64encode(payload).decode()])
         page.wait_for_function("() => document.querySelector('.viewer').dataset.painted")
         times = {what: page.evaluate(_TIMED, change) for what, change in _CHANGES.items()}
         grown = _switches(page) if size == "tiny" else None

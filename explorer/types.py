@@ -160,6 +160,12 @@ class ModelCard:
         return replace(self, filter=filter)
 
 
+def prefix_names(count: int, has_class_token: bool, has_distillation_token: bool) -> tuple[str, ...]:
+    """What people call a model's prefix tokens, in their order: CLS, distillation, register 1, register 2, ..."""
+    known = ("CLS",) * has_class_token + ("distillation",) * has_distillation_token
+    return known + tuple(f"register {number}" for number in range(1, count - len(known) + 1))
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     """What one forward pass leaves behind that cannot be derived; everything else is a measure of it.
@@ -177,10 +183,16 @@ class Trace:
     filter: Filter
     has_class_token: bool = True
     """Whether the first prefix token is CLS."""
+    has_distillation_token: bool = False
+    """Whether the next is DeiT's distillation token; all others are registers."""
 
     @property
     def depth(self) -> int:
         return self.attention.shape[0]
+
+    @property
+    def prefix_names(self) -> tuple[str, ...]:
+        return prefix_names(self.prefix, self.has_class_token, self.has_distillation_token)
 
     @property
     def heads(self) -> int:

@@ -37,6 +37,9 @@ class FakeEngine:
     def heads(self, key: str) -> int:
         return geometry(self._model(key).module).heads
 
+    def prefix_names(self, key: str) -> tuple[str, ...]:
+        return geometry(self._model(key).module).prefix_names
+
     def add(self, model: LoadedModel) -> ModelCard:
         self.models.append(model)
         return model.card

@@ -5,6 +5,8 @@ The viewer computes the same in the browser, where it is held against these; scr
 
 from __future__ import annotations
 
+import re
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -52,6 +54,22 @@ def is_signed(matrix: Matrix, trace: Trace, layer: int) -> bool:
 
 Query = int | None
 """A token, or the mean over the patches: what stands in for CLS in models without one."""
+
+TOKEN = re.compile(r"cls|distillation|register-[1-9][0-9]{0,2}")
+"""What settings and links call a prefix token."""
+
+
+def in_links(name: str) -> str:
+    """What settings and links call the prefix token of this name."""
+    return name.lower().replace(" ", "-")
+
+
+def query_called(trace: Trace, token: str) -> Query:
+    """The prefix token that settings and links call so; in models without it CLS, or the mean over the patches."""
+    known = [in_links(name) for name in trace.prefix_names]
+    if token in known:
+        return known.index(token)
+    return 0 if trace.has_class_token else None
 
 
 def rows(trace: Trace, query: Query, matrix: Matrix) -> LayerRows:

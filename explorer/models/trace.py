@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from explorer.models.twicing import Filtered, attention_of, get_filter, project, queries_keys_values
 from explorer.paper import operators
-from explorer.types import ExplorerError, Filter, Size, Trace
+from explorer.types import ExplorerError, Filter, Size, Trace, prefix_names
 
 Stream = Float[Tensor, "image token dim"]
 Attend = Callable[[Stream], Stream]
@@ -43,6 +43,11 @@ class Geometry:
     prefix: int
     filter: Filter
     has_class_token: bool
+    has_distillation_token: bool
+
+    @property
+    def prefix_names(self) -> tuple[str, ...]:
+        return prefix_names(self.prefix, self.has_class_token, self.has_distillation_token)
 
     @property
     def nbytes(self) -> int:
@@ -111,6 +116,7 @@ def geometry(model: Any) -> Geometry:
         prefix=model.num_prefix_tokens,
         filter=get_filter(model),
         has_class_token=model.cls_token is not None,
+        has_distillation_token=isinstance(model, VisionTransformerDistilled),
     )
 
 
@@ -205,7 +211,17 @@ def _empty(sizes: Geometry, like: Tensor) -> Trace:
     attention, values, tokens, logits = (
         part.view(shape) for part, shape in zip(block.split(lengths), shapes, strict=True)
     )
-    return Trace(attention, values, tokens, logits, sizes.grid, sizes.prefix, sizes.filter, sizes.has_class_token)
+    return Trace(
+        attention,
+        values,
+        tokens,
+        logits,
+        grid=sizes.grid,
+        prefix=sizes.prefix,
+        filter=sizes.filter,
+        has_class_token=sizes.has_class_token,
+        has_distillation_token=sizes.has_distillation_token,
+    )
 
 
 def _keep(traces: list[Trace], name: str, layer: int, batch: Tensor) -> None:

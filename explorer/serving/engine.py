@@ -45,6 +45,7 @@ class Engine(Protocol):
     def size(self, key: str) -> ModelSize: ...
 
     def heads(self, key: str) -> int: ...
+    def prefix_names(self, key: str) -> tuple[str, ...]: ...
 
     def add(self, model: LoadedModel) -> ModelCard: ...
 
@@ -127,6 +128,10 @@ class LocalEngine:
     def heads(self, key: str) -> int:
         """Attention heads of every block."""
         return geometry(self._model(key).module).heads
+
+    def prefix_names(self, key: str) -> tuple[str, ...]:
+        """What the tokens before the patches are called."""
+        return geometry(self._model(key).module).prefix_names
 
     def add(self, model: LoadedModel) -> ModelCard:
         """Takes a model in, for everybody. Raises `ExplorerError` when it cannot be traced or the engine is full."""

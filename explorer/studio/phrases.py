@@ -45,9 +45,16 @@ def heads(names: Sequence[str]) -> str:
 
 def attention(spec: Spec, rows: str = "") -> str:
     """Whose row of which matrix a map is; of the setting's matrix by default."""
-    query = "the CLS token (the mean patch in models without one)" if spec.place is None else "the outlined patch"
+    query = _token(spec.query) if spec.place is None else "the outlined patch"
     matrix = rows or _ROWS[spec.matrix]
     return f"{matrix[0].upper()}{matrix[1:]}, query: {query}"
+
+
+def _token(query: str) -> str:
+    """A prefix token, and what stands in for it."""
+    if query == "cls":
+        return "the CLS token (the mean patch in models without one)"
+    return f"the {query.replace('-', ' ')} token (CLS, or the mean patch, in models without it)"
 
 
 def maps(subject: str, content: Content) -> str:

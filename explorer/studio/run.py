@@ -20,13 +20,15 @@ COLOURS = PALETTES[Theme.LIGHT].models
 class FigureRun:
     """The images of a figure and the two models.
 
-    One image at a time, so that a result never depends on what else was asked.
+    One image at a time, so that a result never depends on what else was asked. Raises `ExplorerError` for a query that
+    neither model has.
     """
 
     def __init__(
         self, spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, progress: Progress | None
     ) -> None:
         self.spec, self.photographs, self.pair, self._progress = spec, photographs, pair, progress
+        _check_query(spec, pair)
         self.digests: list[str] = []
         """SHA-256 of the images that were opened."""
 
@@ -68,6 +70,17 @@ class FigureRun:
             yield image, self.pair.compare(image)
 
 
+def _check_query(spec: Spec, pair: ModelPair) -> None:
+    if spec.query == "cls" or spec.place is not None:
+        return
+    names = [name for card in pair.cards for name in pair.engine.prefix_names(card.key)]
+    known = dict.fromkeys(("cls", *map(attention.in_links, names)))
+    if spec.query not in known:
+        raise ExplorerError(
+            f"query: {', '.join(known)} or a place was expected, as these models have; {spec.query} came."
+        )
+
+
 def chosen_layers(spec: Spec, depth: int) -> tuple[int, ...]:
     """Which layers are shown, from 1. Raises `ExplorerError` for one the models do not have."""
     if spec.layers:
@@ -95,15 +108,15 @@ def head_choice(head: str) -> attention.HeadChoice:
 
 
 def token(spec: Spec, trace: Trace) -> attention.Query:
-    """The query as a token: CLS, the mean patch of models without one, or the patch at a place."""
+    """The query as a token: a prefix token, what stands in for it in models without it, or the patch at a place."""
     if spec.place is None:
-        return 0 if trace.has_class_token else None
+        return attention.query_called(trace, spec.query)
     (rows, columns), (y, x) = trace.grid, spec.place
     return trace.prefix + min(int(y * rows), rows - 1) * columns + min(int(x * columns), columns - 1)
 
 
 def patch(spec: Spec, trace: Trace) -> tuple[int, int] | None:
-    """The query's patch as row and column; `None` for CLS."""
+    """The query's patch as row and column; `None` for a prefix token."""
     query = token(spec, trace)
     if spec.place is None or query is None:
         return None

@@ -15,7 +15,7 @@ from explorer.disturb.corruptions import Corruption
 from explorer.figures.maps import Look
 from explorer.figures.print.page import Page, check_font
 from explorer.figures.style import ColourMap, ColourScale
-from explorer.measures.attention import Matrix
+from explorer.measures.attention import TOKEN, Matrix
 from explorer.measures.residual import Quantity
 from explorer.measures.similarity import Definition
 from explorer.settings import Option, check, setting, settings_of
@@ -76,7 +76,9 @@ class Spec:
         (), "layers from 1, such as 1,6,12 or 10-12; the template's own by default", (1, 1000)
     )
     heads: str = setting("mean", "mean, max, all, or a head from 1; the same for all rows")
-    query: str = setting("cls", "cls, or a place Y,X in shares of what the model saw, such as 0.5,0.25")
+    query: str = setting(
+        "cls", "cls, distillation, register-1 and so on, or a place Y,X in shares of what the model saw"
+    )
     matrix: Matrix = setting(Matrix.EFFECTIVE, "the matrix whose row is shown")
     quantity: Quantity = setting(Quantity.SMOOTHED_RESIDUAL, "what the residual's maps show")
     method: Method = setting(Method.GRAD_CAM, "how an attribution is made")
@@ -142,15 +144,17 @@ class Spec:
 
     @property
     def place(self) -> tuple[float, float] | None:
-        """The query's place as shares of what the model saw, downwards and across; `None` is CLS."""
-        if self.query == "cls":
+        """The query's place as shares of what the model saw, downwards and across; `None` is a prefix token."""
+        if TOKEN.fullmatch(self.query):
             return None
         try:
             y, x = (float(part) for part in self.query.split(","))
         except ValueError:
             y = x = math.nan
         if not (0 <= y <= 1 and 0 <= x <= 1):
-            raise ExplorerError(f"query: cls or Y,X between 0 and 1 was expected; {self.query[:60]!r} came.")
+            raise ExplorerError(
+                f"query: cls, distillation, register-1 or Y,X between 0 and 1 was expected; {self.query[:60]!r} came."
+            )
         return y, x
 
     @property

@@ -1,6 +1,6 @@
 """The attention of two models as bytes for the viewer in the browser, and the viewer as a page of its own.
 
-The viewer (`assets/viewer.js`) gets `A` once and computes every other matrix's rows by itself. An entry of `A` is
+The viewer (`js/`) gets `A` once and computes every other matrix's rows by itself. An entry of `A` is
 sent as one byte `c` with `a = s (c / 255)^2`, `s` the largest entry of its row: the error is at most `s / 255`, and
 small entries, of which products with `A` have many, are finer. Rows of all matrices come out within 1% of the largest
 entry of the row of `A` (0.9% at worst over the bundled pair and four photographs; linear codes reach 3%).
@@ -35,6 +35,7 @@ from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
 from explorer.pictures import preprocess
 from explorer.types import ExplorerError, ImageInput, ModelCard, Trace
+from explorer.viewer.source import script
 
 MAX_BYTES = 12_000_000
 """Beyond this, heads are sent as means."""
@@ -102,7 +103,7 @@ def page(payload: bytes, title: str) -> str:
         "provenance": html.escape(
             f"Image SHA-256 {metadata['image'][:16]}. Models: {models}. A heatmap is no attribution."
         ),
-        "script": _asset("viewer.js").replace("</script", "<\\/script"),
+        "script": script().replace("</script", "<\\/script"),
         "data": base64.b64encode(payload).decode(),
     }
     return re.sub("@(title|style|provenance|script|data)@", lambda match: parts[match[1]], _asset("viewer.html"))
@@ -146,6 +147,7 @@ def _model(side: ViewerSide, image: ImageInput, store: _Sections, means: bool) -
         "heads": attention.shape[1],
         "tokens": attention.shape[-1],
         "prefix": trace.prefix,
+        "prefixNames": list(trace.prefix_names),
         "grid": list(trace.grid),
         "input": [height, width],
         "patch": [height / trace.grid[0], width / trace.grid[1]],

@@ -17,12 +17,13 @@ panels.warn_swapped(chosen)
 left, right = st.columns([5, 3], gap="large")
 depth = min(len(card.filter) for card in chosen.pair.cards)
 heads = min(resources.engine().heads(card.key) for card in chosen.pair.cards)
+prefix = dict.fromkeys(name for card in chosen.pair.cards for name in resources.engine().prefix_names(card.key))
 spec = figure = None
 with right:
     template = controls.choose_template()
     photos = controls.choose_photos(chosen, template)
     with panels.refusals():
-        spec = controls.choose(template, depth, heads)
+        spec = controls.choose(template, depth, heads, tuple(prefix))
 if spec is None:
     st.stop()
 with left:

@@ -24,8 +24,10 @@ from explorer.pictures import examples
 from explorer.serving.engine import LocalEngine, ask
 from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
 from explorer.viewer import payload as viewer
+from explorer.viewer.source import script
 from tests.helpers import CLASSES, make_trace, normal, stochastic
 from tests.pair import facts
+from tests.studio import helpers as tiny
 
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -37,7 +39,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER TEST: no Chromium or Chrome was found"),
 ]
 
-SOURCE = (ASSETS / "viewer.js").read_text(encoding="utf-8")
 CHOICES = ["mean", "max", 0, 1]
 HERE = (0.45, 0.3)
 """A place of the photograph, in shares of its height and width."""
@@ -62,7 +63,7 @@ def module(browser: Browser) -> Iterator[Page]:
             window.viewer = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
             window.open64 = (text) => viewer.unpack(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
         }""",
-        SOURCE,
+        script(),
     )
     yield page
     page.close()
@@ -113,6 +114,16 @@ def compared() -> tuple[ImageInput, list[viewer.ViewerSide]]:
     """A photograph under both models of the pair that opens."""
     models = [load(sources.opening(variant)) for variant in sources.VARIANTS]
     engine = LocalEngine(models, torch.device("cpu"))
+    image = examples.load(examples.EXAMPLES[0])
+    sides = [viewer.ViewerSide(ask(engine, TraceJob(), [image], one.key)[0], one) for one in engine.cards]
+    engine.close()
+    return image, sides
+
+
+@pytest.fixture(scope="module")
+def prefixed() -> tuple[ImageInput, list[viewer.ViewerSide]]:
+    """A photograph under a tiny random model with CLS and three registers, and under one with a distillation token."""
+    engine = LocalEngine(tiny.prefixed(), torch.device("cpu"))
     image = examples.load(examples.EXAMPLES[0])
     sides = [viewer.ViewerSide(ask(engine, TraceJob(), [image], one.key)[0], one) for one in engine.cards]
     engine.close()
@@ -185,6 +196,38 @@ def test_without_a_class_token_the_rest_is_the_mean_query(module: Page, matrix: 
     assert_within_a_percent(found, torch.stack(every).mean(dim=0))
 
 
+@pytest.mark.parametrize("matrix", list(Matrix))
+def test_the_row_of_every_prefix_token(
+    module: Page, prefixed: tuple[ImageInput, list[viewer.ViewerSide]], matrix: Matrix
+) -> None:
+    image, sides = prefixed
+    payload = base64.b64encode(viewer.pack(image, sides)).decode()
+    tokens = "([text, name]) => open64(text).models.map((model) => viewer.tokenAt(model, null, name))"
+    for name, expected in (("register 1", [1, 0]), ("register 3", [3, 0]), ("distillation", [0, 1])):
+        assert module.evaluate(tokens, [payload, name]) == expected, "CLS stands in"
+        for index, (side, token) in enumerate(zip(sides, expected, strict=True)):
+            rows = rows_of(module, payload, index, token, matrix.value, "mean")
+            maps = attention.maps(side.trace, token, matrix, Heads.MEAN)
+            of = maps if matrix is Matrix.ROLLOUT else side.trace.attention[:, :, token].mean(dim=1)
+            assert_within_a_percent(rows, maps, of=of)
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "choices"),
+    [
+        ((["CLS"], ["CLS"]), [None]),
+        (([], ["CLS"]), [None]),
+        ((["CLS", "distillation"], ["CLS"]), [None, "distillation"]),
+        ((["register 1"], ["CLS", "register 1", "register 2"]), [None, "register 1", "register 2"]),
+    ],
+)
+def test_prefix_tokens_beside_the_query_at_rest_are_offered(
+    module: Page, prefixes: tuple[list[str], list[str]], choices: list[str | None]
+) -> None:
+    models = [{"prefixNames": names, "rest": names.index("CLS") if "CLS" in names else -1} for names in prefixes]
+    assert module.evaluate("(models) => viewer.tokenChoices(models)", models) == choices
+
+
 def test_means_over_heads_stand_in_for_large_models(module: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     trace = random_trace()
     monkeypatch.setattr(viewer, "MAX_BYTES", 100)
@@ -230,13 +273,8 @@ def test_entropy_of_the_mean_query(module: Page, most: int, monkeypatch: pytest.
     np.testing.assert_allclose(found, expected, rtol=0.01, atol=0.02)
 
 
-@pytest.mark.parametrize(
-    ("asset", "inside", "heard"),
-    [("viewer.js", "viewer", "explorer-viewer-set"), ("tour.js", "tour", "explorer-viewer-state")],
-)
-def test_a_component_listens_once_and_not_when_it_is_gone(
-    browser: Browser, asset: str, inside: str, heard: str
-) -> None:
+@pytest.mark.parametrize(("inside", "heard"), [("viewer", "explorer-viewer-set"), ("tour", "explorer-viewer-state")])
+def test_a_component_listens_once_and_not_when_it_is_gone(browser: Browser, inside: str, heard: str) -> None:
     """Streamlit calls it again for new data or colours, and of what it returned the last function alone."""
     page = browser.new_page()
     counts = page.evaluate(
@@ -262,7 +300,7 @@ def test_a_component_listens_once_and_not_when_it_is_gone(
             leave();
             return [...found, listeners];
         }""",
-        [(ASSETS / asset).read_text(encoding="utf-8"), inside, heard],
+        [script() if inside == "viewer" else (ASSETS / "tour.js").read_text(encoding="utf-8"), inside, heard],
     )
     page.close()
     assert counts == [1, 1, 1, 0]
@@ -369,6 +407,22 @@ def test_a_pinned_class_token_survives_an_address_and_one_at_rest_is_none(module
     assert not {"place", "pinned"} & back.keys()
 
 
+@pytest.mark.parametrize(("token", "query"), [("register 12", "register-12"), ("distillation", "distillation")])
+def test_a_pinned_prefix_token_survives_an_address(module: Page, token: str, query: str) -> None:
+    state = {"layer": 4, "head": "mean", "place": None, "token": token, "pinned": True, "matrix": "A", "scale": "map"}
+    assert module.evaluate("(state) => viewer.toParameters(state).query", state) == query
+    through = "(state) => viewer.fromParameters(new URLSearchParams(viewer.toParameters(state)))"
+    assert module.evaluate(through, state) == state
+
+
+def test_a_query_chosen_anew_takes_the_place_of_a_token(module: Page) -> None:
+    state = {"place": None, "token": "register 1", "pinned": True, "layer": 3}
+    change = "([state, change]) => viewer.changed(state, change)"
+    for place in (None, [0.5, 0.5]):
+        assert module.evaluate(change, [state, {"place": place}]) == {**state, "place": place, "token": None}
+    assert module.evaluate(change, [state, {"layer": 1}]) == {**state, "layer": 1}
+
+
 def test_an_address_of_an_earlier_version_is_read(module: Page) -> None:
     read = "(text) => viewer.fromParameters(new URLSearchParams(text))"
     assert module.evaluate(read, "operator=rollout") == module.evaluate(read, "matrix=rollout") == {"matrix": "rollout"}
@@ -376,7 +430,15 @@ def test_an_address_of_an_earlier_version_is_read(module: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "layer=0&head=x&matrix=evil&scale=<b>&query=2,9", "layer=1e9&query=a", "head=-1"]
+    "address",
+    [
+        "",
+        "layer=0&head=x&matrix=evil&scale=<b>&query=2,9",
+        "layer=1e9&query=a",
+        "head=-1",
+        "query=register-0",
+        "query=register 1",
+    ],
 )
 def test_a_foreign_address_is_no_state(module: Page, address: str) -> None:
     state = module.evaluate("(text) => viewer.fromParameters(new URLSearchParams(text))", address)
@@ -396,6 +458,114 @@ def test_the_identity_of_a_payload_is_read_without_unpacking_it(module: Page) ->
 def test_foreign_bytes_are_refused(module: Page) -> None:
     with pytest.raises(Exception, match="payload of the viewer was expected"):
         module.evaluate("() => viewer.unpack(new Uint8Array(64))")
+
+
+# --- prefix tokens of a page --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tokens(browser: Browser, prefixed: tuple[ImageInput, list[viewer.ViewerSide]], tmp_path: Path) -> Iterator[Page]:
+    """The viewer of the model with registers and the distilled one, as a file."""
+    path = tmp_path / "tokens.html"
+    path.write_text(viewer.page(viewer.pack(*prefixed), "tokens"), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1100, "height": 1400})
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".viewer[data-painted]")
+    yield page
+    page.close()
+    assert not problems
+
+
+def labels(page: Page) -> list[str]:
+    return page.locator(".map figcaption .quiet").all_inner_texts()
+
+
+def pressed(page: Page) -> list[str]:
+    return page.get_by_role("group", name="Token").locator("[aria-pressed=true]").all_inner_texts()
+
+
+def test_any_prefix_token_is_chosen_read_and_linked(
+    tokens: Page, prefixed: tuple[ImageInput, list[viewer.ViewerSide]]
+) -> None:
+    offered = tokens.get_by_role("group", name="Token").get_by_role("button")
+    assert offered.all_inner_texts() == ["CLS", "register 1", "register 2", "register 3", "distillation"]
+    assert pressed(tokens) == ["CLS"]
+    tokens.get_by_role("button", name="map", exact=True).click()
+    settle(tokens)
+    start = [pixels(tokens, i) for i in (0, 1)]
+    tokens.get_by_role("button", name="register 2").click()
+    settle(tokens)
+    assert pressed(tokens) == ["register 2"]
+    assert "query register 2 / CLS" in live(tokens)
+    assert tokens.locator(".rest").inner_text() == "Query: register 2 / CLS (pinned)"
+    assert [pixels(tokens, i) == start[i] for i in (0, 1)] == [False, True]
+    assert labels(tokens) == ["A", "2A − A² · it has no register 2 token, CLS stands in"]
+    assert "a patch has one, register 2 / CLS has none" in tokens.locator(".charts").inner_text()
+    point(tokens, 0.6, 0.3)
+    for side, token, (is_bound, value) in zip(prefixed[1], (2, 0), readings(tokens), strict=True):
+        key = side.trace.prefix + 4 * 2 + 1
+        expected = float(attention.maps(side.trace, token, Matrix.EFFECTIVE, Heads.MEAN)[-1, key])
+        accuracy = 0.0105 * float(side.trace.attention[-1, :, token].amax(dim=-1).mean())
+        assert abs(expected) <= value + accuracy if is_bound else abs(value - expected) <= accuracy
+    tokens.wait_for_url("**query=register-2**")
+    before = pixels(tokens)
+    tokens.reload()
+    tokens.wait_for_selector(".viewer[data-painted]")
+    settle(tokens)
+    assert pressed(tokens) == ["register 2"], "a link keeps it"
+    assert pixels(tokens) == before
+
+
+def test_the_key_t_goes_from_token_to_token(tokens: Page) -> None:
+    tokens.locator(".viewer").focus()
+    assert "T next prefix token" in tokens.locator(".keys").inner_text()
+    names = []
+    for _ in range(6):
+        tokens.keyboard.press("t")
+        settle(tokens)
+        names += pressed(tokens)
+    assert names == ["CLS", "register 1", "register 2", "register 3", "distillation", "CLS"]
+    tokens.keyboard.press("Shift+T")
+    settle(tokens)
+    assert pressed(tokens) == ["register 1"]
+    tokens.keyboard.press("Shift+ArrowRight")
+    settle(tokens)
+    assert pressed(tokens) == []
+    assert "query row 3, column 4" in live(tokens)
+    tokens.keyboard.press("t")
+    tokens.keyboard.press("t")
+    settle(tokens)
+    assert "query register 1 / CLS" in live(tokens)
+    tokens.locator(".rest").click()
+    settle(tokens)
+    assert tokens.locator(".rest").inner_text() == "Query: CLS (pinned)"
+    tokens.keyboard.press("t")
+    tokens.keyboard.press("Escape")
+    settle(tokens)
+    assert tokens.locator(".rest").inner_text() == "Query: CLS"
+
+
+def test_a_saved_view_keeps_a_token_that_the_models_have(
+    module: Page, prefixed: tuple[ImageInput, list[viewer.ViewerSide]], compared: tuple[ImageInput, list[Any]]
+) -> None:
+    state = {"layer": "2", "query": "distillation", "head": "mean", "matrix": "A", "scale": "map"}
+    opened = """(text) => {
+        const root = document.body.appendChild(document.createElement("div"));
+        const shown = viewer.mount(root, {});
+        shown.load(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+        const { token, pinned } = shown.state;
+        const query = viewer.toParameters(shown.state).query;
+        shown.destroy();
+        root.remove();
+        return [token, pinned, query];
+    }"""
+    found = [
+        module.evaluate(opened, base64.b64encode(viewer.pack(*pair, state=state)).decode())
+        for pair in (prefixed, compared)
+    ]
+    assert found == [["distillation", True, "distillation"], [None, False, "rest"]]
 
 
 # --- opened from disk ---------------------------------------------------------------------------------------------
@@ -544,6 +714,17 @@ def test_rollout_has_one_row_of_all_layers_and_names_no_head(disk: Page) -> None
     settle(disk)
     assert "head 1, 2a − a²" in live(disk).lower(), "the head that was chosen comes back"
     assert cells.count() == 2 * facts().depth * facts().heads
+
+
+def test_models_with_cls_alone_offer_no_other_token(disk: Page) -> None:
+    assert disk.get_by_role("group", name="Token").count() == 0
+    assert "T next" not in disk.locator(".keys").inner_text()
+    before = live(disk)
+    disk.locator(".viewer").focus()
+    disk.keyboard.press("t")
+    settle(disk)
+    assert live(disk) == before
+    assert disk.locator(".rest").get_attribute("aria-pressed") == "false"
 
 
 def test_space_plays_and_stops(disk: Page) -> None:

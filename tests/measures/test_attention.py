@@ -1,6 +1,7 @@
 """Rows, rollout, entropy and distance against full matrices, in float64."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,26 @@ def test_rows_are_rows_of_the_full_matrices(trace: Trace, matrix: Matrix, query:
     for layer, a in enumerate(FILTER):
         expected = full_matrix(trace.attention[layer], matrix, a)[:, query]
         torch.testing.assert_close(rows[layer], expected, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "kinds", "token", "query"),
+    [
+        (1, (True, False), "cls", 0),
+        (0, (False, False), "cls", None),
+        (4, (True, False), "register-3", 3),
+        (2, (False, False), "register-2", 1),
+        (2, (True, True), "distillation", 1),
+        (3, (True, True), "register-1", 2),
+        (4, (True, False), "distillation", 0),  # it has none: CLS stands in
+        (2, (False, False), "register-3", None),
+    ],
+)
+def test_a_query_is_called_by_its_token(prefix: int, kinds: tuple[bool, bool], token: str, query: int | None) -> None:
+    named = make_trace(stochastic(1, 1, 7, 7), (1.0,), prefix=prefix)
+    named = replace(named, has_class_token=kinds[0], has_distillation_token=kinds[1])
+    assert measure.query_called(named, token) == query
+    assert measure.TOKEN.fullmatch(token)
 
 
 def test_rollout_has_no_rows_per_head(trace: Trace) -> None:

@@ -154,6 +154,25 @@ def test_a_trace_knows_whether_its_first_token_is_cls(
     assert (one.prefix, one.has_class_token) == (prefix, has_class_token)
 
 
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [
+        ("class token", ("CLS",)),
+        ("registers", ("CLS", "register 1", "register 2", "register 3")),
+        ("registers without class", ("register 1", "register 2")),
+        ("no class token", ()),
+    ],
+)
+def test_prefix_tokens_have_names(make_model: MakeModel, images: Tensor, family: str, names: tuple[str, ...]) -> None:
+    model = make_model(**FAMILIES[family])
+    assert trace(model, images[:1])[0].prefix_names == geometry(model).prefix_names == names
+
+
+def test_the_distillation_token_has_a_name(distilled: VisionTransformer, images: Tensor) -> None:
+    (traced,) = trace(distilled, images[:1].double())
+    assert traced.prefix_names == geometry(distilled).prefix_names == ("CLS", "distillation")
+
+
 def test_gated_attention_is_reproduced(make_model: MakeModel, images: Tensor) -> None:
     model = make_model((1.0, 2.0))
     for block in model.blocks:

@@ -35,11 +35,12 @@ def model(
     crop_pct: float = 1.0,
     crop_mode: str = "center",
     architecture: str = "deit_tiny_patch16_224",
+    timm_name: str = "deit_tiny_patch16_224",
     **options: Any,
 ) -> LoadedModel:
     """A model of as many blocks as the filter has, on patches of 8 px; `options` go to timm."""
     shape = {"img_size": size, "patch_size": 8, "embed_dim": 32, "depth": len(filter), "num_heads": heads}
-    module = timm.create_model("deit_tiny_patch16_224", num_classes=len(CLASSES), **shape, **options)
+    module = timm.create_model(timm_name, num_classes=len(CLASSES), **shape, **options)
     make_filtered(module)
     set_filter(module, filter)
     preprocessing = Preprocessing(size, (0.5,) * 3, (0.25,) * 3, crop_pct=crop_pct, crop_mode=crop_mode)
@@ -66,6 +67,13 @@ def model(
 def pair() -> ModelPair:
     """Three blocks, two heads, four by four patches; trained as DeiT and as DeiT-Twicing."""
     return load_pair(model(), model("Tiny-Twicing", TWICING, 1), device="cpu")
+
+
+@cache
+def prefixed() -> tuple[LoadedModel, LoadedModel]:
+    """One with CLS and three registers, one with CLS and a distillation token."""
+    distilled = model("Distilled", TWICING, 1, timm_name="deit_tiny_distilled_patch16_224")
+    return model("Registers", STANDARD, 2, reg_tokens=3), distilled
 
 
 @cache

@@ -11,7 +11,7 @@ from explorer.serving.pair import load_pair
 from explorer.studio import TEMPLATES
 from explorer.studio.latex import escape, number
 from explorer.studio.phrases import listed
-from tests.studio.helpers import TWICING, made, model, pair, plain, swapped
+from tests.studio.helpers import TWICING, made, model, pair, plain, prefixed, swapped
 
 HOSTILE = r"100%_of #1 $x^2$ & {co}~ \input{secret}" + "\n\x1b"
 SPECIAL = re.compile(r"(?<!\\)[%#&_$]")
@@ -130,6 +130,8 @@ def test_every_eigenvalue_that_leaves_is_said() -> None:
 def test_the_query_is_said() -> None:
     assert "query: the CLS token" in plain("heatmaps").caption
     assert "query: the outlined patch" in made("heatmaps", 1, query="0,0").caption
+    figure = made("heatmaps", 1, load_pair(*prefixed(), device="cpu"), query="register-2")
+    assert "query: the register 2 token (CLS, or the mean patch, in models without it)" in figure.caption
 
 
 @pytest.mark.parametrize("picture", ["sharp", "model", "original"])

@@ -17,7 +17,7 @@ from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import TEMPLATES, Made
 from explorer.types import ExplorerError, Trace
 from tests.helpers import assert_one_sentence
-from tests.studio.helpers import STANDARD, TWICING, made, model, pair, photo, photos, plain, swapped
+from tests.studio.helpers import STANDARD, TWICING, made, model, pair, photo, photos, plain, prefixed, swapped
 
 ROLES = ("baseline", "twicing")
 OURS = (model(), model("Tiny-Twicing", TWICING, 1))
@@ -122,6 +122,25 @@ def test_without_cls_the_mean_patch_asks(classless: tuple[LoadedModel, LoadedMod
     expected = np.mean([(2 * a - a @ a).mean(axis=0) for a in A], axis=0).reshape(4, 4)
     assert_near(figure.numbers["twicing, layer 3, head mean"][0], expected)
     assert "mean patch" in figure.caption
+
+
+@pytest.mark.parametrize(("query", "tokens"), [("register-3", (3, 0)), ("distillation", (0, 1)), ("cls", (0, 0))])
+def test_any_prefix_token_asks_and_cls_stands_in(query: str, tokens: tuple[int, int]) -> None:
+    figure = made("heatmaps", 1, load_pair(*prefixed(), device="cpu"), query=query)
+    matrices = (Matrix.ATTENTION, Matrix.TWICING)
+    for role, one, token, matrix in zip(ROLES, traces(0, prefixed()), tokens, matrices, strict=True):
+        row = attention.rows(one, token, matrix)[2].mean(dim=0)
+        assert_near(figure.numbers[f"{role}, layer 3, head mean"][0], row[one.prefix :].reshape(4, 4))
+    assert all(cell.mark is None for cell in cells(figure))
+
+
+def test_a_token_that_neither_model_has_is_refused() -> None:
+    with pytest.raises(ExplorerError) as refusal:
+        made("heatmaps", 1, load_pair(*prefixed(), device="cpu"), query="register-4")
+    assert_one_sentence(str(refusal.value))
+    assert "cls, register-1, register-2, register-3, distillation or a place" in str(refusal.value)
+    with pytest.raises(ExplorerError, match="cls or a place was expected, as these models have; distillation came"):
+        made("corruption", 1, query="distillation")
 
 
 # --- residual, similarity, spectra, filters -----------------------------------------------------------------------

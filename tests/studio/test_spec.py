@@ -49,6 +49,9 @@ def refusal(**settings: Any) -> str:
         ("heads", -1, "-1"),
         ("heads", None, "None"),
         ("query", "corner", "corner"),
+        ("query", "register-0", "register-0"),
+        ("query", "register 1", "register 1"),
+        ("query", "registers", "registers"),
         ("query", "0.5", "0.5"),
         ("query", "0.5,0.5,0.5", "0.5,0.5,0.5"),
         ("query", "0.5,1.01", "1.01"),
@@ -176,7 +179,10 @@ def test_a_preset_gives_what_is_not_set() -> None:
     assert (page.width, page.height, page.font) == (2.0, PRESETS["slide"].height, "serif")
 
 
-@pytest.mark.parametrize(("query", "place"), [("cls", None), ("0,1", (0.0, 1.0)), ("0.5,0.25", (0.5, 0.25))])
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [("cls", None), ("distillation", None), ("register-12", None), ("0,1", (0.0, 1.0)), ("0.5,0.25", (0.5, 0.25))],
+)
 def test_a_query_is_a_place(query: str, place: tuple[float, float] | None) -> None:
     assert Spec(TEMPLATES["heatmaps"], query=query).place == place
 

@@ -18,9 +18,10 @@ from explorer.studio.made import SUFFIXES
 from explorer.studio.spec import SETTINGS
 from explorer.studio.template import PAGE
 from explorer.ui.publish import compute, settings
+from explorer.ui.shell import resources
 from tests.helpers import assert_one_sentence, plain_text
 from tests.pair import facts
-from tests.studio.helpers import pair, picture, result
+from tests.studio.helpers import pair, picture, prefixed, result
 from tests.ui.conftest import Open
 from tests.ui.test_pages import assert_sound, swapped_key, upload
 
@@ -216,6 +217,29 @@ def test_a_query_is_chosen_by_its_place(app: AppTest) -> None:
     assert_sound(app)
     assert "the outlined patch" in caption(app)
     assert "--query 1,0.5" in app.code[1].value
+
+
+def test_a_query_is_any_prefix_token_of_the_models(open_app: Open, files: Files) -> None:
+    app = visit(open_app)
+    assert app.segmented_control(key="studio-query").options == ["CLS", "a patch"]
+    keys = [resources.engine().add(model).key for model in prefixed()]
+    try:
+        app.run()
+        for box, key in zip(("baseline", "twicing"), keys, strict=True):
+            app.sidebar.selectbox(key=f"model-{box}").set_value(key)
+        app.run()
+        control = app.segmented_control(key="studio-query")
+        assert control.options == ["CLS", "register 1", "register 2", "register 3", "distillation", "a patch"]
+        control.set_value("distillation").run()
+        assert_sound(app)
+        assert "the distillation token (CLS, or the mean patch, in models without it)" in caption(app)
+        assert "--query distillation" in app.code[1].value
+    finally:
+        for key in keys:
+            resources.engine().remove(key)
+    app.run()
+    assert_sound(app)
+    assert "query: the CLS token" in caption(app)
 
 
 def test_a_swapped_pair_is_said(app: AppTest) -> None:

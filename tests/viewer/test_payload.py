@@ -95,6 +95,14 @@ def test_registers_alone_are_no_class_token(photo: ImageInput) -> None:
     assert (model["rest"], model["restName"]) == (-1, "the mean patch")
 
 
+@pytest.mark.parametrize("is_distilled", [True, False])
+def test_prefix_tokens_are_sent_by_name(photo: ImageInput, is_distilled: bool) -> None:
+    plain = big_trace(1, grid=4)
+    one = side(replace(plain, prefix=3, grid=(2, 7), has_distillation_token=is_distilled))
+    names = [model["prefixNames"] for model in header_of(viewer.pack(photo, [one, side(plain)]))["models"]]
+    assert names == [["CLS", "distillation" if is_distilled else "register 1", f"register {2 - is_distilled}"], ["CLS"]]
+
+
 def test_codes_are_within_their_stated_error() -> None:
     attention = stochastic(2, 3, 40, 40, sharpness=5.0).float()
     codes, scales = viewer.quantise(attention)

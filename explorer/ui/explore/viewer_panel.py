@@ -12,6 +12,7 @@ from explorer.ui import view as current_view
 from explorer.ui.shell import pair, resources
 from explorer.ui.shell.session import View
 from explorer.viewer import payload as viewer
+from explorer.viewer.source import script
 
 _KEY = "viewer"
 _SAVED = "saved-view"
@@ -23,7 +24,7 @@ def show(view: View) -> None:
         _KEY,
         html='<div class="viewer"></div>',
         css=(ASSETS / "viewer.css").read_text(encoding="utf-8"),
-        js=(ASSETS / "viewer.js").read_text(encoding="utf-8"),
+        js=script(),
     )
     render(key=_KEY, data=payload(view), on_saved_change=_remember)
     stem = re.sub(r"\W+", "-", view.photo.title).strip("-")[:60] or "attention"

@@ -18,9 +18,12 @@ MAX_ROWS = 24
 _START = 3
 
 
-def choose(template: Template, depth: int, heads: int) -> Spec:
-    """The settings that the template reads. Raises `ExplorerError` for values that do not fit."""
-    asked = Asked(depth, heads)
+def choose(template: Template, depth: int, heads: int, prefix: tuple[str, ...] = ()) -> Spec:
+    """The settings that the template reads. Raises `ExplorerError` for values that do not fit.
+
+    `prefix` names the tokens before the patches.
+    """
+    asked = Asked(depth, heads, prefix)
     with st.container(border=True):
         st.markdown("**What is shown**")
         asked.ask(template, [name for name in template.settings if name not in (*LOOK, *PAGE)])

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from explorer.measures.attention import in_links
 from explorer.studio import PRESETS, Template
 from explorer.studio.spec import SETTINGS, Sheet
 from explorer.ui.shell import choices
@@ -29,6 +30,8 @@ class Asked:
 
     depth: int
     heads: int
+    prefix: tuple[str, ...]
+    """Names of their prefix tokens."""
     chosen: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -87,8 +90,12 @@ def _iterations(asked: Asked) -> tuple[int, ...]:
 
 
 def _query(asked: Asked) -> str:
-    if _segments("query", ["CLS", "a patch"], help="Whose row is shown: CLS, or the patch at a place.") == "CLS":
-        return "cls"
+    others = [name for name in asked.prefix if name != "CLS"]
+    help = (
+        "Whose row is shown: a prefix token's (CLS, the mean patch in models without one), or the patch's at a place."
+    )
+    if (query := _segments("query", ["CLS", *others, "a patch"], help=help)) != "a patch":
+        return in_links(query)
     down, across = (
         st.slider(label, 0.0, 1.0, 0.5, 0.01, key=f"studio-{label}", persist_state="session")
         for label in ("Down", "Across")

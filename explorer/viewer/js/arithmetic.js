@@ -1,0 +1,290 @@
+// @ts-check
+// Rows of every matrix from A alone: `r = A[q]` and `r A`. Pure functions of numbers; no document, no state.
+// Values are right within 1% of the largest entry of the query's row of A (of the rollout's own), for filters between
+// standard and twicing.
+
+/** @import { Codes, ColourRange, HeadChoice, MatrixName, Model, Place, Scale, Size } from "./types.js" */
+
+const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 2);
+/** @type {MatrixName[]} */
+export const MATRICES = ["effective", "A", "A − A²", "2A − A²", "rollout"];
+/** @type {Record<string, number>} */
+const COEFFICIENTS = { A: 1, "2A − A²": 2 };
+
+/**
+ * Row `query` of A in a layer and head; -1 is the mean over the patches' rows.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} head
+ * @param {number} query
+ * @param {Codes} matrices others than A
+ */
+export function row(model, layer, head, query, { codes, scales } = model) {
+  const n = model.tokens;
+  if (query < 0) return times({ ...model, codes, scales }, layer, head, start(model, query));
+  const line = (layer * model.heads + head) * n + query;
+  const scale = scales[line];
+  const result = new Float32Array(n);
+  for (let key = 0, at = line * n; key < n; key++, at++) result[key] = scale * SQUARES[codes[at]];
+  return result;
+}
+
+/**
+ * The row vector that picks a row, or the mean of the patches' rows.
+ * @param {Model} model
+ * @param {number} query
+ */
+function start(model, query) {
+  const r = new Float32Array(model.tokens);
+  if (query < 0) r.fill(1 / (model.tokens - model.prefix), model.prefix);
+  else r[query] = 1;
+  return r;
+}
+
+/**
+ * `r A`: a row vector times the matrix of a layer and head.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} head
+ * @param {Float32Array} r
+ */
+export function times({ tokens: n, heads, codes, scales }, layer, head, r) {
+  const first = (layer * heads + head) * n;
+  const result = new Float32Array(n);
+  for (let query = 0; query < n; query++) {
+    const weight = (r[query] * scales[first + query]) / 255 ** 2; // quicker than a look-up in SQUARES
+    if (weight === 0) continue;
+    for (let key = 0, at = (first + query) * n; key < n; key++, at++) result[key] += weight * (codes[at] * codes[at]);
+  }
+  return result;
+}
+
+/**
+ * `c r + (1 − c) r A`.
+ * @param {number} c
+ * @param {Float32Array} r
+ * @param {Float32Array} rA
+ */
+const combine = (c, r, rA) => r.map((value, i) => c * value + (1 - c) * rA[i]);
+
+/**
+ * Row `query` of a matrix other than rollout, in one head. `A[q] A` is a product, or the row of A² where only means over
+ * heads were sent.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} head
+ * @param {number} query
+ * @param {MatrixName} matrix
+ */
+export function matrixRow(model, layer, head, query, matrix) {
+  const r = row(model, layer, head, query);
+  const c = matrix === "effective" ? model.filter[layer] : COEFFICIENTS[matrix];
+  if (c === 1) return r;
+  const rA = model.squares ? row(model, layer, head, query, model.squares) : times(model, layer, head, r);
+  return c === undefined ? r.map((value, i) => value - rA[i]) : combine(c, r, rA);
+}
+
+/**
+ * Row `query` of the rollout up to a layer: e_q (E_l + I)/2 ... (E_1 + I)/2, E the mean of the effective matrices.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} query
+ */
+export function rolloutRow(model, layer, query) {
+  let r = start(model, query);
+  for (let l = layer; l >= 0; l--) {
+    const next = r.map((value) => value / 2);
+    const c = model.filter[l];
+    for (let head = 0; head < model.heads; head++) {
+      const rA = times(model, l, head, r);
+      let e = rA;
+      if (c !== 1) {
+        e = combine(c, rA, model.squares ? times({ ...model, ...model.squares }, l, 0, r) : times(model, l, head, rA));
+      }
+      for (let i = 0; i < e.length; i++) next[i] += e[i] / (2 * model.heads);
+    }
+    r = next;
+  }
+  return r;
+}
+
+/**
+ * One value per token: the row of the query, heads combined as chosen.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} query
+ * @param {MatrixName} matrix
+ * @param {HeadChoice} choice
+ */
+export function tokenValues(model, layer, query, matrix, choice) {
+  if (matrix === "rollout") return rolloutRow(model, layer, query);
+  if (typeof choice === "number") return matrixRow(model, layer, Math.min(choice, model.heads - 1), query, matrix);
+  const rows = Array.from({ length: model.heads }, (_, head) => matrixRow(model, layer, head, query, matrix));
+  return rows[0].map((_, i) => {
+    if (choice === "mean") return rows.reduce((sum, values) => sum + values[i], 0) / rows.length;
+    return rows.reduce((best, values) => (Math.abs(values[i]) > Math.abs(best) ? values[i] : best), 0);
+  });
+}
+
+/**
+ * The same over the patches, prefix tokens left out.
+ * @param {Parameters<typeof tokenValues>} query
+ */
+export const patchValues = (...query) => tokenValues(...query).subarray(query[0].prefix);
+
+/**
+ * @param {Model} model
+ * @param {number} layer
+ * @param {MatrixName} matrix
+ */
+export function isSigned(model, layer, matrix) {
+  if (matrix === "A") return false;
+  if (matrix === "A − A²" || matrix === "2A − A²") return true;
+  const involved = matrix === "rollout" ? model.filter.slice(0, layer + 1) : [model.filter[layer]];
+  return involved.some((a) => a < 0 || a > 1);
+}
+
+/**
+ * @param {Model} model
+ * @param {HeadChoice} choice
+ */
+const headsOf = (model, choice) =>
+  typeof choice === "number" ? [Math.min(choice, model.heads - 1)] : Array.from({ length: model.heads }, (_, h) => h);
+
+/** @param {number[]} values */
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/**
+ * Entropy of the query's row of A in nats, the mean over the chosen heads.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} query
+ * @param {HeadChoice} choice
+ */
+export function entropy(model, layer, query, choice) {
+  if (model.entropies) return model.entropies[layer * (model.tokens + 1) + (query < 0 ? model.tokens : query)];
+  const each = headsOf(model, choice).map((head) =>
+    row(model, layer, head, query).reduce((h, a) => (a > 0 ? h - a * Math.log(a) : h), 0),
+  );
+  return mean(each);
+}
+
+/**
+ * Mean distance in pixels of the model's input from the query's patch to what it looks at; NaN for a prefix token.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} query
+ * @param {HeadChoice} choice
+ */
+export function distance(model, layer, query, choice) {
+  if (query < model.prefix) return NaN;
+  const [rows, columns] = model.grid;
+  const at = query - model.prefix;
+  if (model.distances) return model.distances[layer * rows * columns + at];
+  const each = headsOf(model, choice).map((head) => {
+    const r = row(model, layer, head, query).subarray(model.prefix);
+    let total = 0;
+    let sum = 0;
+    for (let p = 0; p < rows * columns; p++) {
+      const y = (Math.floor(p / columns) - Math.floor(at / columns)) * model.patch[0];
+      const x = ((p % columns) - (at % columns)) * model.patch[1];
+      total += r[p];
+      sum += r[p] * Math.hypot(y, x);
+    }
+    return total > 0 ? sum / total : 0;
+  });
+  return mean(each);
+}
+
+/**
+ * Mean cosine of a token with the other patches after `state` blocks, sent for every token.
+ * @param {Model} model
+ * @param {number} state
+ * @param {number} query
+ */
+export const own = (model, state, query) =>
+  query < 0 ? model.similarity[state] : model.each[state * model.tokens + query];
+
+/**
+ * Largest magnitude.
+ * @param {Float32Array} values
+ */
+export const largest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1e-12;
+
+/**
+ * The colour range of each of several maps in a layer.
+ * @param {Float32Array[]} maps
+ * @param {boolean[]} signs
+ * @param {Scale} scale
+ * @returns {ColourRange[]}
+ */
+export function ranges(maps, signs, scale) {
+  const any = signs.some(Boolean);
+  const upTo = (/** @type {boolean} */ signed, /** @type {number} */ high) => ({ low: signed ? -high : 0, high });
+  if (scale === "absolute") return maps.map(() => upTo(any, 1));
+  if (scale === "shared") return maps.map(() => upTo(any, Math.max(...maps.map(largest))));
+  return maps.map((values, i) => upTo(signs[i], largest(values)));
+}
+
+/**
+ * What can be told from 0: 1% of the largest entry of the query's row of A, the accuracy of all that is computed.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} query
+ * @param {HeadChoice} choice
+ */
+export function finest(model, layer, query, choice) {
+  if (query < 0) return 0.01 * largest(tokenValues(model, layer, query, "A", choice));
+  const scales = headsOf(model, choice).map(
+    (head) => model.scales[(layer * model.heads + head) * model.tokens + query],
+  );
+  return 0.01 * (choice === "max" ? Math.max(...scales) : mean(scales));
+}
+
+/**
+ * A number in three digits.
+ * @param {number} value
+ */
+export function number(value) {
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  const text = size >= 0.001 && size < 1000 ? value.toPrecision(3) : value.toExponential(1);
+  return text.replace("-", "−");
+}
+
+/**
+ * A value to be read: below the accuracy of what was sent it is only bounded.
+ * @param {number} value
+ * @param {number} bound
+ */
+export const reading = (value, bound) => (Math.abs(value) < bound ? `< ${number(bound)}` : number(value));
+
+/**
+ * The patch at a place of the picture.
+ * @param {Size} grid
+ * @param {Place} place
+ */
+export function patchAt(grid, place) {
+  const [row, column] = place.map((share, i) => Math.max(0, Math.min(grid[i] - 1, Math.floor(share * grid[i]))));
+  return { row, column, index: row * grid[1] + column };
+}
+
+/**
+ * The middle of a patch, in shares.
+ * @param {Size} grid
+ * @param {number} row
+ * @param {number} column
+ * @returns {Place}
+ */
+export const middleOf = ([rows, columns], row, column) => [(row + 0.5) / rows, (column + 0.5) / columns];
+
+/**
+ * The patch at a place as a token; without one the prefix token of a name, which the query at rest stands in for.
+ * @param {Model} model
+ * @param {Place | null} place
+ * @param {string | null} name
+ */
+export function tokenAt(model, place, name = null) {
+  if (place) return model.prefix + patchAt(model.grid, place).index;
+  return name !== null && model.prefixNames.includes(name) ? model.prefixNames.indexOf(name) : model.rest;
+}

@@ -1,0 +1,133 @@
+/** The records that the viewer's modules pass on; read by the type checker and by people, never by a browser. */
+
+/** Height and width, rows and columns: downwards first. */
+export type Size = [number, number];
+/** A place of the picture in shares of its height and width. */
+export type Place = [number, number];
+/** Of the heads: their mean, patch by patch the largest magnitude, or one from 0. */
+export type HeadChoice = "mean" | "max" | number;
+export type MatrixName = "effective" | "A" | "A − A²" | "2A − A²" | "rollout";
+export type Scale = "map" | "shared" | "absolute";
+export type Drawing = "smooth" | "cells" | "contours";
+
+/** Where colours begin and end; `low` is below 0 where values are signed. */
+export interface ColourRange {
+  low: number;
+  high: number;
+}
+
+/** Attention as bytes: entry `(q, k)` of layer and head is `scales[q] (codes[q, k] / 255)²`. */
+export interface Codes {
+  codes: Uint8Array;
+  scales: Float32Array;
+}
+
+/** One model and what it made of the image: a model's part of the payload's header, with its sections. */
+export interface Model extends Codes {
+  name: string;
+  label: string;
+  counterfactual: boolean;
+  /** `a` of `aA + (1 − a)A²`, by block. */
+  filter: number[];
+  layers: number;
+  heads: number;
+  tokens: number;
+  /** How many tokens come before the patches, and what they are called. */
+  prefix: number;
+  prefixNames: string[];
+  grid: Size;
+  /** Pixels of its input, and of a patch. */
+  input: Size;
+  patch: Size;
+  /** The query while nothing is pointed at: a token, or -1 for the mean of the patches' rows. */
+  rest: number;
+  restName: string;
+  /** Equal where two models saw the same region of the photograph. */
+  crop: string;
+  /** Cosine of each token with the other patches, by state and token; then the means over the patches by state. */
+  each: Float32Array;
+  similarity: number[];
+  residual: number[];
+  top: [string, number][];
+  /** A JPEG. */
+  photo: Uint8Array<ArrayBuffer>;
+  /** Means of `A²`, entropies and distances: of large models, whose heads were sent as their mean alone. */
+  squares?: Codes;
+  entropies?: Float32Array;
+  distances?: Float32Array;
+}
+
+export interface Header {
+  id: string;
+  models: Model[];
+  /** What a link needs besides the state; null for uploads. */
+  link: Record<string, string> | null;
+  /** What is shown at first, in the words of an address. */
+  state: Record<string, string> | null;
+  palettes: Record<"light" | "dark", string[]>;
+  /** RGB by 256 steps. */
+  colours: Record<string, Uint8Array>;
+}
+
+/** What is shown, in what can be copied: nothing here belongs to a document. */
+export interface State {
+  /** From 0. */
+  layer: number;
+  head: HeadChoice;
+  /** The query's patch; null for a prefix token, or the query at rest. */
+  place: Place | null;
+  /** The prefix token that is the query where no patch is, by name; null for the query at rest. */
+  token: string | null;
+  /** Whether the pointer reads values instead of choosing the query. */
+  pinned: boolean;
+  matrix: MatrixName;
+  scale: Scale;
+  colours: string;
+  opacity: number;
+  drawing: Drawing;
+  difference: boolean;
+  /** Which model is shown in both places, 1 or 2; 0 for one in each. */
+  blink: number;
+  allHeads: boolean;
+  /** The patch under the pointer. */
+  cursor?: Place | null;
+}
+
+/** What one of the two places shows. */
+export interface Picture {
+  model: Model;
+  index: number;
+  /** Second model minus first. */
+  isDifference: boolean;
+  values: Float32Array;
+  range: ColourRange;
+  name: string;
+  label: string;
+  /** What can be told from 0. */
+  bound: number;
+}
+
+/** Where the state can be shared. */
+export interface Address {
+  read(): URLSearchParams;
+  /** `null` deletes. */
+  write(parameters: Record<string, string | null>): void;
+  link(): string;
+}
+
+export interface Options {
+  address?: Address | null;
+  save?: ((parameters: Record<string, string>) => void) | null;
+  announce?: ((state: State, fresh: boolean) => void) | null;
+}
+
+/** What the parts of the viewer ask of it. */
+export interface Actions {
+  set(change: Partial<State>): void;
+  toggle(key: "difference" | "allHeads"): void;
+  togglePlay(): void;
+  toRest(): void;
+  /** Null where there is nothing to link to, or nobody who saves. */
+  copyLink: ((button: HTMLButtonElement) => void) | null;
+  save: (() => void) | null;
+}

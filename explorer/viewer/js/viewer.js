@@ -1,0 +1,221 @@
+// @ts-check
+// The attention viewer: two models under one cursor, every layer at once, nothing asked of a server. It holds a payload,
+// a state and the parts of the page that show them; it knows nothing of Streamlit.
+
+import { number } from "./arithmetic.js";
+import { createCharts, predictionOf } from "./charts.js";
+import { picturesOf, scaleOf, statusLine } from "./comparison.js";
+import { element, isDark } from "./dom.js";
+import { KEYS, helpOf, nameOf } from "./keys.js";
+import { createMap } from "./maps.js";
+import { drawTable, tableOf } from "./paint.js";
+import { identity, unpack } from "./payload.js";
+import { DEFAULTS, changed, clicked, depthOf, fromParameters, settled, toParameters, towardsRest } from "./state.js";
+import { createStrips } from "./strips.js";
+import { createTools } from "./tools.js";
+
+/** @import { Header, Options, Picture, Place, State } from "./types.js" */
+
+/** @type {Partial<State>} what was shown last, for the next viewer of this page */
+let remembered = {};
+
+/**
+ * Builds the viewer inside `root`. `address` reads and writes where the state can be shared, `save` takes it,
+ * `announce` is told the state whenever it changes, and that it is fresh when new data came.
+ * @param {HTMLElement} root
+ * @param {Options} options
+ */
+export function mount(root, { address = null, save = null, announce = null } = {}) {
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  let state = { ...DEFAULTS };
+  /** @type {Header | null} */
+  let header = null;
+  /** @type {ReturnType<typeof build> | null} */
+  let parts = null;
+  /** @type {Picture[]} as drawn */
+  let pictures = [];
+  let frame = 0;
+  let playing = 0;
+  let writing = 0;
+
+  /** @param {Uint8Array} bytes */
+  function load(bytes) {
+    if (header && header.id === identity(bytes)) return repaint();
+    header = unpack(bytes);
+    if (header.state) {
+      const stored = fromParameters(new URLSearchParams(header.state));
+      state = changed({ ...state, place: null, token: null, pinned: false }, stored);
+    } else if (!parts && address) state = changed({ ...state, ...remembered }, fromParameters(address.read()));
+    state = settled(state, header.models);
+    parts?.forget();
+    parts = build(header);
+    repaint();
+    announce?.(state, true);
+  }
+
+  /** @param {Partial<State>} change */
+  function set(change) {
+    state = changed(state, change);
+    repaint();
+    announce?.(state, false);
+  }
+
+  function repaint() {
+    if (!frame) frame = requestAnimationFrame(draw);
+  }
+
+  /** @param {Header} payload */
+  function build({ models, colours, link }) {
+    const photos = models.map((model) => URL.createObjectURL(new Blob([model.photo])));
+    const pointer = { over, out, click };
+    const maps = models.map(() => createMap(colours, photos, pointer));
+    const tools = createTools(models, {
+      set,
+      toggle: (key) => set({ [key]: !state[key] }),
+      togglePlay,
+      toRest: () => set(towardsRest(state)),
+      copyLink: link && copyLink,
+      save: save && (() => save(toParameters(state))),
+    });
+    const help = helpOf(models);
+    const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
+    const ticks = [element("span"), element("span"), element("span")];
+    const live = element("p", { class: "live", role: "status", "aria-live": "polite" });
+    const strips = createStrips(models, colours, photos, set);
+    const charts = createCharts(models, (layer) => layer !== state.layer && set({ layer }));
+    root.replaceChildren(
+      ...tools.lines,
+      element("div", { class: "pair" }, ...maps.map((map) => map.figure)),
+      element("div", { class: "scale" }, bar, element("div", { class: "ticks" }, ...ticks)),
+      live,
+      ...strips.boxes,
+      element("div", { class: "charts" }, ...charts.figures),
+      element("div", { class: "predictions" }, ...models.map(predictionOf)),
+      element("p", { class: "quiet keys" }, help),
+    );
+    root.tabIndex = 0;
+    root.setAttribute("role", "application");
+    root.setAttribute("aria-label", `Attention of both models. ${help}`);
+    root.onkeydown = onKey;
+    const forget = () => {
+      strips.stop();
+      photos.forEach((url) => URL.revokeObjectURL(url)); // or they would stay in memory
+    };
+    return { maps, tools, bar, ticks, live, strips, charts, forget };
+  }
+
+  function draw() {
+    frame = 0;
+    if (!header || !parts) return;
+    const { models, colours, id } = header;
+    remembered = { ...state };
+    const palette = header.palettes[isDark(root) ? "dark" : "light"];
+    root.style.setProperty("--one", palette[0]);
+    root.style.setProperty("--two", palette[1]);
+    pictures = picturesOf(state, models);
+    parts.maps.forEach((map, place) => map.draw(pictures[place], state));
+    const { range, text } = scaleOf(state, models, pictures);
+    drawTable(parts.bar, tableOf(colours, state.colours, range));
+    const [low, middle, high] = parts.ticks;
+    low.textContent = number(range.low);
+    middle.textContent = text;
+    high.textContent = number(range.high);
+    parts.tools.show(state, playing !== 0);
+    describe();
+    parts.charts.draw(state);
+    parts.strips.draw(state);
+    clearTimeout(writing);
+    writing = setTimeout(write, 200); // not at every frame: browsers look at the page anew when its address changes
+    root.dataset.painted = id;
+  }
+
+  function write() {
+    if (header) address?.write({ image: null, baseline: null, twicing: null, ...toParameters(state), ...header.link });
+  }
+
+  /** The line under the maps, and the patch under the pointer. */
+  function describe() {
+    if (!header || !parts) return;
+    parts.maps.forEach((map) => map.mark(state.cursor));
+    parts.live.textContent = statusLine(state, header.models, pictures);
+  }
+
+  // Pointer and keys
+
+  /** @type {(place: Place) => void} */
+  function over(place) {
+    if (String(place) !== String(state.cursor)) point({ cursor: place, place });
+  }
+
+  const out = () => point({ cursor: null, place: null });
+
+  /** A pinned query stays where it is: then the pointer only reads. */
+  const point = (/** @type {{ cursor: Place | null, place: Place | null }} */ { cursor, place }) => {
+    state = { ...state, cursor };
+    if (state.pinned) describe();
+    else set({ place });
+  };
+
+  /** @type {(place: Place) => void} */
+  function click(place) {
+    set(clicked(state, place));
+    root.focus({ preventScroll: true });
+  }
+
+  /** @param {KeyboardEvent} event */
+  function onKey(event) {
+    const name = nameOf(event);
+    if (!header || name === null || (name !== " " && !(name in KEYS))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (name === " ") return togglePlay();
+    if (name === "Escape") stop();
+    const change = KEYS[name](state, header.models);
+    if (change) set(change);
+  }
+
+  function togglePlay() {
+    if (playing) return stop();
+    const next = () => header && set({ layer: (state.layer + 1) % depthOf(header.models) });
+    playing = setInterval(next, still.matches ? 1200 : 500);
+    repaint();
+  }
+
+  function stop() {
+    clearInterval(playing);
+    playing = 0;
+    repaint();
+  }
+
+  /** @param {HTMLButtonElement} pressed */
+  async function copyLink(pressed) {
+    write();
+    try {
+      await navigator.clipboard.writeText(address?.link() ?? "");
+      pressed.textContent = "Copied";
+    } catch {
+      pressed.textContent = "Copy it from the address bar";
+    }
+    setTimeout(() => (pressed.textContent = "Copy link"), 2000);
+  }
+
+  function destroy() {
+    stop();
+    cancelAnimationFrame(frame);
+    clearTimeout(writing);
+    parts?.forget();
+    header = parts = null;
+  }
+
+  return {
+    load,
+    set,
+    destroy,
+    get state() {
+      return state;
+    },
+    get header() {
+      return header;
+    },
+  };
+}
