@@ -131,9 +131,10 @@ LEVEL = 0.005
 
 def order(curve: Float[Tensor, " layer"], other: Float[Tensor, " layer"], first: int = 1) -> Order:
     """How `curve` lies to `other`, layer by layer; the first place of both is layer `first`."""
-    differences = enumerate((curve - other).tolist(), start=first)
-    below, above, level = [], [], []
-    for layer, difference in differences:
+    below: list[int] = []
+    above: list[int] = []
+    level: list[int] = []
+    for layer, difference in enumerate((curve - other).tolist(), start=first):
         (level if abs(difference) < LEVEL else below if difference < 0 else above).append(layer)
     return Order(tuple(below), tuple(above), tuple(level))
 
