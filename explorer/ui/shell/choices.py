@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from explorer.settings import OptionT
+from explorer.settings import Option
+
+ChosenT = TypeVar("ChosenT", bound=Option)
 
 
-def segments(label: str, default: OptionT, *, key: str, place: DeltaGenerator | None = None, **given: Any) -> OptionT:
+def segments(label: str, default: ChosenT, *, key: str, place: DeltaGenerator | None = None, **given: Any) -> ChosenT:
     """A row of buttons, one for each option, of which one is always chosen."""
     kind = type(default)
     given = {"options": list(kind), "format_func": _label(kind), **given}
@@ -20,7 +22,7 @@ def segments(label: str, default: OptionT, *, key: str, place: DeltaGenerator | 
     return kind(chosen)
 
 
-def select(label: str, default: OptionT, *, key: str, place: DeltaGenerator | None = None, **given: Any) -> OptionT:
+def select(label: str, default: ChosenT, *, key: str, place: DeltaGenerator | None = None, **given: Any) -> ChosenT:
     """The options in a box that opens."""
     kind = type(default)
     index = list(kind).index(default)
@@ -30,6 +32,6 @@ def select(label: str, default: OptionT, *, key: str, place: DeltaGenerator | No
     return kind(chosen)
 
 
-def _label(kind: type[OptionT]) -> Any:
+def _label(kind: type[ChosenT]) -> Any:
     """A session may hold the spelling instead of the option."""
     return lambda option: kind(option).label
