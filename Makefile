@@ -82,6 +82,8 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
+	awk '/^[a-z]/ {kept = /^pip==/} kept' requirements.lock > $(VENV)/pip.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/pip.lock
 
 $(VENV)/run.stamp: requirements.lock pyproject.toml | $(BIN)/python
 	$(call install,requirements.lock)

@@ -126,7 +126,7 @@ def test_its_command_says_its_version(installed: Installed) -> None:
 def test_a_page_opens_on_the_bundled_pair(app: Running) -> None:
     with Visitor(app.address) as visitor:
         provenance = visitor.run().viewed["provenance"]
-    assert [Path(model["file"]).name for model in provenance["models"]] == [
+    assert [Path(model["source"]).name for model in provenance["models"]] == [
         f"{BUNDLED_PAIR}-{variant}.safetensors" for variant in ("standard", "twicing")
     ]
 

@@ -51,9 +51,9 @@ def _run(given: list[str]) -> int:
         _import(name)  # before what a command's options are made of, which may bring timm with all of it
     parser = _parser(name)
     options, passed_on = parser.parse_known_args(given)
-    options.passed_on = passed_on
     if passed_on and not is_light:
         parser.error(f"unrecognized arguments: {' '.join(passed_on)}")
+    options.passed_on = passed_on
     run: Callable[[argparse.Namespace], int] = options.run
     if is_light:
         return run(options)
