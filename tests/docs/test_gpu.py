@@ -219,10 +219,11 @@ def test_a_model_is_warmed_up_by_its_steps(tiny: str) -> None:
 
 def test_the_recipe_is_read_as_train_reads_it() -> None:
     options = timed.options_of(Path("run"), ["--lr", "1e-4"])
-    assert (options.batch_size, options.lr, options.last_size, options.sharp) == (256, 1e-4, 224, True)
-    images = np.array([options.operator_warmup * options.batch_size, 400 * 32])
+    recipe = timed.command._recipe(options, options.architecture, None)
+    assert (recipe.batch_size, recipe.lr, options.last_size, options.sharp) == (256, 1e-4, 224, True)
+    images = np.array([recipe.operator_warmup * recipe.batch_size, 400 * 32])
     assert images[0] == images[1]
-    assert options.ema == pytest.approx(0.995 ** (256 / 32), abs=1e-4)
+    assert recipe.ema_decay == pytest.approx(0.995 ** (256 / 32), abs=1e-4)
 
 
 def test_the_commands_of_the_readme_are_those_of_the_script() -> None:
