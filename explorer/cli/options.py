@@ -14,7 +14,7 @@ def declare(parser: argparse._ActionsContainer, record: type) -> None:
     """An option for each setting of the record with its help, its choices and its default."""
     for setting in settings_of(record):
         kind, flag = kinds(record)[setting.name], f"--{_flag(setting)}"
-        given: dict[str, Any] = {"dest": setting.name, "help": setting.metadata["help"] + _default(setting.default)}
+        given: dict[str, Any] = {"dest": _dest(setting), "help": setting.metadata["help"] + _default(setting.default)}
         if kind is bool:
             given["action"] = argparse.BooleanOptionalAction
         elif kind == tuple[str, ...]:
@@ -30,14 +30,19 @@ def given(options: argparse.Namespace, record: type) -> dict[str, Any]:
     Raises `ExplorerError` for what cannot be read as the setting's type.
     """
     return {
-        setting.name: _read(_flag(setting).replace("-", "_"), kinds(record)[setting.name], value)
+        setting.name: _read(_dest(setting), kinds(record)[setting.name], value)
         for setting in settings_of(record)
-        if (value := getattr(options, setting.name)) is not None
+        if (value := getattr(options, _dest(setting))) is not None
     }
 
 
 def _flag(setting: Field[Any]) -> str:
     return str(setting.metadata["flag"] or setting.name.replace("_", "-"))
+
+
+def _dest(setting: Field[Any]) -> str:
+    """By the flag, as argparse does it: two records of one command may have settings of one name."""
+    return _flag(setting).replace("-", "_")
 
 
 def _metavar(kind: Any) -> str:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.figures.maps import Look, coloured
-from explorer.figures.style import Range, lookup_table
+from explorer.figures.style import ColourMap, Range, lookup_table
 from explorer.files import ASSETS
 from explorer.jobs.passes import TraceJob
 from explorer.measures import attention, residual, similarity
@@ -206,7 +206,7 @@ def test_the_row_of_every_prefix_token(
     for name, expected in (("register 1", [1, 0]), ("register 3", [3, 0]), ("distillation", [0, 1])):
         assert module.evaluate(tokens, [payload, name]) == expected, "CLS stands in"
         for index, (side, token) in enumerate(zip(sides, expected, strict=True)):
-            rows = rows_of(module, payload, index, token, matrix.value, "mean")
+            rows = rows_of(module, payload, index, token, matrix.label, "mean")
             maps = attention.maps(side.trace, token, matrix, Heads.MEAN)
             of = maps if matrix is Matrix.ROLLOUT else side.trace.attention[:, :, token].mean(dim=1)
             assert_within_a_percent(rows, maps, of=of)
@@ -347,7 +347,7 @@ def test_colours_are_those_of_the_table(module: Page, low: float, high: float) -
     assert (np.abs(rgba[:, :3] - table[(unit * 255).round().astype(int)]).max(axis=1) <= 6).all()
     strength = np.abs(2 * unit - 1) if low < 0 else unit**0.6
     np.testing.assert_allclose(rgba[:, 3], 255 * 0.5 * strength, atol=1)
-    look = Look("cividis", 0.5, smooth=False)
+    look = Look(ColourMap.CIVIDIS, 0.5, smooth=False)
     elsewhere = coloured(values[None].astype(np.float32), Range(low, high), look, (1, 41))
     np.testing.assert_allclose(rgba[:, 3], 255 * elsewhere[0, :, 3], atol=1)
 

@@ -38,12 +38,14 @@ SMALL = {
     "explorer/pictures/labelled.py:_groups": "8 times the lengths of a file's row groups",
     "explorer/pictures/labelled.py:_sha256": "8192 digests",
     "explorer/pictures/labelled.py:labels": "lives as long as one listing is being made",
+    "explorer/settings.py:kinds": "the types of a few records' fields",
     "explorer/studio/record.py:versions": "a few words",
     "explorer/ui/challenge/attacks/compute.py:measured": "the sweeps beside the pair that opens",
     "explorer/ui/challenge/labelled/controls.py:_listed": "8 listings of at most 2000 names, for a while",
     "explorer/ui/models/panel.py:_inspected": "64 times what a file declares",
     "explorer/ui/shell/resources.py:digest": "the digests of the bundled photographs",
     "explorer/ui/shell/resources.py:loaded": "the models, which have a limit of their own",
+    "explorer/viewer/source.py:script": "the viewer's program, once",
 }
 """What stands outside the table, and why it may: none of it grows with visitors."""
 
