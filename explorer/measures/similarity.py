@@ -129,22 +129,11 @@ LEVEL = 0.005
 """Mean cosines that differ by less are called level: they agree in the two digits that are read."""
 
 
-def order(curve: Float[Tensor, " layer"], other: Float[Tensor, " layer"], first: int = 1) -> Order:
-    """How `curve` lies to `other`, layer by layer; the first place of both is layer `first`."""
+def order(curve: Float[Tensor, " layer"], other: Float[Tensor, " layer"]) -> Order:
+    """How `curve` lies to `other`, layer by layer, which are counted from 1."""
     below: list[int] = []
     above: list[int] = []
     level: list[int] = []
-    for layer, difference in enumerate((curve - other).tolist(), start=first):
+    for layer, difference in enumerate((curve - other).tolist(), start=1):
         (level if abs(difference) < LEVEL else below if difference < 0 else above).append(layer)
     return Order(tuple(below), tuple(above), tuple(level))
-
-
-def listed(layers: Sequence[int]) -> str:
-    """Layers in words, runs of them as ranges: 1 to 4, 6, 9 to 12."""
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.figures.style import ColourScale
+from explorer.figures.words import listed
 from explorer.measures.attention import Matrix
 from explorer.studio.content import Content
 from explorer.studio.latex import escape, number
@@ -89,14 +90,3 @@ def subject_class(spec: Spec, content: Content) -> str:
     if spec.target:
         return f"the class {escape(content.classes[0][0])}"
     return "each model's first choice (" + "; ".join(", ".join(map(escape, two)) for two in content.classes) + ")"
-
-
-def listed(numbers: Sequence[int]) -> str:
-    """`1, 6, 10 to 12`: runs of three and more are shortened."""
-    parts: list[list[int]] = []
-    for value in numbers:
-        if parts and value == parts[-1][-1] + 1:
-            parts[-1].append(value)
-        else:
-            parts.append([value])
-    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in parts)

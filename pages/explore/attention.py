@@ -16,7 +16,7 @@ panels.opening(
 panels.warn_swapped(chosen)
 viewer_panel.show(chosen)
 panels.class_note(chosen)
-_, once, twiced = evidence.operator_alone(chosen.comparison().baseline)
+_, once, twiced = evidence.of_view(chosen)
 st.caption(
     f"How alike attention leaves the patches: {evidence.of_operator(plain(chosen.names[0]), once, twiced)} Mean cosine "
     "of patch tokens over pairs i ≠ j, heads joined, before the projection; the curves are on the similarity page."

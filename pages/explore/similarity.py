@@ -63,7 +63,8 @@ for index, name in enumerate(map(plain, chosen.names)):
 
 st.subheader("The operator alone, on one set of weights", anchor=False)
 card, colour = chosen.pair.baseline, colours.baseline
-values, once, twiced = evidence.operator_alone(comparison.baseline, definition)
+alone = evidence.of_view(chosen, definition)
+values, once, twiced = alone
 lines = [
     Line("V", array(values), colours.theory),
     Line("AV", array(once), colour, dash="solid" if card.is_standard else "dash"),
@@ -74,7 +75,7 @@ figure = curves.by_layer(
     colours,
     y="Similarity of outputs",
     first_layer=1,
-    y_range=(min(0.0, *map(min, (once, twiced, values))), 1.02),
+    y_range=(min(0.0, float(alone.min())), 1.02),
 )
 st.plotly_chart(
     figure,

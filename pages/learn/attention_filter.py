@@ -1,7 +1,7 @@
 """Lesson 4: attention as the image filter it generalises."""
 
 from explorer.ui import learn, view
-from explorer.ui.learn import attention_filter
+from explorer.ui.learn import attention_filter, heads
 from explorer.ui.shell import panels
 
 learn.opening(
@@ -11,7 +11,7 @@ learn.opening(
 )
 panels.warn_swapped(view())
 attention_filter.lesson()
-learn.question(attention_filter.ASKED, attention_filter.answer(view()))
+learn.question(attention_filter.ASKED, heads.answer(view()))
 learn.handout(
     "attention-filter",
     attention_filter.TITLE,

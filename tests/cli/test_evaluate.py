@@ -122,6 +122,17 @@ def test_the_seed_draws_the_images(checkpoint: Path, tmp_path: Path) -> None:
     assert sorted(draw(5, 9).tolist()) == list(range(5))
 
 
+def test_at_most_so_many_images_are_evaluated(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_folder(tmp_path / "data", CLASSES, each=4)
+    few, every = (evaluated(checkpoint, data=data, images=count)["models"][0] for count in (7, 99))
+    assert (few["images"], every["images"]) == (7, 20)
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(checkpoint), "--data", str(data), "--images", "0", "--device", "cpu"]) == 2
+    assert "0 came" in capsys.readouterr().err
+
+
 def test_batches_do_not_change_the_measures(checkpoint: Path, tmp_path: Path) -> None:
     from explorer.training import data as labelled
 

@@ -13,7 +13,6 @@ from explorer.measures.similarity import (
     LEVEL,
     Definition,
     band,
-    listed,
     mean_cosine,
     of_outputs,
     of_values,
@@ -75,15 +74,6 @@ def test_curves_are_ordered_layer_by_layer() -> None:
     other = torch.tensor([0.2, 0.4, 0.4, 0.4, 0.9])
     ordered = order(curve, other)
     assert (ordered.below, ordered.above, ordered.level) == ((1, 5), (2, 3), (4,))
-    assert order(curve, other, first=0).below == (0, 4)
-
-
-@pytest.mark.parametrize(
-    ("layers", "words"),
-    [((), ""), ((3,), "3"), ((1, 2), "1 to 2"), ((1, 2, 3, 6, 9, 10), "1 to 3, 6, 9 to 10"), ((2, 4), "2, 4")],
-)
-def test_layers_in_words(layers: tuple[int, ...], words: str) -> None:
-    assert listed(layers) == words
 
 
 def test_outputs_of_rank_one_attention_are_all_alike_and_of_the_identity_the_values_themselves() -> None:

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer.figures.words import listed
 from explorer.measures import similarity
-from explorer.measures.similarity import Band, Definition, Order, listed
+from explorer.measures.similarity import Band, Definition, Order
 from explorer.paper.reported import THREE_QUARTERS
 from explorer.types import STANDARD, TWICING, Trace
-from explorer.ui.shell.session import Pair
+from explorer.ui.shell import resources
+from explorer.ui.shell.session import Pair, View
 
 Curve = Float[Tensor, " layer"]
 
 
-def operator_alone(trace: Trace, definition: Definition = Definition()) -> tuple[Curve, Curve, Curve]:
+def operator_alone(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, "3 layer"]:
     """Similarity of `V`, `A V` and `(2A - A^2) V` in every block, from one model's own `A` and `V`."""
     once, twiced = (similarity.of_outputs(trace, definition, filter=(a,) * trace.depth) for a in (STANDARD, TWICING))
-    return similarity.of_values(trace, definition), once, twiced
+    return torch.stack([similarity.of_values(trace, definition), once, twiced])
+
+
+def of_view(view: View, definition: Definition = Definition()) -> Float[Tensor, "3 layer"]:
+    """`operator_alone` of the baseline on the chosen image, remembered: pages run again at every click."""
+    key = "operator", view.pair.baseline.key, view.photo.digest, definition
+    curves = resources.curves().get(key)
+    if curves is None:
+        curves = operator_alone(view.comparison().baseline, definition)
+        resources.curves().put(key, curves)
+    return curves
 
 
 def of_operator(name: str, once: Curve, twiced: Curve) -> str:

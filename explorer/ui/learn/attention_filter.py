@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
-from jaxtyping import Bool, Float
 from PIL import Image
 
 from explorer.figures import maps
@@ -16,6 +15,7 @@ from explorer.figures.style import ColourMap, ColourScale, Palette, Range
 from explorer.lessons import attention_filter
 from explorer.types import Picture, Size
 from explorer.ui import learn, view
+from explorer.ui.learn import heads
 from explorer.ui.learn.filters import (
     NLM,
     FilteredSide,
@@ -24,12 +24,11 @@ from explorer.ui.learn.filters import (
     choose_index,
     controls,
     filtered_sides,
-    patches_of,
     steps,
 )
 from explorer.ui.learn.pictures import NamedPicture, picture_row
 from explorer.ui.shell import choices
-from explorer.ui.shell.session import View, array, escaped, palette, plain
+from explorer.ui.shell.session import View, escaped, palette
 
 TITLE = "From nonlocal means to attention"
 WORDS = (
@@ -41,10 +40,6 @@ WORDS = (
 ASKED = "Nonlocal means pulls each patch toward patches of its own colour. In which layers do heads do that too?"
 _SHOWN = "lesson4-shown"
 """Session key of what the fragment saw last, which the page learns of only when all of it runs again."""
-_HALF = 0.5
-"""The likeness from which AV is called a fainter V."""
-
-Likenesses = Float[np.ndarray, "layer head"]
 
 SYMBOLS = (
     (
@@ -194,42 +189,9 @@ def _heads(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
 
 
 def _likeness(chosen: View, sides: Sequence[FilteredSide], settings: FilterSettings, colours: Palette) -> go.Figure:
-    by_model = [(card.title, values) for card, values in zip(chosen.pair.cards, _likenesses(chosen), strict=True)]
+    by_model = [(card.title, values) for card, values in zip(chosen.pair.cards, heads.likenesses(chosen), strict=True)]
     places = list(zip(settings.layers, settings.heads, strict=True))
     return figures.likeness(by_model, steps(sides[0], FilteredValues.COLOURS)[0].likeness, colours, chosen=places)
-
-
-def _likenesses(chosen: View) -> list[Likenesses]:
-    """Of AV to V, the patches' mean colours, in every layer and head of both models."""
-    by_model = []
-    for card, trace in zip(chosen.pair.cards, chosen.comparison(), strict=True):
-        patches = attention_filter.cut(patches_of(chosen, card, trace.grid), trace.grid)
-        colours = attention_filter.mean_colours(patches)
-        by_model.append(attention_filter.likenesses(array(trace.attention), trace.prefix, trace.grid, colours))
-    return by_model
-
-
-def answer(chosen: View) -> str:
-    """To `ASKED`, of both models on the photograph."""
-    said = [
-        f"in {name} {int((values > _HALF).sum())} of {values.size} heads have a likeness over 0.5, "
-        f"{_where(values > _HALF)}, and {int((values < 0).sum())} one below 0, {_where(values < 0)}"
-        for name, values in zip(map(plain, chosen.names), _likenesses(chosen), strict=True)
-    ]
-    return (
-        f"Part 4 shows it at once. On this photograph, {'; '.join(said)}. Where a head's rows spread over patches of "
-        "like colour, AV resembles V; deeper, a head asks for what it has learned to ask for. Where all patches look "
-        "at the same few, AV is one flat colour, V − AV holds the picture and A(V − AV) is nearly 0: twicing gives "
-        "back only what A does not erase. Where likeness is negative, A turns V against itself. Eigenvalues of A "
-        "below 0 or off the real axis (the table of part 1 counts both) can grow under 2λ − λ²: the theory of twicing "
-        "speaks of λ in [0, 1]."
-    )
-
-
-def _where(are: Bool[np.ndarray, "layer head"]) -> str:
-    """The layer that has most of them."""
-    counts = are.sum(axis=1)
-    return f"most of them in layer {int(counts.argmax()) + 1}" if counts.any() else "nowhere"
 
 
 def _place(slot: st.delta_generator.DeltaGenerator, label: str, count: int) -> int:
