@@ -1,6 +1,7 @@
 # make run    sets everything up and opens the explorer; PAIR=/srv/mine opens on mine-standard.safetensors and its twin
 # make test   sets everything up and runs the checks and the tests; PAIR=/srv/mine does so on that pair
 # make bench  measures speed and memory into bench/results.json
+# make card   makes the tables of the pair's card; ARGS="--data ... --photographs ..." measures what is stale
 # make pictures  makes the README's pictures with an installed Chromium
 # make gallery   makes the README's figures, each with the command shown beside it
 # make lock      writes the lock files again after a change of requirements; ARGS=--upgrade renews what floats
@@ -40,7 +41,7 @@ define install
 endef
 endif
 
-.PHONY: run test check bench pictures gallery lock clean
+.PHONY: run test check bench card pictures gallery lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -58,6 +59,9 @@ check: $(VENV)/dev.stamp $(if $(NPM),$(TSC))
 
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m bench $(ARGS)
+
+card: $(VENV)/run.stamp
+	$(BIN)/python docs/make_card.py $(ARGS)
 
 pictures: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_pictures.py

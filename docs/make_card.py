@@ -1,72 +1,255 @@
-"""Writes the tables of checkpoints/README.md anew from what `python -m explorer evaluate --json` measured.
+"""Makes the tables of checkpoints/README.md out of what was measured, and measures anew what other weights made stale.
 
-Each run is a JSON beside the card, with the standard model first and the twicing model second. Text outside the
-marks `<!-- NAME -->` and `<!-- end -->` is not touched.
+    make card                                          writes the tables; names what is stale, if anything is
+    make card ARGS="--data VAL.parquet --photographs FOLDER [--run RUN]"     measures that first
+
+Measured files lie beside the card and begin as the weights do; each holds the digests of what it measured. Text outside
+the marks `<!-- NAME -->` and `<!-- end -->` is not touched.
 """
 
 from __future__ import annotations
 
+import argparse
+import csv
+import io
 import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from explorer.models.sources import BUNDLED, BUNDLED_PAIR
+import torch
 
-RUNS = {
-    "evaluation": "60 epochs, seed 0, twicing in all blocks (ships)",
-    "epochs24": "24 epochs, seed 0, twicing in all blocks",
-    "seed1": "24 epochs, seed 1, twicing in all blocks",
-    "last3": "24 epochs, seed 0, twicing in [10-12]",
+from explorer import files
+from explorer.figures.words import listed
+from explorer.measures import similarity
+from explorer.models import load, sources
+from explorer.models.sources import BUNDLED, BUNDLED_PAIR, VARIANTS
+from explorer.paper import reported
+from explorer.runs import robustness_file
+
+Report = dict[str, Any]
+
+LAYERS = (0, 1, 2, 3, 4, 6, 8, 9, 10, 11, 12)
+"""Those of the table of curves; 0 is the embedding."""
+IMAGES = {"evaluation": 2000, "fgsm": 200, "pgd": 40}
+"""How many validation images are shown, drawn by their names: fewer are a part of more."""
+COMMANDS = {
+    "evaluation.json": f"evaluate {{weights}} --data {{data}} --images {IMAGES['evaluation']} --measures 100 "
+    "--times 1,8 --json {out}",
+    "photographs.json": "evaluate {weights} --data {photographs} --json {out}",
+    "fgsm.jsonl": f"robustness {{data}} {{pair}} --images {IMAGES['fgsm']} --eps 0,0.25,0.5,1,4 --out {{out}}",
+    "pgd.jsonl": f"robustness {{data}} {{pair}} --images {IMAGES['pgd']} --attack pgd --step-size 0.6 --random-start "
+    "--eps 0,4 --out {out}",
 }
-LAYERS = (0, 3, 6, 9, 10, 11, 12)
-"""0 is the embedding, which has no residual."""
-
-Found = dict[str, Any]
+"""What measures each file, as arguments of `python -m explorer`."""
 
 
 def main() -> None:
-    """Reads the runs, writes the card."""
+    """Measures what is stale where the data are given, then writes the card."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="Parquet file of the validation images")
+    parser.add_argument("--photographs", type=Path, help="folder whose file names hold WordNet ids")
+    parser.add_argument("--run", type=Path, help="folder of the run that made the weights, for its curve")
+    options = parser.parse_args()
+    if options.run:
+        files.write_atomically(beside("log.csv"), curve(options.run).encode())
+    for name in stale():
+        if not options.data or not options.photographs:
+            sys.exit(f"{beside(name).name} is not of the weights that ship; --data and --photographs measure it anew.")
+        measure(name, options)
     card = BUNDLED / "README.md"
-    card.write_text(written(card.read_text(encoding="utf-8")), encoding="utf-8")
+    files.write_atomically(card, written(card.read_text(encoding="utf-8")).encode())
+
+
+def beside(name: str) -> Path:
+    """A measured file of the bundled pair."""
+    return BUNDLED / f"{BUNDLED_PAIR}-{name}"
+
+
+def stale() -> list[str]:
+    """The measured files that are not there, or of other weights."""
+    digests = [load(sources.bundled(variant)).card.digest for variant in VARIANTS]
+    return [name for name in COMMANDS if not beside(name).is_file() or measured_digests(name) != digests]
+
+
+def measured_digests(name: str) -> list[str]:
+    """The weights that a file is of."""
+    is_sweep = name.endswith(".jsonl")
+    models = robustness_file.read(beside(name)).settings["models"] if is_sweep else report(name)["models"]
+    return [model["sha256"] for model in models]
+
+
+def report(name: str) -> Report:
+    """What `evaluate` wrote."""
+    read: Report = json.loads(beside(name).read_text(encoding="utf-8"))
+    return read
+
+
+def measure(name: str, options: argparse.Namespace) -> None:
+    """Runs the command behind a file, beginning anew unless it holds a part of the same."""
+    standard, twicing = (str(sources.bundled(variant)) for variant in VARIANTS)
+    places = {
+        "{weights}": [standard, twicing],
+        "{pair}": ["--baseline", standard, "--twicing", twicing],
+        "{data}": [str(options.data)],
+        "{photographs}": [str(options.photographs)],
+        "{out}": [str(beside(name))],
+    }
+    if beside(name).is_file() and measured_digests(name) != [
+        load(Path(path)).card.digest for path in (standard, twicing)
+    ]:
+        beside(name).unlink()
+    arguments = [word for part in COMMANDS[name].split() for word in places.get(part, [part])]
+    subprocess.run([sys.executable, "-m", "explorer", *arguments], check=True)
+
+
+def curve(run: Path) -> str:
+    """The lines of a run's logs up to its newest decay, and that decay's, as CSV."""
+    names = (
+        "step",
+        "images",
+        "decay",
+        "size",
+        "loss",
+        "crops_top1",
+        "validation_loss",
+        "validation_top1",
+        "core_seconds",
+    )
+    stream = io.StringIO()
+    rows = csv.DictWriter(stream, ("model", *names), extrasaction="ignore", lineterminator="\n")
+    rows.writeheader()
+    for variant in VARIANTS:
+        lines = [json.loads(line) for line in (run / variant / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        newest = max(line["decay"] or 0 for line in lines)
+        kept = [line for line in lines if line["decay"] == newest or (line["decay"] is None and line["step"] <= newest)]
+        rows.writerows({"model": variant, **line} for line in kept)
+    return stream.getvalue()
 
 
 def written(text: str) -> str:
     """The card's text with its tables made anew."""
-    paths = {label: BUNDLED / f"{BUNDLED_PAIR}-{name}.json" for name, label in RUNS.items()}
-    runs = {label: json.loads(path.read_text(encoding="utf-8")) for label, path in paths.items()}
-    first = next(iter(runs.values()))
+    evaluation, photographs = report("evaluation.json"), report("photographs.json")
     for mark, table in {
-        "accuracy": accuracy(first),
-        "layers": layers(first),
-        "eigenvalues": eigenvalues(first),
-        "costs": costs(first),
-        "runs": compare(runs),
+        "accuracy": accuracy(evaluation),
+        "claims": claims(evaluation),
+        "layers": layers(evaluation),
+        "eigenvalues": eigenvalues(evaluation),
+        "attacks": attacks(),
+        "photographs": accuracy(photographs),
+        "costs": costs(evaluation),
     }.items():
         start, end = f"<!-- {mark} -->\n", "<!-- end -->"
-        before, found, rest = text.partition(start)
-        if not found:
+        before, marked, rest = text.partition(start)
+        if not marked:
             raise SystemExit(f"The mark {mark} was expected in the card; it is not there.")
         text = f"{before}{start}{chr(10).join(table)}\n{end}{rest.partition(end)[2]}"
     return text
 
 
-def accuracy(found: Found) -> list[str]:
+def accuracy(of: Report) -> list[str]:
     """Top-1 and top-5 of both models, their paired difference, and chance."""
-    lines = ["| model | top-1 | top-5 |", "|---|---|---|"]
-    lines += [f"| {variant} | {share(row['top1'])} | {share(row['top5'])} |" for variant, row in named(found)]
-    (difference,) = found["differences"]
+    images = of["models"][0]["images"]
+    lines = [f"| {images:,} images | top-1 | top-5 |", "|---|---|---|"]
+    lines += [f"| {variant} | {share(row['top1'])} | {share(row['top5'])} |" for variant, row in named(of)]
+    (difference,) = of["differences"]
     lines.append(f"| twicing minus standard, points | {points(difference['top1'])} | {points(difference['top5'])} |")
-    classes = found["models"][0]["classes"]
+    classes = of["models"][0]["classes"]
     return [*lines, f"| chance | {100 / classes:.1f}% | {500 / classes:.1f}% |"]
 
 
-def layers(found: Found) -> list[str]:
+def claims(of: Report) -> list[str]:
+    """What the paper claims of twicing, beside this pair: holds here, does not, or was not tested."""
+    clean, under_fgsm, under_pgd = reported.TOP1
+    (difference,) = of["differences"]
+    fgsm, pgd = (robustness_file.read(beside(name)) for name in ("fgsm.jsonl", "pgd.jsonl"))
+    operations = [f"{row['multiply_adds'] / 1e9:.2f}" for _, row in named(of)]
+    real = [f"{100 * row['eigenvalues']['on_curve'] / row['eigenvalues']['count']:.1f}%" for _, row in named(of)]
+    rows = [
+        ("accuracy is a little higher", papers(clean), *gained(difference["top1"])),
+        (
+            "tokens are less alike after every block, and stay below three-quarters",
+            "Fig. 2, Fig. 8",
+            *kept_apart(of, "similarity", "after", below=reported.THREE_QUARTERS),
+        ),
+        (
+            "the same of attention's outputs",
+            "not in the paper; so measured in the code of Elliptical Attention, by the same group",
+            *kept_apart(of, "output_similarity", "in"),
+        ),
+        ("more answers hold under FGSM at 4/255", papers(under_fgsm), *gained(at(fgsm, 4))),
+        ("more answers hold under PGD at 4/255", papers(under_pgd), *gained(at(pgd, 4))),
+        (
+            "eigenvalues in [0, 1] stay there",
+            "Sec. 3.2, for real ones",
+            f"of A {' and '.join(real)} are real and not negative",
+            "assumes what A here is not",
+        ),
+        (
+            "maps lie on more of the object",
+            "Fig. 1, 10, 11",
+            "maps of both lie on objects, as those of the start did",
+            "no evidence either way",
+        ),
+        ("twicing costs little", papers(reported.GFLOPS, " GFLOPs"), f"{' → '.join(operations)} GFLOPs", "holds here"),
+        ("SPSA; ImageNet-A, -R, -C; segmentation; language; [7-12], [10-12]", "its other tables", "", "not tested"),
+    ]
+    lines = ["| the paper's claim for twicing | where, standard → twicing | here | verdict |", "|---|---|---|---|"]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
+
+
+def papers(row: reported.Reported, unit: str = "%") -> str:
+    return f"{row.where}: {row.standard:.2f} → {row.twicing:.2f}{unit}"
+
+
+def kept_apart(of: Report, name: str, where: str, below: float = 1.0) -> tuple[str, str]:
+    """Where the twicing model's curve of a similarity lies, and whether that is under the standard one's throughout."""
+    standard, twicing = (torch.tensor(row[name]["mean"])[-depth(of) :] for _, row in named(of))
+    order = similarity.order(twicing, standard)
+    by_word = {"less alike": order.below, "more alike": order.above, "as alike": order.level}
+    blocks = ", ".join(f"{word} {where} blocks {listed(layers)}" for word, layers in by_word.items() if layers)
+    return f"{blocks}; at most {twicing.max():.2f}", verdict(
+        len(order.below) == len(twicing) and bool(twicing.max() < below)
+    )
+
+
+def depth(of: Report) -> int:
+    """Blocks of the models: the curve of the tokens begins with the embedding."""
+    return len(of["models"][0]["filter"])
+
+
+def verdict(holds: bool) -> str:
+    return "holds here" if holds else "does not hold here"
+
+
+def gained(of: Sequence[float]) -> tuple[str, str]:
+    """A paired difference, and whether it is above noise."""
+    _, low, high = of
+    return f"{points(of)} points", verdict(low > 0) if low > 0 or high < 0 else "not decided: within noise"
+
+
+def at(result: robustness_file.Result, eps: float) -> tuple[float, float, float]:
+    return result.difference(place_of(result, eps))
+
+
+def place_of(result: robustness_file.Result, eps: float) -> int:
+    return [round(255 * each, 6) for each in result.settings["eps"]].index(eps)
+
+
+def layers(of: Report) -> list[str]:
     """Curves at a few layers, mean ± standard deviation between images."""
-    heads = ["embedding", *(f"block {layer}" for layer in LAYERS[1:])]
+    heads = ["embedding", *(str(layer) for layer in LAYERS[1:])]
     lines = [f"| {' | '.join(['', *heads])} |", "|---" * (len(heads) + 1) + "|"]
-    for name, title, offset in (("similarity", "token similarity", 0), ("ratio", "‖A(V − AV)‖ / ‖AV‖", 1)):
-        for variant, row in named(found):
+    for name, title, offset in (
+        ("similarity", "similarity of tokens", 0),
+        ("output_similarity", "of attention outputs", 1),
+        ("ratio", "‖A(V − AV)‖ / ‖AV‖", 1),
+    ):
+        for variant, row in named(of):
             cells = [
-                f"{row[name]['mean'][layer - offset]:.3f} ± {row[name]['std'][layer - offset]:.3f}"
+                f"{row[name]['mean'][layer - offset]:.2f} ± {row[name]['std'][layer - offset]:.2f}"
                 if layer >= offset
                 else ""
                 for layer in LAYERS
@@ -75,64 +258,65 @@ def layers(found: Found) -> list[str]:
     return lines
 
 
-def eigenvalues(found: Found) -> list[str]:
+def eigenvalues(of: Report) -> list[str]:
     """Counts over all layers, heads and measured images."""
-    lines = [
-        "| | standard | twicing |",
-        "|---|---|---|",
-    ]
-    both = [row["eigenvalues"] for _, row in named(found)]
-    wanted = {
-        "eigenvalues of `A`": lambda one: f"{one['count']:,}",
-        "real and not negative": lambda one: f"{100 * one['on_curve'] / one['count']:.1f}%",
-        "leave the unit disc under 2λ − λ²": lambda one: f"{one['leaving']:,} ({leaving(one)})",
-        "largest modulus under 2λ − λ²": lambda one: f"{one['largest']:.2f}",
+    both = [row["eigenvalues"] for _, row in named(of)]
+    said: dict[str, Callable[[Report], str]] = {
+        "eigenvalues of `A`": lambda row: f"{row['count']:,}",
+        "real and not negative": lambda row: f"{100 * row['on_curve'] / row['count']:.1f}%",
+        "leave the unit disc under 2λ − λ²": lambda row: (
+            f"{row['leaving']:,} ({100 * row['leaving'] / row['count']:.2f}%)"
+        ),
+        "largest modulus under 2λ − λ²": lambda row: f"{row['largest']:.2f}",
     }
-    return lines + [f"| {name} | {' | '.join(map(said, both))} |" for name, said in wanted.items()]
+    rows = [f"| {name} | {' | '.join(map(words, both))} |" for name, words in said.items()]
+    return ["| | standard | twicing |", "|---|---|---|", *rows]
 
 
-def leaving(one: Found) -> str:
-    return f"{100 * one['leaving'] / one['count']:.2f}%"
+def attacks() -> list[str]:
+    """Top-1 of both models under each attack and budget, and the paired difference."""
+    lines = ["| attack | eps, 255ths | images | standard | twicing | difference, points |", "|---|---|---|---|---|---|"]
+    for name, title in (("fgsm.jsonl", "FGSM"), ("pgd.jsonl", "PGD, 20 steps of 0.15 eps, random start")):
+        result = robustness_file.read(beside(name))
+        for place, eps in enumerate(result.settings["eps"]):
+            shares = [
+                (row.accuracy[place].top1, *row.accuracy[place].interval(row.accuracy[place].top1))
+                for row in result.white_box
+            ]
+            cells = [
+                title if eps else "none",
+                f"{255 * eps:g}",
+                str(len(result.ranks)),
+                *map(share, shares),
+                points(result.difference(place)),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
-def costs(found: Found) -> list[str]:
+def costs(of: Report) -> list[str]:
     """GFLOPs and milliseconds per image."""
-    batches = list(found["models"][0]["ms_per_image"])
+    batches = list(of["models"][0]["ms_per_image"])
     lines = [
         f"| | GFLOPs | {' | '.join(f'ms per image, batches of {batch}' for batch in batches)} |",
         "|---" * (len(batches) + 2) + "|",
     ]
-    for variant, row in named(found):
-        times = " | ".join(f"{row['ms_per_image'][batch]:.2f}" for batch in batches)
-        lines.append(f"| {variant} | {row['multiply_adds'] / 1e9:.3f} | {times} |")
-    return [*lines, "", f"Medians of {found['rounds']} rounds in turn; {found['device']}."]
+    for variant, row in named(of):
+        times = " | ".join(f"{row['ms_per_image'][batch]:.1f}" for batch in batches)
+        lines.append(f"| {variant} | {row['multiply_adds'] / 1e9:.2f} | {times} |")
+    return [*lines, "", f"Medians of {of['rounds']} rounds in turn; {of['device']}."]
 
 
-def compare(runs: dict[str, Found]) -> list[str]:
-    """A row for each run."""
-    lines = [
-        "| run | standard, top-1 | twicing, top-1 | difference, points | similarity at the end: standard | twicing |",
-        "|---|---|---|---|---|---|",
-    ]
-    for label, found in runs.items():
-        (difference,) = found["differences"]
-        models = found["models"]
-        ends = [f"{row['similarity']['mean'][-1]:.3f} ± {row['similarity']['std'][-1]:.3f}" for row in models]
-        shares = [share(row["top1"]) for row in models]
-        lines.append(f"| {label} | {' | '.join([*shares, points(difference['top1']), *ends])} |")
-    return lines
+def named(of: Report) -> list[tuple[str, Report]]:
+    return list(zip(VARIANTS, of["models"], strict=True))
 
 
-def named(found: Found) -> list[tuple[str, Found]]:
-    return list(zip(("standard", "twicing"), found["models"], strict=True))
+def share(of: Sequence[float]) -> str:
+    return "{:.1f}% ({:.1f} to {:.1f})".format(*(100 * part for part in of))
 
 
-def share(of: list[float]) -> str:
-    return "{:.1f}% ({:.1f} to {:.1f})".format(*(100 * one for one in of))
-
-
-def points(of: list[float]) -> str:
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * one for one in of)).replace("-", "−")
+def points(of: Sequence[float]) -> str:
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * part for part in of)).replace("-", "−")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from explorer.files import CHECKPOINTS as BUNDLED
 from explorer.models.weights import SUFFIXES
 from explorer.types import ExplorerError
 
-BUNDLED_PAIR = "deit-tiny-patch8-64-20c"
+BUNDLED_PAIR = "deit-small-patch16-224-200c"
 """What the bundled pair's files begin with; others may lie beside them."""
 VARIANTS = ("standard", "twicing")
 VARIABLE = "EXPLORER_CHECKPOINTS"
