@@ -69,9 +69,18 @@ def beside(name: str) -> Path:
 
 
 def stale() -> list[str]:
-    """The measured files that are not there, or of other weights."""
+    """The measured files that are not there, of other weights, or of fewer images than the card is to show."""
     digests = [load(sources.bundled(variant)).card.digest for variant in VARIANTS]
-    return [name for name in COMMANDS if not beside(name).is_file() or measured_digests(name) != digests]
+    return [
+        name
+        for name in COMMANDS
+        if not beside(name).is_file() or measured_digests(name) != digests or measured_images(name) < fewest(name)
+    ]
+
+
+def fewest(name: str) -> int:
+    """So many images a measured file holds at least; of photographs, as many as there are."""
+    return IMAGES.get(name.partition(".")[0], 1)
 
 
 def measured_digests(name: str) -> list[str]:
@@ -79,6 +88,13 @@ def measured_digests(name: str) -> list[str]:
     is_sweep = name.endswith(".jsonl")
     models = robustness_file.read(beside(name)).settings["models"] if is_sweep else report(name)["models"]
     return [model["sha256"] for model in models]
+
+
+def measured_images(name: str) -> int:
+    """So many images a file holds."""
+    if name.endswith(".jsonl"):
+        return len(robustness_file.read(beside(name)).ranks)
+    return int(report(name)["models"][0]["images"])
 
 
 def report(name: str) -> Report:
@@ -209,7 +225,11 @@ def kept_apart(of: Report, name: str, where: str, below: float = 1.0) -> tuple[s
     standard, twicing = (torch.tensor(row[name]["mean"])[-depth(of) :] for _, row in named(of))
     order = similarity.order(twicing, standard)
     by_word = {"less alike": order.below, "more alike": order.above, "as alike": order.level}
-    blocks = ", ".join(f"{word} {where} blocks {listed(layers)}" for word, layers in by_word.items() if layers)
+    blocks = ", ".join(
+        f"{word} {where} {'blocks' if len(layers) > 1 else 'block'} {listed(layers)}"
+        for word, layers in by_word.items()
+        if layers
+    )
     return f"{blocks}; at most {twicing.max():.2f}", verdict(
         len(order.below) == len(twicing) and bool(twicing.max() < below)
     )

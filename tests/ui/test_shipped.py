@@ -46,7 +46,7 @@ def test_what_was_measured_stands_beside_the_papers_numbers(app: AppTest) -> Non
     def page(name: str) -> AppTest:
         return app.switch_page(f"challenge/{name}.py").run()
 
-    test_challenge_pages.test_numbers_of_the_paper_stand_beside_measured_ones(page)
+    test_challenge_pages.test_numbers_of_the_paper_stand_beside_measured_ones(page, images=(200, 40))
 
 
 def test_the_tour_opens_on_it() -> None:
