@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -53,3 +55,27 @@ assert [load(sources.opening(variant)) for variant in sources.VARIANTS]
 print([name for name in sys.modules if name.startswith("torch._dynamo")])
 """
     assert run(code) == "[]"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="heaps of glibc")
+def test_what_is_large_goes_back_to_the_system() -> None:
+    """Between large blocks lie small ones that stay, as between what two visitors were sent."""
+    code = """
+from explorer import startup
+startup.small_heaps()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+block = bytearray(8 * 2**20)
+del block
+before = resident()
+large, small = [], []
+for _ in range(30):
+    large.append(bytearray(6 * 2**20))
+    small.append(bytearray(100_000))
+grown = resident() - before
+large.clear()
+print(grown, resident() - before)
+"""
+    grown, left = map(float, run(code).split())
+    assert grown > 170
+    assert left < 20

@@ -233,8 +233,12 @@ def test_an_attack_of_no_budget_changes_nothing(page: Open) -> None:
     assert all(first == now for first, now in (text.split(" → ") for text in rows["Loss, nats"]))
 
 
-def test_numbers_of_the_paper_stand_beside_measured_ones(page: Open, images: tuple[int, int] = (1000, 1000)) -> None:
-    app = page("attacks")
+def test_numbers_of_the_paper_stand_beside_measured_ones(page: Open) -> None:
+    assert_measured_beside_the_papers(page("attacks"), (1000, 1000))
+
+
+def assert_measured_beside_the_papers(app: AppTest, images: tuple[int, int]) -> None:
+    """`images` are those attacked by FGSM and by PGD."""
     table = app.dataframe[1].value
     assert table["Paper: DeiT"].tolist() == ["72.00%", "29.88%", "8.16%"]
     assert table["Paper: DeiT-Twicing"].tolist() == ["72.60%", "32.28%", "9.15%"]

@@ -43,10 +43,8 @@ def test_everything_known_of_it_is_said(app: AppTest) -> None:
 
 
 def test_what_was_measured_stands_beside_the_papers_numbers(app: AppTest) -> None:
-    def page(name: str) -> AppTest:
-        return app.switch_page(f"challenge/{name}.py").run()
-
-    test_challenge_pages.test_numbers_of_the_paper_stand_beside_measured_ones(page, images=(200, 40))
+    app.switch_page("challenge/attacks.py").run()
+    test_challenge_pages.assert_measured_beside_the_papers(app, (200, 40))
 
 
 def test_the_tour_opens_on_it() -> None:

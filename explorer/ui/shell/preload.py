@@ -58,7 +58,7 @@ def _load() -> None:
     from explorer import startup
 
     try:
-        startup.few_arenas()
+        startup.small_heaps()
         startup.few_spins()
         with startup.no_collecting():
             startup.import_timm()
