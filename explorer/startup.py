@@ -45,7 +45,7 @@ def small_heaps() -> None:
     """Lets glibc keep 4 heaps for all threads instead of 8 for every core, and nothing above 4 MiB in any.
 
     Every run of a page is a new thread, and heaps keep what was freed. By default glibc puts whatever is no larger than
-    the largest block ever freed, up to 32 MiB, into a heap: traces and what viewers are sent, 600 MiB after 20 visitors.
+    the largest block ever freed, up to 32 MiB, in a heap: traces and what viewers are sent, 600 MiB of 20 visitors.
     As blocks of their own they go back to the system, at no measurable time. Does nothing elsewhere.
     """
     with suppress(OSError, AttributeError, TypeError):
