@@ -49,7 +49,7 @@ def test_an_image_may_be_a_file_or_its_bytes(shown: explorer.Viewing, tmp_path: 
 
 def test_no_engine_is_left_behind_but_one_that_was_given() -> None:
     def workers() -> int:
-        return sum(thread.name == "explorer-engine" for thread in threading.enumerate())
+        return sum(thread.name.startswith("explorer-engine") for thread in threading.enumerate())
 
     given = pair()
     before = workers()
@@ -61,7 +61,7 @@ def test_no_engine_is_left_behind_but_one_that_was_given() -> None:
     explorer.view(picture(), given)
     explorer.figure("heatmaps", picture(), given, dpi=36)
     assert workers() == before
-    assert given.engine._worker._thread.is_alive()  # type: ignore[attr-defined]
+    assert given.engine._worker._lanes[0].is_alive()  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:

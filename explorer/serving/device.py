@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from explorer.types import ExplorerError
 
 VARIABLE = "EXPLORER_DEVICE"
+
+
+class _Sharing:
+    """How many passes run at the moment, and how many threads torch had before the first of them."""
+
+    lock = threading.Lock()
+    passes = 0
+    threads = 1
 
 
 def device_called(wanted: str | None = None) -> torch.device:
@@ -46,3 +57,25 @@ def free_memory(device: torch.device) -> None:
     """Gives back what torch keeps of a CUDA device for later."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+@contextmanager
+def share_of_threads() -> Iterator[None]:
+    """Torch's threads are divided among the passes inside of this; after the last of them they are as before.
+
+    A pass that has begun keeps its threads outside of the matrix products, where the number is the process's.
+    """
+    with _Sharing.lock:
+        if _Sharing.passes == 0:
+            _Sharing.threads = torch.get_num_threads()
+        _share(_Sharing.passes + 1)
+    try:
+        yield
+    finally:
+        with _Sharing.lock:
+            _share(_Sharing.passes - 1)
+
+
+def _share(passes: int) -> None:
+    _Sharing.passes = passes
+    torch.set_num_threads(max(1, _Sharing.threads // max(1, passes)))

@@ -79,7 +79,10 @@ def _answer(future: Future[R]) -> R:
 
 
 class LocalEngine:
-    """The engine inside this process; `cache_bytes` of results are remembered, by default a server's share of them."""
+    """The engine inside this process; `cache_bytes` of results are remembered, by default a server's share of them.
+
+    `lanes` is how many batches are computed at once, by default 2 on a CPU and 1 elsewhere.
+    """
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class LocalEngine:
         queue_size: int = 256,
         batch_size: int = 8,
         max_models: int = 12,
+        lanes: int | None = None,
     ) -> None:
         self.device = device
         self._models: dict[str, LoadedModel] = {}
@@ -102,7 +106,8 @@ class LocalEngine:
         self._batches: AbstractContextManager[object] = nullcontext() if device.type == "cpu" else threading.Lock()
         for model in models:
             self.add(model)
-        self._worker = Worker(device, limit("traces") if cache_bytes is None else cache_bytes, queue_size, batch_size)
+        kept = limit("traces") if cache_bytes is None else cache_bytes
+        self._worker = Worker(device, kept, queue_size, batch_size, lanes)
 
     @property
     def cards(self) -> Sequence[ModelCard]:

@@ -1,8 +1,10 @@
-"""The worker: one thread that makes all plain passes.
+"""The worker: makes all plain passes, on a CPU two at a time.
 
-Requests wait in a bounded queue; the worker takes what is there, up to a batch for one job and model, without waiting
-for more. The same request made twice at once is computed once. Results live in an LRU bounded in bytes, by the job's
-identity on the model and the picture's SHA-256.
+Requests wait in a bounded queue; a lane of the worker takes what is there, up to a batch for one job and model, without
+waiting for more. Lanes that are at work share torch's threads: two models side by side on half of the threads each need
+less time than one after the other on all of them, whose threads wait for each other after every operation. The same
+request made twice at once is computed once. Results live in an LRU bounded in bytes, by the job's identity on the model
+and the picture's SHA-256.
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ from explorer.jobs import PassJob
 from explorer.models import LoadedModel
 from explorer.models.trace import geometry
 from explorer.serving.cache import ByteLRU
-from explorer.serving.device import free_memory, is_out_of_memory
+from explorer.serving.device import free_memory, is_out_of_memory, share_of_threads
 from explorer.types import ExplorerError, ImageInput
 
 R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
+
+CPU_LANES = 2
+"""As many as a comparison has models."""
 
 RequestKey = tuple[Hashable, str]
 """Identity of a job on a model, and digest of the picture."""
@@ -50,7 +55,11 @@ class _Request:
 class Worker:
     """Traces and similarity curves, computed one batch at a time for whoever asks."""
 
-    def __init__(self, device: torch.device, cache_bytes: int, queue_size: int, batch_size: int) -> None:
+    def __init__(
+        self, device: torch.device, cache_bytes: int, queue_size: int, batch_size: int, lanes: int | None = None
+    ) -> None:
+        if lanes is None:
+            lanes = CPU_LANES if device.type == "cpu" else 1
         self._device = device
         self._cache: ByteLRU[RequestKey, Any] = ByteLRU(cache_bytes)
         self._pending: dict[RequestKey, Future[Any]] = {}
@@ -58,8 +67,12 @@ class Worker:
         self._queue_size, self._batch_size = queue_size, batch_size
         self._closed = False
         self._waiting = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="explorer-engine", daemon=True)
-        self._thread.start()
+        self._lanes = [
+            threading.Thread(target=self._work, name=f"explorer-engine-{number}", daemon=True)
+            for number in range(lanes)
+        ]
+        for lane in self._lanes:
+            lane.start()
 
     def submit(self, job: PassJob[R], picture: ImageInput, model: LoadedModel) -> Future[R]:
         """The answer to come; the same request made twice at once is one. Raises `ExplorerError` when too many wait."""
@@ -85,11 +98,12 @@ class Worker:
         return future
 
     def close(self) -> None:
-        """Ends the thread after what is queued."""
+        """Ends its threads after what is queued."""
         with self._waiting:
             self._closed = True
-            self._waiting.notify()
-        self._thread.join()
+            self._waiting.notify_all()
+        for lane in self._lanes:
+            lane.join()
 
     def _work(self) -> None:
         while self._serve():
@@ -99,7 +113,8 @@ class Worker:
         """Answers one batch; nothing of it, such as its model, is kept while the thread waits for the next."""
         batch = self._next_batch()
         if batch:
-            self._run(batch)
+            with share_of_threads():
+                self._run(batch)
         return bool(batch)
 
     def _next_batch(self) -> list[_Request]:

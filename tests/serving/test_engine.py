@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Event
+from threading import Barrier, Event
 from time import monotonic, sleep
 
 import numpy as np
@@ -65,11 +65,11 @@ def loaded(make_model: Callable[..., VisionTransformer], preprocessing: Preproce
 
 @pytest.fixture
 def make_engine(loaded: list[LoadedModel]) -> Iterator[MakeEngine]:
-    """Builds engines over both models and ends their workers."""
+    """Builds engines over both models and ends their workers; with one lane, so that tests can hold it."""
     made: list[LocalEngine] = []
 
     def make(**options: int) -> LocalEngine:
-        made.append(LocalEngine(loaded, CPU, **options))
+        made.append(LocalEngine(loaded, CPU, **{"lanes": 1, **options}))
         return made[-1]
 
     yield make
@@ -612,14 +612,41 @@ def test_a_filter_of_the_wrong_length_is_one_sentence(engine: LocalEngine, keys:
     assert_one_sentence(str(raised.value))
 
 
+# --- two lanes ----------------------------------------------------------------------------------------------------
+
+
+def test_both_models_are_computed_at_once_on_half_of_the_threads_each(
+    make_engine: MakeEngine, keys: tuple[str, str], spy: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    both = Barrier(2, timeout=30)  # breaks unless both models' passes are under way at the same time
+    spy.fail = lambda images: both.wait()
+    compare(make_engine(lanes=2), [photo(0)], keys)
+    assert spy.batches == [1, 1]
+    until(lambda: len(given) == 4)
+    assert given == [8, 4, 8, 8]
+
+
+def test_two_lanes_give_what_one_gives(make_engine: MakeEngine, keys: tuple[str, str]) -> None:
+    pictures = [photo(number) for number in range(12)]
+    one, two = (compare(make_engine(lanes=lanes, batch_size=4), pictures, keys) for lanes in (1, 2))
+    for left, right in zip(one, two, strict=True):
+        assert_equal(left.baseline, right.baseline)
+        assert_equal(left.twicing, right.twicing)
+
+
 # --- the end ------------------------------------------------------------------------------------------------------
 
 
-def test_close_ends_the_worker(make_engine: MakeEngine) -> None:
-    engine = make_engine()
-    assert engine._worker._thread.is_alive()
+def test_close_ends_the_worker(loaded: list[LoadedModel]) -> None:
+    engine = LocalEngine(loaded, CPU)
+    lanes = engine._worker._lanes
+    assert len(lanes) == 2
+    assert all(lane.is_alive() for lane in lanes)
     engine.close()
-    assert not engine._worker._thread.is_alive()
+    assert not any(lane.is_alive() for lane in lanes)
 
 
 def test_close_answers_what_was_queued(
