@@ -16,7 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from explorer import cli
 from explorer.attribution import methods
 from explorer.attribution.faithfulness import Removal, infidelity, sensitivity
-from explorer.attribution.result import Method
+from explorer.attribution.settings import Method
 from explorer.disturb.attacks import Attack, attack
 from explorer.disturb.ranks import label_ranks
 from explorer.models import checkpoints, load, with_filter

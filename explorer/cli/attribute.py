@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explorer.attribution.result import Attribution, AttributionSettings, Method
+    from explorer.attribution.result import Attribution
+    from explorer.attribution.settings import AttributionSettings, Method
     from explorer.attribution.trust import Trust
     from explorer.pictures.photographs import Photograph
     from explorer.serving.pair import ModelPair
@@ -25,8 +26,8 @@ _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea
 
 def add_attribute(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `attribute` and what runs it."""
-    from explorer.attribution.result import AttributionSettings, Method
-    from explorer.cli.figure import add_models
+    from explorer.attribution.settings import AttributionSettings, Method
+    from explorer.cli.models import add_models
     from explorer.cli.options import declare
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -59,8 +60,9 @@ def run(options: argparse.Namespace) -> int:
     """Runs `attribute`; the bar counts maps and is drawn on a terminal only."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer.attribution.result import AttributionSettings
-    from explorer.cli.figure import free_name, load_pair_of
+    from explorer.attribution.settings import AttributionSettings
+    from explorer.cli.figure import free_name
+    from explorer.cli.models import load_pair_of
     from explorer.cli.options import given
     from explorer.pictures.photographs import EXAMPLE, photograph
     from explorer.types import ExplorerError
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _methods(text: str) -> list[Method]:
-    from explorer.attribution.result import Method
+    from explorer.attribution.settings import Method
 
     return list(Method) if text == "all" else list(dict.fromkeys(Method.called(part) for part in text.split(",")))
 

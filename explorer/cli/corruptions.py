@@ -25,7 +25,7 @@ _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea
 
 def add_corruptions(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `corruptions` and what runs it."""
-    from explorer.cli.figure import add_models
+    from explorer.cli.models import add_models
     from explorer.disturb.corruptions import Corruption
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> CorruptionStep:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer.cli.figure import load_pair_of
+    from explorer.cli.models import load_pair_of
     from explorer.runs.corruptions import MADE_BY, measure
     from explorer.runs.partial import check_out
 
@@ -80,7 +80,7 @@ def _measure(options: argparse.Namespace) -> CorruptionStep:
 def _plan(options: argparse.Namespace) -> Plan:
     from explorer.cli.options import each, numbers
     from explorer.disturb.corruptions import SEVERITIES
-    from explorer.measures.drift import Queries
+    from explorer.measures.settings import Queries
     from explorer.runs.corruptions import Plan
     from explorer.types import ExplorerError
 

@@ -31,7 +31,7 @@ _CODES = "exit codes: 0 done, 1 some images could not be read, 2 something is wr
 
 def add_robustness(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `robustness` and what runs it."""
-    from explorer.cli.figure import add_models
+    from explorer.cli.models import add_models
     from explorer.cli.options import declare
     from explorer.disturb.attacks import Attack
 
@@ -92,7 +92,7 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from explorer import files
-    from explorer.cli.figure import load_models_of
+    from explorer.cli.models import load_models_of
     from explorer.pictures import labelled
     from explorer.runs.robustness import sweep
     from explorer.types import ExplorerError

@@ -11,10 +11,11 @@ from explorer.disturb.corruptions import Corruption, corrupt
 from explorer.disturb.effects import Choice, Effect
 from explorer.jobs import Job, views
 from explorer.jobs.progress import parts
-from explorer.measures.drift import Queries
+from explorer.measures.settings import Queries
 from explorer.models import LoadedModel
 from explorer.models.pixels import Batch
-from explorer.types import ImageInput, Progress, Trace
+from explorer.traces import Trace
+from explorer.types import ImageInput, Progress
 
 
 @dataclass(frozen=True)

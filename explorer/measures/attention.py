@@ -13,7 +13,8 @@ from torch import Tensor
 
 from explorer.paper import operators
 from explorer.settings import Option
-from explorer.types import TWICING, Size, Trace
+from explorer.traces import Trace
+from explorer.types import TWICING, Size
 
 
 class Matrix(Option):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from explorer.paper import operators
 from explorer.settings import Option
-from explorer.types import Trace
+from explorer.traces import Trace
 
 
 class Quantity(Option):

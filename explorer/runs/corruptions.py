@@ -18,7 +18,7 @@ from explorer import files, provenance
 from explorer.disturb.corruptions import SCALES, Corruption
 from explorer.disturb.effects import Effect, margin
 from explorer.jobs.disturbances import CorruptionJob
-from explorer.measures.drift import Queries
+from explorer.measures.settings import Queries
 from explorer.models.classes import class_name
 from explorer.pictures import images
 from explorer.pictures.photographs import EXAMPLE, photograph

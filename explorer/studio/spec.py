@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from explorer.attribution.result import Baseline, Method
+from explorer.attribution.settings import Baseline, Method
 from explorer.disturb.attacks import Kind
 from explorer.disturb.corruptions import Corruption
 from explorer.figures.maps import Look
@@ -17,7 +17,7 @@ from explorer.figures.print.page import Page, check_font
 from explorer.figures.style import ColourMap, ColourScale
 from explorer.measures.attention import TOKEN, Matrix
 from explorer.measures.residual import Quantity
-from explorer.measures.similarity import Definition
+from explorer.measures.settings import Definition
 from explorer.settings import Option, check, setting, settings_of
 from explorer.studio.template import Template
 from explorer.types import ExplorerError

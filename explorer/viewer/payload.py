@@ -34,7 +34,8 @@ from explorer.files import ASSETS
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
 from explorer.pictures import preprocess
-from explorer.types import ExplorerError, ImageInput, ModelCard, Trace
+from explorer.traces import Trace
+from explorer.types import ExplorerError, ImageInput, ModelCard
 from explorer.viewer.source import script
 
 MAX_BYTES = 12_000_000

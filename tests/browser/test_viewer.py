@@ -22,7 +22,8 @@ from explorer.models import load, sources
 from explorer.notebook import Viewing
 from explorer.pictures import examples
 from explorer.serving.engine import LocalEngine, ask
-from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
+from explorer.traces import Trace
+from explorer.types import ImageInput, ModelCard, Preprocessing
 from explorer.viewer import payload as viewer
 from explorer.viewer.source import script
 from tests.helpers import CLASSES, make_trace, normal, stochastic

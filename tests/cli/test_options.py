@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 
-from explorer.attribution.result import AttributionSettings, Baseline
+from explorer.attribution.settings import AttributionSettings, Baseline
 from explorer.cli.options import declare, given
 from explorer.disturb.attacks import Attack, Kind
 from explorer.measures.attention import Matrix
-from explorer.measures.similarity import Definition
+from explorer.measures.settings import Definition
 from explorer.settings import settings_of
 from explorer.studio import Spec
-from explorer.training.augment import Augmentation
-from explorer.training.recipe import Recipe
+from explorer.training.recipe import Augmentation, Recipe
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 

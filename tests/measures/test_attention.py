@@ -10,7 +10,8 @@ from torch import Tensor
 
 from explorer.measures import attention as measure
 from explorer.measures.attention import Heads, Matrix
-from explorer.types import Filter, Trace
+from explorer.traces import Trace
+from explorer.types import Filter
 from tests.helpers import make_trace, stochastic
 
 FILTER: Filter = (1.0, 2.0, 1.5)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from explorer.measures.residual import Quantity, magnitudes
-from explorer.types import Trace
+from explorer.traces import Trace
 from tests.helpers import make_trace, normal, stochastic
 
 

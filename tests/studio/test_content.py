@@ -9,13 +9,14 @@ from explorer.figures.print.cells import Cell, Grid, cells_of
 from explorer.figures.print.charts import Curves, Dynamics, Spectra
 from explorer.measures import attention, residual, similarity, spectrum
 from explorer.measures.attention import Heads, Matrix
-from explorer.measures.similarity import Definition
+from explorer.measures.settings import Definition
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import TEMPLATES, Made
-from explorer.types import ExplorerError, Trace
+from explorer.traces import Trace
+from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 from tests.studio.helpers import STANDARD, TWICING, made, model, pair, photo, photos, plain, prefixed, swapped
 

@@ -7,10 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.training.augment import Augmentation
 from explorer.training.batches import Batches
 from explorer.training.data import Dataset
-from explorer.training.recipe import Recipe
+from explorer.training.recipe import Augmentation, Recipe
 from explorer.types import Preprocessing
 from tests.helpers import small_dataset
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from explorer.arrays import array
-from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method
+from explorer.attribution.result import Attribution
+from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.figures.print.cells import Columns
 from explorer.jobs.attributions import AttributionJob
 from explorer.models.classes import class_index, class_name

@@ -23,7 +23,8 @@ from explorer.studio.maps import attention_maps, measure
 from explorer.studio.run import COLOURS, FigureRun, chosen_heads, patch
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
-from explorer.types import ROLES, ImageInput, ModelCard, Picture, Trace
+from explorer.traces import Trace
+from explorer.types import ROLES, ImageInput, ModelCard, Picture
 
 STRENGTHS = (0, *SEVERITIES)
 """0 is the clean picture."""

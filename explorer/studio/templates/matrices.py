@@ -9,7 +9,7 @@ from explorer.studio.content import Content
 from explorer.studio.run import COLOURS, FigureRun
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
-from explorer.types import Trace
+from explorer.traces import Trace
 
 _THREE = (Matrix.ATTENTION, Matrix.CORRECTION, Matrix.TWICING)
 

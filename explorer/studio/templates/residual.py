@@ -17,7 +17,8 @@ from explorer.studio.content import Content
 from explorer.studio.run import FigureRun, chosen_heads, patch
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
-from explorer.types import ModelCard, Trace
+from explorer.traces import Trace
+from explorer.types import ModelCard
 
 _SYMBOL = {
     Quantity.SMOOTHED_RESIDUAL: r"$\|A(V - AV)\|$",

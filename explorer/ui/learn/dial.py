@@ -24,7 +24,8 @@ from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Matrix
 from explorer.pictures import preprocess
 from explorer.serving.engine import ask
-from explorer.types import TWICING, Filter, ModelCard, Progress, Trace
+from explorer.traces import Trace
+from explorer.types import TWICING, Filter, ModelCard, Progress
 from explorer.ui import learn, view, work
 from explorer.ui.learn import HandoutPicture
 from explorer.ui.shell import resources

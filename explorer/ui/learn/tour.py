@@ -17,7 +17,7 @@ from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads, Matrix
 from explorer.models import sources
 from explorer.pictures import examples
-from explorer.types import Trace
+from explorer.traces import Trace
 from explorer.ui import learn
 from explorer.ui.explore import evidence, viewer_panel
 from explorer.ui.learn import HandoutPicture
