@@ -23,7 +23,7 @@ from torch import Tensor
 
 from bench.common import Row, medians
 from explorer.measures import attention, residual, similarity, spectrum
-from explorer.measures.settings import Definition
+from explorer.measures.settings import Definition, Matrix
 from explorer.models import create, uniform_filter
 from explorer.models.trace import geometry, states, trace
 from explorer.traces import Trace
@@ -84,7 +84,7 @@ def rows(inputs: Sequence[Tensor], size: str) -> list[Row]:
 def measures(one: Trace) -> list[object]:
     """Everything the views ask of a trace, but its spectra."""
     return [
-        attention.maps(one, 0, attention.Matrix.EFFECTIVE, attention.Heads.MEAN),
+        attention.maps(one, 0, Matrix.EFFECTIVE, attention.Heads.MEAN),
         attention.rollout(one, 0),
         attention.entropy(one.attention),
         attention.distance(one, (16, 16)),

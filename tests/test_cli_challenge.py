@@ -17,8 +17,9 @@ from explorer import cli
 from explorer.attribution import methods
 from explorer.attribution.faithfulness import Removal, infidelity, sensitivity
 from explorer.attribution.settings import Method
-from explorer.disturb.attacks import Attack, attack
+from explorer.disturb.attacks import attack
 from explorer.disturb.ranks import label_ranks
+from explorer.disturb.settings import Attack
 from explorer.models import checkpoints, load, with_filter
 from explorer.models.pixels import resized
 from explorer.pictures import images, preprocess

@@ -117,6 +117,7 @@ def _write(
     from explorer import files
     from explorer.attribution import trust
     from explorer.figures import maps as figures
+    from explorer.figures.settings import Look
     from explorer.figures.style import Range
     from explorer.jobs.attributions import AttributionJob, TrustJob
     from explorer.pictures import preprocess
@@ -145,9 +146,7 @@ def _write(
         values = [of_model.values.numpy() for of_model in both]
         span = Range.of(*values, signed=both[0].method.is_signed)
         for role, card, array in zip(ROLES, pair.cards, values, strict=True):
-            drawn = figures.draw(
-                preprocess.sharp_view(image.rgb, card.preprocessing), array, span, figures.Look(opacity=0.9)
-            )
+            drawn = figures.draw(preprocess.sharp_view(image.rgb, card.preprocessing), array, span, Look(opacity=0.9))
             files.write_atomically(folder / f"{slug}-{role}.png", figures.png(drawn))
             arrays[f"{slug}, {role}"] = array
     stream = io.BytesIO()

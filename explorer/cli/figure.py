@@ -31,12 +31,12 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `figure`: one for each setting of a `Spec`."""
     from explorer.cli.options import declare
     from explorer.studio.spec import Spec
-    from explorer.studio.templates import TEMPLATES
+    from explorer.studio.templates import LINES
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _FIGURE, _tables()
     parser.set_defaults(run=_figure)
-    parser.add_argument("template", metavar="TEMPLATE", help=", ".join(TEMPLATES))
+    parser.add_argument("template", metavar="TEMPLATE", help=", ".join(LINES))
     parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=f"{_IMAGE}; {_RESULT}")
     _add_out(parser)
     add_models(parser)
@@ -47,9 +47,9 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
 def _tables() -> str:
     """The templates and the presets, a line each."""
     from explorer.studio.spec import PRESETS
-    from explorer.studio.templates import TEMPLATES
+    from explorer.studio.templates import LINES
 
-    templates = "".join(f"  {name:12}{template.help}\n" for name, template in TEMPLATES.items())
+    templates = "".join(f"  {name:12}{line}\n" for name, line in LINES.items())
     sizes = "\n".join(
         f"  {preset:12}{preset.label}: {sheet.width:g} x {sheet.height:g}, {sheet.font_size:g} {sheet.font}"
         for preset, sheet in PRESETS.items()

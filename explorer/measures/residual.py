@@ -8,18 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer.measures.settings import Quantity
 from explorer.paper import operators
-from explorer.settings import Option
 from explorer.traces import Trace
-
-
-class Quantity(Option):
-    """What is measured of the smoothed residual."""
-
-    SMOOTHED_RESIDUAL = "smoothed-residual", "‖A(V − AV)‖"
-    SMOOTHED = "smoothed", "‖AV‖"
-    RATIO = "ratio"
-    """The one over the other."""
 
 
 @dataclass(frozen=True, eq=False)

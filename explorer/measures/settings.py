@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from explorer.settings import Option, setting
+
+
+class Matrix(Option):
+    """The matrix whose row is shown."""
+
+    EFFECTIVE = "effective"
+    """`p_a(A)`: what this block really applies to `V`."""
+    ATTENTION = "a", "A"
+    CORRECTION = "a-a2", "A − A²"
+    """What twicing adds, or would add, to `A`."""
+    TWICING = "2a-a2", "2A − A²"
+    ROLLOUT = "rollout"
+
+
+TOKEN = re.compile(r"cls|distillation|register-[1-9][0-9]{0,2}")
+"""What settings and links call a prefix token."""
+
+
+class Quantity(Option):
+    """What is measured of the smoothed residual."""
+
+    SMOOTHED_RESIDUAL = "smoothed-residual", "‖A(V − AV)‖"
+    SMOOTHED = "smoothed", "‖AV‖"
+    RATIO = "ratio"
+    """The one over the other."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from explorer.arrays import array
 from explorer.measures import attention
-from explorer.measures.attention import Matrix
+from explorer.measures.settings import Matrix
 from explorer.studio import grids, phrases
 from explorer.studio.content import Content
 from explorer.studio.run import FigureRun, chosen_heads, head_choice, patch, token

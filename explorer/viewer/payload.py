@@ -29,7 +29,8 @@ from PIL import Image
 from torch import Tensor
 
 from explorer import provenance
-from explorer.figures.style import PALETTES, ColourMap, lookup_table
+from explorer.figures.settings import ColourMap
+from explorer.figures.style import PALETTES, lookup_table
 from explorer.files import ASSETS
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity

@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer.figures.maps import Look, coloured
-from explorer.figures.style import ColourMap, Range, lookup_table
+from explorer.figures.maps import coloured
+from explorer.figures.settings import ColourMap, Look
+from explorer.figures.style import Range, lookup_table
 from explorer.files import ASSETS
 from explorer.jobs.passes import TraceJob
 from explorer.measures import attention, residual, similarity
-from explorer.measures.attention import Heads, Matrix
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Matrix
 from explorer.models import load, sources
 from explorer.notebook import Viewing
 from explorer.pictures import examples

@@ -7,9 +7,8 @@ import pytest
 
 from explorer.attribution.settings import AttributionSettings, Baseline
 from explorer.cli.options import declare, given
-from explorer.disturb.attacks import Attack, Kind
-from explorer.measures.attention import Matrix
-from explorer.measures.settings import Definition
+from explorer.disturb.settings import Attack, Kind
+from explorer.measures.settings import Definition, Matrix
 from explorer.settings import settings_of
 from explorer.studio import Spec
 from explorer.training.recipe import Augmentation, Recipe

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from explorer.measures import attention as measure
-from explorer.measures.attention import Heads, Matrix
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Matrix
 from explorer.traces import Trace
 from explorer.types import Filter
 from tests.helpers import make_trace, stochastic

@@ -8,8 +8,8 @@ import pytest
 from explorer.figures.print.cells import Cell, Grid, cells_of
 from explorer.figures.print.charts import Curves, Dynamics, Spectra
 from explorer.measures import attention, residual, similarity, spectrum
-from explorer.measures.attention import Heads, Matrix
-from explorer.measures.settings import Definition
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Definition, Matrix
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess

@@ -108,7 +108,6 @@ def idle(values: Mapping[str, Any]) -> Set[str]:
 TEMPLATE = Template(
     name="attribution",
     title="Attribution of a class",
-    help="what speaks for a class and against it: image, baseline, twicing",
     settings=(
         "method", "baseline_picture", "path_steps", "square", "samples", "seed", "target",
         "picture", *LOOK, *LABELS, "colour_bar",

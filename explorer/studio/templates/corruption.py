@@ -191,7 +191,6 @@ def caption(spec: Spec, content: Content) -> list[str]:
 TEMPLATE = Template(
     name="corruption",
     title="Maps under a corruption",
-    help="a disturbed photograph and both models' maps by severity, and the drift of attention",
     settings=("layers", "heads", "matrix", "query", "corruption", "seed", *LOOK, *LABELS, "colour_bar"),
     off_page=("labels",),
     gather=gather,

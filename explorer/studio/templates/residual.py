@@ -11,7 +11,8 @@ from explorer.arrays import array
 from explorer.figures.print.charts import Curves
 from explorer.figures.records import Line
 from explorer.measures import attention, residual
-from explorer.measures.residual import Quantity, ResidualMagnitudes
+from explorer.measures.residual import ResidualMagnitudes
+from explorer.measures.settings import Quantity
 from explorer.studio import curves, grids, maps, phrases
 from explorer.studio.content import Content
 from explorer.studio.run import FigureRun, chosen_heads, patch
@@ -114,7 +115,6 @@ def caption(spec: Spec, content: Content) -> list[str]:
 TEMPLATE = Template(
     name="residual",
     title="Smoothed residual",
-    help="magnitudes of the smoothed residual as maps and by layer",
     settings=("layers", "heads", "quantity", "picture", *LOOK, *LABELS, "colour_bar"),
     off_page=("labels", "query"),
     gather=gather,

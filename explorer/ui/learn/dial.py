@@ -13,15 +13,16 @@ import streamlit as st
 import torch
 
 from explorer.figures import maps
-from explorer.figures.maps import Look
 from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.figures.screen import lessons as figures
+from explorer.figures.settings import Look
 from explorer.figures.style import Palette, Range
 from explorer.jobs.passes import DialJob, TraceJob
 from explorer.lessons import dial
 from explorer.measures import attention, similarity
-from explorer.measures.attention import Heads, Matrix
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Matrix
 from explorer.pictures import preprocess
 from explorer.serving.engine import ask
 from explorer.traces import Trace

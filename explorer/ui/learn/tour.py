@@ -14,7 +14,8 @@ from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.files import ASSETS
 from explorer.measures import attention, similarity
-from explorer.measures.attention import Heads, Matrix
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Matrix
 from explorer.models import sources
 from explorer.pictures import examples
 from explorer.traces import Trace
