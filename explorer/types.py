@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
@@ -46,6 +47,29 @@ class ExplorerError(Exception):
     """Something a person can act on. The message is one sentence: what was expected, what came."""
 
 
+class Spelled(StrEnum):
+    """A choice whose `repr` is that of its spelling: keys of cards and of maps are made of it."""
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+class Interpolation(Spelled):
+    """How pixels are resized."""
+
+    BICUBIC = "bicubic"
+    BILINEAR = "bilinear"
+
+
+class CropMode(Spelled):
+    """What becomes of the aspect of a picture."""
+
+    CENTER = "center"
+    """It is kept, and the longer side cut."""
+    SQUASH = "squash"
+    """It is not kept, and nothing is cut."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How a checkpoint wants its pixels.
@@ -59,10 +83,8 @@ class Preprocessing:
     std: tuple[float, float, float]
     crop_pct: float = 1.0
     source_size: Size | None = None
-    interpolation: str = "bicubic"
-    """`bicubic` or `bilinear`."""
-    crop_mode: str = "center"
-    """`center` keeps the aspect and cuts the longer side; `squash` does not keep it."""
+    interpolation: Interpolation = Interpolation.BICUBIC
+    crop_mode: CropMode = CropMode.CENTER
 
 
 @dataclass(frozen=True, eq=False)

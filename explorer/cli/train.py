@@ -124,6 +124,7 @@ def _train(options: argparse.Namespace) -> int:
 def _recipe(options: argparse.Namespace, architecture: str, start: Start | None) -> Recipe:
     from explorer.cli.options import given
     from explorer.training.recipe import Augmentation, Recipe
+    from explorer.types import Interpolation
 
     sizes = _sizes(options.sizes)
     return Recipe(
@@ -132,7 +133,7 @@ def _recipe(options: argparse.Namespace, architecture: str, start: Start | None)
         sizes=sizes,
         augmentation=Augmentation(
             scale=(options.scale, 1.0),
-            interpolation="bicubic" if sizes[0][1] > options.source_size else "bilinear",
+            interpolation=Interpolation.BICUBIC if sizes[0][1] > options.source_size else Interpolation.BILINEAR,
             **given(options, Augmentation),
         ),
         **given(options, Recipe),

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from explorer.settings import setting
-from explorer.types import STANDARD, ExplorerError, Filter
+from explorer.types import STANDARD, ExplorerError, Filter, Interpolation
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Augmentation:
     rotation: float = setting(5.0, "largest rotation in degrees, either way")
     colour: float = setting(0.2, "largest change of brightness, contrast and saturation, as a share")
     erase: float = setting(0.0, "probability of erasing a rectangle")
-    interpolation: str = "bilinear"
-    """`bilinear`, or `bicubic` where the views are larger than the images, as validation images are enlarged."""
+    interpolation: Interpolation = Interpolation.BILINEAR
+    """Bicubic where the views are larger than the images, as validation images are enlarged."""
 
 
 @dataclass(frozen=True)

@@ -418,6 +418,14 @@ def test_a_pinned_prefix_token_survives_an_address(module: Page, token: str, que
     assert module.evaluate(through, state) == state
 
 
+@pytest.mark.parametrize("matrix", list(Matrix))
+def test_addresses_spell_matrices_as_figures_do_and_names_are_read(module: Page, matrix: Matrix) -> None:
+    state = {"layer": 4, "head": "mean", "place": None, "pinned": True, "matrix": matrix.label, "scale": "map"}
+    assert module.evaluate("(state) => viewer.toParameters(state).matrix", state) == matrix.value
+    read = "(text) => viewer.fromParameters(new URLSearchParams({ matrix: text }))"
+    assert [module.evaluate(read, text) for text in (matrix.value, matrix.label)] == [{"matrix": matrix.label}] * 2
+
+
 def test_a_query_chosen_anew_takes_the_place_of_a_token(module: Page) -> None:
     state = {"place": None, "token": "register 1", "pinned": True, "layer": 3}
     change = "([state, change]) => viewer.changed(state, change)"
