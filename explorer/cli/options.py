@@ -91,21 +91,18 @@ def numbers(text: str, name: str) -> tuple[int, ...]:
     values: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        start, end = each(f"{first},{last if dash else first}", int, name, 2)
+        (start,), (end,) = each(first, int, name), each(last if dash else first, int, name)
         if not 0 <= end - start < 1000:
             raise ExplorerError(f"{name}: numbers such as 1,6,10-12 were expected; {text[:40]!r} came.")
         values += range(start, end + 1)
     return tuple(values)
 
 
-def each(text: str, kind: Any, name: str, count: int | None = None) -> tuple[Any, ...]:
-    """`1,2.5` as numbers of a kind, so many of them."""
+def each(text: str, kind: Any, name: str) -> tuple[Any, ...]:
+    """`1,2.5` as numbers of a kind."""
     try:
-        values = tuple(kind(part) for part in text.split(","))
-        if count is not None and len(values) != count:
-            raise ValueError
+        return tuple(kind(part) for part in text.split(","))
     except ValueError:
         raise ExplorerError(
             f"{name}: {'numbers' if kind is float else 'whole numbers'} were expected; {text[:40]!r} came."
         ) from None
-    return values

@@ -26,12 +26,12 @@ class Plan:
     first_token: bool = setting(False, "attention rows of the first token, CLS, instead of all")
 
     def __post_init__(self) -> None:
-        check(self)
         if not self.kinds:
             raise ExplorerError("At least one corruption was expected; none came.")
         for strength in self.strength:
             if not 0 < strength <= SEVERITIES[-1]:  # NaN is neither
                 raise ExplorerError(f"strength: numbers above 0 and up to 5 were expected; {strength:g} came.")
+        check(self)
 
     @property
     def strengths(self) -> tuple[float, ...]:

@@ -179,7 +179,9 @@ def _gathered(spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, pr
     if spec.labels and len(spec.labels) != len(photographs):
         raise ExplorerError(f"labels: one for each of {len(photographs)} images was expected; {len(spec.labels)} came.")
     depth = min(len(card.filter) for card in pair.cards)
-    return spec.template.gather(FigureRun(spec, photographs, pair, progress), chosen_layers(spec, depth))
+    run = FigureRun(spec, photographs, pair, progress)
+    content: Content = spec.template.gather(run, chosen_layers(spec, depth))
+    return content
 
 
 def again(record: Record, images: Sequence[Photograph | str | Path], pair: ModelPair) -> Made:
