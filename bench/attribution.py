@@ -20,7 +20,7 @@ from torch import Tensor
 from bench.common import Row, medians
 from explorer.attribution.gradcam import with_grid
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import AttributionSettings, Method
+from explorer.attribution.settings import AttributionSettings, Method
 from explorer.models import LoadedModel, load
 from explorer.pictures import preprocess
 from explorer.types import ImageInput

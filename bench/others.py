@@ -27,7 +27,7 @@ from bench.common import Row, medians
 from explorer.measures import attention
 from explorer.models import create, uniform_filter
 from explorer.models.trace import trace
-from explorer.types import Trace
+from explorer.traces import Trace
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 11

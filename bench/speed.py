@@ -23,9 +23,10 @@ from torch import Tensor
 
 from bench.common import Row, medians
 from explorer.measures import attention, residual, similarity, spectrum
+from explorer.measures.settings import Definition, Matrix
 from explorer.models import create, uniform_filter
 from explorer.models.trace import geometry, states, trace
-from explorer.types import Trace
+from explorer.traces import Trace
 
 ROUNDS = {"tiny": 41, "base": 15}
 GOALS: Mapping[str, Mapping[str, float | None]] = {
@@ -83,7 +84,7 @@ def rows(inputs: Sequence[Tensor], size: str) -> list[Row]:
 def measures(one: Trace) -> list[object]:
     """Everything the views ask of a trace, but its spectra."""
     return [
-        attention.maps(one, 0, attention.Matrix.EFFECTIVE, attention.Heads.MEAN),
+        attention.maps(one, 0, Matrix.EFFECTIVE, attention.Heads.MEAN),
         attention.rollout(one, 0),
         attention.entropy(one.attention),
         attention.distance(one, (16, 16)),
@@ -115,7 +116,7 @@ def _folder(stock: torch.nn.Module, model: torch.nn.Module, inputs: Sequence[Ten
         return logits
 
     def curves(x: Tensor) -> Tensor:
-        return torch.stack([similarity.of_tokens(tokens, similarity.Definition(), 1) for tokens in states(model, x)])
+        return torch.stack([similarity.of_tokens(tokens, Definition(), 1) for tokens in states(model, x)])
 
     seconds = medians({"plain": plain, "curves": curves}, batches, 12)
     return Row(

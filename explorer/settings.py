@@ -76,7 +76,8 @@ def check(record: Any) -> None:
         low, high = each.metadata["limits"]
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float) and not low <= number <= high:  # NaN is neither
-                raise ExplorerError(f"{each.name}: {low:g} to {high:g} was expected; {quoted(number)} came.")
+                expected = f"{low:g} to {high:g}" if high < math.inf else f"at least {low:g}"
+                raise ExplorerError(f"{each.name}: {expected} was expected; {quoted(number)} came.")
 
 
 def converted(name: str, kind: Any, value: Any, *, is_text: bool = False) -> Any:

@@ -19,13 +19,13 @@ Sizes are always `(height, width)`. This module imports nothing of ours.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 
 Size = tuple[int, int]
 """`(height, width)`."""
@@ -47,6 +47,29 @@ class ExplorerError(Exception):
     """Something a person can act on. The message is one sentence: what was expected, what came."""
 
 
+class Spelled(StrEnum):
+    """A choice whose `repr` is that of its spelling: keys of cards and of maps are made of it."""
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+class Interpolation(Spelled):
+    """How pixels are resized."""
+
+    BICUBIC = "bicubic"
+    BILINEAR = "bilinear"
+
+
+class CropMode(Spelled):
+    """What becomes of the aspect of a picture."""
+
+    CENTER = "center"
+    """It is kept, and the longer side cut."""
+    SQUASH = "squash"
+    """It is not kept, and nothing is cut."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How a checkpoint wants its pixels.
@@ -60,10 +83,8 @@ class Preprocessing:
     std: tuple[float, float, float]
     crop_pct: float = 1.0
     source_size: Size | None = None
-    interpolation: str = "bicubic"
-    """`bicubic` or `bilinear`."""
-    crop_mode: str = "center"
-    """`center` keeps the aspect and cuts the longer side; `squash` does not keep it."""
+    interpolation: Interpolation = Interpolation.BICUBIC
+    crop_mode: CropMode = CropMode.CENTER
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,64 +187,5 @@ def prefix_names(count: int, has_class_token: bool, has_distillation_token: bool
     return known + tuple(f"register {number}" for number in range(1, count - len(known) + 1))
 
 
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """What one forward pass leaves behind that cannot be derived; everything else is a measure of it.
-
-    Owns its memory and is never written again. Tensors stay on the device that made them.
-    """
-
-    attention: Float[Tensor, "layer head query key"]
-    values: Float[Tensor, "layer head token channel"]
-    tokens: Float[Tensor, "state token dim"]
-    logits: Float[Tensor, " class"]
-    grid: Size
-    prefix: int
-    """Number of prefix tokens (CLS, distillation, registers), which come before the patches."""
-    filter: Filter
-    has_class_token: bool = True
-    """Whether the first prefix token is CLS."""
-    has_distillation_token: bool = False
-    """Whether the next is DeiT's distillation token; all others are registers."""
-
-    @property
-    def depth(self) -> int:
-        return self.attention.shape[0]
-
-    @property
-    def prefix_names(self) -> tuple[str, ...]:
-        return prefix_names(self.prefix, self.has_class_token, self.has_distillation_token)
-
-    @property
-    def heads(self) -> int:
-        return self.attention.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        tensors = (self.attention, self.values, self.tokens, self.logits)
-        return sum(t.numel() * t.element_size() for t in tensors)
-
-
 ROLES = ("baseline", "twicing")
 """What the two models of a pair are called, in their order."""
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """The same image through both models."""
-
-    baseline: Trace
-    twicing: Trace
-
-    def __iter__(self) -> Iterator[Trace]:
-        return iter((self.baseline, self.twicing))
-
-    @property
-    def depth(self) -> int:
-        """Layers that both models have."""
-        return min(trace.depth for trace in self)
-
-    @property
-    def heads(self) -> int:
-        """Heads that both models have."""
-        return min(trace.heads for trace in self)

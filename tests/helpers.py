@@ -19,8 +19,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from explorer.models.classes import ClassName
+from explorer.traces import Trace
 from explorer.training.data import Dataset
-from explorer.types import Filter, Trace
+from explorer.types import Filter
 
 TINY = "tiny_random"
 CLASSES = ("cat", "dog", "fox", "hen", "owl")

@@ -16,14 +16,15 @@ from timm.models.vision_transformer import VisionTransformer
 from explorer import cli
 from explorer.attribution import methods
 from explorer.attribution.faithfulness import Removal, infidelity, sensitivity
-from explorer.attribution.result import Method
-from explorer.disturb.attacks import Attack, attack
+from explorer.attribution.settings import Method
+from explorer.disturb.attacks import attack
 from explorer.disturb.ranks import label_ranks
+from explorer.disturb.settings import Attack
 from explorer.models import checkpoints, load, with_filter
 from explorer.models.pixels import resized
 from explorer.pictures import images, preprocess
 from explorer.runs.robustness_file import read
-from explorer.types import Preprocessing
+from explorer.types import CropMode, Interpolation, Preprocessing
 from tests.helpers import assert_one_sentence, picture, write_class_list, write_folder, write_parquet
 
 Run = Callable[..., int]
@@ -108,8 +109,8 @@ def test_the_models_see_what_the_page_shows_them(
     images_of: str,
 ) -> None:
     """Crop and interpolation of each model's card, on pictures that are neither square nor of the input's size."""
-    cropped = replace(preprocessing, crop_pct=0.6, interpolation="bilinear")
-    squashed = replace(preprocessing, crop_mode="squash")
+    cropped = replace(preprocessing, crop_pct=0.6, interpolation=Interpolation.BILINEAR)
+    squashed = replace(preprocessing, crop_mode=CropMode.SQUASH)
     paths = [tmp_path / f"{number}.safetensors" for number in (0, 1)]
     for path, seen in zip(paths, (cropped, squashed), strict=True):
         checkpoints.save(path, make_model().state_dict(), {**declared, "preprocessing": asdict(seen)})

@@ -24,6 +24,7 @@ class Order:
     flavour: Flavour = setting(Flavour.PLAIN, "what it tastes of")
     scoops: tuple[int, ...] = setting((1,), "in each cone", (1, 3))
     price: float | None = setting(None, "in euros", (0.5, 9.0))
+    spoons: int = setting(1, "to eat it with", (1, math.inf))
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -97,6 +98,7 @@ def test_texts_are_read_where_they_are_texts() -> None:
         ({"price": math.nan}, "price: 0.5 to 9 was expected; nan came."),
         ({"price": math.inf}, "price: 0.5 to 9 was expected; inf came."),
         ({"scoops": (1, 4)}, "scoops: 1 to 3 was expected; 4 came."),
+        ({"spoons": 0}, "spoons: at least 1 was expected; 0 came."),
     ],
 )
 def test_a_number_beyond_its_limits_is_one_sentence(values: dict[str, Any], words: str) -> None:
@@ -106,5 +108,5 @@ def test_a_number_beyond_its_limits_is_one_sentence(values: dict[str, Any], word
 
 
 def test_fields_without_help_are_no_settings() -> None:
-    assert [field.name for field in settings_of(Order)] == ["flavour", "scoops", "price"]
+    assert [field.name for field in settings_of(Order)] == ["flavour", "scoops", "price", "spoons"]
     assert kinds(Order)["price"] == float | None

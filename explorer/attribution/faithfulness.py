@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from explorer.attribution.methods import Counted, attribute, explained_class
-from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, Unit, baseline_picture
+from explorer.attribution.result import Attribution, Unit, baseline_picture
+from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, ModelView, as_batch, from_pixels
 from explorer.types import ExplorerError, Progress, Size

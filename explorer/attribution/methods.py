@@ -19,8 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from explorer.attribution.gradcam import with_grid
-from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, Unit, baseline_picture
+from explorer.attribution.result import Attribution, Unit, baseline_picture
 from explorer.attribution.rollout import weighted_rollout
+from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, FromPixels, ModelView, as_batch, from_pixels
 from explorer.models.trace import geometry

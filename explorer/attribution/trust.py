@@ -18,7 +18,8 @@ from explorer.attribution.faithfulness import (
     rank_correlation,
     sensitivity,
 )
-from explorer.attribution.result import Attribution, Baseline
+from explorer.attribution.result import Attribution
+from explorer.attribution.settings import Baseline
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import ModelView
 from explorer.types import ExplorerError, Progress

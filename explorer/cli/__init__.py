@@ -48,7 +48,7 @@ def _run(given: list[str]) -> int:
     name = given[0] if given else ""
     is_light = name == "app"  # becomes another process, so that this one needs no torch
     if name in _COMMANDS and not is_light and not {"-h", "--help"} & set(given):
-        _import(name)  # before what a command's options are made of, which may bring timm with all of it
+        _import(name)  # before anything that brings timm with all of it
     parser = _parser(name)
     options, passed_on = parser.parse_known_args(given)
     if passed_on and not is_light:
@@ -76,7 +76,7 @@ def _import(command: str) -> None:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    """Only the command that was asked for is imported: others may bring torch with them."""
+    """Only the command that was asked for is imported. None brings torch, so that help is there at once."""
     started = Path(sys.argv[0]).name
     prog = started if started == "twicing-explorer" else "python -m explorer"
     parser = argparse.ArgumentParser(prog=prog, description=__doc__, epilog=f"COMMAND --help says more; {_CODES}")

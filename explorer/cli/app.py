@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from explorer.places import SITE
+from explorer.places import PAIR_VARIABLE, SITE, VARIANTS, named_pair, pair_file
 
 _ABOUT = """\
 Serves the explorer to this machine alone and opens it in a browser; Ctrl-C ends it. Further options are Streamlit's:
@@ -15,7 +15,6 @@ Serves the explorer to this machine alone and opens it in a browser; Ctrl-C ends
   --server.headless true    open no browser
 `python -m streamlit run --help` lists them all. What is said neither here nor in the environment (STREAMLIT_SERVER_PORT
 and the like) is as in the explorer's own config.toml, before any of yours."""
-_PAIR = "EXPLORER_PAIR"
 
 
 def add_app(parser: argparse.ArgumentParser) -> None:
@@ -27,19 +26,19 @@ def add_app(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pair",
         metavar="PREFIX",
-        help=f"open on PREFIX-standard.safetensors and PREFIX-twicing.safetensors; else on what {_PAIR} names, else on "
-        "the bundled pair",
+        help=f"open on PREFIX-standard.safetensors and PREFIX-twicing.safetensors; else on what {PAIR_VARIABLE} names, "
+        "else on the bundled pair",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Becomes `streamlit run app.py` and does not return, unless a pair that is named is not there."""
     environment = dict(os.environ)
-    if pair := options.pair or environment.get(_PAIR):
-        environment[_PAIR] = pair = os.path.abspath(pair)
-        for path in (Path(f"{pair}-standard.safetensors"), Path(f"{pair}-twicing.safetensors")):
+    if prefix := Path(os.path.abspath(options.pair)) if options.pair else named_pair():
+        environment[PAIR_VARIABLE] = str(prefix)
+        for path in (pair_file(prefix, variant) for variant in VARIANTS):
             if not path.is_file():
-                named = "--pair" if options.pair else _PAIR
+                named = "--pair" if options.pair else PAIR_VARIABLE
                 expected = f"{named} was expected to be what the two files of a pair begin with"
                 print(f"explorer: {expected}; {path} is not there.", file=sys.stderr)
                 return 2

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explorer.attribution.result import Attribution, AttributionSettings, Method
+    from explorer.attribution.result import Attribution
+    from explorer.attribution.settings import AttributionSettings, Method
     from explorer.attribution.trust import Trust
     from explorer.pictures.photographs import Photograph
     from explorer.serving.pair import ModelPair
@@ -25,8 +26,8 @@ _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea
 
 def add_attribute(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `attribute` and what runs it."""
-    from explorer.attribution.result import AttributionSettings, Method
-    from explorer.cli.figure import add_models
+    from explorer.attribution.settings import AttributionSettings, Method
+    from explorer.cli.models import add_models
     from explorer.cli.options import declare
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -59,8 +60,9 @@ def run(options: argparse.Namespace) -> int:
     """Runs `attribute`; the bar counts maps and is drawn on a terminal only."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer.attribution.result import AttributionSettings
-    from explorer.cli.figure import free_name, load_pair_of
+    from explorer.attribution.settings import AttributionSettings
+    from explorer.cli.figure import free_name
+    from explorer.cli.models import load_pair_of
     from explorer.cli.options import given
     from explorer.pictures.photographs import EXAMPLE, photograph
     from explorer.types import ExplorerError
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _methods(text: str) -> list[Method]:
-    from explorer.attribution.result import Method
+    from explorer.attribution.settings import Method
 
     return list(Method) if text == "all" else list(dict.fromkeys(Method.called(part) for part in text.split(",")))
 
@@ -115,6 +117,7 @@ def _write(
     from explorer import files
     from explorer.attribution import trust
     from explorer.figures import maps as figures
+    from explorer.figures.settings import Look
     from explorer.figures.style import Range
     from explorer.jobs.attributions import AttributionJob, TrustJob
     from explorer.pictures import preprocess
@@ -143,9 +146,7 @@ def _write(
         values = [of_model.values.numpy() for of_model in both]
         span = Range.of(*values, signed=both[0].method.is_signed)
         for role, card, array in zip(ROLES, pair.cards, values, strict=True):
-            drawn = figures.draw(
-                preprocess.sharp_view(image.rgb, card.preprocessing), array, span, figures.Look(opacity=0.9)
-            )
+            drawn = figures.draw(preprocess.sharp_view(image.rgb, card.preprocessing), array, span, Look(opacity=0.9))
             files.write_atomically(folder / f"{slug}-{role}.png", figures.png(drawn))
             arrays[f"{slug}, {role}"] = array
     stream = io.BytesIO()

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from explorer.disturb.corruptions import Corruption
-    from explorer.runs.corruptions import CorruptionStep, Plan
+    from explorer.runs.corruptions import CorruptionStep
 
 _ABOUT = """\
 Writes one row per image, corruption, severity (0 is the clean picture) and model: prediction and probability, the
@@ -25,28 +24,16 @@ _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea
 
 def add_corruptions(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `corruptions` and what runs it."""
-    from explorer.cli.figure import add_models
-    from explorer.disturb.corruptions import Corruption
+    from explorer.cli.models import add_models
+    from explorer.cli.options import declare
+    from explorer.runs.settings import Plan
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
     parser.set_defaults(run=run)
     parser.add_argument("images", nargs="+", metavar="IMG", help=_IMAGE)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .csv or .parquet")
-    parser.add_argument(
-        "--kind",
-        default="all",
-        metavar="K[,K...]",
-        help=f"{', '.join(Corruption)}, or all (default)",
-    )
-    parser.add_argument("--severities", metavar="S", help="ImageNet-C's, such as 1,3-5; 1-5 by default")
-    parser.add_argument(
-        "--strength", metavar="S[,S...]", help="any strength up to 5, such as 2.5; instead of severities or with them"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of noise and occlusion (0)")
-    parser.add_argument(
-        "--first-token", action="store_true", help="attention rows of the first token, CLS, instead of all"
-    )
+    declare(parser, Plan)
     add_models(parser)
 
 
@@ -61,11 +48,13 @@ def run(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> CorruptionStep:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from explorer.cli.figure import load_pair_of
+    from explorer.cli.models import load_pair_of
+    from explorer.cli.options import given
     from explorer.runs.corruptions import MADE_BY, measure
     from explorer.runs.partial import check_out
+    from explorer.runs.settings import Plan
 
-    plan = _plan(options)
+    plan = Plan(**given(options, Plan))
     check_out(options.out, MADE_BY)  # before a model is loaded
     with closing(measure(options.images, load_pair_of(options), options.out, plan)) as steps:
         last = next(steps)
@@ -75,25 +64,3 @@ def _measure(options: argparse.Namespace) -> CorruptionStep:
                 if last.problem:
                     tqdm.write(f"explorer: {last.problem}", file=sys.stderr)
     return last
-
-
-def _plan(options: argparse.Namespace) -> Plan:
-    from explorer.cli.options import each, numbers
-    from explorer.disturb.corruptions import SEVERITIES
-    from explorer.measures.drift import Queries
-    from explorer.runs.corruptions import Plan
-    from explorer.types import ExplorerError
-
-    severities = numbers(options.severities, "severities") if options.severities else ()
-    if not set(severities) <= set(SEVERITIES):
-        raise ExplorerError(f"severities: numbers from 1 to 5 were expected; {options.severities[:40]!r} came.")
-    custom = each(options.strength, float, "strength") if options.strength else ()
-    strengths = tuple(sorted({*map(float, severities), *custom})) or tuple(map(float, SEVERITIES))
-    queries = Queries.FIRST if options.first_token else Queries.ALL
-    return Plan(_kinds(options.kind), strengths, options.seed, queries)
-
-
-def _kinds(text: str) -> tuple[Corruption, ...]:
-    from explorer.disturb.corruptions import Corruption
-
-    return tuple(Corruption) if text == "all" else tuple(dict.fromkeys(map(Corruption.called, text.split(","))))

@@ -36,6 +36,9 @@ _AT_ONCE = 250
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `evaluate` and what runs it."""
+    from explorer.cli.options import declare
+    from explorer.runs.settings import Evaluation
+
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
     parser.set_defaults(run=run)
@@ -48,15 +51,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="Parquet files, folders with one sub-folder per class, or folders whose file names hold WordNet ids",
     )
-    parser.add_argument(
-        "--source-size", type=int, help="read the data at so many pixels a side, instead of as the models see pictures"
-    )
-    parser.add_argument(
-        "--images", type=int, metavar="N", help="evaluate at most so many of them, drawn by their names alone (all)"
-    )
-    parser.add_argument("--measures", type=int, metavar="N", help="measure on so many of the images too")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw of those images (0)")
-    parser.add_argument("--times", metavar="BATCH[,BATCH]", help="time forward passes of these batches too, as in 1,64")
+    declare(parser, Evaluation)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number into this file")
     parser.add_argument(
         "--classes",
@@ -69,44 +64,34 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs `evaluate`: prints while it goes, writes at the end."""
     from explorer import files
+    from explorer.cli.options import given
     from explorer.models import load
     from explorer.runs import evaluation
+    from explorer.runs.settings import Evaluation
     from explorer.serving import device as devices
 
+    settings = Evaluation(**given(options, Evaluation))
     device = devices.device_called(options.device)
-    batches = _batches(options.times)
     models = [load(path, device) for path in options.checkpoints]
-    readings = [_reading(model, options.source_size) for model in models]
+    readings = [_reading(model, settings.source_size) for model in models]
     broken: set[str] = set()
-    by_model = _hits(options, models, readings, broken)
+    by_model = _hits(options, settings.images, models, readings, broken)
     rows = [
         _accuracy(model, reading, hits) for model, reading, (hits, _) in zip(models, readings, by_model, strict=True)
     ]
     differences = _differences(models, [hits for hits, _ in by_model])
-    if options.measures is not None:
+    if settings.measures is not None:
         for model, reading, (_, items), row in zip(models, readings, by_model, rows, strict=True):
-            row.update(_measures(model, reading, items, options.measures, options.seed))
-    if batches:
+            row.update(_measures(model, reading, items, settings.measures, settings.seed))
+    if settings.times:
         where = _device_name(device)
-        for row, cost in zip(rows, _costs(models, batches, where), strict=True):
+        for row, cost in zip(rows, _costs(models, settings.times, where), strict=True):
             row.update(cost)
-    timing = {"rounds": evaluation.ROUNDS, "device": _device_name(device)} if batches else {}
+    timing = {"rounds": evaluation.ROUNDS, "device": _device_name(device)} if settings.times else {}
     if options.json:
         report = {"models": rows, "differences": differences, **timing}
         files.write_atomically(options.json, (json.dumps(report, indent=1) + "\n").encode())
     return 1 if broken else 0
-
-
-def _batches(text: str | None) -> list[int]:
-    from explorer.types import ExplorerError
-
-    try:
-        batches = [int(part) for part in text.split(",")] if text else []
-        if min(batches, default=1) < 1:
-            raise ValueError
-    except ValueError:
-        raise ExplorerError(f"Batches of at least 1 image such as 1,64 were expected; {text!r} came.") from None
-    return batches
 
 
 def _reading(model: LoadedModel, source_size: int | None) -> Preprocessing:
@@ -117,7 +102,11 @@ def _reading(model: LoadedModel, source_size: int | None) -> Preprocessing:
 
 
 def _hits(
-    options: argparse.Namespace, models: Sequence[LoadedModel], readings: Sequence[Preprocessing], broken: set[str]
+    options: argparse.Namespace,
+    at_most: int | None,
+    models: Sequence[LoadedModel],
+    readings: Sequence[Preprocessing],
+    broken: set[str],
 ) -> list[tuple[Tensor, list[Item]]]:
     """For each model its hits, and the images they are of; models of the same classes share one pass over the data."""
     from explorer.pictures import labelled
@@ -126,7 +115,7 @@ def _hits(
     for classes in dict.fromkeys(map(_classes, models)):
         places = [place for place, model in enumerate(models) if _classes(model) == classes]
         first = models[places[0]]
-        listing = labelled.from_paths(options.data, [first.card], options.classes).at_most(options.images)
+        listing = labelled.from_paths(options.data, [first.card], options.classes).at_most(at_most)
         for problem in listing.problems:
             _say(problem)
         hits, items = _of_group([(models[place], readings[place]) for place in places], listing.items, broken)

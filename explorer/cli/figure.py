@@ -8,26 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.cli.options import declare, each, given
-from explorer.studio.parse import from_settings
-from explorer.studio.spec import PRESETS, Preset, Spec
-from explorer.studio.template import Takes
-from explorer.studio.templates import TEMPLATES
-from explorer.types import ExplorerError, Filter
+from explorer.cli.models import add_models, load_pair_of
+from explorer.types import ExplorerError
 
 if TYPE_CHECKING:
-    from explorer.models import LoadedModel
     from explorer.pictures.photographs import Photograph
     from explorer.serving.pair import ModelPair
     from explorer.studio import Made
 
-_TEMPLATES = "templates, and the figures of the paper they are like:\n" + "".join(
-    f"  {name:12}{template.help}\n" for name, template in TEMPLATES.items()
-)
-_SIZES = "presets (width x height in inches, type in points):\n" + "\n".join(
-    f"  {preset:12}{preset.label}: {sheet.width:g} x {sheet.height:g}, {sheet.font_size:g} {sheet.font}"
-    for preset, sheet in PRESETS.items()
-)
 _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea.png"
 
 _RESULT = "for robustness the .jsonl files of `robustness`, by default those beside the pair"
@@ -41,15 +29,35 @@ hashes; models are the pair that opens unless they are named."""
 
 def add_figure(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `figure`: one for each setting of a `Spec`."""
+    from explorer.cli.options import declare
+    from explorer.studio.spec import Spec
+    from explorer.studio.templates import LINES
+
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description, parser.epilog = _FIGURE, _TEMPLATES + "\n" + _SIZES
+    parser.description, parser.epilog = _FIGURE, _tables()
     parser.set_defaults(run=_figure)
-    parser.add_argument("template", metavar="TEMPLATE", help=", ".join(TEMPLATES))
+    parser.add_argument("template", metavar="TEMPLATE", help=", ".join(LINES))
     parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=f"{_IMAGE}; {_RESULT}")
     _add_out(parser)
     add_models(parser)
     declare(parser, Spec)
     parser.add_argument("--operator", dest="matrix", help=argparse.SUPPRESS)  # as it was called before 0.4
+
+
+def _tables() -> str:
+    """The templates and the presets, a line each."""
+    from explorer.studio.spec import PRESETS
+    from explorer.studio.templates import LINES
+
+    templates = "".join(f"  {name:12}{line}\n" for name, line in LINES.items())
+    sizes = "\n".join(
+        f"  {preset:12}{preset.label}: {sheet.width:g} x {sheet.height:g}, {sheet.font_size:g} {sheet.font}"
+        for preset, sheet in PRESETS.items()
+    )
+    return (
+        f"templates, and the figures of the paper they are like:\n{templates}\n"
+        f"presets (width x height in inches, type in points):\n{sizes}"
+    )
 
 
 def add_again(parser: argparse.ArgumentParser) -> None:
@@ -81,27 +89,13 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """Declares which two models, under which filters, on which device."""
-    for role in ("baseline", "twicing"):
-        parser.add_argument(
-            f"--{role}",
-            metavar="FILE",
-            help="checkpoint (FILE#model_ema for a set in it), or hub:NAME of timm; by default of the pair that opens, "
-            "which EXPLORER_PAIR names",
-        )
-        parser.add_argument(
-            f"--{role}-filter",
-            metavar="A[,A...]",
-            help="another filter than the trained one: 1 standard, 2 twicing, for all blocks or one for each",
-        )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
-
-
 def _figure(options: argparse.Namespace) -> int:
     """Settings first: what is wrong with them is said before a model is loaded."""
+    from explorer.cli.options import given
     from explorer.studio import make
     from explorer.studio.made import check_suffix
+    from explorer.studio.parse import from_settings
+    from explorer.studio.spec import Spec
 
     for path in options.out:
         check_suffix(path)
@@ -115,6 +109,7 @@ def _again(options: argparse.Namespace) -> int:
     from explorer.runs import measured
     from explorer.studio import again, record
     from explorer.studio.made import check_suffix
+    from explorer.studio.template import Takes
 
     for path in options.out:
         check_suffix(path)
@@ -157,6 +152,8 @@ def _compare(options: argparse.Namespace) -> int:
 def _write_comparison(photo: Photograph, pair: ModelPair, folder: Path) -> None:
     from explorer import notebook
     from explorer.studio import make
+    from explorer.studio.spec import Preset, Spec
+    from explorer.studio.templates import TEMPLATES
 
     page = notebook.view(photo, pair)  # reads the image, so that a bad one leaves no folder behind
     try:
@@ -205,35 +202,3 @@ def _save(figure: Made, paths: Sequence[Path]) -> None:
     for path in paths:
         figure.save(path)
         print(path)
-
-
-def load_pair_of(options: argparse.Namespace) -> ModelPair:
-    """The models that `add_models` declares."""
-    from explorer.serving.pair import load_pair
-
-    return load_pair(
-        options.baseline,
-        options.twicing,
-        baseline_filter=_filter(options.baseline_filter),
-        twicing_filter=_filter(options.twicing_filter),
-        device=options.device,
-    )
-
-
-def load_models_of(options: argparse.Namespace) -> tuple[LoadedModel, LoadedModel]:
-    """The same models without an engine."""
-    from explorer.models.named import load_under
-    from explorer.serving import device as devices
-
-    device = devices.device_called(options.device)
-    return (
-        load_under(options.baseline, "standard", device, _filter(options.baseline_filter)),
-        load_under(options.twicing, "twicing", device, _filter(options.twicing_filter)),
-    )
-
-
-def _filter(text: str | None) -> Filter | float | None:
-    if text is None:
-        return None
-    values = each(text, float, "filter")
-    return values[0] if len(values) == 1 else values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import Field
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from explorer.settings import Option, converted, kinds, settings_of
 from explorer.types import ExplorerError
@@ -14,7 +14,10 @@ def declare(parser: argparse._ActionsContainer, record: type) -> None:
     """An option for each setting of the record with its help, its choices and its default."""
     for setting in settings_of(record):
         kind, flag = kinds(record)[setting.name], f"--{_flag(setting)}"
-        given: dict[str, Any] = {"dest": _dest(setting), "help": setting.metadata["help"] + _default(setting.default)}
+        given: dict[str, Any] = {
+            "dest": _dest(setting),
+            "help": setting.metadata["help"] + _default(setting.default, kind),
+        }
         if kind is bool:
             given["action"] = argparse.BooleanOptionalAction
         elif kind == tuple[str, ...]:
@@ -46,15 +49,17 @@ def _dest(setting: Field[Any]) -> str:
 
 
 def _metavar(kind: Any) -> str:
-    if kind == tuple[int, ...]:
-        return "N[,N...]"
+    if get_origin(kind) is tuple:
+        return "NAME[,NAME...]" if _choices(kind) else "N[,N...]"
     if {int, float} & {kind, *get_args(kind)}:
         return "N"
     return "NAME" if isinstance(kind, type) and issubclass(kind, Option) else "TEXT"
 
 
-def _default(default: Any) -> str:
+def _default(default: Any, kind: Any) -> str:
     """In brackets behind the help: all choices where there are a few."""
+    if options := _choices(kind):
+        return f" ({', '.join(options)}, or all{' by default' if default == tuple(options) else ''})"
     if isinstance(default, Option):
         return f" ({', '.join(f'{option} by default' if option is default else option for option in type(default))})"
     if isinstance(default, bool):
@@ -67,7 +72,18 @@ def _default(default: Any) -> str:
 def _read(name: str, kind: Any, value: Any) -> Any:
     if kind == tuple[int, ...]:
         return numbers(value, name)
+    if kind == tuple[float, ...]:
+        return each(value, float, name)
+    if options := _choices(kind):
+        parts = options if value == "all" else value.split(",")
+        return tuple(dict.fromkeys(converted(name, options, part, is_text=True) for part in parts))
     return converted(name, kind, value, is_text=isinstance(value, str))
+
+
+def _choices(kind: Any) -> type[Option] | None:
+    """Those of which a setting takes several."""
+    item = get_args(kind)[0] if get_origin(kind) is tuple else None
+    return item if isinstance(item, type) and issubclass(item, Option) else None
 
 
 def numbers(text: str, name: str) -> tuple[int, ...]:
@@ -75,21 +91,18 @@ def numbers(text: str, name: str) -> tuple[int, ...]:
     values: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        start, end = each(f"{first},{last if dash else first}", int, name, 2)
+        (start,), (end,) = each(first, int, name), each(last if dash else first, int, name)
         if not 0 <= end - start < 1000:
             raise ExplorerError(f"{name}: numbers such as 1,6,10-12 were expected; {text[:40]!r} came.")
         values += range(start, end + 1)
     return tuple(values)
 
 
-def each(text: str, kind: Any, name: str, count: int | None = None) -> tuple[Any, ...]:
-    """`1,2.5` as numbers of a kind, so many of them."""
+def each(text: str, kind: Any, name: str) -> tuple[Any, ...]:
+    """`1,2.5` as numbers of a kind."""
     try:
-        values = tuple(kind(part) for part in text.split(","))
-        if count is not None and len(values) != count:
-            raise ValueError
+        return tuple(kind(part) for part in text.split(","))
     except ValueError:
         raise ExplorerError(
             f"{name}: {'numbers' if kind is float else 'whole numbers'} were expected; {text[:40]!r} came."
         ) from None
-    return values

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from explorer.disturb.attacks import Attack
+    from explorer.disturb.settings import Attack
     from explorer.models import LoadedModel
     from explorer.pictures.labelled import Listing
     from explorer.runs.robustness import Labelled
@@ -31,9 +31,9 @@ _CODES = "exit codes: 0 done, 1 some images could not be read, 2 something is wr
 
 def add_robustness(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `robustness` and what runs it."""
-    from explorer.cli.figure import add_models
+    from explorer.cli.models import add_models
     from explorer.cli.options import declare
-    from explorer.disturb.attacks import Attack
+    from explorer.disturb.settings import Attack
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
@@ -92,7 +92,7 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from explorer import files
-    from explorer.cli.figure import load_models_of
+    from explorer.cli.models import load_models_of
     from explorer.pictures import labelled
     from explorer.runs.robustness import sweep
     from explorer.types import ExplorerError
@@ -133,7 +133,7 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
 
 def _attack(options: argparse.Namespace) -> Attack:
     from explorer.cli.options import given
-    from explorer.disturb.attacks import Attack
+    from explorer.disturb.settings import Attack
 
     return Attack(step_size=None if options.step_size is None else options.step_size / 255, **given(options, Attack))
 

@@ -23,7 +23,7 @@ _CODES = "exit code: 0 all images were measured, 1 some could not be read, 2 som
 def add_similarity(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `similarity` and what runs it."""
     from explorer.cli.options import declare
-    from explorer.measures.similarity import Definition
+    from explorer.measures.settings import Definition
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
@@ -53,7 +53,7 @@ def _measure(options: argparse.Namespace) -> FolderStep:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from explorer.cli.options import given
-    from explorer.measures.similarity import Definition
+    from explorer.measures.settings import Definition
     from explorer.runs import similarity
     from explorer.serving.pair import load_pair
 

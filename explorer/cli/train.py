@@ -34,8 +34,7 @@ from when the run's own folder is lost. `train --resume FOLDER` begins there, wi
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     from explorer.cli.options import declare
-    from explorer.training.augment import Augmentation
-    from explorer.training.recipe import Recipe
+    from explorer.training.recipe import Augmentation, Recipe
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _TRAIN
@@ -124,8 +123,8 @@ def _train(options: argparse.Namespace) -> int:
 
 def _recipe(options: argparse.Namespace, architecture: str, start: Start | None) -> Recipe:
     from explorer.cli.options import given
-    from explorer.training.augment import Augmentation
-    from explorer.training.recipe import Recipe
+    from explorer.training.recipe import Augmentation, Recipe
+    from explorer.types import Interpolation
 
     sizes = _sizes(options.sizes)
     return Recipe(
@@ -134,7 +133,7 @@ def _recipe(options: argparse.Namespace, architecture: str, start: Start | None)
         sizes=sizes,
         augmentation=Augmentation(
             scale=(options.scale, 1.0),
-            interpolation="bicubic" if sizes[0][1] > options.source_size else "bilinear",
+            interpolation=Interpolation.BICUBIC if sizes[0][1] > options.source_size else Interpolation.BILINEAR,
             **given(options, Augmentation),
         ),
         **given(options, Recipe),

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from explorer.disturb.corruptions import SEVERITIES, Corruption, corrupt
 from explorer.measures import similarity
-from explorer.measures.drift import Queries, drift
+from explorer.measures.drift import drift
+from explorer.measures.settings import Queries
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.settings import Option
-from explorer.types import ExplorerError, Picture, Progress, Trace
+from explorer.traces import Trace
+from explorer.types import ExplorerError, Picture, Progress
 
 ALL_STRENGTHS = (0.0, *(float(severity) for severity in SEVERITIES))
 

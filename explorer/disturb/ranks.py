@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from explorer.disturb.attacks import Attack, perturb
+from explorer.disturb.attacks import perturb
+from explorer.disturb.settings import Attack
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, ModelView, as_batch, from_pixels
 from explorer.types import Progress

@@ -6,14 +6,14 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from explorer.figures.style import ColourMap, Palette, Range, colour_scale, lookup_table, scale_name
+from explorer.figures.settings import ColourMap, Look
+from explorer.figures.style import Palette, Range, colour_scale, lookup_table, scale_name
 from explorer.types import Size
 
 ScreenPicture = UInt8[np.ndarray, "rows columns 3"]
@@ -23,15 +23,6 @@ _CLEAR = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 _GREY = 0.8
 """How far the photograph under a map loses its colour, and how dim it gets."""
 _DIM = 0.72
-
-
-@dataclass(frozen=True)
-class Look:
-    """How maps are drawn."""
-
-    colour_map: ColourMap = ColourMap.CIVIDIS
-    opacity: float = 0.8
-    smooth: bool = True
 
 
 def draw(photograph: ScreenPicture, values: Map, range: Range, look: Look) -> ScreenPicture:

@@ -13,6 +13,7 @@ import plotly.colors  # type: ignore[import-untyped]
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import UInt8
 
+from explorer.figures.settings import ColourMap
 from explorer.settings import Option
 
 
@@ -21,24 +22,6 @@ class Theme(Option):
 
     LIGHT = "light"
     DARK = "dark"
-
-
-class ColourMap(Option):
-    """Colours of unsigned maps."""
-
-    CIVIDIS = "cividis"
-    VIRIDIS = "viridis"
-    MAGMA = "magma"
-
-
-class ColourScale(Option):
-    """Where the colours of maps end."""
-
-    MAP = "map"
-    """At each map's own largest value."""
-    SHARED = "shared"
-    """At the largest of both models."""
-    FIGURE = "figure"
 
 
 _SCALES = {

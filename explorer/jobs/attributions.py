@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from explorer.attribution.result import Attribution, AttributionSettings, Method
+from explorer.attribution.result import Attribution
+from explorer.attribution.settings import AttributionSettings, Method
 from explorer.attribution.trust import measure
 from explorer.jobs import Job, views
 from explorer.models import LoadedModel

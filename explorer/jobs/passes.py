@@ -12,11 +12,12 @@ from torch import Tensor
 
 from explorer.jobs import Job, PassJob, views
 from explorer.measures import similarity
-from explorer.measures.similarity import Definition
+from explorer.measures.settings import Definition
 from explorer.models import LoadedModel
 from explorer.models.trace import states, trace
 from explorer.pictures import preprocess
-from explorer.types import Filter, ImageInput, ModelCard, Progress, Trace
+from explorer.traces import Trace
+from explorer.types import Filter, ImageInput, ModelCard, Progress
 
 R = TypeVar("R")
 

@@ -5,27 +5,15 @@ The viewer computes the same in the browser, where it is held against these; scr
 
 from __future__ import annotations
 
-import re
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer.measures.settings import Matrix
 from explorer.paper import operators
 from explorer.settings import Option
-from explorer.types import TWICING, Size, Trace
-
-
-class Matrix(Option):
-    """The matrix whose row is shown."""
-
-    EFFECTIVE = "effective"
-    """`p_a(A)`: what this block really applies to `V`."""
-    ATTENTION = "a", "A"
-    CORRECTION = "a-a2", "A − A²"
-    """What twicing adds, or would add, to `A`."""
-    TWICING = "2a-a2", "2A − A²"
-    ROLLOUT = "rollout"
+from explorer.traces import Trace
+from explorer.types import TWICING, Size
 
 
 class Heads(Option):
@@ -54,9 +42,6 @@ def is_signed(matrix: Matrix, trace: Trace, layer: int) -> bool:
 
 Query = int | None
 """A token, or the mean over the patches: what stands in for CLS in models without one."""
-
-TOKEN = re.compile(r"cls|distillation|register-[1-9][0-9]{0,2}")
-"""What settings and links call a prefix token."""
 
 
 def in_links(name: str) -> str:

@@ -10,17 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from explorer.measures import similarity
-from explorer.measures.similarity import Definition
-from explorer.settings import Option
-from explorer.types import ExplorerError, Trace
-
-
-class Queries(Option):
-    """Whose rows of attention count."""
-
-    ALL = "all tokens", "all"
-    FIRST = "the first token", "first token"
-    """CLS, where the model has one."""
+from explorer.measures.settings import Definition, Queries
+from explorer.traces import Trace
+from explorer.types import ExplorerError
 
 
 @dataclass(frozen=True, eq=False)

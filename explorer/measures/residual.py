@@ -8,18 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer.measures.settings import Quantity
 from explorer.paper import operators
-from explorer.settings import Option
-from explorer.types import Trace
-
-
-class Quantity(Option):
-    """What is measured of the smoothed residual."""
-
-    SMOOTHED_RESIDUAL = "smoothed-residual", "‖A(V − AV)‖"
-    SMOOTHED = "smoothed", "‖AV‖"
-    RATIO = "ratio"
-    """The one over the other."""
+from explorer.traces import Trace
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,30 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer.measures.settings import Definition
 from explorer.paper import operators
-from explorer.settings import setting
-from explorer.types import Filter, Trace
-
-
-@dataclass(frozen=True)
-class Definition:
-    """Which of the definitions in use is meant; the paper's Fig. 2 and 8 leave it open."""
-
-    with_prefix: bool = setting(False, "count CLS and other prefix tokens too", flag="with-cls")
-    absolute: bool = setting(False, "mean of |cos| instead of the signed cosine")
-    with_diagonal: bool = setting(False, "count each token's cosine with itself, which is 1")
-
-    def pairs(self) -> str:
-        """What is averaged over what, in words."""
-        value = "absolute cosine" if self.absolute else "cosine"
-        tokens = "all tokens" if self.with_prefix else "patch tokens"
-        pairs = "all pairs, i = j included" if self.with_diagonal else "pairs i ≠ j"
-        return f"mean {value} of {tokens} over {pairs}"
-
-    def sentence(self) -> str:
-        """The definition in words, for beside the curve of the tokens."""
-        words = self.pairs()
-        return f"{words[0].upper()}{words[1:]}, after each block (0 is the embedding)."
+from explorer.traces import Trace
+from explorer.types import Filter
 
 
 @dataclass(frozen=True, eq=False)

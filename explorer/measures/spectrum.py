@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from explorer.paper import operators
-from explorer.types import TWICING, Trace
+from explorer.traces import Trace
+from explorer.types import TWICING
 
 ROUNDING = 1e-5
 """A modulus counts as outside the unit disc beyond this: eigenvalues are computed in float64, but the rows of a traced

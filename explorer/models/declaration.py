@@ -169,8 +169,8 @@ def _preprocessing(declared: Mapping[str, Any] | None, row: Architecture) -> Pre
     if declared is not None and not isinstance(declared, Mapping):
         raise TypeError(f"preprocessing is a {type(declared).__name__}")
     fields = {**asdict(registry.preprocessing(row)), **(declared or {})}
-    source, interpolation, crop_mode = fields["source_size"], fields["interpolation"], fields["crop_mode"]
-    registry.check_transform(interpolation, crop_mode)
+    source = fields["source_size"]
+    interpolation, crop_mode = registry.transform(fields["interpolation"], fields["crop_mode"])
     return Preprocessing(
         input_size=(int(fields["input_size"][0]), int(fields["input_size"][1])),
         mean=_triple(fields["mean"]),

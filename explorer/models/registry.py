@@ -16,7 +16,7 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from timm.models import get_pretrained_cfg, is_model
 
 from explorer.models.twicing import make_filtered, set_filter
-from explorer.types import STANDARD, TWICING, ExplorerError, Filter, Preprocessing, Size
+from explorer.types import STANDARD, TWICING, CropMode, ExplorerError, Filter, Interpolation, Preprocessing, Size
 
 
 @dataclass(frozen=True)
@@ -90,24 +90,26 @@ def preprocessing(row: Architecture) -> Preprocessing:
 
 def preprocessing_of(cfg: Any, input_size: Size) -> Preprocessing:
     """Preprocessing out of one of timm's pretrained configurations."""
-    check_transform(cfg.interpolation, cfg.crop_mode)
+    interpolation, crop_mode = transform(cfg.interpolation, cfg.crop_mode)
     return Preprocessing(
         input_size=input_size,
         mean=cfg.mean,
         std=cfg.std,
         crop_pct=cfg.crop_pct,
-        interpolation=cfg.interpolation,
-        crop_mode=cfg.crop_mode,
+        interpolation=interpolation,
+        crop_mode=crop_mode,
     )
 
 
-def check_transform(interpolation: str, crop_mode: str) -> None:
+def transform(interpolation: Any, crop_mode: Any) -> tuple[Interpolation, CropMode]:
     """Raises `ExplorerError` for an interpolation or a crop the explorer does not reproduce."""
-    if interpolation not in ("bicubic", "bilinear") or crop_mode not in ("center", "squash"):
+    try:
+        return Interpolation(interpolation), CropMode(crop_mode)
+    except ValueError:
         raise ExplorerError(
             "Bicubic or bilinear interpolation with a center or squash crop was expected; "
             f"{str(interpolation)[:40]} with {str(crop_mode)[:40]} came."
-        )
+        ) from None
 
 
 @lru_cache(maxsize=8)

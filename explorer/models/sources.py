@@ -10,20 +10,19 @@ from pathlib import Path
 
 from explorer.files import CHECKPOINTS as BUNDLED
 from explorer.models.weights import SUFFIXES
+from explorer.places import PAIR_VARIABLE as PAIR_VARIABLE
+from explorer.places import VARIANTS as VARIANTS
+from explorer.places import named_pair, pair_file
 from explorer.types import ExplorerError
 
 BUNDLED_PAIR = "deit-small-patch16-224-200c"
 """What the bundled pair's files begin with; others may lie beside them."""
-VARIANTS = ("standard", "twicing")
 VARIABLE = "EXPLORER_CHECKPOINTS"
-PAIR_VARIABLE = "EXPLORER_PAIR"
-"""Names another pair to open on by what its files begin with: `/srv/mine` is `/srv/mine-standard.safetensors` and
-`/srv/mine-twicing.safetensors`."""
 
 
 def bundled(variant: str) -> Path:
     """The bundled `standard` or `twicing` model. Raises `ExplorerError` when the folder has none."""
-    path = _file(BUNDLED / BUNDLED_PAIR, variant)
+    path = pair_file(BUNDLED / BUNDLED_PAIR, variant)
     if not path.exists():
         raise ExplorerError(f"The bundled {variant} model was expected as {label(path)}; it is not there.")
     return path
@@ -32,7 +31,7 @@ def bundled(variant: str) -> Path:
 def prefix() -> Path:
     """What the files of the pair that opens begin with: the environment's `EXPLORER_PAIR`, else the bundled pair's."""
     own = BUNDLED / BUNDLED_PAIR
-    given = Path(os.path.abspath(os.environ.get(PAIR_VARIABLE) or own))
+    given = named_pair() or own
     return own if given.name == own.name and given.parent.resolve() == BUNDLED.resolve() else given
 
 
@@ -48,7 +47,7 @@ def opening(variant: str) -> Path:
     """
     if opens_bundled():
         return bundled(variant)
-    path = _file(prefix(), variant)
+    path = pair_file(prefix(), variant)
     if not path.is_file():
         raise ExplorerError(
             f"{PAIR_VARIABLE} was expected to be what the two files of a pair begin with; {path} is not there."
@@ -63,7 +62,7 @@ def label(path: Path) -> str:
 
 def labels() -> tuple[str, ...]:
     """What the two files of the pair that opens are called, whether they are there or not."""
-    return tuple(label(_file(prefix(), variant)) for variant in VARIANTS)
+    return tuple(label(pair_file(prefix(), variant)) for variant in VARIANTS)
 
 
 def to_load() -> list[Path]:
@@ -93,7 +92,7 @@ def files() -> dict[str, Path]:
 
     A link that leads out of its folder is left out, as is anything but a file; of two equal labels the first counts.
     """
-    own = [] if opens_bundled() else [_file(prefix(), variant) for variant in VARIANTS]
+    own = [] if opens_bundled() else [pair_file(prefix(), variant) for variant in VARIANTS]
     by_label = {label(path): path for path in own if path.is_file()}
     for folder in folders():
         root = folder.resolve(strict=True)
@@ -105,7 +104,3 @@ def files() -> dict[str, Path]:
             if path.suffix in SUFFIXES and inside.is_relative_to(root) and inside.is_file():
                 by_label.setdefault(f"{root.name}/{path.name}", path)
     return by_label
-
-
-def _file(prefix: Path, variant: str) -> Path:
-    return prefix.parent / f"{prefix.name}-{variant}.safetensors"

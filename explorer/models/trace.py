@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from explorer.models.twicing import Filtered, attention_of, get_filter, project, queries_keys_values
 from explorer.paper import operators
-from explorer.types import ExplorerError, Filter, Size, Trace, prefix_names
+from explorer.traces import Trace
+from explorer.types import ExplorerError, Filter, Size, prefix_names
 
 Stream = Float[Tensor, "image token dim"]
 Attend = Callable[[Stream], Stream]

@@ -14,9 +14,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from explorer.types import ExplorerError, Preprocessing, Size
+from explorer.types import CropMode, ExplorerError, Interpolation, Preprocessing, Size
 
-_INTERPOLATION = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_RESAMPLING = {
+    Interpolation.BICUBIC: Image.Resampling.BICUBIC,
+    Interpolation.BILINEAR: Image.Resampling.BILINEAR,
+}
 
 
 def model_view(rgb: UInt8[np.ndarray, "height width 3"], preprocessing: Preprocessing) -> UInt8[np.ndarray, "_ _ 3"]:
@@ -27,7 +30,7 @@ def model_view(rgb: UInt8[np.ndarray, "height width 3"], preprocessing: Preproce
     """
     target = preprocessing.source_size or preprocessing.input_size
     (height, width), (top, left) = _placement((rgb.shape[0], rgb.shape[1]), target, preprocessing)
-    image = Image.fromarray(rgb).resize((width, height), _INTERPOLATION[preprocessing.interpolation])
+    image = Image.fromarray(rgb).resize((width, height), _RESAMPLING[preprocessing.interpolation])
     image = image.crop((left, top, left + target[1], top + target[0]))
     return _pixels(image.resize(preprocessing.input_size[::-1], Image.Resampling.BICUBIC))
 
@@ -83,7 +86,7 @@ def _placement(size: Size, target: Size, preprocessing: Preprocessing) -> tuple[
     squashed picture loses its aspect.
     """
     (height, width), goal = size, tuple(math.floor(length / preprocessing.crop_pct) for length in target)
-    if preprocessing.crop_mode == "squash":
+    if preprocessing.crop_mode is CropMode.SQUASH:
         resized = goal[0], goal[1]
     elif goal[0] == goal[1]:
         short = min(size)

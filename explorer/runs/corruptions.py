@@ -15,10 +15,9 @@ import numpy as np
 from torch import Tensor
 
 from explorer import files, provenance
-from explorer.disturb.corruptions import SCALES, Corruption
+from explorer.disturb.corruptions import SCALES
 from explorer.disturb.effects import Effect, margin
 from explorer.jobs.disturbances import CorruptionJob
-from explorer.measures.drift import Queries
 from explorer.models.classes import class_name
 from explorer.pictures import images
 from explorer.pictures.photographs import EXAMPLE, photograph
@@ -34,36 +33,13 @@ from explorer.runs.partial import (
     stamp_of,
     write_table,
 )
+from explorer.runs.settings import Plan
 from explorer.serving.engine import ask
 from explorer.serving.pair import ModelPair
 from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard
 
 MADE_BY = "python -m explorer corruptions"
 TEXTS = ("model", "corruption", "prediction", "clean_prediction")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which disturbances every image goes through."""
-
-    kinds: tuple[Corruption, ...]
-    strengths: tuple[float, ...]
-    """Above 0; the clean picture comes with each kind."""
-    seed: int = 0
-    queries: Queries = Queries.ALL
-
-    def __post_init__(self) -> None:
-        if (
-            not self.kinds
-            or not self.strengths
-            or not all(0 < strength <= 5 for strength in self.strengths)
-            or not 0 <= self.seed < 10_000
-        ):
-            raise ExplorerError(
-                "At least one corruption, strengths above 0 and up to 5, and a seed of 0 to 9999 were expected; "
-                f"{len(self.kinds)}, {', '.join(f'{strength:g}' for strength in self.strengths) or 'none'} "
-                f"and {self.seed} came."
-            )
 
 
 @dataclass(frozen=True)

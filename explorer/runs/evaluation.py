@@ -19,8 +19,9 @@ from explorer.measures.similarity import Band
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import normalise, resized
 from explorer.models.trace import trace
+from explorer.traces import Trace
 from explorer.training.data import Dataset
-from explorer.types import ExplorerError, Trace
+from explorer.types import ExplorerError
 
 ROUNDS = 30
 """Timed passes of each model, after a few that are not."""

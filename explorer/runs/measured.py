@@ -6,7 +6,7 @@ import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from explorer.disturb.attacks import Kind
+from explorer.disturb.settings import Kind
 from explorer.models import sources
 from explorer.runs import robustness_file
 from explorer.runs.robustness_file import Result

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from explorer import provenance
-from explorer.disturb.attacks import Attack, Kind
+from explorer.disturb.settings import Attack, Kind
 from explorer.measures.accuracy import Accuracy, paired_difference
 from explorer.runs.partial import Lines, Partial
 from explorer.types import ExplorerError, ModelCard

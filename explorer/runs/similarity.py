@@ -24,7 +24,7 @@ from torch import Tensor
 
 from explorer import files, provenance
 from explorer.jobs.passes import SimilarityJob
-from explorer.measures.similarity import Definition
+from explorer.measures.settings import Definition
 from explorer.pictures import images, preprocess
 from explorer.runs.partial import ROWS, Partial, Row, check_out, is_same, keeping, settings_file, stamp_of, write_table
 from explorer.serving.batches import map_batches

@@ -23,7 +23,8 @@ from explorer.serving.cache import limit
 from explorer.serving.device import free_memory, is_out_of_memory
 from explorer.serving.turns import Turns
 from explorer.serving.worker import Worker
-from explorer.types import Comparison, ExplorerError, Filter, ImageInput, ModelCard, Progress
+from explorer.traces import Comparison
+from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Progress
 
 R = TypeVar("R")
 

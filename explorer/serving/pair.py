@@ -11,7 +11,8 @@ from explorer.models.named import filter_for, load_named
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving import device as devices
 from explorer.serving.engine import Engine, LocalEngine, compare
-from explorer.types import Comparison, Filter, ImageInput, ModelCard
+from explorer.traces import Comparison
+from explorer.types import Filter, ImageInput, ModelCard
 
 _CACHE = 64 * 2**20
 """Bytes of traces that a command or a notebook keeps; they have no other cache."""

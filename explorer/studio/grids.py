@@ -10,8 +10,9 @@ import numpy as np
 from explorer.figures.maps import ScreenPicture
 from explorer.figures.print.cells import WHOLE, Bar, Block, Cell, Columns, Grid, GridRow, Region, cells_of
 from explorer.figures.print.page import INK
-from explorer.figures.style import ColourScale, Range
-from explorer.measures.attention import Matrix
+from explorer.figures.settings import ColourScale
+from explorer.figures.style import Range
+from explorer.measures.settings import Matrix
 from explorer.pictures import preprocess
 from explorer.studio.run import COLOURS
 from explorer.studio.spec import Spec, Underlay

@@ -17,6 +17,7 @@ from explorer import files
 from explorer.figures.print import charts, grids, page, trials
 from explorer.figures.print.cells import Grid
 from explorer.figures.print.text import printable
+from explorer.figures.settings import Page
 from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
@@ -105,7 +106,7 @@ class Made:
     def _repr_png_(self) -> bytes:
         return self.preview()
 
-    def _draw(self, sheet: page.Page, vector: bool) -> Figure:
+    def _draw(self, sheet: Page, vector: bool) -> Figure:
         drawing = self.content.drawing
         if isinstance(drawing, Grid):
             return grids.draw(drawing, sheet, vector=vector, below=self.content.below)
@@ -117,7 +118,7 @@ class Made:
             return charts.draw_dynamics(drawing, sheet)
         return charts.draw_spectra(drawing, sheet)
 
-    def _render(self, format: page.Format, sheet: page.Page) -> bytes:
+    def _render(self, format: page.Format, sheet: Page) -> bytes:
         metadata = {
             "Title": f"{self.spec.template.name}: {' and '.join(map(printable, self.names))}",
             "Creator": f"Twicing Explorer {VERSION}",
@@ -178,7 +179,9 @@ def _gathered(spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, pr
     if spec.labels and len(spec.labels) != len(photographs):
         raise ExplorerError(f"labels: one for each of {len(photographs)} images was expected; {len(spec.labels)} came.")
     depth = min(len(card.filter) for card in pair.cards)
-    return spec.template.gather(FigureRun(spec, photographs, pair, progress), chosen_layers(spec, depth))
+    run = FigureRun(spec, photographs, pair, progress)
+    content: Content = spec.template.gather(run, chosen_layers(spec, depth))
+    return content
 
 
 def again(record: Record, images: Sequence[Photograph | str | Path], pair: ModelPair) -> Made:

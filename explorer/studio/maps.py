@@ -8,12 +8,12 @@ import numpy as np
 
 from explorer.arrays import array
 from explorer.measures import attention
-from explorer.measures.attention import Matrix
+from explorer.measures.settings import Matrix
 from explorer.studio import grids, phrases
 from explorer.studio.content import Content
 from explorer.studio.run import FigureRun, chosen_heads, head_choice, patch, token
 from explorer.studio.spec import Spec
-from explorer.types import Trace
+from explorer.traces import Trace
 
 Layers = tuple[int, ...]
 HeadNames = tuple[str, ...]

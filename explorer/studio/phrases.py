@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from explorer.figures.style import ColourScale
+from explorer.figures.settings import ColourScale
 from explorer.figures.words import listed
-from explorer.measures.attention import Matrix
+from explorer.measures.settings import Matrix
 from explorer.studio.content import Content
 from explorer.studio.latex import escape, number
 from explorer.studio.spec import Spec, Underlay

@@ -12,7 +12,8 @@ from explorer.pictures.photographs import Photograph
 from explorer.serving.pair import ModelPair
 from explorer.studio.naming import names
 from explorer.studio.spec import Spec
-from explorer.types import Comparison, ExplorerError, ImageInput, ModelCard, Progress, Trace
+from explorer.traces import Comparison, Trace
+from explorer.types import ExplorerError, ImageInput, ModelCard, Progress
 
 COLOURS = PALETTES[Theme.LIGHT].models
 

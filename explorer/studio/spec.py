@@ -9,15 +9,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from explorer.attribution.result import Baseline, Method
-from explorer.disturb.attacks import Kind
+from explorer.attribution.settings import Baseline, Method
 from explorer.disturb.corruptions import Corruption
-from explorer.figures.maps import Look
-from explorer.figures.print.page import Page, check_font
-from explorer.figures.style import ColourMap, ColourScale
-from explorer.measures.attention import TOKEN, Matrix
-from explorer.measures.residual import Quantity
-from explorer.measures.similarity import Definition
+from explorer.disturb.settings import Kind
+from explorer.figures.settings import ColourMap, ColourScale, Look, Page
+from explorer.measures.settings import TOKEN, Definition, Matrix, Quantity
 from explorer.settings import Option, check, setting, settings_of
 from explorer.studio.template import Template
 from explorer.types import ExplorerError
@@ -125,6 +121,8 @@ class Spec:
     colour_bar: bool = setting(True, "a colour bar below the maps")
 
     def __post_init__(self) -> None:
+        from explorer.figures.print.page import check_font  # matplotlib comes with it, and this module with help
+
         check(self)
         if self.heads not in ("mean", "max", "all") and not re.fullmatch("[1-9][0-9]{0,3}", self.heads):
             raise ExplorerError(f"heads: mean, max, all or a number from 1 was expected; {self.heads[:60]!r} came.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from explorer.disturb.attacks import MAX_EPS, Attack, Kind
+from explorer.disturb.settings import MAX_EPS, Attack, Kind
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.runs import measured, robustness_file
 from explorer.runs.robustness_file import AccuracyCurve, Result

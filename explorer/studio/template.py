@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from explorer.studio.content import Content
-
 PAGE = ("preset", "width", "height", "dpi", "font", "font_size", "letters", "names")
 """The settings that every template reads."""
 LOOK = ("scale", "colour_map", "opacity", "smooth", "bare")
@@ -47,12 +45,10 @@ class Template:
     """What the shell, Python and the record call it."""
     title: str
     """On the page, with the figures of the paper it is like."""
-    help: str = field(repr=False)
-    """One line for the shell."""
     settings: tuple[str, ...] = field(repr=False)
     """Settings of a `Spec` that it reads besides `PAGE`, in the order in which the page asks for them."""
-    gather: Callable[..., Content] = field(repr=False)
-    """Of a `FigureRun` and the layers shown: runs the images."""
+    gather: Callable[..., Any] = field(repr=False)  # what it gives brings torch and matplotlib with it
+    """The `Content` of a `FigureRun` and the layers shown: runs the images."""
     caption: Callable[..., list[str]] = field(repr=False)
     """Of a `Spec` and its `Content`: sentences in LaTeX that say what is seen, by which definition."""
     off_page: tuple[str, ...] = field(default=(), repr=False)

@@ -6,28 +6,13 @@ One affine map per image does crop, flip and rotation in a single resampling.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from explorer.settings import setting
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Ranges of the random transforms."""
-
-    scale: tuple[float, float] = (0.5, 1.0)
-    """Area of the crop as a share of the image."""
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    rotation: float = setting(5.0, "largest rotation in degrees, either way")
-    colour: float = setting(0.2, "largest change of brightness, contrast and saturation, as a share")
-    erase: float = setting(0.0, "probability of erasing a rectangle")
-    interpolation: str = "bilinear"
-    """`bilinear`, or `bicubic` where the views are larger than the images, as validation images are enlarged."""
+from explorer.training.recipe import Augmentation
 
 
 def augment(

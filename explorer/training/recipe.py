@@ -11,8 +11,21 @@ import re
 from dataclasses import dataclass, field
 
 from explorer.settings import setting
-from explorer.training.augment import Augmentation
-from explorer.types import STANDARD, ExplorerError, Filter
+from explorer.types import STANDARD, ExplorerError, Filter, Interpolation
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random transforms, see `augment`."""
+
+    scale: tuple[float, float] = (0.5, 1.0)
+    """Area of the crop as a share of the image."""
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    rotation: float = setting(5.0, "largest rotation in degrees, either way")
+    colour: float = setting(0.2, "largest change of brightness, contrast and saturation, as a share")
+    erase: float = setting(0.0, "probability of erasing a rectangle")
+    interpolation: Interpolation = Interpolation.BILINEAR
+    """Bicubic where the views are larger than the images, as validation images are enlarged."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import signal
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +185,11 @@ def bf16_pays(device: torch.device) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists: what a state holds is compared with what was asked for."""
+    """Tuples as lists, choices as their spelling: what a state holds is compared with what was asked for."""
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, StrEnum):
+        return value.value
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 

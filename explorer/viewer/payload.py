@@ -29,12 +29,14 @@ from PIL import Image
 from torch import Tensor
 
 from explorer import provenance
-from explorer.figures.style import PALETTES, ColourMap, lookup_table
+from explorer.figures.settings import ColourMap
+from explorer.figures.style import PALETTES, lookup_table
 from explorer.files import ASSETS
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
 from explorer.pictures import preprocess
-from explorer.types import ExplorerError, ImageInput, ModelCard, Trace
+from explorer.traces import Trace
+from explorer.types import ExplorerError, ImageInput, ModelCard
 from explorer.viewer.source import script
 
 MAX_BYTES = 12_000_000

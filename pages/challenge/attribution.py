@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from explorer.attribution.result import Method, Unit
+from explorer.attribution.result import Unit
+from explorer.attribution.settings import Method
 from explorer.figures import maps as figures
-from explorer.figures.style import ColourScale, Range
+from explorer.figures.settings import ColourScale
+from explorer.figures.style import Range
 from explorer.pictures import preprocess
 from explorer.ui import view, work
 from explorer.ui.challenge import classes

@@ -8,9 +8,10 @@ from torch import Tensor
 from explorer.figures import maps as figures
 from explorer.figures.records import Line
 from explorer.figures.screen import curves
-from explorer.figures.style import ColourScale, Range
+from explorer.figures.settings import ColourScale
+from explorer.figures.style import Range
 from explorer.measures import attention, residual
-from explorer.measures.residual import Quantity
+from explorer.measures.settings import Quantity
 from explorer.pictures import preprocess
 from explorer.ui import view
 from explorer.ui.shell import choices, panels

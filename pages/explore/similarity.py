@@ -5,6 +5,7 @@ import streamlit as st
 from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.measures import similarity
+from explorer.measures.settings import Definition
 from explorer.ui import view
 from explorer.ui.explore import evidence
 from explorer.ui.shell import panels
@@ -19,7 +20,7 @@ panels.opening(
 )
 panels.warn_swapped(chosen)
 first, second, third = st.columns(3)
-definition = similarity.Definition(
+definition = Definition(
     with_prefix=first.toggle("With CLS and other prefix tokens", key="similarity-prefix", persist_state="session"),
     absolute=second.toggle("Absolute cosine", key="similarity-absolute", persist_state="session"),
     with_diagonal=third.toggle("Include i = j", key="similarity-diagonal", persist_state="session"),

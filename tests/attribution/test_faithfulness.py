@@ -17,7 +17,8 @@ from explorer.attribution.faithfulness import (
     sensitivity,
 )
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, Unit, baseline_picture
+from explorer.attribution.result import Attribution, Unit, baseline_picture
+from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.types import ExplorerError

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from explorer.attribution.gradcam import with_grid
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import Method
 from explorer.attribution.rollout import forward, readout, weighted_rollout
+from explorer.attribution.settings import Method
 from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.models.trace import trace

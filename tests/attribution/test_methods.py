@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from explorer.attribution.methods import attribute, seeded
-from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method, Unit, baseline_picture
+from explorer.attribution.result import Attribution, Unit, baseline_picture
+from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.models import LoadedModel
 from explorer.models.pixels import FromPixels, as_batch, from_pixels
 from explorer.types import ExplorerError

@@ -12,17 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer.figures.maps import Look, coloured
-from explorer.figures.style import ColourMap, Range, lookup_table
+from explorer.figures.maps import coloured
+from explorer.figures.settings import ColourMap, Look
+from explorer.figures.style import Range, lookup_table
 from explorer.files import ASSETS
 from explorer.jobs.passes import TraceJob
 from explorer.measures import attention, residual, similarity
-from explorer.measures.attention import Heads, Matrix
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Matrix
 from explorer.models import load, sources
 from explorer.notebook import Viewing
 from explorer.pictures import examples
 from explorer.serving.engine import LocalEngine, ask
-from explorer.types import ImageInput, ModelCard, Preprocessing, Trace
+from explorer.traces import Trace
+from explorer.types import ImageInput, ModelCard, Preprocessing
 from explorer.viewer import payload as viewer
 from explorer.viewer.source import script
 from tests.helpers import CLASSES, make_trace, normal, stochastic
@@ -413,6 +416,14 @@ def test_a_pinned_prefix_token_survives_an_address(module: Page, token: str, que
     assert module.evaluate("(state) => viewer.toParameters(state).query", state) == query
     through = "(state) => viewer.fromParameters(new URLSearchParams(viewer.toParameters(state)))"
     assert module.evaluate(through, state) == state
+
+
+@pytest.mark.parametrize("matrix", list(Matrix))
+def test_addresses_spell_matrices_as_figures_do_and_names_are_read(module: Page, matrix: Matrix) -> None:
+    state = {"layer": 4, "head": "mean", "place": None, "pinned": True, "matrix": matrix.label, "scale": "map"}
+    assert module.evaluate("(state) => viewer.toParameters(state).matrix", state) == matrix.value
+    read = "(text) => viewer.fromParameters(new URLSearchParams({ matrix: text }))"
+    assert [module.evaluate(read, text) for text in (matrix.value, matrix.label)] == [{"matrix": matrix.label}] * 2
 
 
 def test_a_query_chosen_anew_takes_the_place_of_a_token(module: Page) -> None:

@@ -19,7 +19,7 @@ from explorer.models import checkpoints
 from explorer.pictures import images, preprocess
 from explorer.runs import evaluation
 from explorer.training.data import draw
-from explorer.types import Preprocessing
+from explorer.types import CropMode, Interpolation, Preprocessing
 from tests.helpers import Array, assert_one_sentence, paired_interval, picture, vit_reference, write_folder
 
 CLASSES = [f"n{i}" for i in range(5)]
@@ -195,7 +195,10 @@ def test_every_model_sees_what_its_card_says(
 ) -> None:
     """Two crops, one pass over the data, and as few pictures at once as are asked for; sizes by hand where asked."""
     monkeypatch.setattr(evaluate, "_AT_ONCE", 3)
-    crops = replace(preprocessing, crop_pct=0.6, interpolation="bilinear"), replace(preprocessing, crop_mode="squash")
+    crops = (
+        replace(preprocessing, crop_pct=0.6, interpolation=Interpolation.BILINEAR),
+        replace(preprocessing, crop_mode=CropMode.SQUASH),
+    )
     paths = [tmp_path / f"{number}.safetensors" for number in (0, 1)]
     for path, seen in zip(paths, crops, strict=True):
         checkpoints.save(path, make_model().state_dict(), {**declared, "preprocessing": asdict(seen)})

@@ -1,12 +1,16 @@
 """What all commands share."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from explorer import cli
 from tests.helpers import assert_one_sentence
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("command", "goes_on"), [("figure", False), ("similarity", True), ("train", True)])
@@ -26,7 +30,24 @@ def test_an_interrupt_while_libraries_are_imported_is_one_sentence(
 
 
 def test_the_readme_lists_every_command() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.partition("| command | |\n")[2].partition("\n\n")[0]
     listed = [name for row in table.splitlines() for name in re.findall(r"`([a-z-]+)`", row.split("|")[1])]
     assert sorted(listed) == sorted(cli._COMMANDS)
+
+
+def test_help_waits_for_no_library_that_makes_anything() -> None:
+    """In a process of its own: this one has imported them all."""
+    code = """
+import contextlib, io, sys
+from explorer import cli
+for command in cli._COMMANDS:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        cli.main([command, "--help"])
+    assert "--help" in out.getvalue()
+    heavy = "torch", "torchvision", "timm", "streamlit", "captum", "matplotlib", "plotly", "scipy", "pyarrow"
+    print(command, *(name for name in heavy if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [*cli._COMMANDS]

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
-from explorer.attribution.result import AttributionSettings, Baseline
+from explorer.attribution.settings import AttributionSettings, Baseline
 from explorer.cli.options import declare, given
-from explorer.disturb.attacks import Attack, Kind
-from explorer.measures.attention import Matrix
-from explorer.measures.similarity import Definition
+from explorer.disturb.corruptions import Corruption
+from explorer.disturb.settings import Attack, Kind
+from explorer.measures.settings import Definition, Matrix
+from explorer.runs.settings import Evaluation, Plan
 from explorer.settings import settings_of
 from explorer.studio import Spec
-from explorer.training.augment import Augmentation
-from explorer.training.recipe import Recipe
+from explorer.training.recipe import Augmentation, Recipe
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
-RECORDS = [Spec, AttributionSettings, Attack, Definition, Recipe, Augmentation]
+RECORDS = [Spec, AttributionSettings, Attack, Definition, Plan, Evaluation, Recipe, Augmentation]
 
 
 def parser(record: type) -> argparse.ArgumentParser:
@@ -64,6 +64,13 @@ def test_values_are_typed() -> None:
     }
     assert read(AttributionSettings, "--baseline-picture", "mean colour") == {"baseline": Baseline.MEAN}
     assert read(Definition, "--with-cls") == {"with_prefix": True}
+    assert read(Plan, "--kind", "JPEG,contrast,jpeg", "--severities", "1,3-4", "--strength", "2.5,1") == {
+        "kinds": (Corruption.JPEG, Corruption.CONTRAST),
+        "severities": (1, 3, 4),
+        "strength": (2.5, 1.0),
+    }
+    assert read(Plan, "--kind", "all", "--first-token") == {"kinds": tuple(Corruption), "first_token": True}
+    assert read(Evaluation, "--times", "1,64", "--source-size", "64") == {"times": (1, 64), "source_size": 64}
     assert read(Recipe, "--ema", "0.9", "--lr", "1e-3") == {"ema_decay": 0.9, "lr": 1e-3}
 
 
@@ -75,6 +82,9 @@ def test_values_are_typed() -> None:
         (Recipe, ["--ema", "x"], "ema: a number"),
         (Attack, ["--attack", "cw"], "attack: one of fgsm, pgd was expected; 'cw' came."),
         (AttributionSettings, ["--window", "wide"], "window: a whole number"),
+        (Plan, ["--kind", "jpeg,fog"], "'fog' came"),
+        (Plan, ["--strength", "1,x"], "strength: numbers were expected; '1,x' came."),
+        (Evaluation, ["--times", "many"], "times: whole numbers were expected; 'many' came."),
         (Spec, ["--layers", "6-1"], "layers: numbers such as"),
     ],
 )

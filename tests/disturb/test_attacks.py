@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Attack, Attacked, Kind, attack, transfer, unit_noise
+from explorer.disturb.attacks import Attacked, attack, transfer, unit_noise
+from explorer.disturb.settings import PAPER_FGSM, PAPER_PGD, Attack, Kind
 from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.types import ExplorerError, Preprocessing

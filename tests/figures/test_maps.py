@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from explorer.figures import maps, style
-from explorer.figures.maps import Look
+from explorer.figures.settings import ColourMap, Look
 from explorer.figures.style import PALETTES, Range
 
 PALETTE = PALETTES["light"]
-SCALE = {name: style.colour_scale(name) for name in (*style.ColourMap, "diverging")}
-LOOKS = [Look(smooth=smooth, colour_map=name) for smooth in (False, True) for name in style.ColourMap]
+SCALE = {name: style.colour_scale(name) for name in (*ColourMap, "diverging")}
+LOOKS = [Look(smooth=smooth, colour_map=name) for smooth in (False, True) for name in ColourMap]
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_the_picture_fills_the_grid(photograph: np.ndarray, texts: list[str]) ->
 
 
 def test_the_colour_bar_has_the_ranges_numbers_and_the_maps_colours() -> None:
-    figure = maps.colour_bar(Range(-0.25, 0.25), style.ColourMap.CIVIDIS, PALETTE, "weight")
+    figure = maps.colour_bar(Range(-0.25, 0.25), ColourMap.CIVIDIS, PALETTE, "weight")
     assert list(figure.layout.xaxis.tickvals) == [-0.25, 0, 0.25]
     assert list(figure.layout.xaxis.ticktext) == ["−0.25", "0", "0.25"]
     stops = [style.colour_scale("diverging")[i] for i in (0, -1)]

@@ -5,7 +5,8 @@ import plotly.colors
 import pytest
 
 from explorer.figures import style
-from explorer.figures.style import PALETTES, ColourMap, Range
+from explorer.figures.settings import ColourMap
+from explorer.figures.style import PALETTES, Range
 
 SCALES = (*ColourMap, "diverging")
 
@@ -95,7 +96,7 @@ def test_negative_is_blue_and_positive_is_red() -> None:
 
 
 @pytest.mark.parametrize("chosen", ColourMap)
-def test_signed_data_is_diverging_whatever_was_chosen(chosen: style.ColourMap) -> None:
+def test_signed_data_is_diverging_whatever_was_chosen(chosen: ColourMap) -> None:
     assert style.scale_name(chosen, Range(-1.0, 1.0)) == "diverging"
     assert style.scale_name(chosen, Range(0.0, 1.0)) == chosen
 

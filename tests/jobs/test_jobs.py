@@ -16,12 +16,13 @@ import torch
 from explorer import jobs
 from explorer.attribution import trust
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import AttributionSettings, Method
+from explorer.attribution.settings import AttributionSettings, Method
 from explorer.disturb import effects
-from explorer.disturb.attacks import Attack, Kind, attack, transfer
+from explorer.disturb.attacks import attack, transfer
 from explorer.disturb.corruptions import Corruption, corrupt
 from explorer.disturb.effects import Choice
 from explorer.disturb.ranks import adversaries, label_ranks, ranks_of
+from explorer.disturb.settings import Attack, Kind
 from explorer.jobs import Job, PassJob
 from explorer.jobs.attributions import AttributionJob, TrustJob
 from explorer.jobs.disturbances import (
@@ -34,8 +35,8 @@ from explorer.jobs.disturbances import (
 )
 from explorer.jobs.passes import BatchJob, DialJob, SimilarityJob, TraceJob
 from explorer.jobs.progress import WAITING, parts
-from explorer.measures.drift import Queries
-from explorer.measures.similarity import Definition, token_similarity
+from explorer.measures.settings import Definition, Queries
+from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel, with_filter
 from explorer.models.trace import trace
 from explorer.pictures import preprocess

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from explorer.measures import attention as measure
-from explorer.measures.attention import Heads, Matrix
-from explorer.types import Filter, Trace
+from explorer.measures.attention import Heads
+from explorer.measures.settings import TOKEN, Matrix
+from explorer.traces import Trace
+from explorer.types import Filter
 from tests.helpers import make_trace, stochastic
 
 FILTER: Filter = (1.0, 2.0, 1.5)
@@ -69,7 +71,7 @@ def test_a_query_is_called_by_its_token(prefix: int, kinds: tuple[bool, bool], t
     named = make_trace(stochastic(1, 1, 7, 7), (1.0,), prefix=prefix)
     named = replace(named, has_class_token=kinds[0], has_distillation_token=kinds[1])
     assert measure.query_called(named, token) == query
-    assert measure.TOKEN.fullmatch(token)
+    assert TOKEN.fullmatch(token)
 
 
 def test_rollout_has_no_rows_per_head(trace: Trace) -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from explorer.measures.drift import Queries, drift, jensen_shannon
-from explorer.measures.similarity import Definition, token_similarity
+from explorer.measures.drift import drift, jensen_shannon
+from explorer.measures.settings import Definition, Queries
+from explorer.measures.similarity import token_similarity
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence, make_trace, normal, stochastic
 

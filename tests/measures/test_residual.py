@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from explorer.measures.residual import Quantity, magnitudes
-from explorer.types import Trace
+from explorer.measures.residual import magnitudes
+from explorer.measures.settings import Quantity
+from explorer.traces import Trace
 from tests.helpers import make_trace, normal, stochastic
 
 

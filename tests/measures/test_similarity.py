@@ -9,16 +9,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.measures.similarity import (
-    LEVEL,
-    Definition,
-    band,
-    mean_cosine,
-    of_outputs,
-    of_values,
-    order,
-    token_similarity,
-)
+from explorer.measures.settings import Definition
+from explorer.measures.similarity import LEVEL, band, mean_cosine, of_outputs, of_values, order, token_similarity
 from explorer.models.trace import trace
 from tests.helpers import make_trace, normal, stochastic
 

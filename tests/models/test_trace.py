@@ -16,7 +16,8 @@ from explorer.models import registry
 from explorer.models.registry import Architecture
 from explorer.models.trace import geometry, states, trace
 from explorer.models.twicing import make_filtered, set_filter
-from explorer.types import ExplorerError, Filter, Trace
+from explorer.traces import Trace
+from explorer.types import ExplorerError, Filter
 from tests.helpers import TINY, digest, make_trace, normal, randomise, stochastic, trace_digest, vit_reference
 
 MakeModel = Callable[..., VisionTransformer]

@@ -15,7 +15,7 @@ import pytest
 from explorer import cli
 from explorer.disturb.corruptions import Corruption
 from explorer.disturb.effects import Choice, effects, margin
-from explorer.measures.drift import Queries
+from explorer.measures.settings import Queries
 from explorer.models import load, with_filter
 from explorer.models.classes import class_name
 from explorer.pictures import images, preprocess

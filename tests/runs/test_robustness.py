@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from explorer.disturb import ranks as module
-from explorer.disturb.attacks import Attack, Kind, attack
+from explorer.disturb.attacks import attack
 from explorer.disturb.attacks import transfer as transferred
 from explorer.disturb.ranks import label_ranks
+from explorer.disturb.settings import Attack, Kind
 from explorer.measures.accuracy import Accuracy
 from explorer.models import LoadedModel
 from explorer.runs.robustness import Labelled, SweepStep, sweep

@@ -18,7 +18,8 @@ from PIL import Image
 
 from explorer import cli
 from explorer.jobs import passes
-from explorer.measures.similarity import Definition, token_similarity
+from explorer.measures.settings import Definition
+from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel, checkpoints, with_filter
 from explorer.models.trace import trace
 from explorer.pictures import images, preprocess

@@ -16,13 +16,15 @@ from torch import Tensor
 
 from explorer.jobs import passes
 from explorer.jobs.passes import DialJob, SimilarityJob, TraceJob
-from explorer.measures.similarity import Definition, token_similarity
+from explorer.measures.settings import Definition
+from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.serving import engine as serving
 from explorer.serving.engine import LocalEngine, ask, compare
-from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Preprocessing, Trace
+from explorer.traces import Trace
+from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Preprocessing
 from tests.helpers import CLASSES, TINY, assert_one_sentence, trace_digest
 
 CPU = torch.device("cpu")

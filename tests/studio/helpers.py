@@ -18,7 +18,7 @@ from explorer.runs import robustness_file
 from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import Made, make
 from explorer.studio.parse import from_settings
-from explorer.types import Filter, ModelCard, Preprocessing, Size
+from explorer.types import CropMode, Filter, ModelCard, Preprocessing, Size
 from tests.helpers import CLASSES, randomise
 
 STANDARD: Filter = (1.0, 1.0, 1.0)
@@ -33,7 +33,7 @@ def model(
     heads: int = 2,
     size: Size = (32, 32),
     crop_pct: float = 1.0,
-    crop_mode: str = "center",
+    crop_mode: CropMode = CropMode.CENTER,
     architecture: str = "deit_tiny_patch16_224",
     timm_name: str = "deit_tiny_patch16_224",
     **options: Any,

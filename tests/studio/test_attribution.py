@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from explorer.attribution.methods import attribute
-from explorer.attribution.result import AttributionSettings, Baseline, Method
+from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.pictures import preprocess
 from explorer.studio import TEMPLATES, Spec

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.measures.attention import Matrix
+from explorer.measures.settings import Matrix
 from explorer.serving.pair import load_pair
 from explorer.studio import TEMPLATES
 from explorer.studio.latex import escape, number

@@ -8,14 +8,15 @@ import pytest
 from explorer.figures.print.cells import Cell, Grid, cells_of
 from explorer.figures.print.charts import Curves, Dynamics, Spectra
 from explorer.measures import attention, residual, similarity, spectrum
-from explorer.measures.attention import Heads, Matrix
-from explorer.measures.similarity import Definition
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Definition, Matrix
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import TEMPLATES, Made
-from explorer.types import ExplorerError, Trace
+from explorer.traces import Trace
+from explorer.types import CropMode, ExplorerError
 from tests.helpers import assert_one_sentence
 from tests.studio.helpers import STANDARD, TWICING, made, model, pair, photo, photos, plain, prefixed, swapped
 
@@ -277,9 +278,9 @@ def test_ranges_are_said_in_the_order_in_which_maps_are_read(template: str, scal
 
 
 @pytest.mark.parametrize("crop_pct", [1.0, 0.8])
-@pytest.mark.parametrize("crop_mode", ["center", "squash"])
+@pytest.mark.parametrize("crop_mode", list(CropMode))
 @pytest.mark.parametrize("size", [(48, 64), (100, 60), (40, 40)])
-def test_a_map_lies_over_what_the_model_saw(size: tuple[int, int], crop_mode: str, crop_pct: float) -> None:
+def test_a_map_lies_over_what_the_model_saw(size: tuple[int, int], crop_mode: CropMode, crop_pct: float) -> None:
     """On the whole photograph, the region under the map is the model's crop: cut by hand it gives the model's view."""
     one = model("Crop", STANDARD, 4, crop_pct=crop_pct, crop_mode=crop_mode)
     both = load_pair(one, one, device="cpu")
@@ -290,7 +291,7 @@ def test_a_map_lies_over_what_the_model_saw(size: tuple[int, int], crop_mode: st
     assert np.array_equal(whole.picture, image.open().rgb)
     target = tuple(int(32 / crop_pct) for _ in range(2))  # timm: resize, then the middle
     side = min(size)
-    resized = target if crop_mode == "squash" else (target[0] * size[0] // side, target[1] * size[1] // side)
+    resized = target if crop_mode is CropMode.SQUASH else (target[0] * size[0] // side, target[1] * size[1] // side)
     shares = 32 / resized[0], 32 / resized[1]
     assert (whole.region.height, whole.region.width) == pytest.approx(shares, abs=1e-6)
     assert whole.region.top + whole.region.height / 2 == pytest.approx(0.5, abs=0.5 / resized[0])

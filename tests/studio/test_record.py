@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from explorer import cli
-from explorer.cli import figure
+from explorer.cli.models import _filter
 from explorer.cli.options import given as given_options
 from explorer.models import sources
 from explorer.pictures.photographs import photograph
@@ -188,7 +188,7 @@ def test_a_command_has_every_digit_of_a_filter(filter: tuple[float, ...]) -> Non
     card = pair().baseline.with_filter(filter)
     known = record.of(Spec(TEMPLATES["heatmaps"]), (), (card, pair().twicing), pair().engine.device)
     options = parsed(known.command("x.pdf"))
-    values = figure._filter(options.baseline_filter)
+    values = _filter(options.baseline_filter)
     if filter == card.trained_filter:
         assert values is None
     else:

@@ -92,8 +92,8 @@ def test_a_template_defines_everything(name: str) -> None:
     template = TEMPLATES[name]
     assert template.name == name
     assert template.title.strip()
-    assert template.help.strip()
-    assert "\n" not in template.help
+    assert templates.LINES[name].strip()
+    assert "\n" not in templates.LINES[name]
     read = (*template.settings, *template.off_page, *PAGE)
     assert len(set(read)) == len(read)
     assert set(read) <= set(NAMES)
@@ -148,7 +148,6 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
 TOY = Template(
     name="toy",
     title="A toy",
-    help="the mean logit",
     settings=("layers",),
     gather=gather,
     caption=lambda spec, content: [f"Mean logit, {len(content.layers)} times."],

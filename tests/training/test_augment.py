@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from explorer.training.augment import Augmentation, augment
+from explorer.training.augment import augment
+from explorer.training.recipe import Augmentation
 
 NIL = Augmentation(scale=(1.0, 1.0), aspect=(1.0, 1.0), rotation=0.0, colour=0.0, erase=0.0)
 

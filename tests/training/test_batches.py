@@ -7,11 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.training.augment import Augmentation
 from explorer.training.batches import Batches
 from explorer.training.data import Dataset
-from explorer.training.recipe import Recipe
-from explorer.types import Preprocessing
+from explorer.training.recipe import Augmentation, Recipe
+from explorer.types import Interpolation, Preprocessing
 from tests.helpers import small_dataset
 
 PLAIN = Preprocessing((32, 32), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -74,7 +73,7 @@ def test_images_keep_their_labels() -> None:
     torch.testing.assert_close(batch.target.max(dim=1).values, torch.full((4,), 0.8))
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_views_stay_in_the_unit_range(interpolation: str) -> None:
+@pytest.mark.parametrize("interpolation", list(Interpolation))
+def test_views_stay_in_the_unit_range(interpolation: Interpolation) -> None:
     pixels = batches(augmentation=Augmentation(interpolation=interpolation)).batch(0, 64).pixels
     assert 0 <= float(pixels.min()) <= float(pixels.max()) <= 1

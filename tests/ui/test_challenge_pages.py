@@ -13,8 +13,8 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 from explorer import cli
-from explorer.attribution.result import Method
-from explorer.disturb.attacks import Attack
+from explorer.attribution.settings import Method
+from explorer.disturb.settings import Attack
 from explorer.models.named import load_named
 from explorer.pictures import examples, images, labelled, preprocess
 from explorer.ui import work

@@ -17,7 +17,8 @@ from explorer.measures import similarity
 from explorer.paper import theory
 from explorer.serving.engine import ask
 from explorer.serving.pair import load_pair
-from explorer.types import ExplorerError, Trace
+from explorer.traces import Trace
+from explorer.types import ExplorerError
 from explorer.ui.learn import eigenvalues, tour
 from explorer.ui.shell import resources
 from tests.helpers import make_trace, normal, stochastic

@@ -17,10 +17,10 @@ from streamlit.testing.v1 import AppTest
 from explorer import views
 from explorer.jobs.passes import TraceJob
 from explorer.measures import similarity
-from explorer.measures.similarity import Definition
+from explorer.measures.settings import Definition
 from explorer.pictures import examples
 from explorer.serving.engine import ask, compare
-from explorer.types import Comparison
+from explorer.traces import Comparison
 from explorer.ui.explore import evidence
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import plain

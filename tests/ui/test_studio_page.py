@@ -11,7 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import explorer
-from explorer.attribution.result import Baseline, Method
+from explorer.attribution.settings import Baseline, Method
 from explorer.pictures import examples, images
 from explorer.studio import PRESETS, TEMPLATES, Spec, record
 from explorer.studio.made import SUFFIXES

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from explorer.pictures import examples
-from explorer.types import ExplorerError, ImageInput, ModelCard, Preprocessing, Trace
+from explorer.traces import Trace
+from explorer.types import ExplorerError, ImageInput, ModelCard, Preprocessing
 from explorer.viewer import payload as viewer
 from tests.helpers import make_trace, normal, stochastic
 

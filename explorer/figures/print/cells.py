@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from explorer.figures.maps import Look, Map, ScreenPicture, number
+from explorer.figures.maps import Map, ScreenPicture, number
 from explorer.figures.print.page import INK
+from explorer.figures.settings import Look
 from explorer.figures.style import Range
 
 

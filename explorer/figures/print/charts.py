@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from explorer.figures.print.page import POINTS, QUIET, Page, check_room, plot_area, settings, sheet
+from explorer.figures.print.page import QUIET, check_room, plot_area, settings, sheet
 from explorer.figures.print.text import fitting, inches, printable
 from explorer.figures.records import Line, Points
+from explorer.figures.settings import POINTS, Page
 from explorer.figures.style import PALETTES, Theme, lookup_table
 from explorer.paper import theory
 

@@ -12,10 +12,11 @@ from matplotlib.lines import Line2D
 
 from explorer.figures.print.cells import Block, Grid, cells_of
 from explorer.figures.print.charts import Curves, LegendKey, curves
-from explorer.figures.print.page import INK, POINTS, Page, canvas, check_room, plot_area, settings, sheet
+from explorer.figures.print.page import INK, canvas, check_room, plot_area, settings, sheet
 from explorer.figures.print.painting import Painter, draw_bar
 from explorer.figures.print.text import fitting_size, line_count, write, write_fitting
 from explorer.figures.print.trials import Trials, panels
+from explorer.figures.settings import POINTS, Page
 from explorer.types import ExplorerError
 
 _SMALLEST_PANEL = 0.12

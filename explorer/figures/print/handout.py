@@ -19,7 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from explorer.figures.print.page import INK, QUIET, Format, Page, canvas, plot_area, render, settings, sheet
+from explorer.figures.print.page import INK, QUIET, Format, canvas, plot_area, render, settings, sheet
+from explorer.figures.settings import Page
 from explorer.version import VERSION
 
 A4 = Page(width=8.27, height=11.69, dpi=200, font="serif", font_size=9.5)

@@ -12,7 +12,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -22,11 +21,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from explorer.figures.settings import Page
 from explorer.settings import Option
 from explorer.types import ExplorerError
 
-POINTS = 72.0
-"""Points in an inch."""
 INK = "#1A1A1A"
 QUIET = "#6B6B6B"
 
@@ -48,24 +46,6 @@ class Format(Option):
     PDF = "pdf"
     SVG = "svg"
     PNG = "png"
-
-
-@dataclass(frozen=True)
-class Page:
-    """Size and type of a figure: inches, dots per inch, points."""
-
-    width: float
-    height: float
-    """The most it may be high; most figures are as high as they need."""
-    dpi: int = 300
-    font: str = "serif"
-    """`serif`, `sans` or the name of an installed font."""
-    font_size: float = 8.0
-
-    @property
-    def line(self) -> float:
-        """Height of a line of text in inches."""
-        return 1.25 * self.font_size / POINTS
 
 
 @contextmanager

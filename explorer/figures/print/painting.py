@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from explorer.figures.maps import Look, Map, ScreenPicture, coloured, dim_grey
+from explorer.figures.maps import Map, ScreenPicture, coloured, dim_grey
 from explorer.figures.print.cells import Bar, Cell, Grid, Region
-from explorer.figures.print.page import Page, place
+from explorer.figures.print.page import place
 from explorer.figures.print.text import write
+from explorer.figures.settings import Look, Page
 from explorer.figures.style import Range
 from explorer.types import Size
 

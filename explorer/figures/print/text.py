@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from explorer.figures.print.page import POINTS, Page
+from explorer.figures.settings import POINTS, Page
 
 _SMALLEST = 4.0
 """Points; below this nobody can read it in print."""

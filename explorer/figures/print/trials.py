@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from explorer.figures.print.charts import LegendKey, lettered
-from explorer.figures.print.page import Page, check_room, plot_area, settings, sheet
+from explorer.figures.print.page import check_room, plot_area, settings, sheet
 from explorer.figures.records import Trial
+from explorer.figures.settings import Page
 
 _ASPECT = 0.8
 """Height per width of a panel that may choose."""

@@ -14,7 +14,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from explorer.figures.maps import data_uri
-from explorer.figures.style import ColourMap, Palette, Range, chart, colour_scale, lookup_table, scale_name
+from explorer.figures.settings import ColourMap
+from explorer.figures.style import Palette, Range, chart, colour_scale, lookup_table, scale_name
 from explorer.lessons.nonlocal_means import FloatPicture
 from explorer.lessons.quality import Quality
 from explorer.paper import theory

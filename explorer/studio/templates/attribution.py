@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from explorer.arrays import array
-from explorer.attribution.result import Attribution, AttributionSettings, Baseline, Method
+from explorer.attribution.result import Attribution
+from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.figures.print.cells import Columns
 from explorer.jobs.attributions import AttributionJob
 from explorer.models.classes import class_index, class_name
@@ -107,7 +108,6 @@ def idle(values: Mapping[str, Any]) -> Set[str]:
 TEMPLATE = Template(
     name="attribution",
     title="Attribution of a class",
-    help="what speaks for a class and against it: image, baseline, twicing",
     settings=(
         "method", "baseline_picture", "path_steps", "square", "samples", "seed", "target",
         "picture", *LOOK, *LABELS, "colour_bar",

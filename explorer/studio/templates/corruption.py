@@ -23,7 +23,8 @@ from explorer.studio.maps import attention_maps, measure
 from explorer.studio.run import COLOURS, FigureRun, chosen_heads, patch
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
-from explorer.types import ROLES, ImageInput, ModelCard, Picture, Trace
+from explorer.traces import Trace
+from explorer.types import ROLES, ImageInput, ModelCard, Picture
 
 STRENGTHS = (0, *SEVERITIES)
 """0 is the clean picture."""
@@ -190,7 +191,6 @@ def caption(spec: Spec, content: Content) -> list[str]:
 TEMPLATE = Template(
     name="corruption",
     title="Maps under a corruption",
-    help="a disturbed photograph and both models' maps by severity, and the drift of attention",
     settings=("layers", "heads", "matrix", "query", "corruption", "seed", *LOOK, *LABELS, "colour_bar"),
     off_page=("labels",),
     gather=gather,

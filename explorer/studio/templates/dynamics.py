@@ -61,7 +61,6 @@ def caption(spec: Spec, content: Content) -> list[str]:
 TEMPLATE = Template(
     name="dynamics",
     title="Filter dynamics (Fig. 3)",
-    help="p^n and p_hat^n; with images, the models' eigenvalues beneath (Fig. 3)",
     settings=("iterations",),
     off_page=("layers", "heads"),
     gather=gather,

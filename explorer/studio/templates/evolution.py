@@ -37,7 +37,6 @@ def _evenly(depth: int) -> tuple[int, ...]:
 TEMPLATE = Template(
     name="evolution",
     title="Evolution over layers (Fig. 10)",
-    help="layers early to late, a row for each model (Fig. 10)",
     settings=("layers", "heads", "matrix", "query", "picture", *LOOK, *LABELS, "colour_bar"),
     off_page=("labels",),
     gather=gather,

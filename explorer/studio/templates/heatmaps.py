@@ -21,7 +21,6 @@ def _layout(run: FigureRun, layers: tuple[int, ...], heads: tuple[str, ...]) -> 
 TEMPLATE = Template(
     name="heatmaps",
     title="Heatmaps (paper Fig. 1, 11)",
-    help="image, baseline, twicing; a row for each image (Fig. 1, 11)",
     settings=("layers", "heads", "matrix", "query", "picture", *LOOK, *LABELS, "colour_bar"),
     off_page=("labels",),
     gather=gather,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from explorer.figures.print.cells import Columns
-from explorer.measures.attention import Matrix
+from explorer.measures.settings import Matrix
 from explorer.studio import grids, maps
 from explorer.studio.content import Content
 from explorer.studio.run import COLOURS, FigureRun
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
-from explorer.types import Trace
+from explorer.traces import Trace
 
 _THREE = (Matrix.ATTENTION, Matrix.CORRECTION, Matrix.TWICING)
 
@@ -52,7 +52,6 @@ def caption(spec: Spec, content: Content) -> list[str]:
 TEMPLATE = Template(
     name="matrices",
     title="Matrices of one query",
-    help="A, A - A², 2A - A² for one query",
     settings=("layers", "heads", "query", "picture", *LOOK, *LABELS, "colour_bar"),
     off_page=("labels",),
     gather=gather,

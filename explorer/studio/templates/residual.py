@@ -11,13 +11,15 @@ from explorer.arrays import array
 from explorer.figures.print.charts import Curves
 from explorer.figures.records import Line
 from explorer.measures import attention, residual
-from explorer.measures.residual import Quantity, ResidualMagnitudes
+from explorer.measures.residual import ResidualMagnitudes
+from explorer.measures.settings import Quantity
 from explorer.studio import curves, grids, maps, phrases
 from explorer.studio.content import Content
 from explorer.studio.run import FigureRun, chosen_heads, patch
 from explorer.studio.spec import Spec
 from explorer.studio.template import LABELS, LOOK, Template
-from explorer.types import ModelCard, Trace
+from explorer.traces import Trace
+from explorer.types import ModelCard
 
 _SYMBOL = {
     Quantity.SMOOTHED_RESIDUAL: r"$\|A(V - AV)\|$",
@@ -113,7 +115,6 @@ def caption(spec: Spec, content: Content) -> list[str]:
 TEMPLATE = Template(
     name="residual",
     title="Smoothed residual",
-    help="magnitudes of the smoothed residual as maps and by layer",
     settings=("layers", "heads", "quantity", "picture", *LOOK, *LABELS, "colour_bar"),
     off_page=("labels", "query"),
     gather=gather,

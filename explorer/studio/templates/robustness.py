@@ -116,7 +116,6 @@ def _points(share: float) -> str:
 TEMPLATE = Template(
     name="robustness",
     title="Accuracy under attack (Fig. 5, 6)",
-    help="top-1 against the budget of an attack (Fig. 5, 6); --images are result files of `robustness`",
     settings=("transfer",),
     off_page=("labels",),
     gather=gather,

@@ -42,7 +42,6 @@ def caption(spec: Spec, content: Content) -> list[str]:
 TEMPLATE = Template(
     name="similarity",
     title="Token similarity (Fig. 2, 8)",
-    help="token similarity over the images with its band (Fig. 2, 8)",
     settings=("with_cls", "absolute", "with_diagonal"),
     gather=gather,
     caption=caption,

@@ -60,7 +60,6 @@ def _first_middle_last(depth: int) -> tuple[int, ...]:
 TEMPLATE = Template(
     name="spectrum",
     title="Spectrum overlay",
-    help="eigenvalues before and after 2λ - λ², layer by layer",
     settings=("layers", "heads"),
     gather=gather,
     caption=caption,

@@ -8,7 +8,8 @@ import streamlit as st
 from torch import Tensor
 
 from explorer.models.classes import class_name
-from explorer.types import Comparison, ModelCard
+from explorer.traces import Comparison
+from explorer.types import ModelCard
 from explorer.ui.shell.session import View
 
 _FIRST = "top-1"

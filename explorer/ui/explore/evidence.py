@@ -10,9 +10,11 @@ from torch import Tensor
 
 from explorer.figures.words import listed
 from explorer.measures import similarity
-from explorer.measures.similarity import Band, Definition, Order
+from explorer.measures.settings import Definition
+from explorer.measures.similarity import Band, Order
 from explorer.paper.reported import THREE_QUARTERS
-from explorer.types import STANDARD, TWICING, Trace
+from explorer.traces import Trace
+from explorer.types import STANDARD, TWICING
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Pair, View
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from explorer.figures import maps
 from explorer.figures.screen import denoising as figures
-from explorer.figures.style import ColourMap, ColourScale, Palette, Range
+from explorer.figures.settings import ColourMap, ColourScale, Look
+from explorer.figures.style import Palette, Range
 from explorer.lessons import attention_filter
 from explorer.types import Picture, Size
 from explorer.ui import learn, view
@@ -201,7 +202,7 @@ def _place(slot: st.delta_generator.DeltaGenerator, label: str, count: int) -> i
 
 def _map(side: FilteredSide, row: np.ndarray, span: Range, place: tuple[int, int]) -> Picture:
     """A row over the photograph, the query patch outlined."""
-    drawn = maps.draw(side.photograph, row, span, maps.Look(opacity=0.85, smooth=False))
+    drawn = maps.draw(side.photograph, row, span, Look(opacity=0.85, smooth=False))
     tall, wide = drawn.shape[0] / row.shape[0], drawn.shape[1] / row.shape[1]
     y, x = place
     box = round(y * tall), round(x * wide), round((y + 1) * tall), round((x + 1) * wide)

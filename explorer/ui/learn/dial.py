@@ -13,18 +13,20 @@ import streamlit as st
 import torch
 
 from explorer.figures import maps
-from explorer.figures.maps import Look
 from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.figures.screen import lessons as figures
+from explorer.figures.settings import Look
 from explorer.figures.style import Palette, Range
 from explorer.jobs.passes import DialJob, TraceJob
 from explorer.lessons import dial
 from explorer.measures import attention, similarity
-from explorer.measures.attention import Heads, Matrix
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Matrix
 from explorer.pictures import preprocess
 from explorer.serving.engine import ask
-from explorer.types import TWICING, Filter, ModelCard, Progress, Trace
+from explorer.traces import Trace
+from explorer.types import TWICING, Filter, ModelCard, Progress
 from explorer.ui import learn, view, work
 from explorer.ui.learn import HandoutPicture
 from explorer.ui.shell import resources

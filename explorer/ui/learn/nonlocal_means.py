@@ -11,7 +11,8 @@ import streamlit as st
 
 from explorer.figures import maps
 from explorer.figures.screen import denoising as figures
-from explorer.figures.style import ColourMap, Range
+from explorer.figures.settings import ColourMap
+from explorer.figures.style import Range
 from explorer.lessons.nonlocal_means import TIMES, FloatPicture
 from explorer.lessons.quality import Lost, Quality
 from explorer.lessons.study import Study

@@ -14,10 +14,11 @@ from explorer.figures.records import Line
 from explorer.figures.screen import curves
 from explorer.files import ASSETS
 from explorer.measures import attention, similarity
-from explorer.measures.attention import Heads, Matrix
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Matrix
 from explorer.models import sources
 from explorer.pictures import examples
-from explorer.types import Trace
+from explorer.traces import Trace
 from explorer.ui import learn
 from explorer.ui.explore import evidence, viewer_panel
 from explorer.ui.learn import HandoutPicture

@@ -10,8 +10,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from explorer.figures.maps import Look
-from explorer.figures.style import ColourMap, ColourScale
+from explorer.figures.settings import ColourMap, ColourScale, Look
 from explorer.types import ExplorerError
 from explorer.ui.shell import choices
 from explorer.ui.shell.session import View, escaped, palette, plain

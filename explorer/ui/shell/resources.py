@@ -20,7 +20,8 @@ from explorer.pictures import images
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU, cache_of
 from explorer.serving.engine import Engine, LocalEngine
-from explorer.types import Comparison, ExplorerError, ImageInput
+from explorer.traces import Comparison
+from explorer.types import ExplorerError, ImageInput
 
 _THUMBNAIL = 96
 

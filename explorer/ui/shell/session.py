@@ -13,11 +13,12 @@ from torch import Tensor
 from explorer.arrays import array as array
 from explorer.figures.style import PALETTES, Palette, Theme
 from explorer.jobs.passes import SimilarityJob
-from explorer.measures import similarity
+from explorer.measures.settings import Definition
 from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph
 from explorer.serving import engine as serving
-from explorer.types import Comparison, ImageInput, ModelCard
+from explorer.traces import Comparison
+from explorer.types import ImageInput, ModelCard
 from explorer.ui.shell import resources
 
 _CHUNK = 8
@@ -73,7 +74,7 @@ class View:
         keys = self.pair.baseline.key, self.pair.twicing.key
         return serving.compare(resources.engine(), [self.photo.image], keys)[0]
 
-    def similarity_of_all(self, definition: similarity.Definition) -> list[list[Tensor]]:
+    def similarity_of_all(self, definition: Definition) -> list[list[Tensor]]:
         """The similarity curve of every loaded image, per model; computed in chunks, each remembered."""
         store, engine, job = resources.curves(), resources.engine(), SimilarityJob(definition)
         keys = {

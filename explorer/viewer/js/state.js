@@ -3,7 +3,7 @@
 
 import { MATRICES, middleOf, patchAt, tokenAt } from "./arithmetic.js";
 
-/** @import { Drawing, HeadChoice, Model, Place, Scale, State } from "./types.js" */
+/** @import { Drawing, HeadChoice, MatrixName, Model, Place, Scale, State } from "./types.js" */
 
 /** @type {Scale[]} */
 export const SCALES = ["map", "shared", "absolute"];
@@ -177,6 +177,12 @@ export function beside(state, [{ grid }], down, right) {
 // --- addresses -------------------------------------------------------------------------------------------------------
 
 /**
+ * What addresses call the matrices, as settings of figures do.
+ * @type {Record<MatrixName, string>}
+ */
+const SPELLINGS = { effective: "effective", A: "a", "A − A²": "a-a2", "2A − A²": "2a-a2", rollout: "rollout" };
+
+/**
  * State as it stands in an address, in what people count from 1.
  * @param {State} state
  * @returns {Record<string, string>}
@@ -188,7 +194,7 @@ export function toParameters(state) {
     layer: String(state.layer + 1),
     head: typeof state.head === "number" ? String(state.head + 1) : state.head,
     query: state.pinned ? query : "rest",
-    matrix: state.matrix,
+    matrix: SPELLINGS[state.matrix],
     scale: state.scale,
   };
 }
@@ -207,7 +213,7 @@ export function fromParameters(parameters) {
   if (head === "mean" || head === "max") state.head = head;
   else if (Number(head) >= 1) state.head = Math.floor(Number(head)) - 1;
   const matrix = parameters.get("matrix") ?? parameters.get("operator"); // as links of earlier versions call it
-  const known = MATRICES.find((name) => name === matrix);
+  const known = MATRICES.find((name) => SPELLINGS[name] === matrix || name === matrix); // or its name, as they wrote it
   if (known) state.matrix = known;
   const scale = SCALES.find((name) => name === parameters.get("scale"));
   if (scale) state.scale = scale;

@@ -10,13 +10,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from explorer.figures.maps import Look, coloured, dim_grey, draw
+from explorer.figures.maps import coloured, dim_grey, draw
 from explorer.figures.print import charts, grids, page, text, trials
 from explorer.figures.print.cells import Block, Cell, Columns, Grid, GridRow, Region
 from explorer.figures.print.charts import Curves, Dynamics, Spectra
-from explorer.figures.print.page import Page
 from explorer.figures.print.trials import TrialPanel, Trials
 from explorer.figures.records import Line, Points, Trial
+from explorer.figures.settings import Look, Page
 from explorer.figures.style import Range
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence

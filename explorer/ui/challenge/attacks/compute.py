@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import streamlit as st
 import torch
 
-from explorer.disturb.attacks import Answers, Attack, Attacked, Kind, are_alike
+from explorer.disturb.attacks import Answers, Attacked, are_alike
+from explorer.disturb.settings import Attack, Kind
 from explorer.jobs.disturbances import AttackJob, TransferJob
 from explorer.jobs.progress import parts
 from explorer.measures.accuracy import Accuracy

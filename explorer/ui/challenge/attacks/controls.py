@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from explorer.disturb.attacks import PAPER_FGSM, PAPER_PGD, Attack, Kind
+from explorer.disturb.settings import PAPER_FGSM, PAPER_PGD, Attack, Kind
 from explorer.settings import Option
 from explorer.ui.shell import choices
 

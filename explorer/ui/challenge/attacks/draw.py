@@ -8,8 +8,9 @@ import numpy as np
 import streamlit as st
 from torch import Tensor
 
-from explorer.disturb.attacks import Answers, Attack, Kind
+from explorer.disturb.attacks import Answers
 from explorer.disturb.pictures import amplification, around_grey, rgb
+from explorer.disturb.settings import Attack, Kind
 from explorer.figures.records import Trial
 from explorer.figures.screen import trials
 from explorer.measures.accuracy import Accuracy

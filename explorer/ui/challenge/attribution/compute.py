@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explorer.attribution.result import Attribution, AttributionSettings, Method
+from explorer.attribution.result import Attribution
+from explorer.attribution.settings import AttributionSettings, Method
 from explorer.attribution.trust import QUANTITIES, Trust, agreement
 from explorer.jobs.attributions import AttributionJob, TrustJob
 from explorer.jobs.progress import parts

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from explorer.attribution.result import AttributionSettings, Baseline, Method
+from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.ui.shell import choices
 
 ABOUT = {

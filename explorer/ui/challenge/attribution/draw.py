@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from explorer.attribution.result import Attribution, Method
+from explorer.attribution.result import Attribution
+from explorer.attribution.settings import Method
 from explorer.attribution.trust import DEFINITIONS
 from explorer.figures.records import Trial
 from explorer.figures.screen import trials

@@ -6,7 +6,7 @@ import streamlit as st
 
 from explorer.disturb.corruptions import SEVERITIES, Corruption
 from explorer.disturb.effects import Choice
-from explorer.measures.drift import Queries
+from explorer.measures.settings import Queries
 from explorer.settings import Option
 from explorer.ui.shell import choices
 

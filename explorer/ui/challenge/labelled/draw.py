@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from explorer.disturb.attacks import Attack, are_alike
+from explorer.disturb.attacks import are_alike
+from explorer.disturb.settings import Attack
 from explorer.figures.records import Trial
 from explorer.figures.screen import trials
 from explorer.measures.accuracy import Accuracy
