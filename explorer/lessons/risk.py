@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from explorer.lessons.kernels import Kernel
 from explorer.lessons.progress import Interim
-from explorer.lessons.regression import Smoother, Truth, design, smoother
+from explorer.lessons.regression import ROUNDING, Smoother, Truth, design, smoother
 from explorer.paper.theory import PowerLaw, power_law
 from explorer.types import ExplorerError
 
@@ -51,6 +51,15 @@ class BandwidthSweep:
     twicing: Risk
     runs: int | None
     """Draws of the noise it rests on; `None` where it is exact."""
+
+    @property
+    def raised(self) -> RiskValues:
+        """Bandwidths at which the bias of twicing is the larger one, beyond rounding.
+
+        Twicing leaves `(I - A) b` of the bias `b`, so only an eigenvalue of `A` below 0 can enlarge a part of it.
+        """
+        standard, twicing = self.standard.bias_squared, self.twicing.bias_squared
+        return np.asarray(self.bandwidths[twicing > standard * (1 + ROUNDING)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from explorer.ui.shell import panels
 chosen = view()
 panels.opening(
     "Attacks",
-    "Every pixel is moved by at most eps in the direction that hurts one model most. Look how little is needed, "
-    "whether the answer holds, and whether what fools one model fools the other.",
+    "Every pixel is moved by at most eps in the direction that hurts one model most, to first order. Look how little "
+    "is needed, whether the answer holds, and whether what fools one model fools the other.",
 )
 panels.warn_swapped(chosen)
 settings = controls.choose()

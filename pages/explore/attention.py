@@ -31,8 +31,9 @@ with st.expander("What the numbers are"):
 - **rollout**: product over the layers so far of (E + I)/2, E the mean over heads of the effective matrices; not
   normalised or clamped, so it can be negative (Abnar & Zuidema 2020, adapted).
 - **Entropy** of the query's row of A in nats; **attention distance**: its mean distance to the patches in pixels of the
-  model's input; both are means over the chosen heads. **Similarity**: mean cosine between patch tokens after each
-  block. **‖A(V − AV)‖ / ‖AV‖**: Frobenius norms over the patch tokens, mean over heads.
+  model's input; both are means over the chosen heads, over all of them where the map shows “max”.
+- **Similarity**: mean cosine between patch tokens after each block; of *this token*: its mean cosine with the other
+  patches. **‖A(V − AV)‖ / ‖AV‖**: Frobenius norms over the patch tokens, mean over heads.
 
 Values are right within 1% of the largest entry of the query's row of A; smaller ones are shown as “< x”. Prefix tokens
 (CLS; in some models a distillation token or registers) are not drawn; the row of each can be, with it as the query. A

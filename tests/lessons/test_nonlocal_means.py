@@ -185,6 +185,14 @@ def test_iterates_are_powers_of_both_filters() -> None:
     assert sorted(result.standard) == sorted(result.twicing) == [1, 2, 6]
 
 
+def test_the_limit_of_both_filters_is_one_colour() -> None:
+    """The mean of all pixels, each weighted by its degree: the left eigenvector of 1."""
+    crop, V = small_dense(), noisy(height=10, width=11).astype(np.float64).reshape(110, 3)
+    limit = crop.degrees @ V / crop.degrees.sum()
+    for M in (crop.matrix, 2 * crop.matrix - crop.matrix @ crop.matrix):
+        np.testing.assert_allclose(np.linalg.matrix_power(M, 2**20) @ V, np.tile(limit, (110, 1)), atol=1e-6)
+
+
 def test_the_steps_are_those_of_the_operators() -> None:
     one, V = small_dense(), noisy(height=10, width=11).astype(np.float64)
     *_, last = nonlocal_means.denoise(V, one, (1,))

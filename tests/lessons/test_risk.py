@@ -32,6 +32,22 @@ def test_the_margin_leaves_out_the_ends() -> None:
     assert sweep.standard.variance[2] == pytest.approx(NOISE**2 * np.mean((A[inside] ** 2).sum(1)), rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("truth", "kernel", "raises"),
+    [("waves", "Gaussian", False), ("waves", "box", True), ("quickening waves", "Epanechnikov", True)],
+)
+def test_twicing_raises_the_bias_only_along_negative_eigenvalues(truth: str, kernel: str, raises: bool) -> None:
+    bandwidths = risk.bandwidths(0.006, 0.25, 24)
+    raised = risk.exact_sweep(TRUTHS[truth], 100, NOISE, KERNELS[kernel], bandwidths).raised
+    f = TRUTHS[truth].value(regression.design(100))
+    for h in bandwidths:
+        A = regression.smoother(100, KERNELS[kernel], float(h)).matrix
+        once = A @ f - f
+        assert (h in raised) == (np.linalg.norm(once - A @ once) > np.linalg.norm(once) * (1 + 1e-9))
+        assert h not in raised or np.linalg.eigvals(A).real.min() < -1e-3
+    assert bool(len(raised)) == raises
+
+
 @pytest.mark.parametrize("margin", [0.0, 0.1])
 def test_monte_carlo_agrees_with_the_exact_risk(margin: float) -> None:
     runs = 1200

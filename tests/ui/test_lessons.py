@@ -129,6 +129,14 @@ def test_monte_carlo_is_drawn_over_the_exact_curves() -> None:
     np.testing.assert_allclose(numbers(drawn["K: MSE"]["y"]), exact.standard.mse, rtol=0.25)
 
 
+def test_where_twicing_raises_the_bias_stands_below_the_chart() -> None:
+    app = pick(open_lesson("regression"), "lesson1-part", "Bias and variance")
+    assert not app.warning
+    pick(app, "lesson1-kernel", "box")
+    (warning,) = app.warning
+    assert "At **1 of 24 bandwidths**, the widest h = 0.250, twicing raises the bias" in warning.value
+
+
 def test_the_order_and_the_folds() -> None:
     app = pick(open_lesson("regression"), "lesson1-part", "Why: the order of the bias")
     legend = [trace.get("name", "") for trace in charts(app)["lesson1-order"]["data"]]

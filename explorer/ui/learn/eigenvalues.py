@@ -23,7 +23,10 @@ WORDS = (
     "Among the quadratic filters aλ + (1 − a)λ², those with 1 ≤ a ≤ 2 enhance every λ in [0, 1] and keep it there; "
     "a = 2 enhances most. Eigenvalues of attention are complex, and outside what this says.",
 )
-ASKED = "After 12 blocks, which λ keeps half of itself under either filter, and why does a = 2.5 not do better still?"
+ASKED = (
+    "After 12 blocks, for which λ is half left of what lies along its eigenvector, under either filter, and why does "
+    "a = 2.5 not do better still?"
+)
 
 
 @learn.fragment
@@ -43,7 +46,10 @@ def _powers() -> None:
     n = _steps("lesson3-n")
     learn.chart(figures.powers((1, n) if n > 1 else (1,), palette()), "lesson3-powers", "Filters iterated")
     half = _halves(n)
-    st.caption(f"Half of itself keeps λ = {half[0]:.3f} under λⁿ, and λ = {half[1]:.3f} under (2λ − λ²)ⁿ, for n = {n}.")
+    st.caption(
+        f"For n = {n}, half is left of what lies along an eigenvector with λ = {half[0]:.3f} under λⁿ, and with "
+        f"λ = {half[1]:.3f} under (2λ − λ²)ⁿ."
+    )
 
 
 def _halves(n: int) -> tuple[float, float]:

@@ -231,8 +231,8 @@ PARTS = {
     ),
     "Again and again": learn.Part(
         r"A^n V \quad\text{and}\quad (2A - A^2)^n V",
-        "**The same filter n times**, as in layer after layer: details fade, at last all that is left is a few flat "
-        "regions. Twicing fades more slowly (paper Prop. 1).",
+        "**The same filter n times**, as in layer after layer: details fade, then a few flat regions are left for "
+        "long, and in the limit one colour. Twicing fades more slowly (paper Prop. 1).",
         _again_and_again,
     ),
     "The weight matrix": learn.Part(

@@ -139,6 +139,12 @@ def _risk(chosen: SmoothingSettings) -> None:
         learn.chart(
             figures.risk(sweep, exact if started else None, palette()), "lesson1-risk", "Bias, variance and MSE"
         )
+    if len(exact.raised):
+        st.warning(
+            f"At **{len(exact.raised)} of {len(bandwidths)} bandwidths**, the widest h = {exact.raised[-1]:.3f}, "
+            f"twicing raises the bias. What is left of a bias b is (I − A)b, and with the {chosen.kernel} kernel A has "
+            "eigenvalues below 0, along which that is more."
+        )
     least = [(curve.mse[curve.best], bandwidths[curve.best]) for curve in (exact.standard, exact.twicing)]
     st.caption(
         f"Least mean squared error: K {least[0][0]:.4f} at h = {least[0][1]:.3f}; 2K − K∗K {least[1][0]:.4f} at "
@@ -202,7 +208,8 @@ PARTS = {
     ),
     "Bias and variance": learn.Part(
         r"\mathbb{E}\,|\hat f - f|^2 = \mathrm{bias}^2 + \mathrm{variance}",
-        "Narrow bandwidths follow the noise, wide ones cut corners. Twicing lowers the bias and raises the variance.",
+        "Narrow bandwidths follow the noise, wide ones cut corners. Twicing raises the variance and lowers the bias; "
+        "where a kernel has negative eigenvalues, it may raise both.",
         _risk,
     ),
     "Why: the order of the bias": learn.Part(

@@ -14,14 +14,15 @@ ABOUT = {
     Method.INPUT_X_GRADIENT: "pixel times gradient of the logit, summed over colour channels, pixels in [0, 1]",
     Method.INTEGRATED_GRADIENTS: "gradients along the straight line from the baseline, times the way; the sum over all "
     "pixels is the logit's rise, up to the convergence delta",
-    Method.GRADIENT_SHAP: "expected gradients between the noisy image and four baselines (mean colour, black, white, "
-    "blurred)",
+    Method.GRADIENT_SHAP: "expected gradients between the image, with noise of standard deviation "
+    f"{AttributionSettings().noise:g} of the pixels' range, and four baselines (mean colour, black, white, blurred)",
     Method.OCCLUSION: "fall of the logit when a sliding square is replaced by the baseline, averaged where squares "
     "overlap",
     Method.FEATURE_ABLATION: "fall of the logit when one patch is replaced by the baseline",
     Method.GRAD_CAM: "tokens the last attention reads (of a pooled model, behind its last norm), weighted by the mean "
     "gradient; signed, without the original's ReLU",
-    Method.WEIGHTED_ROLLOUT: "product over layers of the effective attention where its gradient agrees; never negative",
+    Method.WEIGHTED_ROLLOUT: "product over layers of I + mean over heads of ReLU(E × ∂logit/∂E), E the effective "
+    "matrix; of it the row that the head reads, less that of I; never negative (Chefer et al. 2021, adapted)",
 }
 SHORT = {
     Method.INPUT_X_GRADIENT: "Input × Grad.",
