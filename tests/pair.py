@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.disturb.attacks import Attack, Kind
+from explorer.disturb.settings import Attack, Kind
 from explorer.models import checkpoints, registry, sources
 from explorer.models.declaration import declare
 from explorer.models.sources import VARIANTS

@@ -1,14 +1,16 @@
-"""Adversarial images: FGSM and PGD within an l-infinity ball around the pixels the model sees.
+"""Adversarial images: FGSM and PGD within an l-infinity ball around what the model sees.
 
 FGSM: Goodfellow et al. 2014, https://arxiv.org/abs/1412.6572. PGD: Madry et al. 2017, https://arxiv.org/abs/1706.06083.
 Captum's, with what it leaves open fixed here. The loss is cross-entropy of logits (its own takes probabilities). Pixels
 are in [0, 1] with the normalisation inside the model, at its input size: after resize and crop, and after the resize
-from a `source_size`. Every gradient counts (Captum's drop those below 1e-6, as small as a sure model's are).
+from a `source_size`; in `Space.NORMALISED` the ball is around the normalised input instead, and what comes back is in
+pixels all the same. Every gradient counts (Captum's drop those below 1e-6, as small as a sure model's are).
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,68 +20,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from explorer.disturb.settings import Attack, Kind, Label, Space
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, FromPixels, ModelView, as_batch, from_pixels
-from explorer.settings import Option, setting
 from explorer.types import ExplorerError, ModelCard, Progress
 
 ImageLabels = Int64[Tensor, " image"]
 Forward = Callable[[Batch], Tensor]
-
-MAX_EPS = 8 / 255
-MAX_STEPS = 200
-
-
-class Kind(Option):
-    """Which attack."""
-
-    FGSM = "fgsm", "FGSM"
-    """`x + eps sign(grad)`, one step."""
-    PGD = "pgd", "PGD"
-    """Steps of `step_size sign(grad)`, each followed by a projection into the ball and into [0, 1]."""
-
-
-@dataclass(frozen=True)
-class Attack:
-    """Settings of an attack; sizes in pixels of [0, 1]."""
-
-    kind: Kind = setting(Kind.FGSM, "with each model's own gradients", flag="attack")
-    eps: float = 4 / 255
-    steps: int = setting(20, "of pgd")
-    step_size: float | None = None
-    """Of PGD; `2.5 eps / steps` by default, as Madry et al. recommend."""
-    random_start: bool = setting(False, "pgd starts at a random point of the ball")
-    """It depends on the seed and the image's id alone."""
-    seed: int = setting(0, "of the random start")
-
-    def __post_init__(self) -> None:
-        step_is_sound = self.step_size is None or 0 < self.step_size <= 1
-        if not (0 <= self.eps <= MAX_EPS + 1e-9 and 1 <= self.steps <= MAX_STEPS and step_is_sound):
-            raise ExplorerError(
-                f"An eps of 0 to 8/255, 1 to {MAX_STEPS} steps and a step size of 0 to 1 were expected; "
-                f"{255 * self.eps:g}/255, {self.steps} and {self.step_size} came."
-            )
-
-    @property
-    def step(self) -> float:
-        """Length of one step."""
-        return 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
-
-    def sentence(self) -> str:
-        """The settings in words."""
-        if self.kind is Kind.FGSM:
-            return f"FGSM, eps {255 * self.eps:g}/255."
-        start = f"a random start (seed {self.seed})" if self.random_start else "the image itself"
-        return f"PGD, eps {255 * self.eps:g}/255, {self.steps} steps of {255 * self.step:.3g}/255 from {start}."
-
-
-PAPER_FGSM = Attack(Kind.FGSM, eps=4 / 255)
-"""The paper's budget (App. B.2)."""
-PAPER_PGD = Attack(Kind.PGD, eps=4 / 255, steps=20, step_size=0.15 / 255)
-"""The paper's: 20 steps of 0.15, for which it gives no unit; read as 0.15/255.
-
-So read, 20 steps reach 3/255 from the image and never the border of the ball; the paper says nothing of a random start.
-"""
+Bounds = tuple[float, float]
+"""The least and the most that disturbed values may be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +60,7 @@ class Attacked:
 
     @property
     def perturbation(self) -> Batch:
-        """`adversarial - clean`, within +-eps."""
+        """`adversarial - clean`, within +- `Attack.in_pixels`."""
         return self.adversarial - self.clean
 
 
@@ -124,7 +73,8 @@ def attack(
     ids: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Attacked:
-    """Attacks the images in one batch, away from their labels (the model's own predictions for `None`).
+    """Attacks the images in one batch, away from their labels (the model's own predictions for `None`, or where the
+    settings say so).
 
     `ids` name the images for the random start; their positions do by default. `progress` is told of passes of one image
     and cancels by raising. Raises `ExplorerError` for views or labels that do not fit.
@@ -135,7 +85,7 @@ def attack(
         behind = from_pixels(model)
         pixels = torch.cat([as_batch(view, model) for view in views])
         logits = behind(pixels)
-        known = _labels(labels, logits)
+        known = _labels(None if settings.label is Label.PREDICTED else labels, logits)
         named = [str(i) for i in range(len(views))] if ids is None else ids
         adversarial = perturb(behind, pixels, known, settings, named, progress)
         before, after = answers(logits, known), answers(behind(adversarial), known)
@@ -155,7 +105,7 @@ def transfer(model: LoadedModel, attacked: Attacked) -> tuple[Answers, Answers]:
     with torch.inference_mode(False), torch.no_grad():
         behind = from_pixels(model)
         clean, disturbed = (
-            behind(torch.cat([as_batch(image, model) for image in pixels]))
+            behind(torch.cat([as_batch(image, model, is_bounded=False) for image in pixels]))
             for pixels in (attacked.clean, attacked.adversarial)
         )
         if clean.shape[1] != attacked.before.logits.shape[1]:
@@ -175,44 +125,67 @@ def perturb(
     ids: Sequence[str],
     progress: Progress | None = None,
 ) -> Batch:
-    """The adversarial pixels: within `eps` of `pixels` and within [0, 1], whatever the rounding.
+    """The adversarial pixels: within `eps` of the input in the settings' space and, in pixels, within [0, 1].
 
-    Raises `ExplorerError` when there is not one id for each image.
+    So it is whatever the rounding. Raises `ExplorerError` when there is not one id for each image.
     """
     if len(ids) != pixels.shape[0]:
         raise ExplorerError(f"An id for each of {pixels.shape[0]} images was expected; {len(ids)} came.")
     if settings.eps == 0:
         return pixels.clone()
+    if settings.space is Space.PIXELS:
+        return _perturb(model, pixels, (0.0, 1.0), labels, settings, ids, progress)
+    inputs = model.normalised(pixels)
+    return model.denormalised(_perturb(model.module, inputs, _UNBOUNDED, labels, settings, ids, progress))
+
+
+_UNBOUNDED = (-math.inf, math.inf)
+
+
+def _perturb(
+    model: Forward,
+    inputs: Batch,
+    bounds: Bounds,
+    labels: ImageLabels,
+    settings: Attack,
+    ids: Sequence[str],
+    progress: Progress | None,
+) -> Batch:
+    """Within `eps` of the inputs and within the bounds."""
     steps = 1 if settings.kind is Kind.FGSM else settings.steps
     tell = progress or (lambda done, total: None)
-    done, total = 0, steps * pixels.shape[0]
+    done, total = 0, steps * inputs.shape[0]
     tell(done, total)
 
     def forward(x: Batch) -> Tensor:
         nonlocal done
-        logits: Tensor = model(x)
+        logits = model(x)
         done += x.shape[0]
         tell(done, total)
         return logits
 
     with torch.no_grad():  # Captum switches gradients on where it takes them
-        adversarial = (_fgsm if settings.kind is Kind.FGSM else _pgd)(forward, pixels, labels, settings, ids)
+        disturb = _fgsm if settings.kind is Kind.FGSM else _pgd
+        adversarial = disturb(forward, inputs, bounds, labels, settings, ids)
         # `x + eps - x` is not eps in floating point.
-        within = torch.minimum(torch.maximum(adversarial, pixels - settings.eps), pixels + settings.eps)
-        return within.clamp(0.0, 1.0)
+        return torch.minimum(torch.maximum(adversarial, inputs - settings.eps), inputs + settings.eps).clamp(*bounds)
 
 
-def _fgsm(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack, ids: Sequence[str]) -> Batch:
+def _fgsm(
+    forward: Forward, inputs: Batch, bounds: Bounds, labels: ImageLabels, settings: Attack, ids: Sequence[str]
+) -> Batch:
     from captum.robust import FGSM
 
-    fgsm = FGSM(forward, losses, lower_bound=0.0, upper_bound=1.0)
+    fgsm = FGSM(forward, losses, *bounds)
     fgsm.zero_thresh = 0.0
     # Captum warns when it has to ask for the gradient itself.
-    adversarial: Batch = fgsm.perturb(pixels.clone().requires_grad_(), settings.eps, labels)
+    adversarial: Batch = fgsm.perturb(inputs.clone().requires_grad_(), settings.eps, labels)
     return adversarial.detach()
 
 
-def _pgd(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack, ids: Sequence[str]) -> Batch:
+def _pgd(
+    forward: Forward, inputs: Batch, bounds: Bounds, labels: ImageLabels, settings: Attack, ids: Sequence[str]
+) -> Batch:
     from captum.robust import FGSM, PGD
 
     class Step(FGSM):  # type: ignore[misc]
@@ -227,11 +200,11 @@ def _pgd(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack,
         def _random_point(self, center: Batch, radius: float, norm: str, mask: object) -> Batch:
             return center + radius * unit_noise(ids, settings.seed, center)
 
-    pgd = Seeded(forward, losses, lower_bound=0.0, upper_bound=1.0)
+    pgd = Seeded(forward, losses, *bounds)
     pgd.fgsm = Step(forward, losses)
     pgd.fgsm.zero_thresh = 0.0
     adversarial: Batch = pgd.perturb(
-        pixels.clone(), settings.eps, settings.step, settings.steps, labels, random_start=settings.random_start
+        inputs.clone(), settings.eps, settings.step, settings.steps, labels, random_start=settings.random_start
     )
     return adversarial.detach()
 

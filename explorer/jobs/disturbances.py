@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from explorer.disturb import effects, ranks
-from explorer.disturb.attacks import Answers, Attack, Attacked, attack, transfer
+from explorer.disturb.attacks import Answers, Attacked, attack, transfer
 from explorer.disturb.corruptions import Corruption, corrupt
 from explorer.disturb.effects import Choice, Effect
+from explorer.disturb.settings import Attack
 from explorer.jobs import Job, views
 from explorer.jobs.progress import parts
 from explorer.measures.drift import Queries

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from explorer.disturb.attacks import Kind
+from explorer.disturb.settings import Kind
 from explorer.models import sources
 from explorer.runs import robustness_file
 from explorer.runs.robustness_file import Result
@@ -30,17 +30,11 @@ def results() -> dict[str, Result]:
     for label, path in files().items():
         try:
             result = robustness_file.read(path)
-            kind(result)
+            _ = result.attack
         except (ExplorerError, ValueError):
             continue
         by_label[label] = result
     return by_label
-
-
-def kind(result: Result) -> Kind:
-    """Which attack a result is of. Raises `ValueError` for one that is unknown here."""
-    attack = result.settings.get("attack")
-    return Kind(str(attack.get("kind") if isinstance(attack, dict) else None))
 
 
 def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:

@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from explorer.disturb.attacks import Attack, are_alike
+from explorer.disturb.attacks import are_alike
 from explorer.disturb.ranks import adversaries, ranks_of
+from explorer.disturb.settings import Attack
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import resized
 from explorer.runs.robustness_file import Ranks, Result, header, opened, trials

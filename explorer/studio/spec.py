@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from explorer.attribution.result import Baseline, Method
-from explorer.disturb.attacks import Kind
 from explorer.disturb.corruptions import Corruption
+from explorer.disturb.settings import Kind
 from explorer.figures.maps import Look
 from explorer.figures.print.page import Page, check_font
 from explorer.figures.style import ColourMap, ColourScale

@@ -7,7 +7,7 @@ import pytest
 
 from explorer.attribution.result import AttributionSettings, Baseline
 from explorer.cli.options import declare, given
-from explorer.disturb.attacks import Attack, Kind
+from explorer.disturb.settings import Attack, Kind
 from explorer.measures.attention import Matrix
 from explorer.measures.similarity import Definition
 from explorer.settings import settings_of

@@ -18,10 +18,11 @@ from explorer.attribution import trust
 from explorer.attribution.methods import attribute
 from explorer.attribution.result import AttributionSettings, Method
 from explorer.disturb import effects
-from explorer.disturb.attacks import Attack, Kind, attack, transfer
+from explorer.disturb.attacks import attack, transfer
 from explorer.disturb.corruptions import Corruption, corrupt
 from explorer.disturb.effects import Choice
 from explorer.disturb.ranks import adversaries, label_ranks, ranks_of
+from explorer.disturb.settings import Attack, Kind
 from explorer.jobs import Job, PassJob
 from explorer.jobs.attributions import AttributionJob, TrustJob
 from explorer.jobs.disturbances import (

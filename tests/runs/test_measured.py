@@ -45,4 +45,4 @@ def test_in_the_bundled_folder_those_of_every_pair_count(weights: Path, monkeypa
 
 def test_the_results_beside_the_pair_of_the_suite_are_read() -> None:
     assert list(measured.results()) == list(measured.files())
-    assert [measured.kind(one).label for one in measured.results().values()] == ["FGSM", "PGD"]
+    assert [one.attack.kind.label for one in measured.results().values()] == ["FGSM", "PGD"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.disturb.attacks import Attack, Kind
+from explorer.disturb.settings import Attack, Kind
 from explorer.measures.attention import Matrix
 from explorer.studio import PRESETS, TEMPLATES, Spec
 from explorer.studio.parse import from_settings

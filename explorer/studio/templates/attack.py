@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from explorer.arrays import array
-from explorer.disturb.attacks import Answers, Attack, Attacked, Kind
+from explorer.disturb.attacks import Answers, Attacked
 from explorer.disturb.pictures import amplification, around_grey, rgb
+from explorer.disturb.settings import Attack, Kind
 from explorer.figures.print.cells import Block, Cell, Columns, Grid, GridRow
 from explorer.jobs.disturbances import AttackJob
 from explorer.models.classes import class_index, class_name

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import streamlit as st
 import torch
 
-from explorer.disturb.attacks import Answers, Attack, Attacked, Kind, are_alike
+from explorer.disturb.attacks import Answers, Attacked, are_alike
+from explorer.disturb.settings import Attack, Kind
 from explorer.jobs.disturbances import AttackJob, TransferJob
 from explorer.jobs.progress import parts
 from explorer.measures.accuracy import Accuracy
@@ -75,7 +76,9 @@ def sweep_key(photo: Photo, card: ModelCard, settings: Attack) -> work.Key:
 
 def of_any_eps(settings: Attack) -> Attack:
     """The settings without their budget, and those FGSM has no use for."""
-    return Attack(Kind.FGSM, eps=0.0) if settings.kind is Kind.FGSM else replace(settings, eps=0.0)
+    if settings.kind is Kind.FGSM:
+        return Attack(Kind.FGSM, eps=0.0, space=settings.space, label=settings.label)
+    return replace(settings, eps=0.0)
 
 
 def over_images(
@@ -121,4 +124,4 @@ def measured() -> dict[str, Result]:
 
 def of_pair(view: View) -> dict[Kind, Result]:
     """Those of this very pair, weights and filters."""
-    return {beside.kind(result): result for result in beside.of_pair(measured(), view.pair.cards).values()}
+    return {result.attack.kind: result for result in beside.of_pair(measured(), view.pair.cards).values()}

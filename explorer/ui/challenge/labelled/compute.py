@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from explorer.disturb.attacks import Attack
+from explorer.disturb.settings import Attack
 from explorer.jobs.disturbances import AdversariesJob, RanksJob
 from explorer.jobs.progress import parts
 from explorer.pictures import images
