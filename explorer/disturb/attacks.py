@@ -29,6 +29,7 @@ ImageLabels = Int64[Tensor, " image"]
 Forward = Callable[[Batch], Tensor]
 Bounds = tuple[float, float]
 """The least and the most that disturbed values may be."""
+_UNBOUNDED = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +126,9 @@ def perturb(
     ids: Sequence[str],
     progress: Progress | None = None,
 ) -> Batch:
-    """The adversarial pixels: within `eps` of the input in the settings' space and, in pixels, within [0, 1].
+    """The adversarial pixels: within `eps` of the input in the settings' space, whatever the rounding.
 
-    So it is whatever the rounding. Raises `ExplorerError` when there is not one id for each image.
+    In pixels they are within [0, 1] as well. Raises `ExplorerError` when there is not one id for each image.
     """
     if len(ids) != pixels.shape[0]:
         raise ExplorerError(f"An id for each of {pixels.shape[0]} images was expected; {len(ids)} came.")
@@ -137,9 +138,6 @@ def perturb(
         return _perturb(model, pixels, (0.0, 1.0), labels, settings, ids, progress)
     inputs = model.normalised(pixels)
     return model.denormalised(_perturb(model.module, inputs, _UNBOUNDED, labels, settings, ids, progress))
-
-
-_UNBOUNDED = (-math.inf, math.inf)
 
 
 def _perturb(

@@ -29,14 +29,6 @@ HAN_LOG = {"FGSM": 30.51, "PGD": 8.50}
 (aaronhan223/robust_transformer, imagenet/files_baseline/new_attack_*). Versions of its engine.py differ in the steps of
 PGD, 40 of 0.01 or 20 of 0.15 eps; which made the log is not said. Its images are normalised before they are attacked.
 """
-READINGS = (
-    "Which settings the paper's numbers are of, nobody knows: it says eps 4/255, of PGD “20 steps with step size of "
-    "0.15” (App. B.2), and no more, and the code released with it holds no attack. They may be in pixels (“FGSM, "
-    "pixels” and “PGD, pixels”, the step read as 0.15 eps), or what its group did before (“as Han et al. coded it”: on "
-    "the normalised input 4/255 is about 0.90/255 in pixels). For the second speaks a log of Han et al. for DeiT-Tiny: "
-    f"{HAN_LOG['FGSM']:.2f}% under FGSM and {HAN_LOG['PGD']:.2f}% under PGD at 4/255, close to the paper's."
-)
-"""Which settings Table 1 may mean."""
 GFLOPS = Reported("GFLOPs", "Table 5", 1.25, 1.33)
 """Per image, of DeiT-Tiny at 224 px."""
 THREE_QUARTERS = 0.75

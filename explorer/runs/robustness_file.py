@@ -69,7 +69,7 @@ class Result:
     @property
     def attack(self) -> Attack:
         """The settings of the attack but for its budgets. Raises `ValueError` for what no sweep writes."""
-        written = self.settings.get("attack")
+        written: Any = self.settings.get("attack")
         try:
             return Attack(
                 Kind(str(written["kind"])),
