@@ -30,8 +30,8 @@ _READINGS = (
     "0.15” (App. B.2), and no more, and the code released with it holds no attack. They may be in pixels (“FGSM, "
     "pixels” and “PGD, pixels”, the step read as 0.15 eps), or what its group did before (“as Han et al. coded it”: on "
     "the normalised input 4/255 is about 0.90/255 in pixels). For the second speaks a log of Han et al. for DeiT-Tiny: "
-    f"{reported_by_paper.HAN_LOG['FGSM']:.2f}% under FGSM and {reported_by_paper.HAN_LOG['PGD']:.2f}% under PGD at 4/255, "
-    "close to the paper's."
+    f"{reported_by_paper.HAN_LOG['FGSM']:.2f}% under FGSM and {reported_by_paper.HAN_LOG['PGD']:.2f}% under PGD at "
+    "4/255, close to the paper's."
 )
 """Which settings Table 1 may mean."""
 
