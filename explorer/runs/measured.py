@@ -25,7 +25,7 @@ def files() -> dict[str, Path]:
 
 
 def results() -> dict[str, Result]:
-    """What these files hold, by label; files that cannot be read are left out."""
+    """What these files hold, by label; files that cannot be read, or hold no image yet, are left out."""
     by_label = {}
     for label, path in files().items():
         try:
@@ -33,7 +33,8 @@ def results() -> dict[str, Result]:
             _ = result.attack
         except (ExplorerError, ValueError):
             continue
-        by_label[label] = result
+        if result.ranks:
+            by_label[label] = result
     return by_label
 
 

@@ -98,7 +98,7 @@ def _custom() -> Attack:
         persist_state="session",
         help="0: 2.5 eps / steps, as Madry et al. recommend.",
     )
-    start = steps_column.toggle("Random start", key="attack-start", persist_state="session")
+    start = eps_column.toggle("Random start", key="attack-start", persist_state="session")
     seed = size_column.number_input("Seed", 0, 9999, 0, key="attack-seed", persist_state="session") if start else 0
     return Attack(
         Kind.PGD, eps / 255, int(steps), size / 255 if size else None, start, int(seed), space=space, label=label
