@@ -204,6 +204,53 @@ def test_parquet_gives_the_same_columns(robustness: Run, tmp_path: Path) -> None
     assert settings["attack"] == {"kind": "PGD", "steps": 2, "step_size": 1 / 255, "random_start": False, "seed": 0}
 
 
+def test_as_han_et_al_coded_it(robustness: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Space, label and step are in the file, the table and what is printed, the budget in both units."""
+    words = ["--attack", "pgd", "--steps", 2, "--step-share", 0.15, "--random-start", "--eps", "0,2,4"]
+    assert robustness(*words, "--space", "normalised", "--label", "predicted", "--csv", tmp_path / "t.csv") == 0
+    said = capsys.readouterr().out
+    rule = (
+        "PGD, 2 steps of 0.15 eps from a random start (seed 0), on the normalised input, not clipped, away from the "
+        "model's own prediction"
+    )
+    assert f"{rule}; 1/255 of the normalised input = " in said
+    result = read(tmp_path / "sweep.jsonl")
+    assert result.settings["attack"] == {
+        "kind": "PGD",
+        "steps": 2,
+        "step_size": None,
+        "random_start": True,
+        "seed": 0,
+        "step_share": 0.15,
+        "space": "normalised",
+        "label": "predicted",
+    }
+    (std,) = {tuple(model["std"]) for model in result.settings["models"]}
+    rows = table(tmp_path / "t.csv")
+    assert [row["eps_255ths"] for row in rows] == ["0", "2", "4"] * 2
+    for row in rows:
+        assert float(row["eps_pixels_255ths"]) == pytest.approx(float(row["eps_255ths"]) * sum(std) / 3, rel=1e-5)
+        assert [row[key] for key in ("attack", "space", "label", "settings")] == [
+            "pgd",
+            "normalised",
+            "predicted",
+            rule,
+        ]
+    before = (tmp_path / "sweep.jsonl").read_bytes()
+    assert robustness(*words, "--space", "normalised", "--label", "predicted") == 0  # goes on
+    assert (tmp_path / "sweep.jsonl").read_bytes() == before
+    assert_refused(robustness(*words), capsys, "other settings: attack")
+    assert_refused(robustness(*words, "--step-size", 1, out="b.jsonl"), capsys, "step share", "both")
+    assert_refused(robustness("--space", "colours"), capsys, "pixels, normalised", "'colours'")
+
+
+def test_a_table_in_pixels_says_so(robustness: Run, tmp_path: Path) -> None:
+    assert robustness("--csv", tmp_path / "t.csv") == 0
+    for row in table(tmp_path / "t.csv"):
+        assert row["eps_pixels_255ths"] == row["eps_255ths"]
+        assert [row[key] for key in ("attack", "space", "label", "settings")] == ["fgsm", "pixels", "given", "FGSM"]
+
+
 def test_a_run_that_was_cut_short_goes_on_to_the_same_file(robustness: Run, tmp_path: Path) -> None:
     assert robustness(out="whole.jsonl") == 0
     whole = (tmp_path / "whole.jsonl").read_bytes()

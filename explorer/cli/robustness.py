@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,14 @@ if TYPE_CHECKING:
 
 _ABOUT = """\
 Attacks every image with each model's own gradients at every budget and counts how often the label is still the first
-prediction, as in the paper's Fig. 5 and 6. Budgets and steps are in 255ths of a pixel's range, at the model's input.
-With --transfer each model is also shown what was made with the other's gradients.
+prediction, as in the paper's Fig. 5 and 6. Budgets and steps are in 255ths of a pixel's range, at the model's input, or
+of a unit of the normalised input (--space normalised). With --transfer each model is also shown what was made with the
+other's gradients.
+
+The paper says of PGD "20 steps with step size of 0.15" and no more. Two readings:
+  in pixels                     --attack pgd --step-share 0.15 --random-start
+  as Han et al. coded it        --attack pgd --step-share 0.15 --random-start --space normalised --label predicted
+Which of them its numbers are, if one, nobody knows.
 
 The file holds the settings, then one line for each image. A run that was stopped goes on when the same command is given
 again; a file of other settings is never added to. Every model sees the pictures as on the Attacks page, resized and
@@ -61,7 +68,7 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
         "--step-size",
         type=float,
         metavar="S",
-        help="of pgd in 255ths; 2.5 eps / steps by default, 0.15 is the paper's as we read it",
+        help="of pgd in 255ths; without it and a share 2.5 eps / steps, as Madry et al. recommend",
     )
     parser.add_argument("--batch-size", type=int, default=25, help="images attacked together (25)")
     parser.add_argument(
@@ -93,6 +100,7 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
 
     from explorer import files
     from explorer.cli.models import load_models_of
+    from explorer.disturb.settings import units
     from explorer.pictures import labelled
     from explorer.runs.robustness import sweep
     from explorer.types import ExplorerError
@@ -102,7 +110,9 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
             raise ExplorerError(f"A name ending in {suffix} was expected for the result; {path.name} came.")
     attack, eps = _attack(options), _eps(options.eps)
     models = load_models_of(options)
-    listing = labelled.from_paths(options.data, [model.card for model in models], options.classes)
+    cards = [model.card for model in models]
+    print(f"{attack.rule()}; {units(replace(attack, eps=1 / 255), cards)}")
+    listing = labelled.from_paths(options.data, cards, options.classes)
     listing = listing.at_most(options.images)
 
     def left_out(why: str) -> None:
@@ -185,20 +195,29 @@ def _table(result: Result) -> str:
 
 
 def _csv(result: Result) -> str:
-    """A row for each curve and budget: shares with the ends of their 95% Wilson intervals; eps in 255ths."""
+    """A row for each curve and budget: shares with the ends of their 95% Wilson intervals, and the attack.
+
+    `eps_255ths` is in the attack's space, `eps_pixels_255ths` the same in pixels, on average over channels, for the
+    model that was to be fooled.
+    """
     import csv
     import io
+    from statistics import mean
 
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
     shares = [f"{share}{end}" for share in ("top1", "top5") for end in ("", "_low", "_high")]
-    rows.writerow(["model", "made_to_fool", "eps_255ths", "images", *shares])
-    models = [model["name"] for model in result.settings["models"]]
+    settings = ["attack", "space", "label", "settings"]
+    rows.writerow(["model", "made_to_fool", "eps_255ths", "eps_pixels_255ths", "images", *shares, *settings])
+    models, attack = result.settings["models"], result.attack
     for curve in result.curves:
         for eps, accuracy in zip(curve.eps, curve.accuracy, strict=True):
             numbers = [
                 number for share in (accuracy.top1, accuracy.top5) for number in (share, *accuracy.interval(share))
             ]
-            trial = [models[curve.target], models[curve.source], f"{255 * eps:g}", accuracy.count]
-            rows.writerow([*trial, *(f"{number:.6g}" for number in numbers)])
+            trial = [models[curve.target]["name"], models[curve.source]["name"]]
+            scale = mean(models[curve.source].get("std", [1.0]))
+            budgets = [f"{255 * eps:g}", f"{255 * eps * scale:.6g}"]
+            row = [*trial, *budgets, accuracy.count, *(f"{number:.6g}" for number in numbers)]
+            rows.writerow([*row, attack.kind, attack.space, attack.label, attack.rule()])
     return stream.getvalue()

@@ -1,14 +1,16 @@
-"""Adversarial images: FGSM and PGD within an l-infinity ball around the pixels the model sees.
+"""Adversarial images: FGSM and PGD within an l-infinity ball around what the model sees.
 
 FGSM: Goodfellow et al. 2014, https://arxiv.org/abs/1412.6572. PGD: Madry et al. 2017, https://arxiv.org/abs/1706.06083.
 Captum's, with what it leaves open fixed here. The loss is cross-entropy of logits (its own takes probabilities). Pixels
 are in [0, 1] with the normalisation inside the model, at its input size: after resize and crop, and after the resize
-from a `source_size`. Every gradient counts (Captum's drop those below 1e-6, as small as a sure model's are).
+from a `source_size`; in `Space.NORMALISED` the ball is around the normalised input instead, and what comes back is in
+pixels all the same. Every gradient counts (Captum's drop those below 1e-6, as small as a sure model's are).
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +20,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from explorer.disturb.settings import Attack, Kind
+from explorer.disturb.settings import Attack, Kind, Label, Space
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, FromPixels, ModelView, as_batch, from_pixels
 from explorer.types import ExplorerError, ModelCard, Progress
 
 ImageLabels = Int64[Tensor, " image"]
 Forward = Callable[[Batch], Tensor]
+Bounds = tuple[float, float]
+"""The least and the most that disturbed values may be."""
+_UNBOUNDED = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +61,7 @@ class Attacked:
 
     @property
     def perturbation(self) -> Batch:
-        """`adversarial - clean`, within +-eps."""
+        """`adversarial - clean`, within +- `Attack.in_pixels`."""
         return self.adversarial - self.clean
 
 
@@ -69,7 +74,8 @@ def attack(
     ids: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Attacked:
-    """Attacks the images in one batch, away from their labels (the model's own predictions for `None`).
+    """Attacks the images in one batch, away from their labels (the model's own predictions for `None`, or where the
+    settings say so).
 
     `ids` name the images for the random start; their positions do by default. `progress` is told of passes of one image
     and cancels by raising. Raises `ExplorerError` for views or labels that do not fit.
@@ -80,7 +86,7 @@ def attack(
         behind = from_pixels(model)
         pixels = torch.cat([as_batch(view, model) for view in views])
         logits = behind(pixels)
-        known = _labels(labels, logits)
+        known = _labels(None if settings.label is Label.PREDICTED else labels, logits)
         named = [str(i) for i in range(len(views))] if ids is None else ids
         adversarial = perturb(behind, pixels, known, settings, named, progress)
         before, after = answers(logits, known), answers(behind(adversarial), known)
@@ -100,7 +106,7 @@ def transfer(model: LoadedModel, attacked: Attacked) -> tuple[Answers, Answers]:
     with torch.inference_mode(False), torch.no_grad():
         behind = from_pixels(model)
         clean, disturbed = (
-            behind(torch.cat([as_batch(image, model) for image in pixels]))
+            behind(torch.cat([as_batch(image, model, is_bounded=False) for image in pixels]))
             for pixels in (attacked.clean, attacked.adversarial)
         )
         if clean.shape[1] != attacked.before.logits.shape[1]:
@@ -120,44 +126,64 @@ def perturb(
     ids: Sequence[str],
     progress: Progress | None = None,
 ) -> Batch:
-    """The adversarial pixels: within `eps` of `pixels` and within [0, 1], whatever the rounding.
+    """The adversarial pixels: within `eps` of the input in the settings' space, whatever the rounding.
 
-    Raises `ExplorerError` when there is not one id for each image.
+    In pixels they are within [0, 1] as well. Raises `ExplorerError` when there is not one id for each image.
     """
     if len(ids) != pixels.shape[0]:
         raise ExplorerError(f"An id for each of {pixels.shape[0]} images was expected; {len(ids)} came.")
     if settings.eps == 0:
         return pixels.clone()
+    if settings.space is Space.PIXELS:
+        return _perturb(model, pixels, (0.0, 1.0), labels, settings, ids, progress)
+    inputs = model.normalised(pixels)
+    return model.denormalised(_perturb(model.module, inputs, _UNBOUNDED, labels, settings, ids, progress))
+
+
+def _perturb(
+    model: Forward,
+    inputs: Batch,
+    bounds: Bounds,
+    labels: ImageLabels,
+    settings: Attack,
+    ids: Sequence[str],
+    progress: Progress | None,
+) -> Batch:
+    """Within `eps` of the inputs and within the bounds."""
     steps = 1 if settings.kind is Kind.FGSM else settings.steps
     tell = progress or (lambda done, total: None)
-    done, total = 0, steps * pixels.shape[0]
+    done, total = 0, steps * inputs.shape[0]
     tell(done, total)
 
     def forward(x: Batch) -> Tensor:
         nonlocal done
-        logits: Tensor = model(x)
+        logits = model(x)
         done += x.shape[0]
         tell(done, total)
         return logits
 
     with torch.no_grad():  # Captum switches gradients on where it takes them
-        adversarial = (_fgsm if settings.kind is Kind.FGSM else _pgd)(forward, pixels, labels, settings, ids)
+        disturb = _fgsm if settings.kind is Kind.FGSM else _pgd
+        adversarial = disturb(forward, inputs, bounds, labels, settings, ids)
         # `x + eps - x` is not eps in floating point.
-        within = torch.minimum(torch.maximum(adversarial, pixels - settings.eps), pixels + settings.eps)
-        return within.clamp(0.0, 1.0)
+        return torch.minimum(torch.maximum(adversarial, inputs - settings.eps), inputs + settings.eps).clamp(*bounds)
 
 
-def _fgsm(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack, ids: Sequence[str]) -> Batch:
+def _fgsm(
+    forward: Forward, inputs: Batch, bounds: Bounds, labels: ImageLabels, settings: Attack, ids: Sequence[str]
+) -> Batch:
     from captum.robust import FGSM
 
-    fgsm = FGSM(forward, losses, lower_bound=0.0, upper_bound=1.0)
+    fgsm = FGSM(forward, losses, *bounds)
     fgsm.zero_thresh = 0.0
     # Captum warns when it has to ask for the gradient itself.
-    adversarial: Batch = fgsm.perturb(pixels.clone().requires_grad_(), settings.eps, labels)
+    adversarial: Batch = fgsm.perturb(inputs.clone().requires_grad_(), settings.eps, labels)
     return adversarial.detach()
 
 
-def _pgd(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack, ids: Sequence[str]) -> Batch:
+def _pgd(
+    forward: Forward, inputs: Batch, bounds: Bounds, labels: ImageLabels, settings: Attack, ids: Sequence[str]
+) -> Batch:
     from captum.robust import FGSM, PGD
 
     class Step(FGSM):  # type: ignore[misc]
@@ -172,11 +198,11 @@ def _pgd(forward: Forward, pixels: Batch, labels: ImageLabels, settings: Attack,
         def _random_point(self, center: Batch, radius: float, norm: str, mask: object) -> Batch:
             return center + radius * unit_noise(ids, settings.seed, center)
 
-    pgd = Seeded(forward, losses, lower_bound=0.0, upper_bound=1.0)
+    pgd = Seeded(forward, losses, *bounds)
     pgd.fgsm = Step(forward, losses)
     pgd.fgsm.zero_thresh = 0.0
     adversarial: Batch = pgd.perturb(
-        pixels.clone(), settings.eps, settings.step, settings.steps, labels, random_start=settings.random_start
+        inputs.clone(), settings.eps, settings.step, settings.steps, labels, random_start=settings.random_start
     )
     return adversarial.detach()
 

@@ -22,6 +22,6 @@ def amplification(eps: float) -> float:
 
 
 def rgb(pixels: Float[Tensor, "3 height width"]) -> Picture:
-    """Pixels of [0, 1] as bytes."""
-    picture: Picture = (array(pixels).transpose(1, 2, 0) * 255).round().astype(np.uint8)
+    """Pixels of [0, 1] as bytes; those an attack left outside are cut off."""
+    picture: Picture = (array(pixels).transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)
     return picture

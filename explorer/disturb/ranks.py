@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from explorer.disturb.attacks import perturb
-from explorer.disturb.settings import Attack
+from explorer.disturb.settings import Attack, Label
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, ModelView, as_batch, from_pixels
 from explorer.types import Progress
@@ -28,8 +28,13 @@ def adversaries(
     """What the model's gradients make of a batch of images under each budget; `progress` is that of each budget."""
     behind = from_pixels(model)
     pixels = torch.cat([as_batch(view, model) for view in views])
-    known = torch.tensor(labels, device=pixels.device)
-    return [perturb(behind, pixels, known, budget, ids, progress and progress(i)) for i, budget in enumerate(budgets)]
+    known = {Label.GIVEN: torch.tensor(labels, device=pixels.device)}
+    if any(budget.label is Label.PREDICTED for budget in budgets):
+        known[Label.PREDICTED] = behind(pixels).argmax(dim=1)
+    return [
+        perturb(behind, pixels, known[budget.label], budget, ids, progress and progress(i))
+        for i, budget in enumerate(budgets)
+    ]
 
 
 @torch.no_grad()
@@ -37,7 +42,7 @@ def adversaries(
 def ranks_of(model: LoadedModel, batches: Sequence[Batch], labels: Sequence[int]) -> list[tuple[int, ...]]:
     """By image, the ranks of its label in each of the batches, which are the same images disturbed."""
     behind = from_pixels(model)
-    logits = [behind(torch.cat([as_batch(image, model) for image in batch])) for batch in batches]
+    logits = [behind(torch.cat([as_batch(image, model, is_bounded=False) for image in batch])) for batch in batches]
     known = torch.tensor(labels, device=logits[0].device)
     return [
         tuple(ranks) for ranks in torch.stack([label_ranks(of_batch, known) for of_batch in logits], dim=1).tolist()

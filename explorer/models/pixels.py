@@ -46,6 +46,10 @@ class FromPixels(nn.Module):
         """What the module itself takes."""
         return (pixels - self.mean) / self.std
 
+    def denormalised(self, inputs: Batch) -> Batch:
+        """The pixels of what the module takes."""
+        return inputs * self.std + self.mean
+
 
 def from_pixels(model: LoadedModel) -> FromPixels:
     """The model behind its normalisation, fit for gradients with respect to its input.
@@ -75,10 +79,11 @@ def differentiable(module: Any) -> Any:
     return copy.deepcopy(module, memo)
 
 
-def as_batch(view: ModelView, model: LoadedModel) -> Batch:
+def as_batch(view: ModelView, model: LoadedModel, *, is_bounded: bool = True) -> Batch:
     """One view as a batch of one in [0, 1], on the model's device and of its type.
 
-    Raises `ExplorerError` for another size than the model's input, and for values outside [0, 1].
+    Raises `ExplorerError` for another size than the model's input, and for values outside [0, 1], which only what was
+    disturbed without bounds may have.
     """
     like = next(model.module.parameters())
     with torch.inference_mode(False):
@@ -89,7 +94,7 @@ def as_batch(view: ModelView, model: LoadedModel) -> Batch:
         expected = model.card.preprocessing.input_size
         if tuple(pixels.shape[1:]) != expected:
             raise ExplorerError(f"A view of {expected} pixels was expected; {tuple(pixels.shape[1:])} came.")
-        if not bool(((pixels >= 0) & (pixels <= 1)).all()):  # NaN is neither
+        if is_bounded and not bool(((pixels >= 0) & (pixels <= 1)).all()):  # NaN is neither
             raise ExplorerError("Pixels between 0 and 1 were expected; others came.")
         return pixels.contiguous()[None]
 

@@ -25,22 +25,17 @@ def files() -> dict[str, Path]:
 
 
 def results() -> dict[str, Result]:
-    """What these files hold, by label; files that cannot be read are left out."""
+    """What these files hold, by label; files that cannot be read, or hold no image yet, are left out."""
     by_label = {}
     for label, path in files().items():
         try:
             result = robustness_file.read(path)
-            kind(result)
+            _ = result.attack
         except (ExplorerError, ValueError):
             continue
-        by_label[label] = result
+        if result.ranks:
+            by_label[label] = result
     return by_label
-
-
-def kind(result: Result) -> Kind:
-    """Which attack a result is of. Raises `ValueError` for one that is unknown here."""
-    attack = result.settings.get("attack")
-    return Kind(str(attack.get("kind") if isinstance(attack, dict) else None))
 
 
 def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:

@@ -1,7 +1,9 @@
 """The file of a sweep: a header that fixes the settings, then for each image the ranks of its label, a line each.
 
 `{"format", "attack", "eps", "models", "batch_size", "data"}` and, where models were also shown each other's images,
-`"transfer": true`. A row is `{"id", "label", "ranks"}`; `ranks` has a list over budgets for each of `trials`.
+`"transfer": true`. The attack's `step_share`, `space` and `label` are written where they are not the defaults of
+`Attack`, which is what files of earlier versions mean; with `space` comes each model's `std`, so that budgets convert.
+A row is `{"id", "label", "ranks"}`; `ranks` has a list over budgets for each of `trials`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 import torch
 
 from explorer import provenance
-from explorer.disturb.settings import Attack, Kind
+from explorer.disturb.settings import Attack, Kind, Label, Space
 from explorer.measures.accuracy import Accuracy, paired_difference
 from explorer.runs.partial import Lines, Partial
 from explorer.types import ExplorerError, ModelCard
@@ -63,6 +65,25 @@ class Result:
     """Of the attack, the models (SHA-256 and filter), the budgets, the batch size."""
     ranks: dict[str, Ranks]
     """By image."""
+
+    @property
+    def attack(self) -> Attack:
+        """The settings of the attack but for its budgets. Raises `ValueError` for what no sweep writes."""
+        written: Any = self.settings.get("attack")
+        try:
+            return Attack(
+                Kind(str(written["kind"])),
+                eps=0.0,
+                steps=int(written.get("steps", 1)),
+                step_size=_length(written.get("step_size")),
+                random_start=bool(written.get("random_start")),
+                seed=int(written["seed"]),
+                step_share=_length(written.get("step_share")),
+                space=Space(str(written.get("space", Space.PIXELS))),
+                label=Label(str(written.get("label", Label.GIVEN))),
+            )
+        except (ExplorerError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError("attack") from error
 
     @property
     def trials(self) -> list[tuple[int, int]]:
@@ -125,8 +146,12 @@ def header(
     """What fixes the numbers, in the words of the file; `data` names the images."""
     of_attack = {key: value for key, value in asdict(attack).items() if key != "eps"} | {"kind": attack.kind.label}
     if attack.kind is Kind.FGSM:
-        of_attack = {"kind": of_attack["kind"], "seed": of_attack["seed"]}
+        of_attack = {key: of_attack[key] for key in ("kind", "seed", "space", "label")}
+    later = {"step_share": None, "space": Space.PIXELS, "label": Label.GIVEN}
+    of_attack = {key: value for key, value in of_attack.items() if key not in later or value != later[key]}
     models = [{key: provenance.of_model(card)[key] for key in _MODEL} for card in cards]
+    if attack.space is Space.NORMALISED:
+        models = [model | {"std": list(card.preprocessing.std)} for model, card in zip(models, cards, strict=True)]
     settings = {"format": FORMAT, "attack": of_attack, "eps": list(eps), "models": models, "batch_size": batch_size}
     return settings | ({"transfer": True} if transfer else {}) | {"data": data}
 
@@ -158,6 +183,10 @@ def opened(path: Path, settings: dict[str, Any]) -> Iterator[tuple[Partial[dict[
                 raise ExplorerError(f"{path.name} holds a sweep of other settings: {_difference(before, settings)}.")
             file.cut(sound)
         yield file, ranks
+
+
+def _length(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _line(row: dict[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from explorer.disturb.settings import MAX_EPS, Attack, Kind
+from explorer.disturb.settings import MAX_EPS, Attack, Kind, Space
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.runs import measured, robustness_file
 from explorer.runs.robustness_file import AccuracyCurve, Result
@@ -44,7 +44,9 @@ class Sweep:
     @property
     def title(self) -> str:
         """Short enough to stand over a panel."""
-        return "FGSM" if self.attack.kind is Kind.FGSM else f"PGD, {self.attack.steps} steps"
+        steps = "" if self.attack.kind is Kind.FGSM else f", {self.attack.steps} steps"
+        space = "" if self.attack.space is Space.PIXELS else f", {self.attack.space}"
+        return f"{self.attack.kind.label}{steps}{space}"
 
 
 def inputs(given: Sequence[Any], pair: ModelPair) -> list[Photograph]:
@@ -88,22 +90,14 @@ def read(name: str, data: bytes, cards: Sequence[ModelCard]) -> Sweep:
 
 def _sweep(result: Result) -> Sweep:
     """Raises `ValueError` and the like for what no sweep writes."""
-    settings, eps = result.settings["attack"], [float(budget) for budget in result.settings["eps"]]
+    eps = [float(budget) for budget in result.settings["eps"]]
     if not eps or not all(math.isfinite(budget) and 0 <= budget <= MAX_EPS + 1e-9 for budget in eps):
         raise ValueError("eps")
-    step = settings.get("step_size")
-    attack = Attack(
-        measured.kind(result),
-        steps=int(settings.get("steps", 1)),
-        step_size=None if step is None else float(step),
-        random_start=bool(settings.get("random_start")),
-        seed=int(settings["seed"]),
-    )
     others = sorted((curve for curve in result.curves if curve.is_transfer), key=lambda curve: curve.target)
     differences = tuple(result.difference(place) for place in range(len(eps)))
     in_255ths = tuple(round(255 * budget, 6) for budget in eps)
     return Sweep(
-        attack,
+        result.attack,
         str(result.settings["data"]),
         len(result.ranks),
         in_255ths,

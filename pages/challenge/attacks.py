@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from explorer.disturb.settings import Label, units
 from explorer.ui import view, work
 from explorer.ui.challenge import classes
 from explorer.ui.challenge.attacks import compute, controls, draw
@@ -20,9 +21,13 @@ settings = controls.choose()
 comparison = chosen.comparison()
 class_column, room = st.columns([3, 4], gap="medium")
 with class_column:
-    targets = classes.choose(
-        chosen, comparison, "attack-class", "Class that is attacked", "clean prediction of each model"
-    )
+    if settings.label is Label.PREDICTED:
+        targets = classes.predictions(comparison)
+        st.caption("Attacked is the clean prediction of each model, right or wrong.")
+    else:
+        targets = classes.choose(
+            chosen, comparison, "attack-class", "Class that is attacked", "clean prediction of each model"
+        )
 attacks = work.offered(
     "attack",
     ("attack", chosen.photo.digest, *(card.key for card in chosen.pair.cards), targets, settings),
@@ -34,8 +39,8 @@ attacks = work.offered(
 if attacks is not None:
     draw.pictures(chosen, attacks, settings)
     st.caption(
-        f"{settings.sentence()} Pixels at the model's input, in [0, 1], normalisation inside the model. "
-        f"{draw.losses(attacks)}"
+        f"{settings.sentence()} {units(settings, chosen.pair.cards)}, at the model's input. "
+        f"{draw.bounds(attacks, settings)} {draw.losses(attacks)}"
     )
     draw.transfer(chosen, attacks, targets)
 
@@ -64,8 +69,8 @@ kept = work.offered(
     start="Attack all images",
 )
 if kept is not None:
-    draw.curves(chosen, kept, compute.SWEEP_EPS, "Clean prediction survives", "attack-sweep")
+    draw.curves(chosen, kept, compute.SWEEP_EPS, "Clean prediction survives", "attack-sweep", settings)
     st.caption(
-        f"{compute.of_any_eps(settings).kind.label}, {len(photos)} images, band: 95% Wilson interval, wide with few "
+        f"{compute.of_any_eps(settings).rule()}; {len(photos)} images, band: 95% Wilson interval, wide with few "
         "images. For accuracy, choose a labelled folder, or `python -m explorer robustness`."
     )

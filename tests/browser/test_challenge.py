@@ -36,7 +36,7 @@ def page(address: str) -> Iterator[Page]:
 
 
 def test_a_click_on_cancel_ends_what_runs(page: Page) -> None:
-    page.get_by_text("paper PGD", exact=True).click()
+    page.get_by_text("PGD, pixels", exact=True).click()
     settle(page)
     page.get_by_role("button", name="Attack all images").click()
     page.get_by_role("button", name="Cancel").click(timeout=PATIENCE)

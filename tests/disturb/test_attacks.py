@@ -11,7 +11,17 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from explorer.disturb.attacks import Attacked, attack, transfer, unit_noise
-from explorer.disturb.settings import PAPER_FGSM, PAPER_PGD, Attack, Kind
+from explorer.disturb.settings import (
+    FGSM_HAN,
+    FGSM_PIXELS,
+    PGD_HAN,
+    PGD_PIXELS,
+    Attack,
+    Kind,
+    Label,
+    Space,
+    units,
+)
 from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.types import ExplorerError, Preprocessing
@@ -21,7 +31,7 @@ MakeModel = Callable[..., VisionTransformer]
 
 LABELS = [0, 3, 4]
 PGD = Attack(Kind.PGD, eps=4 / 255, steps=5, random_start=True)
-ATTACKS = [PAPER_FGSM, PGD, replace(PAPER_PGD, steps=6), Attack(Kind.PGD, 8 / 255, 3, 8 / 255)]
+ATTACKS = [FGSM_PIXELS, PGD, replace(PGD_PIXELS, steps=6, random_start=False), Attack(Kind.PGD, 8 / 255, 3, 8 / 255)]
 
 
 @pytest.fixture
@@ -49,7 +59,7 @@ def test_inside_the_ball_and_the_range(loaded: LoadedModel, extreme: list[np.nda
     assert torch.equal(found.perturbation, found.adversarial - found.clean)
 
 
-@pytest.mark.parametrize("settings", [replace(PAPER_FGSM, eps=0.5 / 255), PGD, replace(PGD, random_start=False)])
+@pytest.mark.parametrize("settings", [replace(FGSM_PIXELS, eps=0.5 / 255), PGD, replace(PGD, random_start=False)])
 def test_the_loss_rises(loaded: LoadedModel, views: list[np.ndarray], settings: Attack) -> None:
     found = attack(loaded, views, LABELS, settings)
     assert bool((found.after.loss > found.before.loss).all())
@@ -57,7 +67,7 @@ def test_the_loss_rises(loaded: LoadedModel, views: list[np.ndarray], settings: 
 
 
 def test_fgsm_is_its_formula(loaded: LoadedModel, views: list[np.ndarray]) -> None:
-    found = attack(loaded, views, LABELS, PAPER_FGSM)
+    found = attack(loaded, views, LABELS, FGSM_PIXELS)
     sign = gradient(loaded, found.clean, LABELS).sign()
     torch.testing.assert_close(found.adversarial, (found.clean + 4 / 255 * sign).clamp(0, 1))
 
@@ -76,7 +86,7 @@ def test_small_gradients_count(loaded: LoadedModel, views: list[np.ndarray]) -> 
     """A sure model's gradients are far below the 1e-6 under which Captum drops them."""
     loaded.module.head.weight *= 1e-4
     loaded.module.head.bias[:] = torch.tensor([9.0, 0, 0, 0, 0])
-    found = attack(loaded, views, [0, 0, 0], PAPER_FGSM)
+    found = attack(loaded, views, [0, 0, 0], FGSM_PIXELS)
     assert float(gradient(loaded, found.clean, [0, 0, 0]).abs().median()) < 1e-6
     assert float(found.perturbation.abs().median()) == pytest.approx(4 / 255, rel=1e-3)
 
@@ -138,18 +148,18 @@ def test_transfer_to_another_number_of_classes_is_refused(
     module = make_model()
     module.reset_classifier(7)
     with pytest.raises(ExplorerError, match="5 classes was expected; Tiny-Twicing has 7"):
-        transfer(LoadedModel(pair[1].card, module), attack(pair[0], views, LABELS, PAPER_FGSM))
+        transfer(LoadedModel(pair[1].card, module), attack(pair[0], views, LABELS, FGSM_PIXELS))
 
 
 def test_normalisation_is_inside(loaded: LoadedModel, views: list[np.ndarray]) -> None:
     """Another declared normalisation is another model, within the same budget of pixels."""
     other = Preprocessing((32, 32), mean=(0.0, 0.0, 0.0), std=(0.01, 1.0, 100.0))
     changed = LoadedModel(replace(loaded.card, preprocessing=other), loaded.module)
-    for channel in attack(changed, views, LABELS, PAPER_FGSM).perturbation.unbind(dim=1):
+    for channel in attack(changed, views, LABELS, FGSM_PIXELS).perturbation.unbind(dim=1):
         assert float(channel.abs().max()) == pytest.approx(4 / 255, rel=1e-3)
 
 
-@pytest.mark.parametrize("settings", [PAPER_FGSM, PGD])
+@pytest.mark.parametrize("settings", [FGSM_PIXELS, PGD])
 def test_progress_cancel_and_nothing_left(loaded: LoadedModel, views: list[np.ndarray], settings: Attack) -> None:
     told: list[tuple[int, int]] = []
     attack(loaded, views, LABELS, settings, progress=lambda *now: told.append(now))
@@ -177,15 +187,33 @@ def test_under_inference_mode(loaded: LoadedModel, make_model: MakeModel, views:
     assert torch.equal(inside.adversarial, run().adversarial)
 
 
-def test_the_papers_settings_in_words() -> None:
-    assert PAPER_FGSM.sentence() == "FGSM, eps 4/255."
-    assert PAPER_PGD.sentence() == "PGD, eps 4/255, 20 steps of 0.15/255 from the image itself."
+def test_the_presets_in_words() -> None:
+    assert FGSM_PIXELS.sentence() == "FGSM, eps 4/255."
+    start, han = "a random start (seed 0)", "on the normalised input, not clipped, away from the model's own prediction"
+    assert PGD_PIXELS.sentence() == f"PGD, eps 4/255, 20 steps of 0.15 eps (0.6/255) from {start}."
+    assert PGD_HAN.sentence() == f"PGD, eps 4/255, 20 steps of 0.15 eps (0.6/255) from {start}, {han}."
+    assert PGD_HAN.rule() == f"PGD, 20 steps of 0.15 eps from {start}, {han}"
+    assert FGSM_HAN.rule() == f"FGSM, {han}"
+    old = Attack(Kind.PGD, step_size=0.15 / 255)
+    assert old.sentence() == "PGD, eps 4/255, 20 steps of 0.15/255 from the image itself."
+    assert old.rule() == "PGD, 20 steps of 0.15/255 from the image itself"
+    assert Attack(Kind.PGD, steps=5).rule() == "PGD, 5 steps of 2.5 eps over their number from the image itself"
     assert "seed 0" in PGD.sentence()
     assert Attack(Kind.PGD, 4 / 255, 10).step == pytest.approx(1 / 255)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"eps": 9 / 255}, {"eps": -1.0}, {"steps": 0}, {"step_size": 0.0}, {"step_size": 38}]
+    "wrong",
+    [
+        {"eps": 9 / 255},
+        {"eps": -1.0},
+        {"steps": 0},
+        {"step_size": 0.0},
+        {"step_size": 38},
+        {"step_share": 0.0},
+        {"step_share": 1.1},
+        {"step_share": 0.15, "step_size": 0.01},
+    ],
 )
 def test_settings_outside_their_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ExplorerError) as caught:
@@ -210,3 +238,96 @@ def test_labels_and_views_that_do_not_fit_are_refused(loaded: LoadedModel, views
 def test_a_name_that_is_no_unicode_is_an_id() -> None:
     drawn = unit_noise(["cat\udcff.png", "cat.png"], 0, torch.zeros(2, 3, 4, 4))
     assert not torch.equal(drawn[0], drawn[1])
+
+
+# --- as Han et al. coded it: on the normalised input, without bounds, away from the model's own prediction ---------
+
+
+def by_hand(model: LoadedModel, clean: Tensor, settings: Attack, ids: list[str]) -> Tensor:
+    """What cleverhans does with a normalised image and nothing else, in pixels: its two functions written out."""
+    mean, std = (
+        torch.tensor(values, dtype=torch.float64)[:, None, None]
+        for values in (declared(model).mean, declared(model).std)
+    )
+    x = (clean - mean) / std
+    label = model.module(x).argmax(dim=1)
+    if settings.kind is Kind.FGSM:
+        steps, step, adversarial = 1, settings.eps, x
+    else:
+        steps, step = 20, 0.15 * settings.eps
+        adversarial = x + settings.eps * unit_noise(ids, 0, x)
+    for _ in range(steps):
+        leaf = adversarial.detach().requires_grad_()
+        F.cross_entropy(model.module(leaf), label).backward()
+        moved = leaf.detach() + step * leaf.grad.sign()
+        adversarial = x + (moved - x).clamp(-settings.eps, settings.eps)
+    return adversarial * std + mean
+
+
+def declared(model: LoadedModel) -> Preprocessing:
+    return model.card.preprocessing
+
+
+@pytest.fixture
+def precise(loaded: LoadedModel, make_model: MakeModel) -> LoadedModel:
+    """In double precision, so that no rounding turns the sign of a gradient; with another scale for each channel."""
+    other = Preprocessing((32, 32), mean=(0.48, 0.45, 0.4), std=(0.2, 0.3, 0.4))
+    return LoadedModel(replace(loaded.card, preprocessing=other), make_model().double().requires_grad_(False))
+
+
+@pytest.mark.parametrize("settings", [FGSM_HAN, PGD_HAN], ids=str)
+def test_as_han_et_al_coded_it(precise: LoadedModel, extreme: list[np.ndarray], settings: Attack) -> None:
+    ids = ["a", "b", "c"]
+    found = attack(precise, extreme, LABELS, settings, ids=ids)
+    assert torch.equal(found.labels, found.before.predictions)
+    assert found.labels.tolist() != LABELS
+    torch.testing.assert_close(found.adversarial, by_hand(precise, found.clean, settings, ids), rtol=0, atol=1e-12)
+    for channel, of_channel in enumerate(settings.in_pixels(precise.card)):
+        assert of_channel == pytest.approx(4 / 255 * declared(precise).std[channel])
+        assert float(found.perturbation[:, channel].abs().max()) == pytest.approx(of_channel)
+    assert float(found.adversarial.min()) < 0
+    assert float(found.adversarial.max()) > 1
+
+
+def test_the_label_alone_makes_the_difference(precise: LoadedModel, views: list[np.ndarray]) -> None:
+    """With the image's class on the normalised input, and with the prediction in pixels."""
+    given = attack(precise, views, LABELS, replace(PGD_HAN, label=Label.GIVEN))
+    own = attack(precise, views, LABELS, PGD_HAN)
+    assert given.labels.tolist() == LABELS
+    assert not torch.equal(given.adversarial, own.adversarial)
+    predicted = own.before.predictions.tolist()
+    same = attack(precise, views, predicted, replace(PGD_HAN, label=Label.GIVEN))
+    assert torch.equal(own.adversarial, same.adversarial)
+    in_pixels = attack(precise, views, LABELS, replace(PGD_PIXELS, label=Label.PREDICTED))
+    assert torch.equal(in_pixels.adversarial, attack(precise, views, predicted, PGD_PIXELS).adversarial)
+
+
+def test_the_step_is_a_share_of_every_budget(loaded: LoadedModel, views: list[np.ndarray]) -> None:
+    for eps in (1 / 255, 4 / 255):
+        share = replace(PGD_PIXELS, eps=eps, steps=3)
+        assert share.step == pytest.approx(0.15 * eps)
+        size = replace(share, step_share=None, step_size=0.15 * eps)
+        assert torch.equal(
+            attack(loaded, views, LABELS, share).adversarial, attack(loaded, views, LABELS, size).adversarial
+        )
+
+
+def test_what_left_the_range_is_shown_to_the_other_model_as_it_is(
+    pair: list[LoadedModel], extreme: list[np.ndarray]
+) -> None:
+    found = attack(pair[0], extreme, LABELS, FGSM_HAN)
+    assert float(found.adversarial.min()) < 0
+    with torch.no_grad():
+        torch.testing.assert_close(transfer(pair[1], found)[1].logits, from_pixels(pair[1])(found.adversarial))
+
+
+def test_budgets_convert_between_pixels_and_normalised_units(loaded: LoadedModel) -> None:
+    imagenet = Preprocessing((32, 32), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    card = replace(loaded.card, preprocessing=imagenet)
+    said = "4/255 of the normalised input = 0.90/255 in pixels on average (0.92, 0.90, 0.90)"
+    assert units(PGD_HAN, [card, card]) == said
+    said = "4/255 in pixels = 17.70/255 of the normalised input on average (17.47, 17.86, 17.78)"
+    assert units(PGD_PIXELS, [card]) == said
+    half = replace(card, name="Half", preprocessing=replace(imagenet, std=(0.5, 0.5, 0.5)))
+    assert "; 2.00/255 in pixels on average (2.00, 2.00, 2.00) for Half" in units(PGD_HAN, [card, half])
+    assert Attack(space=Space.NORMALISED).in_pixels(half) == pytest.approx((2 / 255,) * 3)

@@ -34,6 +34,17 @@ def test_beside_a_pair_that_is_named_its_own_count(weights: Path, monkeypatch: p
     assert measured.files() == {}
 
 
+def test_a_run_that_has_no_image_yet_is_left_out(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its header is complete, and nothing of it can be drawn."""
+    monkeypatch.setenv(sources.PAIR_VARIABLE, str(weights / "mine"))
+    written = Path(__file__).parents[2] / "docs" / "pairs" / "deit-tiny-patch8-64-20c" / "pgd.jsonl"
+    header, row, *_ = written.read_text().splitlines(keepends=True)
+    (weights / "mine-pgd.jsonl").write_text(header)
+    assert measured.results() == {}
+    (weights / "mine-pgd.jsonl").write_text(header + row)
+    assert list(measured.results()) == ["weights/mine-pgd.jsonl"]
+
+
 def test_in_the_bundled_folder_those_of_every_pair_count(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pair that was trained into it may be chosen there, and each result says whose it is."""
     monkeypatch.delenv(sources.PAIR_VARIABLE)
@@ -45,4 +56,4 @@ def test_in_the_bundled_folder_those_of_every_pair_count(weights: Path, monkeypa
 
 def test_the_results_beside_the_pair_of_the_suite_are_read() -> None:
     assert list(measured.results()) == list(measured.files())
-    assert [measured.kind(one).label for one in measured.results().values()] == ["FGSM", "PGD"]
+    assert [one.attack.kind.label for one in measured.results().values()] == ["FGSM", "PGD"]

@@ -13,7 +13,7 @@ from explorer.disturb import ranks as module
 from explorer.disturb.attacks import attack
 from explorer.disturb.attacks import transfer as transferred
 from explorer.disturb.ranks import label_ranks
-from explorer.disturb.settings import Attack, Kind
+from explorer.disturb.settings import FGSM_HAN, FGSM_PIXELS, PGD_HAN, PGD_PIXELS, Attack, Kind, Label, Space
 from explorer.measures.accuracy import Accuracy
 from explorer.models import LoadedModel
 from explorer.runs.robustness import Labelled, SweepStep, sweep
@@ -212,6 +212,58 @@ def test_a_logit_that_is_no_number_is_no_hit() -> None:
     nan = float("nan")
     logits = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [nan, 2.0, 3.0], [5.0, nan, 1.0]])
     assert label_ranks(logits, torch.tensor([0, 1, 0, 0])).tolist() == [1, 2, 3, 2]
+
+
+# --- what a budget is in, and which class is left ------------------------------------------------------------------
+
+
+def test_a_sweep_on_the_normalised_input_away_from_predictions(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path
+) -> None:
+    """Led away from each model's own prediction; right or wrong is by the image's class all the same."""
+    settings = replace(PGD_HAN, steps=3)
+    steps = list(sweep(pair, labelled, settings, tmp_path / "han.jsonl", eps=EPS, batch_size=5, transfer=True))
+    result = steps[-1].result
+    images, names = [image / 255.0 for image in labelled.images], [str(i) for i in range(len(labelled))]
+    labels = labelled.labels.tolist()
+    for trial, (source, target) in enumerate(result.trials):
+        found = attack(pair[source], images, labels, settings, ids=names)
+        assert torch.equal(found.labels, found.before.predictions)
+        assert found.labels.tolist() != labels
+        logits = found.after.logits if source == target else transferred(pair[target], found)[1].logits
+        ranks = label_ranks(logits, labelled.labels)
+        assert [result.ranks[name][trial][1] for name in names] == ranks.tolist()
+    header = read(tmp_path / "han.jsonl").settings
+    assert (header["attack"]["space"], header["attack"]["label"]) == ("normalised", "predicted")
+    assert header["attack"]["step_share"] == 0.15
+    assert [tuple(model["std"]) for model in header["models"]] == [m.card.preprocessing.std for m in pair]
+
+
+@pytest.mark.parametrize("settings", [FGSM_PIXELS, PGD_PIXELS, FGSM_HAN, PGD_HAN, PGD], ids=str)
+def test_the_file_says_which_attack_it_was(
+    pair: list[LoadedModel], labelled: Dataset, tmp_path: Path, settings: Attack
+) -> None:
+    path, settings = tmp_path / "sweep.jsonl", replace(settings, steps=1 if settings.kind is Kind.FGSM else 2)
+    run = next(sweep(pair, labelled, settings, path, eps=EPS))
+    assert read(path).attack == replace(settings, eps=0.0)
+    assert run.result.attack.rule() == settings.rule()
+    for other in (replace(settings, space=Space.NORMALISED), replace(settings, label=Label.PREDICTED)):
+        if other != settings:
+            with pytest.raises(ExplorerError, match="other settings: attack"):
+                next(sweep(pair, labelled, other, path, eps=EPS))
+
+
+def test_files_of_earlier_versions_are_in_pixels_and_by_label() -> None:
+    """Which had no word for either, nor for a step that is a share of the budget."""
+    folder = Path(__file__).parents[2] / "docs" / "pairs" / "deit-tiny-patch8-64-20c"
+    assert read(folder / "pgd.jsonl").attack == Attack(Kind.PGD, eps=0.0, step_size=0.15 / 255)
+    assert read(folder / "fgsm.jsonl").attack == Attack(Kind.FGSM, eps=0.0, steps=1)
+
+
+@pytest.mark.parametrize("written", [None, [], {}, {"kind": "PGD"}, {"kind": "PGD", "seed": 0, "space": "colours"}])
+def test_an_attack_that_no_sweep_writes_is_none(written: object) -> None:
+    with pytest.raises(ValueError, match=r"attack|colours"):
+        _ = Result({"attack": written}, {}).attack
 
 
 # --- transfer -----------------------------------------------------------------------------------------------------

@@ -217,11 +217,52 @@ def test_all_severities_of_all_images_come_on_demand(page: Open) -> None:
     assert app.segmented_control(key="corruption-over").value == "all images"
 
 
-def test_the_papers_preset_and_its_unit_are_said(page: Open) -> None:
+def test_the_presets_their_units_and_sources_are_said(page: Open) -> None:
     app = page("attacks")
-    assert "0.15/255" in app.segmented_control(key="attack-preset").help
+    help = app.segmented_control(key="attack-preset").help
+    assert "0.15 eps" in help
+    assert "nobody knows" in help
     said = " ".join(texts(app))
     assert "FGSM, eps 4/255" in said
+    assert "Goodfellow et al. 2014" in said
+    assert re.search(r"4/255 in pixels = [\d.]+/255 of the normalised input on average \(.+\)", said)
+    assert "Pixels stay in [0, 1]" in said
+    app.segmented_control(key="attack-preset").set_value("FGSM, as Han et al. coded it").run()
+    assert_sound(app)
+    said = " ".join(texts(app))
+    assert "imagenet/engine.py" in said
+    assert "on the normalised input, not clipped, away from the model's own prediction" in said
+    std = next(iter(resources.engine().cards)).preprocessing.std
+    in_pixels = f"4/255 of the normalised input = {4 * sum(std) / 3:.2f}/255 in pixels on average"
+    assert in_pixels in said
+    assert "of the values leave [0, 1]" in said
+    assert not any(box.key == "attack-class" for box in app.selectbox)
+    assert len(app.dataframe[0].value) == 4  # each model is shown what the other's attack left outside [0, 1], too
+    app.segmented_control(key="attack-preset").set_value("PGD, pixels").run()
+    said = " ".join(texts(app))
+    assert "Madry et al. 2017" in said
+    assert any(box.key == "attack-class" for box in app.selectbox)
+
+
+def test_a_custom_attack_may_be_on_the_normalised_input(page: Open) -> None:
+    app = choose(page("attacks"), "attack-preset", "custom")
+    choose(app, "attack-kind", "FGSM")
+    choose(app, "attack-space", "normalised")
+    assert_sound(app)
+    said = " ".join(texts(app))
+    assert "FGSM, eps 4/255, on the normalised input, not clipped." in said
+    app.toggle(key="attack-own").set_value(True).run()
+    assert_sound(app)
+    assert "away from the model's own prediction" in " ".join(texts(app))
+
+
+def test_which_settings_the_papers_numbers_may_mean_is_said_beside_them(page: Open) -> None:
+    said = " ".join(texts(page("attacks")))
+    assert "Which settings the paper's numbers are of, nobody knows" in said
+    assert "20 steps with step size of 0.15" in said
+    for preset in ("“FGSM, pixels”", "“PGD, pixels”", "“as Han et al. coded it”"):
+        assert preset in said
+    assert "30.51% under FGSM and 8.50% under PGD" in said
 
 
 def test_an_attack_of_no_budget_changes_nothing(page: Open) -> None:

@@ -55,7 +55,8 @@ def _lines(run: FigureRun, sweep: Sweep) -> tuple[Trial, ...]:
 def _table(sweeps: Sequence[Sweep], with_transfer: bool) -> Table:
     """A row for each file and budget."""
     measures = ("top1", "low", "high", "top5")
-    header = ["attack", "eps_255ths", "images", *(f"{role}_{measure}" for role in ROLES for measure in measures)]
+    header = ["attack", "space", "eps_255ths", "images"]
+    header += [f"{role}_{measure}" for role in ROLES for measure in measures]
     header += ["difference", "difference_low", "difference_high"]
     if with_transfer:
         header += [f"{role}_transfer_{measure}" for role in ROLES for measure in measures]
@@ -65,7 +66,8 @@ def _table(sweeps: Sequence[Sweep], with_transfer: bool) -> Table:
         for place, eps in enumerate(sweep.eps):
             shares = [share for of_model in sweep.shares for share in of_model[place]]
             others = [share for of_model in transfer for share in of_model[place]]
-            rows.append((sweep.attack.kind.label, eps, sweep.count, *shares, *sweep.differences[place], *others))
+            attack = sweep.attack.kind.label, str(sweep.attack.space)
+            rows.append((*attack, eps, sweep.count, *shares, *sweep.differences[place], *others))
     return Table(tuple(header), tuple(rows))
 
 
@@ -86,20 +88,15 @@ def caption(spec: Spec, content: Content) -> list[str]:
             for eps, (mean, low, high) in zip(sweep.eps, sweep.differences, strict=True)
         )
         sentences += [
-            f"{_any_budget(sweep)}: {sweep.count:,} images, {_data(sweep)}.",
+            f"{_rule(sweep)}: {sweep.count:,} images, {_data(sweep)}.",
             rf"Twicing minus baseline in points, paired over the images, with its 95\% interval: {differences}.",
         ]
     return sentences
 
 
-def _any_budget(sweep: Sweep) -> str:
+def _rule(sweep: Sweep) -> str:
     """The attack without its budget."""
-    settings = sweep.attack
-    if sweep.title == "FGSM":
-        return "FGSM"
-    step = r"$2.5\epsilon$ over their number" if settings.step_size is None else f"{255 * settings.step_size:.3g}/255"
-    start = f"a random start (seed {settings.seed})" if settings.random_start else "the image itself"
-    return f"PGD, {settings.steps} steps of {step} from {start}"
+    return re.sub(r"([\d.]+) eps", r"$\1\\epsilon$", sweep.attack.rule())
 
 
 def _data(sweep: Sweep) -> str:

@@ -19,7 +19,7 @@ Targets = tuple[int, int]
 
 def choose(view: View, comparison: Comparison, key: str, label: str = "Class", first: str = "") -> Targets:
     """A class for each model: its own first choice, or any class both know."""
-    tops = tuple(int(trace.logits.argmax()) for trace in comparison)
+    tops = predictions(comparison)
     shared = _shared(view.pair.cards, [trace.logits.shape[0] for trace in comparison])
     example = view.photo.example
     wnid = example.wnid if example else None
@@ -38,7 +38,13 @@ def choose(view: View, comparison: Comparison, key: str, label: str = "Class", f
     chosen = st.selectbox(
         label, options, format_func=words, key=key, persist_state="session", help="Any class that both models know."
     )
-    return (tops[0], tops[1]) if chosen == _FIRST else shared[chosen]
+    return tops if chosen == _FIRST else shared[chosen]
+
+
+def predictions(comparison: Comparison) -> Targets:
+    """Each model's own first choice."""
+    first, second = (int(trace.logits.argmax()) for trace in comparison)
+    return first, second
 
 
 def _shared(cards: Sequence[ModelCard], counts: Sequence[int]) -> dict[str, Targets]:

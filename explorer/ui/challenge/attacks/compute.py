@@ -76,7 +76,9 @@ def sweep_key(photo: Photo, card: ModelCard, settings: Attack) -> work.Key:
 
 def of_any_eps(settings: Attack) -> Attack:
     """The settings without their budget, and those FGSM has no use for."""
-    return Attack(Kind.FGSM, eps=0.0) if settings.kind is Kind.FGSM else replace(settings, eps=0.0)
+    if settings.kind is Kind.FGSM:
+        return Attack(Kind.FGSM, eps=0.0, space=settings.space, label=settings.label)
+    return replace(settings, eps=0.0)
 
 
 def over_images(
@@ -122,4 +124,4 @@ def measured() -> dict[str, Result]:
 
 def of_pair(view: View) -> dict[Kind, Result]:
     """Those of this very pair, weights and filters."""
-    return {beside.kind(result): result for result in beside.of_pair(measured(), view.pair.cards).values()}
+    return {result.attack.kind: result for result in beside.of_pair(measured(), view.pair.cards).values()}

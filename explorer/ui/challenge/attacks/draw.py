@@ -10,7 +10,7 @@ from torch import Tensor
 
 from explorer.disturb.attacks import Answers
 from explorer.disturb.pictures import amplification, around_grey, rgb
-from explorer.disturb.settings import Attack, Kind
+from explorer.disturb.settings import Attack, Kind, Space
 from explorer.figures.records import Trial
 from explorer.figures.screen import trials
 from explorer.measures.accuracy import Accuracy
@@ -25,10 +25,20 @@ from explorer.ui.challenge.classes import Targets
 from explorer.ui.shell import panels
 from explorer.ui.shell.session import View, array, palette, plain, signed
 
+_READINGS = (
+    "Which settings the paper's numbers are of, nobody knows: it says eps 4/255, of PGD “20 steps with step size of "
+    "0.15” (App. B.2), and no more, and the code released with it holds no attack. They may be in pixels (“FGSM, "
+    "pixels” and “PGD, pixels”, the step read as 0.15 eps), or what its group did before (“as Han et al. coded it”: on "
+    "the normalised input 4/255 is about 0.90/255 in pixels). For the second speaks a log of Han et al. for DeiT-Tiny: "
+    f"{reported_by_paper.HAN_LOG['FGSM']:.2f}% under FGSM and {reported_by_paper.HAN_LOG['PGD']:.2f}% under PGD at "
+    "4/255, close to the paper's."
+)
+"""Which settings Table 1 may mean."""
+
 
 def pictures(view: View, attacks: Sequence[Crossed], settings: Attack) -> None:
     """Clean, perturbation and adversarial picture, a row for each model."""
-    factor = amplification(settings.eps)
+    factor = amplification(max(settings.in_pixels(view.pair.baseline)))
     for index, crossed in enumerate(attacks):
         attacked, card = crossed.attacked, view.pair.cards[index]
         now = int(attacked.after.predictions[0])
@@ -85,7 +95,9 @@ def _from_to(before: Answers, after: Answers, labels: Tensor) -> str:
     return f"{first:.0f}% → {now:.0f}%"
 
 
-def curves(view: View, accuracies: Sequence[Sequence[Accuracy]], eps: Sequence[float], y: str, key: str) -> None:
+def curves(
+    view: View, accuracies: Sequence[Sequence[Accuracy]], eps: Sequence[float], y: str, key: str, settings: Attack
+) -> None:
     """Shares against eps with their 95% intervals, for both models."""
     colours = palette()
     lines = []
@@ -94,7 +106,7 @@ def curves(view: View, accuracies: Sequence[Sequence[Accuracy]], eps: Sequence[f
         shares = np.array([accuracy.top1 for accuracy in of_model])
         dash = "dash" if card.is_counterfactual else "solid"
         lines.append(Trial(name, np.array(eps), shares, colour, ends[:, 0], ends[:, 1], dash))
-    figure = trials.against(lines, colours, x="eps, 255ths", y=y, y_range=(0, 1.02), percent=True)
+    figure = trials.against(lines, colours, x=f"eps, {settings.unit}", y=y, y_range=(0, 1.02), percent=True)
     st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=f"{y} against eps")
 
 
@@ -113,21 +125,25 @@ def reported(view: View) -> None:
     ]
     st.dataframe(rows, hide_index=True, width="stretch")
     if not results:
-        st.caption("Paper: ImageNet top-1 (Table 1, App. B.2). Nothing was measured of this pair on labelled images.")
+        st.caption(
+            "Paper: ImageNet top-1 (Table 1, App. B.2). Nothing was measured of this pair on labelled images. "
+            f"{_READINGS}"
+        )
         return
     result = next(iter(results.values()))
     st.caption(
         f"Paper: ImageNet, 1000 classes, 224 px. This pair: {len(result.ranks):,} validation images of its own "
         "classes, another task, size and training, so columns compare within a pair only. In brackets: 95% "
         "Wilson intervals. "
-        f"{_differences(results)} Made by `python -m explorer robustness`."
+        f"{_differences(results)} Made by `python -m explorer robustness`: "
+        f"{'; '.join(result.attack.rule() for result in results.values())}."
     )
+    st.caption(_READINGS)
     if Kind.FGSM in results:
         fgsm = results[Kind.FGSM]
         eps = [255 * e for e in fgsm.settings["eps"]]
-        curves(
-            view, [c.accuracy for c in fgsm.white_box], eps, "Top-1 under FGSM, validation images", "attack-measured"
-        )
+        y = "Top-1 under FGSM, validation images"
+        curves(view, [c.accuracy for c in fgsm.white_box], eps, y, "attack-measured", fgsm.attack)
 
 
 def _measured(view: View, name: str, results: dict[Kind, Result]) -> dict[str, str]:
@@ -164,6 +180,18 @@ def _differences(results: dict[Kind, Result]) -> str:
     said += [f"the baseline holds up better under {', '.join(worse)}"] if worse else []
     words = "; ".join(said) or "no difference is shown"
     return f"Twicing minus baseline in points, paired over the images: {', '.join(parts)}. In this pair {words}."
+
+
+def bounds(attacks: Sequence[Crossed], settings: Attack) -> str:
+    """Whether pixels left their range."""
+    if settings.space is Space.PIXELS:
+        return "Pixels stay in [0, 1], normalisation inside the model."
+    adversarial = [crossed.attacked.adversarial for crossed in attacks]
+    outside = [100 * float((x != x.clamp(0, 1)).float().mean()) for x in adversarial]
+    return (
+        f"Nothing is clipped: {outside[0]:.1f}% and {outside[1]:.1f}% of the values leave [0, 1], where no picture has "
+        "any; as drawn, they are cut off."
+    )
 
 
 def losses(attacks: Sequence[Crossed]) -> str:

@@ -65,12 +65,12 @@ def _result(view: View, task: LabelledAttack, so_far: SoFar, with_transfer: bool
     result, total = so_far.result, len(task.listing.items)
     if not result.ranks:
         return
-    _curves(view, [c for c in result.curves if with_transfer or not c.is_transfer])
+    _curves(view, [c for c in result.curves if with_transfer or not c.is_transfer], task.attack)
     st.dataframe(_table(view, result, with_transfer), hide_index=True, width="stretch")
     done = f"{len(result.ranks):,} images" if so_far.is_done else f"{len(result.ranks):,} of {total:,} images so far"
     words, button = st.columns([4, 1], gap="medium")
     words.caption(
-        f"{task.attack.kind.label}, {done}, top-1 by their labels; bands and brackets: 95% Wilson intervals; the "
+        f"{task.attack.rule()}; {done}, top-1 by their labels; bands and brackets: 95% Wilson intervals; the "
         "difference is paired over the images. Stopped or left, it goes on where it was. The file has the form of "
         "those of `python -m explorer robustness`."
     )
@@ -85,7 +85,7 @@ def _result(view: View, task: LabelledAttack, so_far: SoFar, with_transfer: bool
     )
 
 
-def _curves(view: View, curves: list[AccuracyCurve]) -> None:
+def _curves(view: View, curves: list[AccuracyCurve], settings: Attack) -> None:
     """In the colour of the model that was shown the images; dotted where they were made to fool the other."""
     colours = palette()
     lines = []
@@ -107,7 +107,7 @@ def _curves(view: View, curves: list[AccuracyCurve]) -> None:
             )
         )
     y = f"Top-1, {curves[0].accuracy[0].count:,} images"
-    figure = trials.against(lines, colours, x="eps, 255ths", y=y, y_range=(0, 1.02), percent=True)
+    figure = trials.against(lines, colours, x=f"eps, {settings.unit}", y=y, y_range=(0, 1.02), percent=True)
     st.plotly_chart(figure, key="labelled-curves", config={"displayModeBar": False}, alt=f"{y} against eps")
 
 
@@ -121,7 +121,7 @@ def _table(view: View, result: Result, with_transfer: bool) -> list[dict[str, st
         }
         mean, low, high = (signed(100 * share, ".1f") for share in result.difference(place))
         change = f"{mean} ({low} to {high})"
-        rows.append({"eps, 255ths": f"{255 * eps:g}", **shares, "Twicing − baseline, points": change})
+        rows.append({f"eps, {result.attack.unit}": f"{255 * eps:g}", **shares, "Twicing − baseline, points": change})
     return rows
 
 
