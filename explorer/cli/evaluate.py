@@ -55,6 +55,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--images", type=int, metavar="N", help="evaluate at most so many of them, drawn by their names alone (all)"
     )
     parser.add_argument("--measures", type=int, metavar="N", help="measure on so many of the images too")
+    parser.add_argument(
+        "--input-size", type=int, metavar="N", help="pixels on a side of the models' input instead of what they declare"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draw of those images (0)")
     parser.add_argument("--times", metavar="BATCH[,BATCH]", help="time forward passes of these batches too, as in 1,64")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number into this file")
@@ -75,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
     device = devices.device_called(options.device)
     batches = _batches(options.times)
-    models = [load(path, device) for path in options.checkpoints]
+    models = [load(path, device, input_size=options.input_size) for path in options.checkpoints]
     readings = [_reading(model, options.source_size) for model in models]
     broken: set[str] = set()
     by_model = _hits(options, models, readings, broken)

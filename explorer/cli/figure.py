@@ -13,7 +13,7 @@ from explorer.studio.parse import from_settings
 from explorer.studio.spec import PRESETS, Preset, Spec
 from explorer.studio.template import Takes
 from explorer.studio.templates import TEMPLATES
-from explorer.types import ExplorerError, Filter
+from explorer.types import ROLES, ExplorerError, Filter
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
@@ -67,7 +67,8 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `compare`."""
     parser.description = (
         "Writes a folder for each image: maps.pdf (all layers), similarity.pdf, residual.pdf, viewer.html (the "
-        "interactive viewer in one file), numbers.npz. An image that cannot be read is said and left out."
+        "interactive viewer in one file), numbers.npz. An image that cannot be read is said and left out, as is the "
+        "viewer where models have too many patches for a browser."
     )
     parser.set_defaults(run=_compare)
     parser.add_argument("images", nargs="+", metavar="IMG", help=_IMAGE)
@@ -95,6 +96,12 @@ def add_models(parser: argparse.ArgumentParser) -> None:
             metavar="A[,A...]",
             help="another filter than the trained one: 1 standard, 2 twicing, for all blocks or one for each",
         )
+    parser.add_argument(
+        "--input-size",
+        metavar="N[,N]",
+        help="pixels on a side of the models' input instead of what they declare, for both or one for each (0: as "
+        "declared); positions are resampled where they are for another size",
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
@@ -131,6 +138,7 @@ def _again(options: argparse.Namespace) -> int:
         name = f"{model['role']}_filter"
         if getattr(options, name) is None and model["filter"] != model.get("trained_filter"):
             setattr(options, name, record.filter_text(model["filter"]))
+    options.input_size = options.input_size or record.size_text(recorded.models)
     _save(again(recorded, options.images or beside, load_pair_of(options)), options.out)
     return 0
 
@@ -157,13 +165,20 @@ def _compare(options: argparse.Namespace) -> int:
 def _write_comparison(photo: Photograph, pair: ModelPair, folder: Path) -> None:
     from explorer import notebook
     from explorer.studio import make
+    from explorer.viewer.payload import TooLargeError
 
-    page = notebook.view(photo, pair)  # reads the image, so that a bad one leaves no folder behind
+    photo.open()  # so that an image that cannot be read leaves no folder behind
+    try:
+        page = notebook.view(photo, pair)
+    except TooLargeError as error:
+        page = None
+        print(f"explorer: {folder} is without viewer.html: {error}", file=sys.stderr)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExplorerError(f"{folder} cannot be made: {error.strerror}.") from error
-    page.save(folder / "viewer.html")
+    if page:
+        page.save(folder / "viewer.html")
     drawn = {
         "maps": make(Spec(TEMPLATES["evolution"], preset=Preset.CVPR_PAGE), [photo], pair),
         "similarity": make(Spec(TEMPLATES["similarity"]), [photo], pair),
@@ -216,6 +231,7 @@ def load_pair_of(options: argparse.Namespace) -> ModelPair:
         options.twicing,
         baseline_filter=_filter(options.baseline_filter),
         twicing_filter=_filter(options.twicing_filter),
+        input_size=_input_sizes(options.input_size),
         device=options.device,
     )
 
@@ -226,10 +242,19 @@ def load_models_of(options: argparse.Namespace) -> tuple[LoadedModel, LoadedMode
     from explorer.serving import device as devices
 
     device = devices.device_called(options.device)
+    size, other = _input_sizes(options.input_size)
     return (
-        load_under(options.baseline, "standard", device, _filter(options.baseline_filter)),
-        load_under(options.twicing, "twicing", device, _filter(options.twicing_filter)),
+        load_under(options.baseline, "standard", device, _filter(options.baseline_filter), size),
+        load_under(options.twicing, "twicing", device, _filter(options.twicing_filter), other),
     )
+
+
+def _input_sizes(text: str | None) -> tuple[int | None, int | None]:
+    """Of either model; None where it is as declared."""
+    sizes = each(text or "0", int, "input-size")
+    if len(sizes) > len(ROLES) or min(sizes) < 0:
+        raise ExplorerError(f"input-size: pixels such as 224, or 224,384, were expected; {text!r:.60} came.")
+    return sizes[0] or None, sizes[-1] or None
 
 
 def _filter(text: str | None) -> Filter | float | None:

@@ -23,7 +23,7 @@ from explorer.types import ExplorerError, ModelCard
 
 FORMAT = 1
 
-_MODEL = ("name", "sha256", "filter")
+_MODEL = ("name", "sha256", "filter", "input_size")
 """What a header holds of a model; its file may have another name when the run goes on."""
 _LINES: Lines[dict[str, Any]] = Lines(json.dumps, json.loads)
 
@@ -126,7 +126,7 @@ def header(
     of_attack = {key: value for key, value in asdict(attack).items() if key != "eps"} | {"kind": attack.kind.label}
     if attack.kind is Kind.FGSM:
         of_attack = {"kind": of_attack["kind"], "seed": of_attack["seed"]}
-    models = [{key: provenance.of_model(card)[key] for key in _MODEL} for card in cards]
+    models = [{key: value for key, value in provenance.of_model(card).items() if key in _MODEL} for card in cards]
     settings = {"format": FORMAT, "attack": of_attack, "eps": list(eps), "models": models, "batch_size": batch_size}
     return settings | ({"transfer": True} if transfer else {}) | {"data": data}
 

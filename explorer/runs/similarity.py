@@ -34,6 +34,8 @@ from explorer.types import ROLES, ExplorerError, ImageInput, Preprocessing
 CHUNK = 8
 """Images of a pass."""
 MADE_BY = "python -m explorer similarity"
+SECOND = "second"
+"""What columns call the second model where its operator is not twicing."""
 _MAX_BYTES = 2**29
 """Of a file: more than any image of `images.MAX_PIXELS` takes, and little enough to be read into memory."""
 
@@ -87,9 +89,10 @@ def measure(
 ) -> Generator[FolderStep, None, None]:
     """Writes the curves of both models for each image below `folder` to `out`, CSV or Parquet by its suffix.
 
-    Columns: `image` (path below the folder), `sha256`, `error`, `baseline_0..L` and `twicing_0..L` (see
-    `similarity.token_similarity`; 0 is the embedding). Hidden files and files without an image's suffix are skipped;
-    an image or a sub-folder that cannot be read is a row with its error. Beside `out` a JSON holds the settings.
+    Columns: `image` (path below the folder), `sha256`, `error`, `baseline_0..L` and `twicing_0..L`, or `second_0..L`
+    where that model is not twicing (see `similarity.token_similarity`; 0 is the embedding). Hidden files and files
+    without an image's suffix are skipped; an image or a sub-folder that cannot be read is a row with its error. Beside
+    `out` a JSON holds the settings.
 
     Runs as the result is iterated. Started again, it goes on after the last chunk whose files are the same, see
     `partial.is_same`: what follows is measured anew, so that the table is always that of one folder.
@@ -122,9 +125,11 @@ def walk(folder: Path) -> Iterator[FolderEntry]:
 
 
 def columns(pair: ModelPair) -> list[str]:
-    """Names of the columns of numbers, one for each state of each model."""
-    depths = [len(card.filter) for card in pair.cards]
-    return [f"{side}_{state}" for side, depth in zip(ROLES, depths, strict=True) for state in range(depth + 1)]
+    """Names of the columns of numbers, one for each state of each model; only a twicing model is called so."""
+    sides = ROLES if pair.twicing.is_twicing else (ROLES[0], SECOND)
+    return [
+        f"{side}_{state}" for side, card in zip(sides, pair.cards, strict=True) for state in range(len(card.filter) + 1)
+    ]
 
 
 def settings(pair: ModelPair, definition: Definition) -> dict[str, Any]:
