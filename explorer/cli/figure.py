@@ -167,11 +167,10 @@ def _write_comparison(photo: Photograph, pair: ModelPair, folder: Path) -> None:
     from explorer.studio import make
     from explorer.viewer.payload import TooLargeError
 
-    photo.open()  # so that an image that cannot be read leaves no folder behind
+    page = None
     try:
-        page = notebook.view(photo, pair)
+        page = notebook.view(photo, pair)  # reads the image, so that a bad one leaves no folder behind
     except TooLargeError as error:
-        page = None
         print(f"explorer: {folder} is without viewer.html: {error}", file=sys.stderr)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """What a declaration may change of timm's architecture: a short list of its options, each within limits.
 
-Weights show none of them by name, and all that shapes can show is compared afterwards.
+What shapes can show of them is compared with the weights afterwards.
 """
 
 from __future__ import annotations

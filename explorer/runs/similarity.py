@@ -29,7 +29,7 @@ from explorer.pictures import images, preprocess
 from explorer.runs.partial import ROWS, Partial, Row, check_out, is_same, keeping, settings_file, stamp_of, write_table
 from explorer.serving.batches import map_batches
 from explorer.serving.pair import ModelPair
-from explorer.types import ROLES, ExplorerError, ImageInput, Preprocessing
+from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard, Preprocessing
 
 CHUNK = 8
 """Images of a pass."""
@@ -125,11 +125,13 @@ def walk(folder: Path) -> Iterator[FolderEntry]:
 
 
 def columns(pair: ModelPair) -> list[str]:
-    """Names of the columns of numbers, one for each state of each model; only a twicing model is called so."""
-    sides = ROLES if pair.twicing.is_twicing else (ROLES[0], SECOND)
-    return [
-        f"{side}_{state}" for side, card in zip(sides, pair.cards, strict=True) for state in range(len(card.filter) + 1)
-    ]
+    """Names of the columns of numbers, one for each state of each model."""
+    return [f"{side}_{state}" for side, card in _sides(pair).items() for state in range(len(card.filter) + 1)]
+
+
+def _sides(pair: ModelPair) -> dict[str, ModelCard]:
+    """What columns call the models; only one that twices is called so."""
+    return {ROLES[0]: pair.baseline, ROLES[1] if pair.twicing.is_twicing else SECOND: pair.twicing}
 
 
 def settings(pair: ModelPair, definition: Definition) -> dict[str, Any]:
@@ -162,6 +164,7 @@ def _run(
                 yield FolderStep(done, max(total, done), failed)
         with keeping(out, done):
             said = settings(pair, definition) | {"images": done, "errors": failed}
+            said["columns"] = {side: card.title for side, card in _sides(pair).items()}
             text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
             files.write_atomically(settings_file(out), text.encode())
             write_table((row for row, _ in rows.rows()), names, out)

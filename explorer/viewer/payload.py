@@ -100,7 +100,9 @@ def page(payload: bytes, title: str) -> str:
     length = int.from_bytes(payload[4:8], "little")
     metadata = json.loads(payload[8 : 8 + length])["provenance"]
     models = "; ".join(
-        f"{model['source']}, SHA-256 {model['sha256'][:16]}, a = {model['filter']}" for model in metadata["models"]
+        f"{model['source']}, SHA-256 {model['sha256'][:16]}, a = {model['filter']}"
+        + "".join(f" ({change.removesuffix('.')})" for change in model.get("changes", ()))
+        for model in metadata["models"]
     )
     parts = {
         "title": html.escape(title),

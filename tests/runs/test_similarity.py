@@ -512,6 +512,7 @@ def test_only_a_twicing_model_is_called_so(
     assert command(many, out, files, *words) == 1
     rows = table(out)
     assert list(rows[0])[3:] == [f"{side}_{state}" for side in sides for state in range(3)]
+    assert tuple(json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["columns"]) == sides
 
 
 def test_the_command_refuses_in_a_sentence(
