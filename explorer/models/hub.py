@@ -57,7 +57,7 @@ def load(
         raise ExplorerError(f"The name of a model in timm's list was expected; {name[:80]!r} came.")
     cfg: Any = get_pretrained_cfg(name)
     row = registry.architecture(name)  # refuses what cannot be traced before anything is downloaded
-    sized = {} if input_size is None else {"img_size": options.size_of(input_size)}
+    sized: dict[str, Any] = {} if input_size is None else {"img_size": options.size_of(input_size)}
     preprocessing = registry.preprocessing_of(cfg, sized.get("img_size", row.input_size))
     standard = registry.uniform_filter(row.depth, 1.0)
     built = registry.skeleton(name, cfg.num_classes, standard, **sized)
