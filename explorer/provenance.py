@@ -14,8 +14,18 @@ LIBRARIES = ("torch", "timm", "pillow", "numpy")
 
 
 def of_model(card: ModelCard) -> dict[str, Any]:
-    """A set of weights under a filter; `sha256` is that of the file, see `ModelCard.digest`."""
-    return {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
+    """A set of weights under a filter; `sha256` is that of the file, see `ModelCard.digest`.
+
+    An input of another size than the architecture's is model, too, and what was done to the weights for it.
+    """
+    model = {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
+    size, changes = input_size(card), list(card.changes)
+    return model | ({"input_size": size} if size else {}) | ({"changes": changes} if changes else {})
+
+
+def input_size(card: ModelCard) -> list[int] | None:
+    """`[height, width]` where it is not the architecture's own, which goes without saying."""
+    return list(card.preprocessing.input_size) if card.is_resized else None
 
 
 def of_pair(cards: Sequence[ModelCard]) -> dict[str, dict[str, Any]]:

@@ -113,6 +113,7 @@ class ModelCard:
 
     name: str
     architecture: str
+    """Its name, and in brackets the options of timm that it was declared with."""
     filter: Filter
     trained_filter: Filter
     classes: tuple[str, ...]
@@ -133,6 +134,12 @@ class ModelCard:
     declared_by: str = "the file's own metadata"
     """Who says which filter the weights were trained with."""
     license: str = "not declared"
+    declares_crop: bool = field(default=True, repr=False)
+    """Whether somebody says how much of a picture is cut out, or timm's value for the architecture stands in."""
+    is_resized: bool = field(default=False, repr=False)
+    """Whether the input has another size than its architecture's, as declared or as asked."""
+    changes: tuple[str, ...] = field(default=(), repr=False)
+    """What was done to the weights when they were loaded, one sentence each."""
 
     @property
     def is_counterfactual(self) -> bool:
@@ -142,6 +149,11 @@ class ModelCard:
     @property
     def is_standard(self) -> bool:
         return all(a == STANDARD for a in self.filter)
+
+    @property
+    def is_twicing(self) -> bool:
+        """True with twicing in every block or in some, and the standard filter in the others."""
+        return set(self.filter) <= {STANDARD, TWICING} and not self.is_standard
 
     @property
     def operator(self) -> str:
@@ -169,8 +181,10 @@ class ModelCard:
     @property
     def chance(self) -> str:
         """How many classes there are to guess from, and how often a guess is right."""
-        count = len(self.classes)
-        return f"{count} classes (chance {100 / count:.1f}%)" if count else "no named classes"
+        if count := len(self.classes):
+            return f"{count} classes (chance {100 / count:.1f}%)"
+        unnamed = f', {self.outputs:,} by number ("classes" in their declaration names them)' if self.outputs else ""
+        return f"no named classes{unnamed}"
 
     def with_filter(self, filter: Filter) -> ModelCard:
         """The same weights under another filter, declared as such."""

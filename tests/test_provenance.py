@@ -1,11 +1,12 @@
 """How models, images and versions are told: one way, which files of earlier versions are read as well."""
 
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from explorer import provenance
-from explorer.models import LoadedModel, with_filter
+from explorer.models import LoadedModel, checkpoints, with_filter
 from explorer.version import VERSION
 
 
@@ -18,6 +19,12 @@ def test_a_model_is_told_by_name_source_digest_and_filter(loaded: LoadedModel) -
     assert second["filter"] == [2.0] * len(card.filter)
     assert second["name"] == swapped.title
     assert list(provenance.of_pair([card, swapped])) == ["baseline", "twicing"]
+
+
+def test_an_input_of_another_size_is_told(checkpoint: Path) -> None:
+    card = checkpoints.load(checkpoint, input_size=48).card
+    model = provenance.of_model(card)
+    assert (model["input_size"], model["changes"]) == ([48, 48], list(card.changes))
 
 
 def test_what_earlier_versions_wrote_is_read() -> None:

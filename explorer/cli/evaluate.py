@@ -52,6 +52,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="Parquet files, folders with one sub-folder per class, or folders whose file names hold WordNet ids",
     )
     declare(parser, Evaluation)
+    parser.add_argument(
+        "--input-size", type=int, metavar="N", help="pixels on a side of the models' input instead of what they declare"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number into this file")
     parser.add_argument(
         "--classes",
@@ -72,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
     settings = Evaluation(**given(options, Evaluation))
     device = devices.device_called(options.device)
-    models = [load(path, device) for path in options.checkpoints]
+    models = [load(path, device, input_size=options.input_size) for path in options.checkpoints]
     readings = [_reading(model, settings.source_size) for model in models]
     broken: set[str] = set()
     by_model = _hits(options, settings.images, models, readings, broken)

@@ -75,7 +75,8 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `compare`."""
     parser.description = (
         "Writes a folder for each image: maps.pdf (all layers), similarity.pdf, residual.pdf, viewer.html (the "
-        "interactive viewer in one file), numbers.npz. An image that cannot be read is said and left out."
+        "interactive viewer in one file), numbers.npz. An image that cannot be read is said and left out, as is the "
+        "viewer where models have too many patches for a browser."
     )
     parser.set_defaults(run=_compare)
     parser.add_argument("images", nargs="+", metavar="IMG", help=_IMAGE)
@@ -126,6 +127,7 @@ def _again(options: argparse.Namespace) -> int:
         name = f"{model['role']}_filter"
         if getattr(options, name) is None and model["filter"] != model.get("trained_filter"):
             setattr(options, name, record.filter_text(model["filter"]))
+    options.input_size = options.input_size or record.size_text(recorded.models)
     _save(again(recorded, options.images or beside, load_pair_of(options)), options.out)
     return 0
 
@@ -154,13 +156,19 @@ def _write_comparison(photo: Photograph, pair: ModelPair, folder: Path) -> None:
     from explorer.studio import make
     from explorer.studio.spec import Preset, Spec
     from explorer.studio.templates import TEMPLATES
+    from explorer.viewer.payload import TooLargeError
 
-    page = notebook.view(photo, pair)  # reads the image, so that a bad one leaves no folder behind
+    page = None
+    try:
+        page = notebook.view(photo, pair)  # reads the image, so that a bad one leaves no folder behind
+    except TooLargeError as error:
+        print(f"explorer: {folder} is without viewer.html: {error}", file=sys.stderr)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExplorerError(f"{folder} cannot be made: {error.strerror}.") from error
-    page.save(folder / "viewer.html")
+    if page:
+        page.save(folder / "viewer.html")
     drawn = {
         "maps": make(Spec(TEMPLATES["evolution"], preset=Preset.CVPR_PAGE), [photo], pair),
         "similarity": make(Spec(TEMPLATES["similarity"]), [photo], pair),

@@ -25,6 +25,12 @@ def add_models(parser: argparse.ArgumentParser) -> None:
             metavar="A[,A...]",
             help="another filter than the trained one: 1 standard, 2 twicing, for all blocks or one for each",
         )
+    parser.add_argument(
+        "--input-size",
+        metavar="N[,N]",
+        help="pixels on a side of the models' input instead of what they declare, for both or one for each (0: as "
+        "declared); positions are resampled where they are for another size",
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
@@ -37,6 +43,7 @@ def load_pair_of(options: argparse.Namespace) -> ModelPair:
         options.twicing,
         baseline_filter=_filter(options.baseline_filter),
         twicing_filter=_filter(options.twicing_filter),
+        input_size=_input_sizes(options.input_size),
         device=options.device,
     )
 
@@ -47,10 +54,22 @@ def load_models_of(options: argparse.Namespace) -> tuple[LoadedModel, LoadedMode
     from explorer.serving import device as devices
 
     device = devices.device_called(options.device)
+    size, other = _input_sizes(options.input_size)
     return (
-        load_under(options.baseline, "standard", device, _filter(options.baseline_filter)),
-        load_under(options.twicing, "twicing", device, _filter(options.twicing_filter)),
+        load_under(options.baseline, "standard", device, _filter(options.baseline_filter), size),
+        load_under(options.twicing, "twicing", device, _filter(options.twicing_filter), other),
     )
+
+
+def _input_sizes(text: str | None) -> tuple[int | None, int | None]:
+    """Of either model; None where it is as declared."""
+    from explorer.cli.options import each
+    from explorer.types import ROLES, ExplorerError
+
+    sizes = each(text or "0", int, "input-size")
+    if len(sizes) > len(ROLES) or min(sizes) < 0:
+        raise ExplorerError(f"input-size: pixels such as 224, or 224,384, were expected; {text!r:.60} came.")
+    return sizes[0] or None, sizes[-1] or None
 
 
 def _filter(text: str | None) -> Filter | float | None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _ABOUT = """\
 Measures the token similarity of every image in a folder and its sub-folders after each block of two models, and writes
-one row per image: image, sha256, error, baseline_0 to baseline_L and twicing_0 to twicing_L, where 0 is the embedding.
+one row per image: image, sha256, error, baseline_0 to baseline_L and twicing_0 to twicing_L, where 0 is the embedding;
+the second model's columns are called second_0 to second_L where its operator is not twicing.
 
 An image that cannot be read is a row with its error. A run that was stopped goes on when the same command is given
 again; changed files are measured anew. Beside the result a JSON of the same name holds definition, models, versions."""
@@ -22,6 +23,7 @@ _CODES = "exit code: 0 all images were measured, 1 some could not be read, 2 som
 
 def add_similarity(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `similarity` and what runs it."""
+    from explorer.cli.models import add_models
     from explorer.cli.options import declare
     from explorer.measures.settings import Definition
 
@@ -30,15 +32,8 @@ def add_similarity(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of images; hidden files are skipped")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .csv or .parquet")
-    for side, variant in (("baseline", "standard"), ("twicing", "twicing")):
-        parser.add_argument(
-            f"--{side}",
-            metavar="FILE",
-            help=f"checkpoint, or hub:NAME of timm; by default the {variant} one of the pair that opens, which "
-            "EXPLORER_PAIR names",
-        )
     declare(parser, Definition)
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    add_models(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,13 +47,13 @@ def run(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> FolderStep:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
+    from explorer.cli.models import load_pair_of
     from explorer.cli.options import given
     from explorer.measures.settings import Definition
     from explorer.runs import similarity
-    from explorer.serving.pair import load_pair
 
     definition = Definition(**given(options, Definition))
-    pair = load_pair(options.baseline, options.twicing, device=options.device)
+    pair = load_pair_of(options)
     with closing(pair), closing(similarity.measure(options.folder, pair, options.out, definition)) as steps:
         last = next(steps)
         with tqdm(total=last.total, initial=last.done, unit=" images", disable=not sys.stderr.isatty()) as bar:

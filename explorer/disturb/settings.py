@@ -1,4 +1,7 @@
-"""What an attack may do: its budget and steps, what they are measured in, and which class it leads away from; without torch."""
+"""What an attack may do: its budget and steps, what they are measured in, and which class it leads away from.
+
+Without torch, for the commands whose options these are.
+"""
 
 from __future__ import annotations
 

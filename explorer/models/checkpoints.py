@@ -1,7 +1,8 @@
 """From weights to a model that can be traced, strictly, and back into a file.
 
 Keys, shapes, types and finiteness are compared with the declared architecture before anything is copied, and random
-weights are never a fallback.
+weights are never a fallback. Positions of another size are resampled where somebody asks for an input size, and the
+card says so.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from explorer import files
-from explorer.models import registry, sources, weights
-from explorer.models.declaration import Declaration, Origin, read_declaration
+from explorer.models import likeness, positions, registry, sources, weights
+from explorer.models.declaration import Declaration, Origin, declares_crop, read_declaration
+from explorer.models.likeness import Likeness
+from explorer.models.positions import Grids
 from explorer.models.twicing import set_filter
 from explorer.models.weights import METADATA_KEY, State, excerpt
 from explorer.types import ExplorerError, Filter, ModelCard
@@ -30,6 +33,8 @@ MODEL = "model"
 SET = "#"
 """Stands between a file and one of its sets of weights."""
 ASKED = "whoever loaded it"
+ADDED = ("classes", "crop_pct")
+"""What answers may add to a declaration that does not say it."""
 _NAMED_IN_A_SENTENCE = 4
 _FLOATS = (
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
@@ -53,16 +58,19 @@ def load(
     *,
     answers: Mapping[str, Any] | None = None,
     which: str = MODEL,
+    input_size: int | None = None,
 ) -> LoadedModel:
     """Loads a file of weights, strictly.
 
-    `answers` declares what neither the file nor a JSON beside it does; `which` picks among the file's sets of weights:
-    `x.pth#model_ema` is then the card's source, and its digest that of the file's digest, `#` and the set's name.
+    `answers` declares what neither the file nor a JSON beside it does, and adds to these what `ADDED` names; `which`
+    picks among the file's sets of weights: `x.pth#model_ema` is then the card's source, and its digest that of the
+    file's digest, `#` and the set's name. `input_size` asks for so many pixels on a side, whatever is declared.
 
     Raises `ExplorerError` with one sentence naming what is undeclared, missing, unexpected, mis-shaped or not finite.
     """
     stored = weights.read(path)
-    metadata = stored.declared or answers
+    added = {name: value for name, value in (answers or {}).items() if name in ADDED}
+    metadata = {**added, **stored.declared} if stored.declared else answers
     if metadata is None:
         raise ExplorerError(
             f"{path.name} carries no metadata, so neither its architecture nor its filter is known; "
@@ -75,7 +83,7 @@ def load(
         source, digest = f"{source}{SET}{which}", hashlib.sha256(f"{digest}{SET}{which}".encode()).hexdigest()
     origin = Origin(path.name, source, digest, stored.declared_by if stored.declared else ASKED)
     state = stored.sets[which]
-    return build(state, read_declaration(path.name, metadata, _outputs(state)), origin, device)
+    return build(state, read_declaration(path.name, metadata, _outputs(state), input_size), origin, device)
 
 
 @dataclass(frozen=True)
@@ -84,10 +92,15 @@ class Inspection:
 
     sets: tuple[str, ...]
     is_declared: bool
-    architectures: tuple[str, ...]
-    """The known architectures whose parameters are named and shaped like the file's."""
+    architecture: str | None
+    """As it is declared."""
+    declares_crop: bool
+    likeness: Likeness | None
+    """An architecture whose parameters are named and shaped like the file's."""
     named: str | None
     """What the training code called the model."""
+    variant: str | None
+    """The ImageNet variant with as many classes as the weights have outputs, where nobody says what these stand for."""
 
     @property
     def looks_twicing(self) -> bool:
@@ -98,30 +111,60 @@ class Inspection:
 def inspect(path: Path) -> Inspection:
     """Looks into a file without loading it; raises `ExplorerError` like `load`."""
     stored = weights.read(path)
-    state = next(iter(stored.sets.values()))
-    return Inspection(tuple(stored.sets), stored.declared is not None, _fitting(state), stored.named)
-
-
-def _fitting(state: State) -> tuple[str, ...]:
-    outputs, shapes = _outputs(state), {key: tuple(value.shape) for key, value in state.items()}
-    return tuple(name for name in registry.ARCHITECTURES if registry.shapes(name, outputs) == shapes)
+    state, declared = next(iter(stored.sets.values())), stored.declared or {}
+    outputs, architecture = _outputs(state), declared.get("architecture")
+    return Inspection(
+        sets=tuple(stored.sets),
+        is_declared=stored.declared is not None,
+        architecture=architecture if isinstance(architecture, str) else None,
+        declares_crop=declares_crop(declared),
+        likeness=likeness.of(state, outputs),
+        named=stored.named,
+        variant=None if "classes" in declared else registry.imagenet(outputs),
+    )
 
 
 def build(state: State, declaration: Declaration, origin: Origin, device: str | torch.device = "cpu") -> LoadedModel:
     """The declared model with these weights. Raises `ExplorerError` for weights that do not fit it."""
     architecture, outputs, filter = declaration.architecture, declaration.outputs, declaration.filter
     # Shapes first, so that a file that lies about its size costs nothing.
-    module = registry.skeleton(architecture, outputs, filter)
-    check_state(origin.name, state, module.state_dict())
+    module = registry.skeleton(architecture, outputs, filter, **declaration.options)
+    if declaration.is_sized:
+        positions.check_size(origin.name, module)
+    grids = Grids.of(state, module)
+    resampled = grids if grids and grids.differ and declaration.is_sized else None
+    expected = module.state_dict()
+    if resampled:
+        expected = positions.as_if_fitting(expected, resampled)
+    try:
+        check_state(origin.name, state, expected)
+    except ExplorerError as error:
+        raise ExplorerError(f"{str(error).removesuffix('.')}{_hint(state, module, declaration)}.") from None
     copied = {key: value.to(torch.float32, copy=True) for key, value in state.items()}
     if infinite := [key for key, value in copied.items() if not bool(value.isfinite().all())]:
         raise ExplorerError(
             f"{origin.name} does not fit its declared architecture: {_problem('not finite', infinite)}."
         )
     if any(True for _ in module.buffers()):  # buffers are computed, not loaded: made for real
-        module = registry.create(architecture, outputs, filter)
+        module = registry.create(architecture, outputs, filter, **declaration.options)
+    if resampled:
+        copied[positions.KEY] = resampled.resampled(copied[positions.KEY])
     module.load_state_dict(copied, strict=True, assign=True)
-    return LoadedModel(declaration.card(origin), module.to(device).eval().requires_grad_(False))
+    card = declaration.card(origin, (resampled.change,) if resampled else ())
+    return LoadedModel(card, module.to(device).eval().requires_grad_(False))
+
+
+def _hint(state: State, module: Any, declaration: Declaration) -> str:
+    """What else to ask for, where weights do not fit and their shapes say what would: the end of a sentence."""
+    grids = Grids.of(state, module)
+    if grids and grids.differ and _shapes(state) == _shapes(positions.as_if_fitting(module.state_dict(), grids)):
+        return f"; {grids.reason(declaration.architecture, module)}"
+    like = likeness.of(state, _outputs(state))
+    return "" if like is None or like.architecture == declaration.architecture else f"; its shapes look like {like}"
+
+
+def _shapes(state: State) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}
 
 
 def with_filter(model: LoadedModel, filter: Filter) -> LoadedModel:

@@ -20,14 +20,14 @@ from huggingface_hub.utils.tqdm import tqdm
 from safetensors.torch import load_file
 from timm.models import get_pretrained_cfg
 
-from explorer.models import registry
+from explorer.models import options, positions, registry
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.declaration import UNDECLARED
+from explorer.models.positions import Grids
 from explorer.models.twicing import make_filtered
 from explorer.types import ExplorerError, ModelCard, Progress
 
 FILE = "model.safetensors"
-MODULES = ("deit", "vision_transformer", "eva", "vision_transformer_hybrid")
 PATIENCE = 3.0
 """Seconds to wait for the hub's first sign of life."""
 
@@ -35,32 +35,45 @@ PATIENCE = 3.0
 @lru_cache(maxsize=1)
 def names() -> tuple[str, ...]:
     """Models of timm with weights on the hub, DeiT first; whether their blocks can be traced shows on loading."""
-    listed = [name for module in MODULES for name in timm.list_models(module=module, pretrained=True)]
+    listed = [name for module in registry.MODULES for name in timm.list_models(module=module, pretrained=True)]
     configured: list[tuple[str, Any]] = [(name, get_pretrained_cfg(name)) for name in listed]
     there = [name for name, cfg in configured if cfg is not None and cfg.hf_hub_id]
     return tuple(sorted(there, key=lambda name: not name.startswith("deit_")))
 
 
-def load(name: str, device: str | torch.device = "cpu", progress: Progress | None = None) -> LoadedModel:
+def load(
+    name: str,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+    input_size: int | None = None,
+) -> LoadedModel:
     """Loads a model by its name in timm, such as `deit_tiny_patch16_224.fb_in1k`.
 
-    Its filter is the standard one: nobody has published twicing weights there. Raises `ExplorerError` for a name timm
-    does not list, blocks that cannot be traced, and weights that cannot be had or do not fit.
+    `input_size` asks for so many pixels on a side: positions are resampled, and the card says so. Its filter is the
+    standard one: nobody has published twicing weights there. Raises `ExplorerError` for a name timm does not list,
+    blocks that cannot be traced, and weights that cannot be had or do not fit.
     """
     if name not in names():
         raise ExplorerError(f"The name of a model in timm's list was expected; {name[:80]!r} came.")
     cfg: Any = get_pretrained_cfg(name)
     row = registry.architecture(name)  # refuses what cannot be traced before anything is downloaded
-    preprocessing = registry.preprocessing_of(cfg, row.input_size)
+    sized: dict[str, Any] = {} if input_size is None else {"img_size": options.size_of(input_size)}
+    preprocessing = registry.preprocessing_of(cfg, sized.get("img_size", row.input_size))
+    standard = registry.uniform_filter(row.depth, 1.0)
+    built = registry.skeleton(name, cfg.num_classes, standard, **sized)
+    if sized:
+        positions.check_size(name, built)
     path = _fetch(name, cfg.hf_hub_id, progress)
     try:
-        module: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": load_file(path)})
+        state = load_file(path)
+        grids = Grids.of(state, built)
+        module: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"state_dict": state}, **sized)
     except Exception as error:  # whatever timm's conversion makes of a file that does not fit
         raise ExplorerError(f"{FILE} of {cfg.hf_hub_id} does not fit {name}.") from error
     if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
         raise ExplorerError(f"{FILE} of {cfg.hf_hub_id} holds values that are not finite.")
     make_filtered(module)
-    standard = registry.uniform_filter(row.depth, 1.0)
+    variant = registry.imagenet(module.num_classes)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     card = ModelCard(
@@ -68,8 +81,8 @@ def load(name: str, device: str | torch.device = "cpu", progress: Progress | Non
         architecture=name,
         filter=standard,
         trained_filter=standard,
-        classes=registry.class_names(module.num_classes),
-        wnids=registry.wnids(module.num_classes),
+        classes=registry.class_names(variant) if variant else (),
+        wnids=registry.wnids(variant) if variant else (),
         outputs=module.num_classes,
         preprocessing=preprocessing,
         recipe=cfg.notes or UNDECLARED,
@@ -80,6 +93,8 @@ def load(name: str, device: str | torch.device = "cpu", progress: Progress | Non
         source=f"hub: {cfg.hf_hub_id}",
         declared_by="timm, whose models are standard",
         license=cfg.license or UNDECLARED,
+        is_resized=preprocessing.input_size != row.input_size,
+        changes=(grids.change,) if grids and grids.differ else (),
     )
     return LoadedModel(card, module.to(device).eval().requires_grad_(False))
 

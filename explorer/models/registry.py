@@ -18,6 +18,11 @@ from timm.models import get_pretrained_cfg, is_model
 from explorer.models.twicing import make_filtered, set_filter
 from explorer.types import STANDARD, TWICING, CropMode, ExplorerError, Filter, Interpolation, Preprocessing, Size
 
+MODULES = ("deit", "vision_transformer", "eva", "vision_transformer_hybrid")
+"""timm's modules whose models are traced."""
+_UNFILTERED = ("18x2", "_xp_", "dwee_", "pwee_", "dlittle_")
+"""In the names of the few models there whose attention is of another kind."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -48,6 +53,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 }
 
 
+def names() -> tuple[str, ...]:
+    """Architectures to choose from: those of the table, then timm's that can be filtered; no model is built for it."""
+    listed = (name for module in MODULES for name in timm.list_models(module=module))
+    of_timm = (name for name in listed if not any(part in name for part in _UNFILTERED))
+    return tuple(dict.fromkeys([*ARCHITECTURES, *of_timm]))
+
+
 def architecture(name: str) -> Architecture:
     """The row of the table called `name`, or one made for any other transformer of timm.
 
@@ -75,7 +87,7 @@ def _from_timm(name: str) -> Architecture:
     return Architecture(name, name, (height, width), len(model.blocks))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def shapes(name: str, outputs: int) -> Mapping[str, tuple[int, ...]]:
     """Shapes of an architecture's parameters by their names."""
     row = architecture(name)
@@ -112,22 +124,33 @@ def transform(interpolation: Any, crop_mode: Any) -> tuple[Interpolation, CropMo
         ) from None
 
 
+def imagenet(outputs: int) -> str | None:
+    """timm's name of the ImageNet variant with so many classes, such as `imagenet-1k`; None where there is none."""
+    variant: str | None = infer_imagenet_subset({"num_classes": outputs})
+    return variant
+
+
 @lru_cache(maxsize=8)
-def _imagenet(outputs: int) -> ImageNetInfo | None:
-    subset = infer_imagenet_subset({"num_classes": outputs})
-    return ImageNetInfo(subset) if subset else None
+def _imagenet(variant: str) -> ImageNetInfo:
+    try:
+        return ImageNetInfo(variant)
+    except AssertionError:
+        raise ExplorerError(f"A variant of ImageNet such as imagenet-1k was expected; {variant[:60]!r} came.") from None
 
 
-def class_names(outputs: int) -> tuple[str, ...]:
-    """Names of the ImageNet variant with so many classes, none where there is no such variant."""
-    info = _imagenet(outputs)
-    return tuple(info.index_to_description(i).partition(",")[0] for i in range(outputs)) if info else ()
+def class_names(variant: str) -> tuple[str, ...]:
+    """Names of the classes of a variant of ImageNet, in the order of its outputs.
+
+    Raises `ExplorerError` for a variant that timm does not know.
+    """
+    info = _imagenet(variant)
+    return tuple(info.index_to_description(i).partition(",")[0] for i in range(info.num_classes()))
 
 
-def wnids(outputs: int) -> tuple[str, ...]:
+def wnids(variant: str) -> tuple[str, ...]:
     """WordNet ids beside `class_names`."""
-    info = _imagenet(outputs)
-    return tuple(info.index_to_label_name(i) for i in range(outputs)) if info else ()
+    info = _imagenet(variant)
+    return tuple(info.index_to_label_name(i) for i in range(info.num_classes()))
 
 
 def uniform_filter(depth: int, a: float) -> Filter:
@@ -155,9 +178,15 @@ def create(name: str, num_classes: int, filter: Filter, **options: Any) -> Any:
 
 
 def skeleton(name: str, num_classes: int, filter: Filter, **options: Any) -> Any:
-    """The model of `create` without memory: shapes only, to be compared and filled."""
+    """The model of `create` without memory: shapes only, to be compared and filled.
+
+    Raises `ExplorerError` for options with which timm makes no such model.
+    """
     row = architecture(name)
-    model = _skeleton(row.timm_name, num_classes=num_classes, **{**row.options, **options})
+    try:
+        model = _skeleton(row.timm_name, num_classes=num_classes, **{**row.options, **options})
+    except Exception as error:  # whatever its layers make of numbers that do not go together
+        raise ExplorerError(f"{name} was expected to be possible with {dict(options)}; timm cannot make it.") from error
     make_filtered(model)
     set_filter(model, filter)
     return model

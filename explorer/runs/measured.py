@@ -6,6 +6,7 @@ import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from explorer import provenance
 from explorer.disturb.settings import Kind
 from explorer.models import sources
 from explorer.runs import robustness_file
@@ -39,9 +40,9 @@ def results() -> dict[str, Result]:
 
 
 def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:
-    """Whether the result is of this very pair, weights and filters, in this order."""
-    models = [(model["sha256"], model["filter"]) for model in result.settings["models"]]
-    return models == [(card.digest, list(card.filter)) for card in cards]
+    """Whether the result is of this very pair, weights, filters and input sizes, in this order."""
+    models = [(model["sha256"], model["filter"], model.get("input_size")) for model in result.settings["models"]]
+    return models == [(card.digest, list(card.filter), provenance.input_size(card)) for card in cards]
 
 
 def of_pair(by_label: Mapping[str, Result], cards: Sequence[ModelCard]) -> dict[str, Result]:

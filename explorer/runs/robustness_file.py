@@ -25,7 +25,7 @@ from explorer.types import ExplorerError, ModelCard
 
 FORMAT = 1
 
-_MODEL = ("name", "sha256", "filter")
+_MODEL = ("name", "sha256", "filter", "input_size")
 """What a header holds of a model; its file may have another name when the run goes on."""
 _LINES: Lines[dict[str, Any]] = Lines(json.dumps, json.loads)
 
@@ -149,7 +149,7 @@ def header(
         of_attack = {key: of_attack[key] for key in ("kind", "seed", "space", "label")}
     later = {"step_share": None, "space": Space.PIXELS, "label": Label.GIVEN}
     of_attack = {key: value for key, value in of_attack.items() if key not in later or value != later[key]}
-    models = [{key: provenance.of_model(card)[key] for key in _MODEL} for card in cards]
+    models = [{key: value for key, value in provenance.of_model(card).items() if key in _MODEL} for card in cards]
     if attack.space is Space.NORMALISED:
         models = [model | {"std": list(card.preprocessing.std)} for model, card in zip(models, cards, strict=True)]
     settings = {"format": FORMAT, "attack": of_attack, "eps": list(eps), "models": models, "batch_size": batch_size}

@@ -29,11 +29,13 @@ from explorer.pictures import images, preprocess
 from explorer.runs.partial import ROWS, Partial, Row, check_out, is_same, keeping, settings_file, stamp_of, write_table
 from explorer.serving.batches import map_batches
 from explorer.serving.pair import ModelPair
-from explorer.types import ROLES, ExplorerError, ImageInput, Preprocessing
+from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard, Preprocessing
 
 CHUNK = 8
 """Images of a pass."""
 MADE_BY = "python -m explorer similarity"
+SECOND = "second"
+"""What columns call the second model where its operator is not twicing."""
 _MAX_BYTES = 2**29
 """Of a file: more than any image of `images.MAX_PIXELS` takes, and little enough to be read into memory."""
 
@@ -87,9 +89,10 @@ def measure(
 ) -> Generator[FolderStep, None, None]:
     """Writes the curves of both models for each image below `folder` to `out`, CSV or Parquet by its suffix.
 
-    Columns: `image` (path below the folder), `sha256`, `error`, `baseline_0..L` and `twicing_0..L` (see
-    `similarity.token_similarity`; 0 is the embedding). Hidden files and files without an image's suffix are skipped;
-    an image or a sub-folder that cannot be read is a row with its error. Beside `out` a JSON holds the settings.
+    Columns: `image` (path below the folder), `sha256`, `error`, `baseline_0..L` and `twicing_0..L`, or `second_0..L`
+    where that model is not twicing (see `similarity.token_similarity`; 0 is the embedding). Hidden files and files
+    without an image's suffix are skipped; an image or a sub-folder that cannot be read is a row with its error. Beside
+    `out` a JSON holds the settings.
 
     Runs as the result is iterated. Started again, it goes on after the last chunk whose files are the same, see
     `partial.is_same`: what follows is measured anew, so that the table is always that of one folder.
@@ -123,8 +126,12 @@ def walk(folder: Path) -> Iterator[FolderEntry]:
 
 def columns(pair: ModelPair) -> list[str]:
     """Names of the columns of numbers, one for each state of each model."""
-    depths = [len(card.filter) for card in pair.cards]
-    return [f"{side}_{state}" for side, depth in zip(ROLES, depths, strict=True) for state in range(depth + 1)]
+    return [f"{side}_{state}" for side, card in _sides(pair).items() for state in range(len(card.filter) + 1)]
+
+
+def _sides(pair: ModelPair) -> dict[str, ModelCard]:
+    """What columns call the models; only one that twices is called so."""
+    return {ROLES[0]: pair.baseline, ROLES[1] if pair.twicing.is_twicing else SECOND: pair.twicing}
 
 
 def settings(pair: ModelPair, definition: Definition) -> dict[str, Any]:
@@ -157,6 +164,7 @@ def _run(
                 yield FolderStep(done, max(total, done), failed)
         with keeping(out, done):
             said = settings(pair, definition) | {"images": done, "errors": failed}
+            said["columns"] = {side: card.title for side, card in _sides(pair).items()}
             text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
             files.write_atomically(settings_file(out), text.encode())
             write_table((row for row, _ in rows.rows()), names, out)

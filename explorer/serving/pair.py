@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,15 +47,19 @@ def load_pair(
     *,
     baseline_filter: Filter | float | None = None,
     twicing_filter: Filter | float | None = None,
+    input_size: int | Sequence[int | None] | None = None,
     device: str | None = None,
 ) -> ModelPair:
     """Loads two models, by default the pair that opens, each under its trained filter unless another is given.
 
     A filter is one coefficient for all blocks or one for each: 1 is standard, 2 twicing; another than the trained one
-    makes a counterfactual. Raises `ExplorerError` for what cannot be loaded.
+    makes a counterfactual. `input_size` asks for so many pixels on a side, of both models or of each, instead of what
+    is declared. Raises `ExplorerError` for what cannot be loaded.
     """
     where = devices.device_called(device)
-    first, second = load_named(baseline, "standard", where), load_named(twicing, "twicing", where)
+    size, other = (input_size, input_size) if input_size is None or isinstance(input_size, int) else input_size
+    first = load_named(baseline, "standard", where, size)
+    second = load_named(twicing, "twicing", where, other)
     engine = LocalEngine([first, second], where, cache_bytes=_CACHE)
     cards = [
         model.card if filter is None else engine.swapped(model.card.key, filter_for(model.card, filter))

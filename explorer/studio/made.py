@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from explorer import files
+from explorer import files, provenance
 from explorer.figures.print import charts, grids, page, trials
 from explorer.figures.print.cells import Grid
 from explorer.figures.print.text import printable
@@ -187,10 +187,12 @@ def _gathered(spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, pr
 def again(record: Record, images: Sequence[Photograph | str | Path], pair: ModelPair) -> Made:
     """The figure that a record describes. Raises `ExplorerError` when images or weights are not those of the record."""
     for known, card in zip(record.models, pair.cards, strict=True):
-        if (known["sha256"], list(known["filter"])) != (card.digest, list(card.filter)):
+        size, expected = provenance.input_size(card), known.get("input_size")
+        if (known["sha256"], list(known["filter"]), expected) != (card.digest, list(card.filter), size):
+            at_size = f" at {expected[0]}x{expected[1]} px" if expected else ""
             raise ExplorerError(
-                f"{known['name']} with SHA-256 {known['sha256'][:12]} and its filter was expected as {known['role']}; "
-                f"{card.title} with {card.digest[:12]} came."
+                f"{known['name']} with SHA-256 {known['sha256'][:12]} and its filter was expected as "
+                f"{known['role']}{at_size}; {card.title} with {card.digest[:12]} came."
             )
     figure = make(record.spec, images, pair)
     digests = [digest for _, digest in record.images]

@@ -63,6 +63,8 @@ class Record:
             words += ["--images", *(f"./{name}" if name.startswith("-") else name for name, _ in self.images)]
         for model in self.models:
             words += _model_words(model)
+        if sizes := size_text(self.models):
+            words += _words("input-size", sizes)
         for setting in SETTINGS:
             value = getattr(self.spec, setting.name)
             if value != setting.default:
@@ -106,6 +108,9 @@ def _model(role: str, model: Mapping[str, Any]) -> Mapping[str, Any]:
     filters = {key: [float(a) for a in model[key]] for key in ("filter", "trained_filter")}
     if model["role"] != role or not all(math.isfinite(a) for values in filters.values() for a in values):
         raise ValueError(role)
+    if "input_size" in model:
+        height, width = map(int, model["input_size"])
+        model = {**model, "input_size": [height, width]}
     return {**model, **{key: str(model[key]) for key in ("role", "name", "source", "sha256")}, **filters}
 
 
@@ -137,6 +142,13 @@ def _unnamed() -> dict[str, str]:
     Without the variable the command then means the same models, and where it was made it does so in any case.
     """
     return dict(zip(ROLES, sources.labels(), strict=True)) if sources.opens_bundled() else {}
+
+
+def size_text(models: Sequence[Mapping[str, Any]]) -> str | None:
+    """Input sizes other than the architectures' own as the shell takes them, 0 where a model has its own."""
+    sizes = [model.get("input_size", (0, 0)) for model in models]
+    squares = [height if height == width else 0 for height, width in sizes]  # others are declared beside their files
+    return ",".join(map(str, squares)) if any(squares) else None
 
 
 def filter_text(filter: Sequence[float]) -> str:

@@ -34,6 +34,7 @@ from explorer.figures.style import PALETTES, lookup_table
 from explorer.files import ASSETS
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
+from explorer.models.classes import class_name
 from explorer.pictures import preprocess
 from explorer.traces import Trace
 from explorer.types import ExplorerError, ImageInput, ModelCard
@@ -44,6 +45,10 @@ MAX_BYTES = 12_000_000
 MOST_BYTES = 48_000_000
 """Beyond this, nothing is sent: 1,000 patches and 12 layers, both models."""
 _TOP = 5
+
+
+class TooLargeError(ExplorerError):
+    """More attention than a browser is sent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +87,7 @@ def pack(
     }
     body = b"".join(store.parts)
     if len(body) > MOST_BYTES:
-        raise ExplorerError(
+        raise TooLargeError(
             f"The viewer shows up to {MOST_BYTES / 1e6:.0f} MB of attention; {len(body) / 1e6:.0f} MB came, "
             "as models with many patches have."
         )
@@ -97,7 +102,9 @@ def page(payload: bytes, title: str) -> str:
     length = int.from_bytes(payload[4:8], "little")
     metadata = json.loads(payload[8 : 8 + length])["provenance"]
     models = "; ".join(
-        f"{model['source']}, SHA-256 {model['sha256'][:16]}, a = {model['filter']}" for model in metadata["models"]
+        f"{model['source']}, SHA-256 {model['sha256'][:16]}, a = {model['filter']}"
+        + "".join(f" ({change.removesuffix('.')})" for change in model.get("changes", ()))
+        for model in metadata["models"]
     )
     parts = {
         "title": html.escape(title),
@@ -204,9 +211,11 @@ def _jpeg(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
 
 
 def _top(trace: Trace, card: ModelCard) -> list[tuple[str, float]]:
-    if len(card.classes) != len(trace.logits):
+    """The likeliest classes by name or number; none of a model without a classifier."""
+    if card.outputs != len(trace.logits):
         return []
-    best = torch.softmax(trace.logits.float(), dim=0).topk(min(_TOP, len(card.classes)))
+    best = torch.softmax(trace.logits.float(), dim=0).topk(min(_TOP, card.outputs))
     return [
-        (card.classes[label], share) for share, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        (class_name(card, label), share)
+        for share, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]

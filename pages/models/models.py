@@ -55,10 +55,13 @@ with from_folder, panels.refusals():
         which = st.segmented_control(
             "Weights", inspection.sets, default=inspection.sets[0], required=True, key=f"set-{label}"
         )
-        answers = None if inspection.is_declared else panel.questions(inspection, label)
+        answers = {} if inspection.is_declared else panel.questions(inspection, label)
+        architecture = answers.get("architecture", inspection.architecture)
+        size = panel.input_size(f"{label}-{architecture}", panel.suggested_size(inspection, architecture))
+        answers |= panel.additions(inspection, architecture, label)
         if st.button("Load", key="load-file", type="primary"):
             with st.spinner("Loading …"):
-                model = checkpoints.load(files[label], engine.device, answers=answers, which=which)
+                model = checkpoints.load(files[label], engine.device, answers=answers, which=which, input_size=size)
             welcome(model)
 with from_hub:
     name = st.selectbox(
@@ -69,10 +72,11 @@ with from_hub:
         help="Downloaded once into the cache of the Hugging Face hub. Models there are standard: the second panel then "
         "shows the same weights with the operator swapped, which is a counterfactual.",
     )
+    size = None if name is None else panel.input_size(name)
     if name is not None and st.button("Load", key="load-hub", type="primary"):
         bar = st.progress(0.0, "Asking the hub …")
         try:
-            model = hub.load(name, engine.device, lambda done, total: panels.download(bar, done, total))
+            model = hub.load(name, engine.device, lambda done, total: panels.download(bar, done, total), size)
         except ExplorerError as error:
             st.error(plain(str(error), 600))
         else:

@@ -75,6 +75,13 @@ def test_accuracy_and_difference_of_two_models(checkpoint: Path, standard: Path,
     assert hits[0] != hits[1], "models that hit the same pictures would show nothing"
 
 
+def test_models_are_evaluated_at_the_input_size_that_is_asked_for(checkpoint: Path, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", CLASSES)
+    (row,) = evaluated(checkpoint, data=data, **{"input-size": 48})["models"]
+    assert row["input_size"] == row["read_at"] == [48, 48]
+    assert row["changes"] == ["Positions of 4x4 patches are resampled to 6x6, bicubic."]
+
+
 def test_measures_by_layer(checkpoint: Path, tmp_path: Path) -> None:
     data = write_folder(tmp_path / "data", CLASSES)
     (row,) = evaluated(checkpoint, data=data, measures=100)["models"]

@@ -18,6 +18,7 @@ from explorer.models import sources
 from explorer.runs import measured
 from explorer.serving import pair as pairs
 from explorer.studio import TEMPLATES, record
+from explorer.viewer import payload as viewer
 from tests.helpers import assert_one_sentence
 from tests.pair import facts
 from tests.studio.helpers import picture
@@ -301,6 +302,32 @@ def test_a_label_of_the_pair_names_a_model_anywhere(run: Run, cat: Path, tmp_pat
     assert record.read((tmp_path / "x.png").read_bytes()).models[0]["source"] == label
 
 
+def test_a_figure_at_another_input_size_is_made_again_at_it(
+    run: Run, cat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    height, width = facts().cards[0].preprocessing.input_size
+    half = str(height // 2)
+    assert run("figure", "heatmaps", "--images", cat, "--input-size", f"{half},0", "--out", "x.png", *FAST) == 0
+    known = record.read((tmp_path / "x.png").read_bytes())
+    assert known.models[0]["input_size"] == [height // 2, width // 2]
+    assert "resampled" in known.models[0]["changes"][0]
+    assert "input_size" not in known.models[1]
+    assert f"--input-size {half},0" in known.command("y.png")
+    assert run("again", "x.png", "--out", "y.png") == 0
+    assert (tmp_path / "y.png").read_bytes() == (tmp_path / "x.png").read_bytes()
+    capsys.readouterr()
+    assert run("again", "x.png", "--input-size", str(height), "--out", "z.png") == 2
+    said(capsys, f"at {half}x{half} px")
+
+
+@pytest.mark.parametrize("words", ["x", "-64", "64,64,64", "63"])
+def test_an_input_size_that_is_none_is_one_sentence(
+    run: Run, cat: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    assert run("figure", "heatmaps", "--images", cat, f"--input-size={words}", "--out", "x.png", *FAST) == 2
+    said(capsys, "expected")
+
+
 # --- compare ------------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +349,18 @@ def test_compare_makes_a_folder_for_each_image(
     numbers = np.load(tmp_path / "out" / "cat" / "numbers.npz")
     assert numbers["similarity, twicing"].shape == (1, facts().depth + 1)
     assert (tmp_path / "out" / "cat" / "viewer.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_compare_without_a_viewer_that_is_too_large(
+    run: Run, cat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(viewer, "MOST_BYTES", 1000)
+    assert run("compare", cat, "--out", "out") == 0
+    err = capsys.readouterr().err
+    assert_one_sentence(err.replace("viewer.html", "the viewer"))
+    assert "out/cat is without viewer.html" in err
+    each = ["maps.pdf", "numbers.npz", "residual.pdf", "similarity.pdf"]
+    assert names(tmp_path / "out") == [f"cat/{one}" for one in each]
 
 
 def test_compare_into_what_is_no_folder(run: Run, cat: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.models import checkpoints
+from explorer.models import checkpoints, registry
+from explorer.models.classes import class_name
 from explorer.models.twicing import get_filter
-from explorer.types import ExplorerError, Preprocessing
+from explorer.types import ExplorerError, ModelCard, Preprocessing
 from tests.helpers import CLASSES, assert_one_sentence
 
 MakeModel = Callable[..., VisionTransformer]
@@ -182,6 +183,11 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         ({"preprocessing": {"input_size": [1e999, 3]}}, "metadata"),
         ({"top1": [1]}, "metadata"),
         ({"classes": 3}, "metadata"),
+        ({"classes": "imagenet"}, "imagenet-1k was expected; 'imagenet' came"),
+        ({"classes": "imagenet-1k"}, "head.bias"),
+        ({"crop_pct": 0.1}, "a crop of 0.5 to 1"),
+        ({"crop_pct": "most"}, "metadata"),
+        ({"input_size": 40}, "input"),
     ],
 )
 def test_metadata_that_does_not_fit_is_refused(
@@ -219,6 +225,34 @@ def test_the_rest_has_defaults_that_say_so(tmp_path: Path, make_model: MakeModel
     assert card.data == card.recipe == card.license == card.git_revision == "not declared"
     assert (card.classes, card.wnids) == ((), ())  # no variant of ImageNet has five classes
     assert card.preprocessing == Preprocessing((32, 32), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.9)
+
+
+def test_a_thousand_outputs_have_imagenets_names_when_somebody_says_so(tmp_path: Path, tiny: str) -> None:
+    state = registry.create(tiny, 1000, (1.0, 1.0)).state_dict()
+    checkpoints.save(tmp_path / "mine.safetensors", state, declared := {"architecture": tiny, "filter": 1})
+    unnamed = checkpoints.load(tmp_path / "mine.safetensors").card
+    assert (unnamed.classes, unnamed.wnids, unnamed.outputs) == ((), (), 1000)
+    assert class_name(unnamed, 17) == "class 17"
+    assert '"classes" in their declaration' in unnamed.chance
+    added = checkpoints.load(tmp_path / "mine.safetensors", answers={"classes": "imagenet-1k", "filter": 2}).card
+    assert (added.classes[17], added.wnids[17], added.filter) == ("jay", "n01580077", (1.0, 1.0))
+    checkpoints.save(tmp_path / "mine.safetensors", state, declared | {"classes": "imagenet-1k"})
+    assert checkpoints.load(tmp_path / "mine.safetensors").card.classes == added.classes
+
+
+def test_the_crop_is_timms_until_somebody_declares_it(tmp_path: Path, make_model: MakeModel, tiny: str) -> None:
+    def card(**declared: object) -> ModelCard:
+        checkpoints.save(tmp_path / "x.safetensors", make_model().state_dict(), declared | {"architecture": tiny})
+        return checkpoints.load(
+            tmp_path / "x.safetensors", answers={"crop_pct": 0.8} if "own" in declared else None
+        ).card
+
+    assert (card(filter=1).preprocessing.crop_pct, card(filter=1).declares_crop) == (0.9, False)
+    assert (card(filter=1, own=1).preprocessing.crop_pct, card(filter=1, own=1).declares_crop) == (0.8, True)
+    for declared in ({"crop_pct": 0.875}, {"preprocessing": {"crop_pct": 0.875}}):
+        assert card(filter=1, **declared).preprocessing.crop_pct == 0.875
+        assert card(filter=1, own=1, **declared).declares_crop
+    assert card(filter=1, own=1, crop_pct=0.875).preprocessing.crop_pct == 0.875
 
 
 def test_another_filter_shares_the_weights(checkpoint: Path) -> None:

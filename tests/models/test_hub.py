@@ -83,6 +83,17 @@ def test_a_cached_model_loads_without_a_network(cache: Path, random_state: dict[
     assert card.digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_another_input_size_is_resampled_and_said(cache: Path, random_state: dict[str, torch.Tensor]) -> None:
+    put(cache, random_state)
+    loaded = hub.load(NAME, input_size=160)
+    card = loaded.card
+    assert (card.preprocessing.input_size, card.is_resized) == ((160, 160), True)
+    assert card.changes == ("Positions of 14x14 patches are resampled to 10x10, bicubic.",)
+    assert trace(loaded.module, torch.zeros(1, 3, 160, 160))[0].grid == (10, 10)
+    with pytest.raises(ExplorerError, match="whole patches of 16 px"):
+        hub.load(NAME, input_size=161)
+
+
 @pytest.mark.parametrize("offline", [True, False])
 def test_without_a_network_the_answer_is_quick(cache: Path, monkeypatch: pytest.MonkeyPatch, offline: bool) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)

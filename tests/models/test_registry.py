@@ -1,6 +1,7 @@
 """The table of architectures and the filters written on them."""
 
 import pytest
+import timm
 import torch
 
 from explorer.models import registry
@@ -47,6 +48,22 @@ def test_any_vision_transformer_of_timm_has_a_row() -> None:
 def test_the_literal_rows_say_what_timm_says(name: str) -> None:
     row, of_timm = registry.ARCHITECTURES[name], registry._from_timm(name)
     assert (row.timm_name, row.input_size, row.depth) == (of_timm.timm_name, of_timm.input_size, of_timm.depth)
+
+
+def test_the_names_to_choose_from_need_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_skeleton", None)
+    names = registry.names()
+    assert list(names[: len(registry.ARCHITECTURES)]) == list(registry.ARCHITECTURES)
+    assert {"vit_small_patch14_dinov2", "vit_base_patch16_clip_224", "eva02_small_patch14_224"} < set(names)
+    assert len(names) == len(set(names)) > 240
+
+
+def test_what_is_not_offered_cannot_be_filtered() -> None:
+    left_out = {name for module in registry.MODULES for name in timm.list_models(module=module)} - {*registry.names()}
+    assert len(left_out) == 9
+    for name in left_out:
+        with pytest.raises(ExplorerError, match="cannot be filtered"):
+            registry.architecture(name)
 
 
 def test_create_refuses_a_filter_of_the_wrong_length(tiny: str) -> None:

@@ -496,6 +496,26 @@ def test_the_command_takes_the_pair_that_opens(tmp_path: Path) -> None:
     assert [told["models"][side]["filter"][0] for side in ROLES] == [1.0, 2.0]
 
 
+@pytest.mark.parametrize(
+    ("words", "sides"),
+    [
+        ((), ("baseline", "twicing")),
+        (("--twicing-filter", "1,2"), ("baseline", "twicing")),
+        (("--twicing-filter", "1"), ("baseline", "second")),
+        (("--twicing-filter", "1.5"), ("baseline", "second")),
+        (("--baseline-filter", "2", "--twicing-filter", "2"), ("baseline", "twicing")),
+    ],
+)
+def test_only_a_twicing_model_is_called_so(
+    many: Path, files: tuple[Path, Path], tmp_path: Path, words: tuple[str, ...], sides: tuple[str, str]
+) -> None:
+    out = tmp_path / "x.csv"
+    assert command(many, out, files, *words) == 1
+    rows = table(out)
+    assert list(rows[0])[3:] == [f"{side}_{state}" for side in sides for state in range(3)]
+    assert tuple(json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["columns"]) == sides
+
+
 def test_the_command_refuses_in_a_sentence(
     many: Path, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

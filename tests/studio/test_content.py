@@ -212,6 +212,20 @@ def test_spectra_are_eigenvalues_and_their_images() -> None:
         assert figure.content.outside[index] == f"{gone} of {2 * 2 * 17}"
 
 
+def test_every_eigenvalue_says_whose_it_is() -> None:
+    figure = made("spectrum", 2, layers=(2,), heads="2")
+    table = figure.content.table
+    assert table is not None
+    assert table.header[:4] == ("image", "layer", "model", "head")
+    for index, role in enumerate(ROLES):
+        for seed, source in enumerate(photos(2)):
+            rows = [row for row in table.rows if (row[0], *row[1:4]) == (source.name, 2, role, 2)]
+            matrix = traces(seed)[index].attention[1, 1].double().numpy()
+            moduli = [abs(complex(row[4], row[5])) for row in rows]
+            assert_near(np.sort(moduli), np.sort(np.abs(np.linalg.eigvals(matrix))))
+    assert {row[3] for row in made("spectrum", 1, layers=(2,)).content.table.rows} == {1, 2}  # type: ignore[union-attr]
+
+
 def test_dynamics_are_the_powers_and_the_moduli() -> None:
     figure = made("dynamics", 1, iterations=(1, 3), heads="2")
     x = figure.numbers["x"]

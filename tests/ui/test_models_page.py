@@ -1,11 +1,13 @@
 """The Models page under AppTest: what it says, loading with and without a declaration, unloading, refusals."""
 
 import argparse
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -14,7 +16,7 @@ from explorer.types import ExplorerError
 from explorer.ui.models import panel
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import plain
-from tests.helpers import randomise
+from tests.helpers import plain_text, randomise
 from tests.pair import facts
 from tests.ui.conftest import Open
 
@@ -124,6 +126,58 @@ def test_without_a_hint_nothing_is_assumed(page: AppTest, folder: Path, state: d
     assert "load-file" not in [button.key for button in app.button]
 
 
+def test_dinov2_at_224_px_loads_from_what_its_shapes_suggest(page: AppTest, folder: Path) -> None:
+    stock = timm.create_model("vit_small_patch14_dinov2", img_size=224)
+    torch.save({key: value.half() for key, value in stock.state_dict().items()}, folder / "dino.pth")
+    app = pick(page.run(), "File", f"{folder.name}/dino.pth")
+    app.radio[0].set_value(panel.TrainedWith.STANDARD).run()
+    assert_sound(app)
+    (architecture,) = [one for one in app.main.selectbox if one.label == "Architecture"]
+    (size,) = app.main.number_input
+    assert (architecture.value, size.value) == ("vit_small_patch14_dinov2", 224)
+    assert any("looks like vit_small_patch14_dinov2 at 224 px" in plain_text(one.value) for one in app.main.caption)
+    assert list(architecture.options) == list(registry.names())  # to be searched by typing
+    press(app, "load-file")
+    assert_sound(app)
+    card = resources.engine().cards[-1]
+    assert (card.architecture, card.preprocessing.input_size) == ("vit_small_patch14_dinov2", (224, 224))
+
+
+def test_another_input_size_is_asked_for_and_said(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save(state, folder / "mine.pth")
+    (folder / "mine.json").write_text(json.dumps({"architecture": CUT, "filter": 1, "input_size": 48}))
+    app = pick(page.run(), "File", f"{folder.name}/mine.pth")
+    app.main.number_input[0].set_value(32).run()
+    press(app, "load-file")
+    assert_sound(app)
+    card = resources.engine().cards[-1]
+    assert card.preprocessing.input_size == (32, 32)
+    for text in (shown(app), *(caption.value for caption in app.sidebar.caption if plain(card.title) in caption.value)):
+        assert "Positions of 8x8 patches are resampled to 4x4" in text
+
+
+def test_names_and_crop_are_offered_where_nobody_declares_them(page: AppTest, folder: Path) -> None:
+    torch.save(registry.create(CUT, 1000, (1.0,) * 12).state_dict(), folder / "mine.pth")
+    (folder / "mine.json").write_text(json.dumps({"architecture": CUT, "filter": 1}))
+    label = f"{folder.name}/mine.pth"
+    app = press(pick(page.run(), "File", label), "load-file")
+    assert_sound(app)
+    assert "timm's, not declared; DeiT's own code has 0.875" in html.unescape(shown(app))
+    assert resources.engine().cards[-1].classes == ()
+    app.checkbox(key=f"{label}-classes").check().run()
+    (crop,) = [one for one in app.main.segmented_control if one.label == "Crop"]
+    crop.set_value(0.875).run()
+    press(app, "load-file")
+    assert_sound(app)
+    card = resources.engine().cards[-1]
+    assert (len(card.classes), card.preprocessing.crop_pct, card.declares_crop) == (1000, 0.875, True)
+    (folder / "mine.json").write_text(
+        json.dumps({"architecture": CUT, "filter": 1, "classes": "imagenet-1k", "crop_pct": 0.9})
+    )
+    assert not app.run().checkbox
+    assert [one.label for one in app.main.segmented_control] == ["Weights"]
+
+
 def test_a_hub_model_stands_beside_its_own_counterfactual(
     page: AppTest, monkeypatch: pytest.MonkeyPatch, state: dict[str, torch.Tensor], folder: Path
 ) -> None:
@@ -132,7 +186,7 @@ def test_a_hub_model_stands_beside_its_own_counterfactual(
 
     torch.save(state, folder / "hub.pth")
 
-    def load(name: str, device: object, progress: hub.Progress) -> checkpoints.LoadedModel:
+    def load(name: str, device: object, progress: hub.Progress, input_size: int | None) -> checkpoints.LoadedModel:
         progress(1, 2)
         return checkpoints.load(folder / "hub.pth", answers={"architecture": CUT, "filter": 1, "name": name})
 

@@ -84,6 +84,21 @@ def test_what_is_too_much_for_a_browser_is_refused(photo: ImageInput, monkeypatc
         viewer.pack(photo, [one, one])
 
 
+def test_classes_nobody_names_go_by_number(photo: ImageInput) -> None:
+    one = side(big_trace(1, grid=4))
+    numbered = replace(one, card=replace(one.card, outputs=len(one.trace.logits)))
+    named, silent = header_of(viewer.pack(photo, [numbered, one]))["models"]
+    assert named["top"][0][0] == f"class {int(one.trace.logits.argmax())}"
+    assert silent["top"] == []
+
+
+def test_the_page_says_what_was_done_to_weights(photo: ImageInput) -> None:
+    one = side(big_trace(1, grid=4))
+    resampled = replace(one, card=replace(one.card, changes=("Positions are resampled.",)))
+    assert "(Positions are resampled)" in viewer.page(viewer.pack(photo, [one, resampled]), "x")
+    assert "resampled" not in viewer.page(viewer.pack(photo, [one, one]), "x").partition("<script")[0]
+
+
 def test_a_head_without_values_sends_numbers(photo: ImageInput) -> None:
     one = big_trace(1, grid=4)
     told = header_of(viewer.pack(photo, [side(replace(one, values=torch.zeros_like(one.values)))] * 2))

@@ -12,7 +12,9 @@ from explorer.studio.spec import Spec
 from explorer.studio.template import Template
 from explorer.types import ROLES
 
-_HEADER = ("layer", "model", "lambda_real", "lambda_imag", "mapped_real", "mapped_imag", "real_nonnegative")
+_HEADER = (
+    "image", "layer", "model", "head", "lambda_real", "lambda_imag", "mapped_real", "mapped_imag", "real_nonnegative",
+)  # fmt: skip
 
 
 def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
@@ -24,12 +26,18 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
             Points.of(name, colour, symbol, of_model[place], from_zero(heads))
             for (name, colour, _), symbol, of_model in zip(run.models, SYMBOLS, spectra, strict=True)
         )
-        for role, points in zip(ROLES, panel, strict=True):
+        for role, points, of_model in zip(ROLES, panel, spectra, strict=True):
             outside.append(f"{points.outside} of {len(points.eigenvalues)}")
             columns = (points.eigenvalues.tolist(), points.mapped.tolist(), points.on_curve.tolist())
+            owners = [
+                (image, head)
+                for image, of_image in zip(run.files, of_model[place], strict=True)
+                for head in map(int, heads)
+                for _ in range(of_image.eigenvalues.shape[-1])
+            ]
             rows += [
-                (layer, role, value.real, value.imag, mapped.real, mapped.imag, bool(real))
-                for value, mapped, real in zip(*columns, strict=True)
+                (image, layer, role, head, value.real, value.imag, mapped.real, mapped.imag, bool(real))
+                for (image, head), value, mapped, real in zip(owners, *columns, strict=True)
             ]
         panels.append((f"Layer {layer}", panel))
     return Content(

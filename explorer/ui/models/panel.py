@@ -10,12 +10,15 @@ from typing import Any
 import streamlit as st
 
 from explorer.models import checkpoints, registry
+from explorer.models.checkpoints import Inspection
 from explorer.models.trace import ModelSize
 from explorer.settings import Option
 from explorer.types import ExplorerError, ModelCard
 from explorer.ui.shell import resources
 
 LOCKED_VARIABLE = "EXPLORER_MODELS_LOCKED"
+DEIT_CROP = 0.875
+"""DeiT's own code evaluates so: 256 px resized, 224 cut out."""
 
 
 class TrainedWith(Option):
@@ -42,8 +45,9 @@ def facts(card: ModelCard, size: ModelSize) -> dict[str, str]:
         "Filter": f"{card.operator} ({_coefficients(card)}), as declared by {card.declared_by}",
         "Parameters": f"{size.parameters / 1e6:.2f} M",
         "Cost": f"{size.multiply_adds / 1e9:.3g} GFLOPs per image (multiply-adds, as papers count)",
-        "Input": f"{height} x {width} px{shrunk}, {pre.crop_mode} crop of {pre.crop_pct:g}, {pre.interpolation}; "
-        f"mean {_numbers(pre.mean)}, std {_numbers(pre.std)}",
+        "Input": f"{height} x {width} px{shrunk}, {pre.crop_mode} crop of {pre.crop_pct:g}{_whose_crop(card)}, "
+        f"{pre.interpolation}; mean {_numbers(pre.mean)}, std {_numbers(pre.std)}",
+        **({"Changed": " ".join(card.changes)} if card.changes else {}),
         "Classes": card.chance,
         "Top-1": "not declared" if card.top1 is None else f"{card.top1:.1f}%",
         "Data and terms": card.data,
@@ -51,6 +55,18 @@ def facts(card: ModelCard, size: ModelSize) -> dict[str, str]:
         "Recipe": card.recipe,
         "Revision": card.git_revision,
     }
+
+
+def _whose_crop(card: ModelCard) -> str:
+    """Where nobody declares the crop: that it is timm's, and what DeiT's own code has."""
+    if card.declares_crop:
+        return ""
+    deit = f'; DeiT\'s own code has {DEIT_CROP:g}, as "crop_pct": {DEIT_CROP:g} declares'
+    return f" (timm's, not declared{deit if _is_deit(card.architecture) else ''})"
+
+
+def _is_deit(architecture: str) -> bool:
+    return architecture.startswith("deit_")
 
 
 def _coefficients(card: ModelCard) -> str:
@@ -91,21 +107,23 @@ def inspected(path: Path) -> checkpoints.Inspection:
     return _inspected(str(path), [(stat.st_mtime_ns, stat.st_size) for stat in stats])
 
 
-def questions(inspection: checkpoints.Inspection, key: str) -> dict[str, Any]:
-    """Asks what the file does not declare; its training code's name for the model fills in the answer."""
+def questions(inspection: Inspection, key: str) -> dict[str, Any]:
+    """Asks what the file does not declare; its shapes and its training code's name for the model fill in answers."""
     if inspection.named:
         st.caption(
             f"Its training code called the model “{inspection.named}”; that fills in the answers, please check them."
         )
-    architectures = list(registry.ARCHITECTURES)
-    fitting = [architectures.index(name) for name in inspection.architectures]
+    if inspection.likeness:
+        st.caption(f"By the shapes of its weights it looks like {inspection.likeness}.")
+    names, likeness = registry.names(), inspection.likeness
     architecture = st.selectbox(
         "Architecture",
-        architectures,
-        index=fitting[0] if fitting else None,
-        placeholder="none of these fits by its shapes; type the name of one of timm's",
+        names,
+        index=names.index(likeness.architecture) if likeness else None,
+        placeholder=f"none of {len(names)} known ones fits by its shapes; type to search",
         accept_new_options=True,
         key=f"{key}-architecture",
+        help="Any of timm's plain, DeiT, EVA and rotary vision transformers.",
     )
     kind = st.radio(
         "These weights were trained with",
@@ -125,3 +143,51 @@ def questions(inspection: checkpoints.Inspection, key: str) -> dict[str, Any]:
     standard = registry.uniform_filter(depth, 1.0)
     filter = standard if kind == TrainedWith.STANDARD else registry.twicing_in(depth, first, last)
     return {"architecture": architecture, "filter": list(filter)}
+
+
+def additions(inspection: Inspection, architecture: str | None, key: str) -> dict[str, Any]:
+    """Asks what a declaration may leave out: what the outputs stand for, and how much of a picture DeiT sees."""
+    added: dict[str, Any] = {}
+    if inspection.variant and st.checkbox(
+        f"Its outputs are the classes of {inspection.variant}, in timm's order",
+        key=f"{key}-classes",
+        help="As many there are; otherwise they are called by their numbers.",
+    ):
+        added["classes"] = inspection.variant
+    if architecture and _is_deit(architecture) and not inspection.declares_crop:
+        own = registry.preprocessing(registry.architecture(architecture)).crop_pct
+        crops = {own: f"{own:g}, timm's", DEIT_CROP: f"{DEIT_CROP:g}, as DeiT's own code evaluates"}
+        crop = st.segmented_control(
+            "Crop",
+            list(crops),
+            format_func=crops.__getitem__,
+            default=own,
+            required=True,
+            key=f"{key}-crop",
+            help="The share of a picture's side that the model sees.",
+        )
+        if crop != own:
+            added["crop_pct"] = crop
+    return added
+
+
+def suggested_size(inspection: Inspection, architecture: str | None) -> int | None:
+    """The input size that the positions of undeclared weights are for, where it is not the architecture's own."""
+    like = inspection.likeness
+    if inspection.is_declared or like is None or like.architecture != architecture:
+        return None
+    return None if like.side == registry.architecture(architecture).input_size[0] else like.side
+
+
+def input_size(key: str, suggested: int | None = None) -> int | None:
+    """Asks for another input size than the architecture's or the declared one; None where nobody does."""
+    size: int | None = st.number_input(
+        "Input size, px",
+        min_value=16,
+        max_value=2048,
+        value=suggested,
+        placeholder="as declared, or as the architecture has it",
+        key=f"{key}-size",
+        help="Pixels on a side. Positions of another size are resampled, and the model's card says so.",
+    )
+    return size

@@ -52,7 +52,8 @@ def partner(card: ModelCard, cards: Sequence[ModelCard]) -> ModelCard:
     trained = [
         other
         for other in cards
-        if (other.architecture, other.wnids) == (card.architecture, card.wnids)
+        if (other.architecture, other.wnids, other.preprocessing.input_size)
+        == (card.architecture, card.wnids, card.preprocessing.input_size)
         and other.is_standard != card.is_standard
     ]
     return max(trained, key=lambda other: _run(other) == _run(card)) if trained else swapped(card)

@@ -134,5 +134,5 @@ def _footer(models: Pair) -> None:
     for card in dict.fromkeys(models.cards):
         trained = ", as trained" if card.is_counterfactual else ""
         top1 = "top-1 not declared" if card.top1 is None else f"top-1 {card.top1:.1f}%{trained}"
-        st.caption(f"{plain(card.title, 90)}: {card.chance}, {top1}")
+        st.caption(" ".join([f"{plain(card.title, 90)}: {card.chance}, {top1}", *card.changes]))
     st.caption(f"Runs on {devices.describe(resources.engine().device)}")
