@@ -39,13 +39,18 @@ def add_corruptions(parser: argparse.ArgumentParser) -> None:
         metavar="K[,K...]",
         help=f"{', '.join(Corruption)}, or all (default)",
     )
-    parser.add_argument("--severities", metavar="S", help="ImageNet-C's, such as 1,3-5; 1-5 by default")
+    parser.add_argument(
+        "--severities", metavar="S", help="ImageNet-C's, or at 64 px Tiny-ImageNet-C's, such as 1,3-5; 1-5 by default"
+    )
     parser.add_argument(
         "--strength", metavar="S[,S...]", help="any strength up to 5, such as 2.5; instead of severities or with them"
     )
     parser.add_argument("--seed", type=int, default=0, help="of noise and occlusion (0)")
     parser.add_argument(
         "--first-token", action="store_true", help="attention rows of the first token, CLS, instead of all"
+    )
+    parser.add_argument(
+        "--final-jpeg", action="store_true", help="pictures end as JPEG of quality 85, as ImageNet-C's files do"
     )
     add_models(parser)
 
@@ -90,7 +95,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     custom = each(options.strength, float, "strength") if options.strength else ()
     strengths = tuple(sorted({*map(float, severities), *custom})) or tuple(map(float, SEVERITIES))
     queries = Queries.FIRST if options.first_token else Queries.ALL
-    return Plan(_kinds(options.kind), strengths, options.seed, queries)
+    return Plan(_kinds(options.kind), strengths, options.seed, queries, options.final_jpeg)
 
 
 def _kinds(text: str) -> tuple[Corruption, ...]:

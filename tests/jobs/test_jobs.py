@@ -56,7 +56,7 @@ BY_VALUE: list[Job[Any]] = [
     SimilarityJob(Definition(with_prefix=True)),
     MAP,
     CorruptionJob(Corruption.OCCLUSION, (1.0, 3.5), 2, Queries.FIRST),
-    CorruptedTraceJob(Corruption.OCCLUSION, 3.0, 2),
+    CorruptedTraceJob(Corruption.OCCLUSION, 3.0, 2, final_jpeg=True),
     AttackJob(FGSM, (2,)),
     AdversariesJob((FGSM, PGD), (2,), ("a name",)),
     BatchJob(SimilarityJob()),
