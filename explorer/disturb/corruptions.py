@@ -108,8 +108,7 @@ def _scales(
     contrast: Sequence[float],
     softness: Sequence[float] = (0, 0, 0, 0, 0),
 ) -> dict[Corruption, Scale]:
-    # Of photons at white the noise is what grows evenly, and is 0 at strength 0.
-    shot = tuple(count**-0.5 for count in photons)
+    shot = tuple(count**-0.5 for count in photons)  # the noise is what grows evenly, and is 0 at strength 0
     return {
         Corruption.GAUSSIAN_NOISE: Scale("standard deviation", (0, *noise), " of the range"),
         Corruption.SHOT_NOISE: Scale("standard deviation at white", (0, *shot), " of the range"),
@@ -262,7 +261,8 @@ def gaussian(deviation: float) -> Float[np.ndarray, " side"]:
 
     def weights(width: float) -> Float[np.ndarray, " side"]:
         shares: Float[np.ndarray, " side"] = np.diff(ndtr(edges / width))
-        return shares / shares.sum()
+        shares /= shares.sum()
+        return shares
 
     def excess(width: float) -> float:
         return float(weights(width) @ offsets**2) - deviation**2

@@ -17,7 +17,7 @@ from jaxtyping import Num, UInt8
 from PIL import Image
 
 from explorer.pictures import profiles
-from explorer.pictures.profiles import Conversion
+from explorer.pictures.profiles import ColourConversion
 from explorer.types import ExplorerError, ImageInput
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
@@ -211,7 +211,7 @@ def _scaled(values: Num[np.ndarray, "height width"], low: float, high: float) ->
     return result
 
 
-def _on_white(image: Image.Image, colours: Conversion | None, notes: list[str]) -> Image.Image:
+def _on_white(image: Image.Image, colours: ColourConversion | None, notes: list[str]) -> Image.Image:
     image = _shrunk(_as(image, "RGBA"))
     alpha = image.getchannel("A")
     if colours:

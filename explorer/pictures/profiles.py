@@ -26,7 +26,7 @@ _GREYS = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
 
 
 @dataclass(frozen=True, eq=False)
-class Conversion:
+class ColourConversion:
     """From pixels of a mode, which is `RGB`, `L` or `CMYK`, to RGB in sRGB."""
 
     mode: str
@@ -41,7 +41,7 @@ class Conversion:
         return self.transform.apply(image if image.mode == self.mode else image.convert(self.mode))
 
 
-def conversion(profile: bytes, mode: str, notes: list[str]) -> Conversion | None:
+def conversion(profile: bytes, mode: str, notes: list[str]) -> ColourConversion | None:
     """What takes pixels of this mode from their profile to sRGB; `None` where they are to stay as they are.
 
     They stay without a note where the profile is sRGB. A note of one sentence says what is done, or why it cannot be.
@@ -51,7 +51,7 @@ def conversion(profile: bytes, mode: str, notes: list[str]) -> Conversion | None
         return None
     try:
         opened = ImageCms.ImageCmsProfile(BytesIO(profile))
-        result = Conversion(_MODES[profile[16:20]], _transform(opened, _MODES[profile[16:20]]))
+        result = ColourConversion(_MODES[profile[16:20]], _transform(opened, _MODES[profile[16:20]]))
         if _is_srgb(result):
             return None
         name = " ".join("".join(c for c in opened.profile.profile_description or "" if c.isprintable()).split())[:60]
@@ -89,13 +89,14 @@ def _transform(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCm
     return ImageCms.buildTransform(profile, srgb, mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, flags)
 
 
-def _is_srgb(of: Conversion) -> bool:
+def _is_srgb(of: ColourConversion) -> bool:
     """Whether no colour of a grid moves, or no grey."""
     if of.mode == "CMYK":
         return False
     if of.mode == "L":
         colours = _GREYS
     else:
-        colours = Image.fromarray(np.stack(np.mgrid[:256:15, :256:15, :256:15], -1).astype(np.uint8).reshape(-1, 18, 3))
+        grid = np.moveaxis(np.mgrid[:256:15, :256:15, :256:15], 0, -1)
+        colours = Image.fromarray(grid.astype(np.uint8).reshape(-1, 18, 3))
     difference = ImageChops.difference(of.of(colours), colours.convert("RGB"))
     return bool(np.asarray(difference).max() <= MAX_LEVELS)
