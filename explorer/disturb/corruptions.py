@@ -1,9 +1,11 @@
-"""Natural disturbances of five severities, as in ImageNet-C.
+"""Natural disturbances of five severities, with the constants of ImageNet-C, Tiny-ImageNet-C and CIFAR-10-C.
 
-Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261: the constants are those of its 224 px images, applied to
-what the model sees, after resize and crop. At another size lengths (blurs) scale with the shorter side over 224; noise,
-quality and contrast are relative to a pixel's range and stay. Defocus is the disc alone, each pixel weighted by its
-covered area, where ImageNet-C blurs a jagged disc by 0.1 to 0.5 px. Occlusion is ours: ImageNet-C has none.
+Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, and the code of https://github.com/hendrycks/robustness:
+one set for 224 px, one for 64 and one for 32, applied to what the model sees, after resize and crop. At another size
+lengths (blurs) scale with the shorter side; noise, quality and contrast are relative to a pixel's range and stay. Where
+this is not what they do: blurs weigh each pixel by its area, Gaussian or disc, where they sample a Gaussian at the
+pixels' centres and blur a jagged disc; values are rounded, where they are cut; their files end as JPEG, here on demand.
+Occlusion is ours: they have none.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,8 @@ from explorer.types import ExplorerError, Picture
 Colours = Float[np.ndarray, "height width 3"]
 
 SEVERITIES = (1, 2, 3, 4, 5)
-REFERENCE_SIDE = 224
+FINAL_QUALITY = 85
+"""Of the JPEG as which the files of ImageNet-C and Tiny-ImageNet-C were saved."""
 _OVERSAMPLED = 8
 
 
@@ -40,14 +43,6 @@ class Corruption(Option):
     OCCLUSION = "occlusion", "Occlusion"
 
 
-def severities(kind: Corruption) -> str:
-    """What the severities of a corruption are, as a sentence."""
-    scale = SCALES[kind]
-    values = ", ".join(f"{value:.3g}" for value in scale.values[1:])
-    length = " on 224 px, in proportion here" if scale.is_length else ""
-    return f"Severities 1 to 5: {scale.meaning} {values}{scale.unit}{length}."
-
-
 @dataclass(frozen=True, eq=False)
 class Corrupted:
     """A disturbed picture and how it came about."""
@@ -55,17 +50,19 @@ class Corrupted:
     rgb: Picture
     kind: Corruption
     strength: float
-    """1 to 5 are ImageNet-C's severities, 0 the picture itself, numbers between interpolate the parameter."""
+    """1 to 5 are the published severities, 0 the picture itself, numbers between interpolate the parameter."""
     seed: int
     parameter: float
     """What the strength means, see `Scale`; at this picture's size."""
+    final_jpeg: bool = False
 
     def sentence(self) -> str:
         """The settings in words."""
-        scale = SCALES[self.kind]
+        scale = constants_for(min(self.rgb.shape[:2])).scales[self.kind]
         if self.strength == 0:
             return f"{self.kind.label}, strength 0: the picture itself."
-        return f"{self.kind.label}, strength {self.strength:g}: {scale.meaning} {self.parameter:.3g}{scale.unit}."
+        last = f", then JPEG of quality {FINAL_QUALITY}" if self.final_jpeg else ""
+        return f"{self.kind.label}, strength {self.strength:g}: {scale.meaning} {self.parameter:.3g}{scale.unit}{last}."
 
 
 @dataclass(frozen=True)
@@ -73,48 +70,141 @@ class Scale:
     """The parameter of a corruption at severities 0 to 5; 0 leaves the picture alone."""
 
     meaning: str
-    values: tuple[float, float, float, float, float, float]
+    values: tuple[float, ...]
     unit: str = ""
     is_length: bool = False
     """Whether it is in pixels and scales with the picture."""
+    softness: tuple[float, ...] = (0, 0, 0, 0, 0, 0)
+    """Standard deviation of a Gaussian blur that follows, in pixels."""
 
-    def at(self, strength: float, side: int) -> float:
+
+@dataclass(frozen=True)
+class Constants:
+    """A published set: its name, the side of its pictures, and a scale for each corruption."""
+
+    name: str
+    side: int
+    scales: Mapping[Corruption, Scale]
+
+    def parameter(self, kind: Corruption, strength: float, side: int) -> float:
         """The parameter, linear between severities, for a picture of this shorter side."""
-        value = float(np.interp(strength, range(len(self.values)), self.values))
-        return value * side / REFERENCE_SIDE if self.is_length else value
+        scale = self.scales[kind]
+        return self._at(scale.values, strength, side if scale.is_length else self.side)
+
+    def softness(self, kind: Corruption, strength: float, side: int) -> float:
+        """Of the blur that follows, in pixels of such a picture."""
+        return self._at(self.scales[kind].softness, strength, side)
+
+    def _at(self, values: Sequence[float], strength: float, side: int) -> float:
+        return float(np.interp(strength, range(len(values)), values)) * side / self.side
 
 
-SCALES: dict[Corruption, Scale] = {
-    Corruption.GAUSSIAN_NOISE: Scale("standard deviation", (0, 0.08, 0.12, 0.18, 0.26, 0.38), " of the range"),
-    # ImageNet-C counts photons: 60, 25, 12, 5, 3 at white. Their noise is what grows evenly, and is 0 at strength 0.
-    Corruption.SHOT_NOISE: Scale(
-        "standard deviation at white",
-        (0, 60**-0.5, 25**-0.5, 12**-0.5, 5**-0.5, 3**-0.5),
-        " of the range",
+def _scales(
+    noise: Sequence[float],
+    photons: Sequence[float],
+    radius: Sequence[float],
+    blur: Sequence[float],
+    quality: Sequence[float],
+    contrast: Sequence[float],
+    softness: Sequence[float] = (0, 0, 0, 0, 0),
+) -> dict[Corruption, Scale]:
+    shot = tuple(count**-0.5 for count in photons)  # the noise is what grows evenly, and is 0 at strength 0
+    return {
+        Corruption.GAUSSIAN_NOISE: Scale("standard deviation", (0, *noise), " of the range"),
+        Corruption.SHOT_NOISE: Scale("standard deviation at white", (0, *shot), " of the range"),
+        Corruption.DEFOCUS_BLUR: Scale("disc of radius", (0, *radius), " px", True, (0, *softness)),
+        Corruption.GAUSSIAN_BLUR: Scale("standard deviation", (0, *blur), " px", True),
+        Corruption.JPEG: Scale("quality", (100, *quality)),
+        Corruption.CONTRAST: Scale("remaining contrast", (1, *contrast)),
+        Corruption.OCCLUSION: Scale("share of the area covered", (0, 0.05, 0.1, 0.2, 0.3, 0.4)),
+    }
+
+
+IMAGENET_C = Constants(
+    "ImageNet-C",
+    224,
+    _scales(  # its discs are large and blurred by 0.1 to 0.5 px against their jags: weights by area have none
+        noise=(0.08, 0.12, 0.18, 0.26, 0.38),
+        photons=(60, 25, 12, 5, 3),
+        radius=(3, 4, 6, 8, 10),
+        blur=(1, 2, 3, 4, 6),
+        quality=(25, 18, 15, 10, 7),
+        contrast=(0.4, 0.3, 0.2, 0.1, 0.05),
     ),
-    Corruption.DEFOCUS_BLUR: Scale("disc of radius", (0, 3, 4, 6, 8, 10), " px", is_length=True),
-    Corruption.GAUSSIAN_BLUR: Scale("standard deviation", (0, 1, 2, 3, 4, 6), " px", is_length=True),
-    Corruption.JPEG: Scale("quality", (100, 25, 18, 15, 10, 7)),
-    Corruption.CONTRAST: Scale("remaining contrast", (1, 0.4, 0.3, 0.2, 0.1, 0.05)),
-    Corruption.OCCLUSION: Scale("share of the area covered", (0, 0.05, 0.1, 0.2, 0.3, 0.4)),
-}
+)
+TINY_IMAGENET_C = Constants(
+    "Tiny-ImageNet-C",
+    64,
+    _scales(  # a disc within its pixel does nothing: all of the first severity is its softness
+        noise=(0.04, 0.08, 0.12, 0.15, 0.18),
+        photons=(250, 100, 50, 30, 15),
+        radius=(0.5, 1, 1.5, 2.5, 3),
+        softness=(0.6, 0.1, 0.1, 0.01, 0.1),
+        blur=(0.5, 0.75, 1, 1.25, 1.5),
+        quality=(65, 58, 50, 40, 25),
+        contrast=(0.4, 0.3, 0.2, 0.1, 0.05),
+    ),
+)
+CIFAR_10_C = Constants(
+    "CIFAR-10-C",
+    32,
+    _scales(
+        noise=(0.04, 0.06, 0.08, 0.09, 0.10),
+        photons=(500, 250, 100, 75, 50),
+        radius=(0.3, 0.4, 0.5, 1, 1.5),
+        softness=(0.4, 0.5, 0.6, 0.2, 0.1),
+        blur=(0.4, 0.6, 0.7, 0.8, 1),
+        quality=(80, 65, 58, 50, 40),
+        contrast=(0.75, 0.5, 0.4, 0.3, 0.15),
+    ),
+)
 
 
-def corrupt(rgb: Picture, kind: Corruption, strength: float, seed: int = 0) -> Corrupted:
-    """The disturbed picture; the same seed gives the same pixels.
+def constants_for(side: int) -> Constants:
+    """The set for pictures of this shorter side: the nearest, but for 224 px down to half of that."""
+    return IMAGENET_C if side >= 112 else TINY_IMAGENET_C if side >= 48 else CIFAR_10_C
+
+
+def severities(kind: Corruption, side: int) -> str:
+    """What the severities of a corruption are on pictures of this shorter side, as a sentence."""
+    constants = constants_for(side)
+    scale = constants.scales[kind]
+    values = ", ".join(f"{value:.3g}" for value in scale.values[1:])
+    length = f" on {constants.side} px, in proportion here" if scale.is_length and side != constants.side else ""
+    none = "; ImageNet-C has no occlusion" if kind is Corruption.OCCLUSION else ""
+    return f"Severities 1 to 5: {scale.meaning} {values}{scale.unit}{length}{none}."
+
+
+def source(kind: Corruption, side: int) -> str:
+    """Whose severities those are, and for which size they were made where it is not this one."""
+    constants = constants_for(side)
+    if kind is Corruption.OCCLUSION:
+        return "Ours"
+    other = "" if side == constants.side else f", made for {constants.side} px"
+    return f"As in {constants.name} (Hendrycks and Dietterich 2019){other}"
+
+
+def corrupt(rgb: Picture, kind: Corruption, strength: float, seed: int = 0, *, final_jpeg: bool = False) -> Corrupted:
+    """The disturbed picture, at last through a JPEG as ImageNet-C's files are; the same seed gives the same pixels.
 
     Gaussian noise is one field at every strength, and occlusions grow around one point; photons are drawn anew.
     Raises `ExplorerError` for a strength outside 0 to 5.
     """
     if not 0 <= strength <= SEVERITIES[-1]:  # NaN is neither
         raise ExplorerError(f"A strength from 0 to {SEVERITIES[-1]} was expected; {strength:g} came.")
-    parameter = SCALES[kind].at(strength, min(rgb.shape[:2]))
+    side = min(rgb.shape[:2])
+    constants = constants_for(side)
+    parameter = constants.parameter(kind, strength, side)
     if strength == 0:
         return Corrupted(rgb.copy(), kind, strength, seed, parameter)
     random = np.random.default_rng((seed, zlib.crc32(kind.name.encode())))
     values = DISTURBANCES[kind](rgb.astype(np.float64) / 255.0, parameter, random)
+    if softness := constants.softness(kind, strength, side):
+        values = _softened(values, softness, "mirror")
+    if final_jpeg:
+        values = _jpeg(np.clip(values, 0.0, 1.0), FINAL_QUALITY, random)
     pixels = np.rint(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return Corrupted(pixels, kind, strength, seed, parameter)
+    return Corrupted(pixels, kind, strength, seed, parameter, final_jpeg)
 
 
 def _gaussian_noise(x: Colours, deviation: float, random: np.random.Generator) -> Colours:
@@ -145,10 +235,39 @@ def disc(radius: float) -> Float[np.ndarray, "side side"]:
 
 
 def _gaussian_blur(x: Colours, deviation: float, random: np.random.Generator) -> Colours:
-    from scipy.ndimage import gaussian_filter
+    return _softened(x, deviation, "nearest")
 
-    blurred: Colours = gaussian_filter(x, (deviation, deviation, 0), mode="nearest", truncate=4.0)
+
+def _softened(x: Colours, deviation: float, mode: str) -> Colours:
+    from scipy.ndimage import correlate1d
+
+    kernel = gaussian(deviation)
+    blurred: Colours = correlate1d(correlate1d(x, kernel, axis=0, mode=mode), kernel, axis=1, mode=mode)
     return blurred
+
+
+def gaussian(deviation: float) -> Float[np.ndarray, " side"]:
+    """Integral over each pixel of a Gaussian whose width makes `deviation` that of the weights; they sum to 1.
+
+    The pixel itself widens a blur by 1/12 px^2, which is half of what severity 1 of 64 px asks for: the Gaussian is
+    narrower by that, so that large blurs are those of sampled Gaussians, and small ones do something at any width.
+    """
+    from scipy.optimize import brentq  # type: ignore[import-untyped]
+    from scipy.special import ndtr  # type: ignore[import-untyped]
+
+    reach = max(1, round(4 * deviation))
+    edges = np.arange(-reach, reach + 2) - 0.5
+    offsets = np.arange(-reach, reach + 1)
+
+    def weights(width: float) -> Float[np.ndarray, " side"]:
+        shares: Float[np.ndarray, " side"] = np.diff(ndtr(edges / width))
+        shares /= shares.sum()
+        return shares
+
+    def excess(width: float) -> float:
+        return float(weights(width) @ offsets**2) - deviation**2
+
+    return weights(brentq(excess, 0.01, deviation + 0.3))
 
 
 def _jpeg(x: Colours, quality: float, random: np.random.Generator) -> Colours:

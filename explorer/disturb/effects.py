@@ -32,6 +32,7 @@ class Choice:
     strength: float
     seed: int = 0
     queries: Queries = Queries.ALL
+    final_jpeg: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ def effects(
     for number, strength in enumerate(strengths):
         if progress:
             progress(number, len(strengths))
-        disturbed = corrupt(seen, choice.kind, strength, choice.seed).rgb
+        disturbed = corrupt(seen, choice.kind, strength, choice.seed, final_jpeg=choice.final_jpeg).rgb
         by_strength.append(effect(strength, clean, traced(model, disturbed), choice.queries))
     return by_strength
 

@@ -27,10 +27,11 @@ class CorruptionJob(Job[list[Effect]]):
     strengths: tuple[float, ...]
     seed: int = 0
     queries: Queries = Queries.ALL
+    final_jpeg: bool = False
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Effect]:
         (view,) = views(model, pictures)
-        choice = Choice(self.kind, 0.0, self.seed, self.queries)
+        choice = Choice(self.kind, 0.0, self.seed, self.queries, self.final_jpeg)
         return effects.effects(model, view, choice, self.strengths, tell)
 
 
@@ -41,10 +42,12 @@ class CorruptedTraceJob(Job[Trace]):
     kind: Corruption
     strength: float
     seed: int = 0
+    final_jpeg: bool = False
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> Trace:
         (view,) = views(model, pictures)
-        return effects.traced(model, corrupt(view, self.kind, self.strength, self.seed).rgb)
+        disturbed = corrupt(view, self.kind, self.strength, self.seed, final_jpeg=self.final_jpeg)
+        return effects.traced(model, disturbed.rgb)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image
 
+from explorer.pictures import profiles
+from explorer.pictures.profiles import ColourConversion
 from explorer.types import ExplorerError, ImageInput
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
@@ -77,8 +79,9 @@ class ImageError(ExplorerError):
 def decode(data: bytes) -> ImageInput:
     """Upright RGB pixels of the first picture in a file, its shorter side at most 1024 px.
 
-    Colour profiles are ignored; 16 bits map `0..65535` to `0..255`, floats their finite range; transparency is
-    laid on white. Raises `ImageError`, and nothing else, for whatever is not such a file.
+    Colours are those of sRGB, to which `profiles` converts what has another profile; 16 bits map `0..65535` to
+    `0..255`, floats their finite range; transparency is laid on white. Raises `ImageError`, and nothing else, for
+    whatever is not such a file.
     """
     _quiet_pillow()
     try:
@@ -115,9 +118,15 @@ def _read(data: bytes) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, 
     orientation = 1
     with suppress(Exception):  # broken EXIF data is no reason to refuse good pixels
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    profile = image.info.get("icc_profile")
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(image, notes)
-    image = _on_white(image, notes) if image.has_transparency_data else _shrunk(_as(image, "RGB"))
+    colours = profiles.conversion(profile, image.mode, notes) if isinstance(profile, bytes) else None
+    if image.has_transparency_data:
+        image = _on_white(image, colours, notes)
+    else:
+        image = _shrunk(_as(image, "CMYK" if colours and colours.mode == "CMYK" else "RGB"))
+        image = colours.of(image) if colours else image
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     rgb = np.array(image, dtype=np.uint8, order="C")
@@ -202,9 +211,13 @@ def _scaled(values: Num[np.ndarray, "height width"], low: float, high: float) ->
     return result
 
 
-def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
+def _on_white(image: Image.Image, colours: ColourConversion | None, notes: list[str]) -> Image.Image:
     image = _shrunk(_as(image, "RGBA"))
-    if image.getchannel("A").getextrema() == (255, 255):
+    alpha = image.getchannel("A")
+    if colours:
+        image = colours.of(image.convert("RGB"))
+        image.putalpha(alpha)
+    if alpha.getextrema() == (255, 255):
         return image.convert("RGB")
     notes.append("The transparent parts of the picture are shown on white.")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

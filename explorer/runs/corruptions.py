@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from explorer import files, provenance
-from explorer.disturb.corruptions import SCALES
+from explorer.disturb.corruptions import FINAL_QUALITY, Corruption, Scale, constants_for
 from explorer.disturb.effects import Effect, margin
 from explorer.jobs.disturbances import CorruptionJob
 from explorer.models.classes import class_name
@@ -39,7 +39,7 @@ from explorer.serving.pair import ModelPair
 from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard
 
 MADE_BY = "python -m explorer corruptions"
-TEXTS = ("model", "corruption", "prediction", "clean_prediction")
+TEXTS = ("model", "corruption", "constants", "prediction", "clean_prediction")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class CorruptionStep:
 def measure(sources: Sequence[str], pair: ModelPair, out: Path, plan: Plan) -> Generator[CorruptionStep, None, None]:
     """Writes a row for each image, corruption, strength (0 first, clean) and model to `out`, CSV or Parquet.
 
-    Columns, beside `image`, `sha256` and `error`: `model` (baseline or twicing), `corruption`, `severity`, `seed`,
+    Columns, beside `image`, `sha256` and `error`: `model` (baseline or twicing), `corruption`, `constants` (the set
+    whose severities they are, and the side it was made for), `severity`, `seed`, `final_jpeg` (its quality, or 0),
     `prediction` and its `probability`, the `clean_prediction` and what its probability is now (`clean_probability`),
     `margin` (see `effects.margin`), `attention_1..L` (Jensen-Shannon drift, nats), `tokens_0..L` (cosine to the clean
     picture) and `similarity_change_0..L` (disturbed minus clean). Beside `out` a JSON holds the settings.
@@ -75,7 +76,7 @@ def columns(pair: ModelPair) -> list[str]:
     """Names of the columns behind `error`; of two depths the larger one counts."""
     depth = max(len(card.filter) for card in pair.cards)
     return [
-        *("model", "corruption", "severity", "seed", "prediction", "probability"),
+        *("model", "corruption", "constants", "severity", "seed", "final_jpeg", "prediction", "probability"),
         *("clean_prediction", "clean_probability", "margin"),
         *(f"attention_{layer}" for layer in range(1, depth + 1)),
         *(f"{name}_{state}" for name in ("tokens", "similarity_change") for state in range(depth + 1)),
@@ -87,28 +88,39 @@ def rows_of(image: ImageInput, name: str, pair: ModelPair, plan: Plan) -> list[R
     depth = max(len(card.filter) for card in pair.cards)
     rows = []
     for kind in plan.kinds:
-        job = CorruptionJob(kind, plan.strengths, plan.seed, plan.queries)
+        job = CorruptionJob(kind, plan.strengths, plan.seed, plan.queries, plan.final_jpeg)
         for side, card in zip(ROLES, pair.cards, strict=True):
             effects = ask(pair.engine, job, [image], card.key)
             clean = effects[0]
+            head = (side, kind.label, _constants(kind, card))
             rows += [
-                Row(name, 0, 0, image.digest, "", (side, kind.label, *_numbers(effect, clean, card, plan.seed, depth)))
+                Row(name, 0, 0, image.digest, "", (*head, *_numbers(effect, clean, card, plan, depth)))
                 for effect in effects
             ]
     return rows
 
 
-def _numbers(effect: Effect, clean: Effect, card: ModelCard, seed: int, depth: int) -> tuple[str, ...]:
+def _constants(kind: Corruption, card: ModelCard) -> str:
+    constants = constants_for(min(card.preprocessing.input_size))
+    return "ours" if kind is Corruption.OCCLUSION else f"{constants.name}, {constants.side} px"
+
+
+def _numbers(effect: Effect, clean: Effect, card: ModelCard, plan: Plan, depth: int) -> tuple[str, ...]:
     now, before = int(effect.logits.argmax()), int(clean.logits.argmax())
     probabilities = effect.logits.softmax(dim=0)
     return (
-        *(_text(effect.strength), str(seed)),
+        *(_text(effect.strength), str(plan.seed), str(_quality(plan))),
         *(class_name(card, now), _text(probabilities[now])),
         *(class_name(card, before), _text(probabilities[before]), _text(margin(effect.logits, before))),
         *_padded(effect.attention, depth),
         *_padded(effect.tokens, depth + 1),
         *_padded(effect.similarity - clean.similarity, depth + 1),
     )
+
+
+def _quality(plan: Plan) -> int:
+    """Of the JPEG at the end, 0 for none."""
+    return FINAL_QUALITY if plan.final_jpeg else 0
 
 
 def _text(number: float | Tensor) -> str:
@@ -202,12 +214,21 @@ def _settings(pair: ModelPair, plan: Plan) -> dict[str, Any]:
     return {
         "made_by": MADE_BY,
         "corruptions": {
-            kind.label: [SCALES[kind].meaning, *SCALES[kind].values, SCALES[kind].unit.strip()] for kind in plan.kinds
+            f"{constants.name}, {constants.side} px": {
+                kind.label: _scale(constants.scales[kind]) for kind in plan.kinds
+            }
+            for constants in (constants_for(min(card.preprocessing.input_size)) for card in pair.cards)
         },
         "strengths": list(plan.strengths),
         "seed": plan.seed,
+        "final_jpeg": _quality(plan),
         "attention_rows": str(plan.queries),
         "models": provenance.of_pair(pair.cards),
         "device": pair.engine.device.type,
         "versions": provenance.versions(),
     }
+
+
+def _scale(scale: Scale) -> list[Any]:
+    softness = [["softness", *scale.softness, "px"]] if any(scale.softness) else []
+    return [scale.meaning, *scale.values, scale.unit.strip(), *softness]

@@ -19,11 +19,14 @@ class Plan:
 
     kinds: tuple[Corruption, ...] = setting(tuple(Corruption), "what is done to each image", flag="kind")
     severities: tuple[int, ...] = setting(
-        (), "ImageNet-C's, such as 1,3-5; 1-5 by default", (SEVERITIES[0], SEVERITIES[-1])
+        (),
+        "ImageNet-C's, or at 64 px Tiny-ImageNet-C's, such as 1,3-5; 1-5 by default",
+        (SEVERITIES[0], SEVERITIES[-1]),
     )
     strength: tuple[float, ...] = setting((), "any strength up to 5, such as 2.5; instead of severities or with them")
     seed: int = setting(0, "of noise and occlusion", (0, 9999))
     first_token: bool = setting(False, "attention rows of the first token, CLS, instead of all")
+    final_jpeg: bool = setting(False, "pictures end as JPEG of quality 85, as ImageNet-C's files do")
 
     def __post_init__(self) -> None:
         if not self.kinds:

@@ -88,6 +88,7 @@ class Spec:
         "", "class of an attribution or attack: name, WordNet id or number; each model's first choice by default"
     )
     corruption: Corruption = setting(Corruption.GAUSSIAN_NOISE, "what disturbs the photograph, in severities 1 to 5")
+    final_jpeg: bool = setting(False, "a disturbed photograph ends as JPEG of quality 85, as ImageNet-C's files do")
     attack: Kind = setting(Kind.FGSM, "the attack, with each model's own gradients")
     eps: float = setting(4.0, "budget of an attack in 255ths, 0 to 8, at the model's input", (0.0, 8.0))
     steps: int = setting(20, "steps of pgd", (1, 200))

@@ -3,7 +3,6 @@
 import numpy as np
 import streamlit as st
 
-from explorer.disturb.corruptions import severities
 from explorer.disturb.effects import ALL_STRENGTHS, Outcome
 from explorer.figures.records import Line, Trial
 from explorer.figures.screen import curves, trials
@@ -54,7 +53,7 @@ figure = curves.by_layer(lines, colours, y="Token similarity (thin: clean)", fir
 charts[2].plotly_chart(figure, key="corruption-similarity", config=bare, alt="Token similarity by layer")
 
 st.subheader("All severities", anchor=False, help=compute.DEFINITIONS)
-st.caption(severities(choice.kind))
+st.caption(compute.about(cards, choice))
 over_column, quantity_column, room = st.columns([2, 2, 3], gap="medium")
 over = choices.segments(
     "Over",
@@ -67,7 +66,11 @@ quantity = choices.select("Quantity", Outcome.PROBABILITY, key="corruption-quant
 photos = [chosen.photo] if over is Over.ONE else list(chosen.photos)
 measured = work.offered(
     "corruption",
-    ("sweep", choice.kind, choice.seed, choice.queries, *(p.digest for p in photos), *(card.key for card in cards)),
+    (
+        *("sweep", choice.kind, choice.seed, choice.queries, choice.final_jpeg),
+        *(p.digest for p in photos),
+        *(card.key for card in cards),
+    ),
     work.line(room),
     "Disturbing …",
     lambda tell: compute.sweep(photos, cards, choice, tell),

@@ -57,7 +57,7 @@ BY_VALUE: list[Job[Any]] = [
     SimilarityJob(Definition(with_prefix=True)),
     MAP,
     CorruptionJob(Corruption.OCCLUSION, (1.0, 3.5), 2, Queries.FIRST),
-    CorruptedTraceJob(Corruption.OCCLUSION, 3.0, 2),
+    CorruptedTraceJob(Corruption.OCCLUSION, 3.0, 2, final_jpeg=True),
     AttackJob(FGSM, (2,)),
     AdversariesJob((FGSM, PGD), (2,), ("a name",)),
     BatchJob(SimilarityJob()),
@@ -208,7 +208,7 @@ def test_corruptions() -> None:
     view, job = view_of(model()), BY_VALUE[4]
     choice = Choice(Corruption.OCCLUSION, 0.0, 2, Queries.FIRST)
     assert_same(run(job, model()), effects.effects(model(), view, choice, (1.0, 3.5)))
-    disturbed = corrupt(view, Corruption.OCCLUSION, 3.0, 2).rgb
+    disturbed = corrupt(view, Corruption.OCCLUSION, 3.0, 2, final_jpeg=True).rgb
     assert_same(run(BY_VALUE[5], model()), effects.traced(model(), disturbed))
 
 

@@ -119,6 +119,31 @@ def test_the_same_seed_gives_the_same_file_and_another_another(run: Run, tmp_pat
     assert first == same != other
 
 
+def test_the_set_of_the_severities_and_the_final_jpeg_are_in_the_table_and_its_settings(
+    run: Run, checkpoint: Path, tmp_path: Path, photos: list[Path]
+) -> None:
+    assert run() == run("--final-jpeg", out="last.csv") == 0
+    (plain, last), names = (rows(tmp_path / name) for name in ("out.csv", "last.csv")), ("Gaussian noise", "Occlusion")
+    assert [{row["final_jpeg"] for row in table} for table in (plain, last)] == [{"0"}, {"85"}]
+    for name, constants in zip(names, ("CIFAR-10-C, 32 px", "ours"), strict=True):
+        assert {row["constants"] for row in last if row["corruption"] == name} == {constants}
+    written = [json.loads((tmp_path / name).read_text()) for name in ("out.json", "last.json")]
+    assert [each["final_jpeg"] for each in written] == [0, 85]
+    assert written[0]["corruptions"]["CIFAR-10-C, 32 px"]["Gaussian noise"][:3] == ["standard deviation", 0, 0.04]
+    model = load(checkpoint)
+    view = preprocess.model_view(images.decode(photos[0].read_bytes()).rgb, model.card.preprocessing)
+    clean, disturbed = effects(model, view, Choice(Corruption.OCCLUSION, 0.0, final_jpeg=True), (3.0,))
+    (row,) = (
+        row
+        for row in last
+        if (row["image"], row["model"], row["corruption"]) == (str(photos[0]), "twicing", "Occlusion")
+        and float(row["severity"]) == 3
+    )
+    assert np.float32(row["margin"]) == np.float32(margin(disturbed.logits, int(clean.logits.argmax())))
+    unlike = [row["margin"] for row in plain if row["severity"] != "0.0"]
+    assert unlike != [row["margin"] for row in last if row["severity"] != "0.0"]
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_file(
     run: Run, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

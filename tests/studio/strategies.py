@@ -21,6 +21,7 @@ _SETTINGS = {
     "steps": st.integers(1, 200),
     "step_size": st.none() | st.floats(0.001, 255),
     "random_start": st.booleans(),
+    "final_jpeg": st.booleans(),
     "seed": st.integers(0, 999_999),
     "transfer": st.booleans(),
     "with_cls": st.booleans(),

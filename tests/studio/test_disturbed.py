@@ -116,9 +116,12 @@ def test_one_image_has_no_band_and_several_have_one() -> None:
 def test_a_corruption_is_said() -> None:
     caption = made("corruption", 2, corruption="defocus-blur", seed=7).caption
     assert "Defocus blur, seed 7." in caption
-    assert "disc of radius 3, 4, 6, 8, 10 px on 224 px, in proportion here" in caption
+    assert "As in CIFAR-10-C (Hendrycks and Dietterich 2019); severities 1 to 5: disc of radius 0.3" in caption
+    assert "0.3, 0.4, 0.5, 1, 1.5 px." in caption
     assert "all severities share one scale" in caption
     assert "Ours; severities 1 to 5: share of the area covered" in made("corruption", 1, corruption="occlusion").caption
+    assert "JPEG of quality 85 at the end." in made("corruption", 1, final_jpeg=True).caption
+    assert "at the end" not in caption
 
 
 # --- attack -------------------------------------------------------------------------------------------------------

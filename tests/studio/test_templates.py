@@ -35,6 +35,7 @@ OTHER: dict[str, Any] = {
     "square": 2,
     "target": "fox",
     "corruption": "occlusion",
+    "final_jpeg": True,
     "attack": "pgd",
     "eps": 2.0,
     "steps": 2,

@@ -200,6 +200,19 @@ def test_a_corruption_says_what_it_is_and_changes_the_answer_bars(page: Open) ->
     assert all(np.abs(numbers(line["y"])).max() < 1e-6 for line in drift)
 
 
+def test_whose_severities_they_are_and_the_final_jpeg_are_said(page: Open) -> None:
+    app = page("corruptions")
+    captions = [caption.value for caption in app.caption]
+    assert any("Severities 1 to 5: standard deviation" in words and "(Hendrycks" in words for words in captions)
+    before = charts(app)["corruption-attention"]
+    app.toggle(key="corruption-final-jpeg").set_value(True).run()
+    assert_sound(app)
+    assert charts(app)["corruption-attention"] != before
+    app.selectbox(key="corruption-kind").select("Occlusion").run()
+    assert_sound(app)
+    assert any("ImageNet-C has no occlusion. Ours." in caption.value for caption in app.caption)
+
+
 def test_all_severities_of_all_images_come_on_demand(page: Open) -> None:
     app = page("corruptions")
     app.segmented_control(key="corruption-over").set_value(app.segmented_control(key="corruption-over").options[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.disturb.corruptions import SEVERITIES, Corruption, corrupt, severities
+from explorer.disturb.corruptions import FINAL_QUALITY, SEVERITIES, corrupt, severities, source
 from explorer.disturb.effects import Effect, effect, margin
 from explorer.figures.print.cells import Block, Cell, Columns, Grid, GridRow
 from explorer.figures.print.page import INK
@@ -89,10 +89,10 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
 def _side(run: FigureRun, card: ModelCard, image: ImageInput, layers: tuple[int, ...], heads: tuple[str, ...]) -> _Side:
     spec, kind = run.spec, run.spec.corruption
     view = preprocess.model_view(image.rgb, card.preprocessing)
-    pictures = tuple(corrupt(view, kind, strength, spec.seed).rgb for strength in STRENGTHS)
+    pictures = tuple(corrupt(view, kind, strength, spec.seed, final_jpeg=spec.final_jpeg).rgb for strength in STRENGTHS)
 
     def traced(strength: float) -> Trace:
-        return ask(run.pair.engine, CorruptedTraceJob(kind, strength, spec.seed), [image], card.key)
+        return ask(run.pair.engine, CorruptedTraceJob(kind, strength, spec.seed, spec.final_jpeg), [image], card.key)
 
     clean = traced(0)
     effects: list[Effect] = []
@@ -174,12 +174,15 @@ def _table(values: np.ndarray) -> Table:
 def caption(spec: Spec, content: Content) -> list[str]:
     """Which rows, of which query; what disturbs the photograph, and what the curves beneath are."""
     kind = spec.corruption
-    values = severities(kind).removesuffix(".")
-    source = "Ours" if kind is Corruption.OCCLUSION else "As in ImageNet-C (Hendrycks and Dietterich 2019)"
+    assert isinstance(content.drawing, Grid)
+    seen = content.drawing.blocks[0].rows[0].cells[0].picture  # the first model's
+    side = min(seen.shape[:2])
+    values = severities(kind, side)
+    last = f" JPEG of quality {FINAL_QUALITY} at the end." if spec.final_jpeg else ""
     band = "; mean over images, band: one standard deviation between them" if len(content.digests) > 1 else ""
     return [
         phrases.maps(phrases.attention(spec), content),
-        f"{escape(kind.label)}, seed {spec.seed}. {source}; {escape(values[0].lower() + values[1:])}.",
+        f"{escape(kind.label)}, seed {spec.seed}. {source(kind, side)}; {escape(values[0].lower() + values[1:])}{last}",
         "Below, left: attention drift, the Jensen-Shannon divergence in nats between the rows of $A$ of the clean and "
         "of the disturbed picture, mean over all heads, queries and layers; right: softmax probability of each model's "
         f"first choice on the clean picture{band}.",
@@ -191,7 +194,7 @@ def caption(spec: Spec, content: Content) -> list[str]:
 TEMPLATE = Template(
     name="corruption",
     title="Maps under a corruption",
-    settings=("layers", "heads", "matrix", "query", "corruption", "seed", *LOOK, *LABELS, "colour_bar"),
+    settings=("layers", "heads", "matrix", "query", "corruption", "final_jpeg", "seed", *LOOK, *LABELS, "colour_bar"),
     off_page=("labels",),
     gather=gather,
     caption=caption,

@@ -202,6 +202,7 @@ CONTROLS: Mapping[str, Callable[[Asked], Any]] = {
     "seed": lambda _: _number("seed", "Seed", 0, 999_999),
     "target": _target,
     "corruption": lambda _: _select("corruption", "Corruption"),
+    "final_jpeg": lambda _: _toggle("final_jpeg", "Final JPEG"),
     "attack": lambda _: _choice("attack"),
     "eps": lambda _: _slider("eps", "eps, 255ths", 0.0, 8.0, 0.5, help=_HELP["eps"]),
     "step_size": lambda _: _number("step_size", "Step, 255ths; 0: 2.5 eps / steps", 0.0, 8.0, 0.05) or None,

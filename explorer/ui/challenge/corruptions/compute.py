@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explorer.disturb.corruptions import corrupt
+from explorer.disturb.corruptions import corrupt, severities, source
 from explorer.disturb.effects import ALL_STRENGTHS, Choice, Effect, Outcome, value
 from explorer.jobs.disturbances import CorruptionJob
 from explorer.jobs.progress import parts
@@ -19,13 +19,22 @@ from explorer.ui.shell.session import Photo, array
 def before_and_after(photo: Photo, card: ModelCard, choice: Choice) -> tuple[np.ndarray, np.ndarray, str]:
     """What the model sees of the photograph, of the disturbed one, and the disturbance in words."""
     seen = preprocess.model_view(photo.image.rgb, card.preprocessing)
-    disturbed = corrupt(seen, choice.kind, choice.strength, choice.seed)
+    disturbed = corrupt(seen, choice.kind, choice.strength, choice.seed, final_jpeg=choice.final_jpeg)
     return seen, disturbed.rgb, disturbed.sentence()
+
+
+def about(cards: Sequence[ModelCard], choice: Choice) -> str:
+    """What the severities are and whose, once for each size that the models see."""
+    sides = dict.fromkeys(min(card.preprocessing.input_size) for card in cards)
+    lines = [f"{severities(choice.kind, side)} {source(choice.kind, side)}." for side in sides]
+    if len(lines) == 1:
+        return lines[0]
+    return " ".join(f"At {side} px: {line}" for side, line in zip(sides, lines, strict=True))
 
 
 def job(choice: Choice, strengths: Sequence[float]) -> CorruptionJob:
     """The choice's own strength does not count."""
-    return CorruptionJob(choice.kind, tuple(strengths), choice.seed, choice.queries)
+    return CorruptionJob(choice.kind, tuple(strengths), choice.seed, choice.queries, choice.final_jpeg)
 
 
 def effects(

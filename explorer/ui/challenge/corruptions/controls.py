@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from explorer.disturb.corruptions import SEVERITIES, Corruption
+from explorer.disturb.corruptions import FINAL_QUALITY, SEVERITIES, Corruption
 from explorer.disturb.effects import Choice
 from explorer.measures.settings import Queries
 from explorer.settings import Option
@@ -32,7 +32,8 @@ def choose() -> Choice:
             key="corruption-severity",
             required=True,
             persist_state="session",
-            help="1 to 5 are ImageNet-C's (Hendrycks & Dietterich 2019); occlusion is ours. **custom**: any strength "
+            help="1 to 5 are ImageNet-C's, for small inputs those of Tiny-ImageNet-C (64 px) or CIFAR-10-C (32 px), "
+            "all of Hendrycks & Dietterich 2019. Occlusion is ours: ImageNet-C has none. **custom**: any strength "
             "between, the parameter interpolated.",
         )
         strength = (
@@ -40,6 +41,13 @@ def choose() -> Choice:
             if severity == _CUSTOM
             else float(str(severity))
         )
+    final_jpeg = kind_column.toggle(
+        "Final JPEG",
+        key="corruption-final-jpeg",
+        persist_state="session",
+        help=f"The disturbed picture ends as JPEG of quality {FINAL_QUALITY}, as the files of ImageNet-C and "
+        "Tiny-ImageNet-C do.",
+    )
     queries = choices.segments(
         "Attention rows",
         Queries.ALL,
@@ -49,4 +57,4 @@ def choose() -> Choice:
         "there is one, else the first register or patch.",
     )
     seed = seed_column.number_input("Seed", 0, 9999, 0, key="corruption-seed", persist_state="session")
-    return Choice(kind, float(strength), int(seed), queries)
+    return Choice(kind, float(strength), int(seed), queries, final_jpeg)
