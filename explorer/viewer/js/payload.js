@@ -36,11 +36,10 @@ export function unpack(bytes) {
     model.codes = codes(model.attention);
     model.scales = floats(model.scales);
     model.each = floats(model.each);
-    if (model.squares) {
-      model.squares = { codes: codes(model.squares), scales: floats(model.square_scales) };
-      model.entropies = floats(model.entropies);
-      model.distances = floats(model.distances);
-    }
+    model.entropies = floats(model.entropies);
+    model.distances = floats(model.distances);
+    model.rolloutErrors = floats(model.rolloutErrors);
+    if (model.squares) model.squares = { codes: codes(model.squares), scales: floats(model.square_scales) };
     model.photo = codes(model.picture);
   }
   for (const name of Object.keys(header.colours)) {
