@@ -168,8 +168,8 @@ def _model(side: ViewerSide, image: ImageInput, store: _Sections, means: bool) -
         "each": store.add(_floats(similarity.of_each(trace)).tobytes()),
         "similarity": _floats(similarity.token_similarity(trace)).tolist(),
         "residual": _floats(ratio).tolist(),
-        "entropies": store.add(_floats(_by_head(_entropies(trace), means)).tobytes()),
-        "distances": store.add(_floats(_by_head(distances, means)).tobytes()),
+        "entropies": _compact(_by_head(_entropies(trace), means), store),
+        "distances": _compact(_by_head(distances, means), store),
         "rolloutErrors": store.add(_floats(rollout_errors(trace, (codes, scales), squares, sent_squares)).tobytes()),
         "picture": store.add(_jpeg(preprocess.sharp_view(image.rgb, card.preprocessing))),
         "top": _top(trace, card),
@@ -190,6 +190,13 @@ def _entropies(trace: Trace) -> Float[Tensor, "layer head query"]:
 def _by_head(values: Float[Tensor, "layer head token"], means: bool) -> Float[Tensor, "layer sent token"]:
     """Of every head, or of their mean where no other is sent."""
     return values.mean(dim=1, keepdim=True) if means else values
+
+
+def _compact(values: Float[Tensor, "layer sent token"], store: _Sections) -> dict[str, float]:
+    """Two bytes a number, `v = s (c / 65535)^2` with `s` the largest: three digits hold down to a millionth of that."""
+    largest = float(values.max())
+    codes = (values.double().clamp(min=0) / (largest or 1.0)).sqrt().mul(65535).round()
+    return {**store.add(codes.cpu().numpy().astype("<u2").tobytes()), "scale": largest}
 
 
 def _mean_squares(attention: Float[Tensor, "layer head query key"]) -> Float[Tensor, "layer 1 query key"]:

@@ -263,7 +263,7 @@ def test_entropy_and_distance_of_a_query(
         )
         entropy = attention.entropy(trace.attention)[:, heads, query].mean(dim=1)
         distance = attention.distance(trace, (8, 8))[:, heads, query - 1].mean(dim=1)
-        np.testing.assert_allclose(found, torch.stack([entropy, distance], dim=1), rtol=0.01, atol=0.02)
+        np.testing.assert_allclose(found, torch.stack([entropy, distance], dim=1), rtol=5e-4, atol=1e-5)
     assert module.evaluate("(text) => Number.isNaN(viewer.distance(open64(text).models[0], 0, 0, 'mean'))", payload)
 
 
@@ -275,7 +275,7 @@ def test_entropy_of_the_mean_query(module: Page, most: int, monkeypatch: pytest.
         "(text) => [0, 1, 2].map((l) => viewer.entropy(open64(text).models[0], l, -1, 'mean'))", packed(trace, trace)
     )
     expected = attention.entropy(trace.attention.mean(dim=2)).mean(dim=1)
-    np.testing.assert_allclose(found, expected, rtol=0.01, atol=0.02)
+    np.testing.assert_allclose(found, expected, rtol=5e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("inside", "heard"), [("viewer", "explorer-viewer-set"), ("tour", "explorer-viewer-state")])
