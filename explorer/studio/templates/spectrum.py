@@ -12,7 +12,7 @@ from explorer.studio.spec import Spec
 from explorer.studio.template import Template
 from explorer.types import ROLES
 
-_HEADER = ("layer", "model", "lambda_real", "lambda_imag", "mapped_real", "mapped_imag", "real_nonnegative")
+_HEADER = ("layer", "model", "lambda_real", "lambda_imag", "mapped_real", "mapped_imag", "real_positive", "zero")
 
 
 def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
@@ -26,10 +26,10 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
         )
         for role, points in zip(ROLES, panel, strict=True):
             outside.append(f"{points.outside} of {len(points.eigenvalues)}")
-            columns = (points.eigenvalues.tolist(), points.mapped.tolist(), points.on_curve.tolist())
+            arrays = (points.eigenvalues, points.mapped, points.on_curve, points.vanishing)
             rows += [
-                (layer, role, value.real, value.imag, mapped.real, mapped.imag, bool(real))
-                for value, mapped, real in zip(*columns, strict=True)
+                (layer, role, value.real, value.imag, mapped.real, mapped.imag, real, zero)
+                for value, mapped, real, zero in zip(*(array.tolist() for array in arrays), strict=True)
             ]
         panels.append((f"Layer {layer}", panel))
     return Content(
@@ -47,8 +47,9 @@ def caption(spec: Spec, content: Content) -> list[str]:
     return [
         rf"Eigenvalues $\lambda$ of $A$ against what twicing makes of them, $2\lambda - \lambda^2$, by their moduli; "
         f"{phrases.layers(content.layers)}, {phrases.heads(content.heads)}, {phrases.images(content)}.",
-        r"Real $\lambda \ge 0$ (filled) lie on the dashed curve; complex and negative ones (rings) are coloured by "
-        r"$|\arg \lambda|$; dotted: the standard filter.",
+        r"Real $\lambda > 0$ (filled) lie on the dashed curve; complex and negative ones (rings) are coloured by "
+        r"$|\arg \lambda|$; faint: no larger than the float32 error of $A$, $N\varepsilon\|A\|_2$, times the "
+        r"eigenvalue's condition number, so not to be told from 0; dotted: the standard filter.",
         "Leaving the unit disc under the map, panel by panel and model by model: " + ", ".join(content.outside) + ".",
     ]
 
