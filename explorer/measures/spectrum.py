@@ -115,7 +115,7 @@ def _decomposed(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     except np.linalg.LinAlgError:
         values, left, right = scipy.linalg.eig(matrix, left=True)
         with np.errstate(divide="ignore"):
-            conditions = 1 / np.abs(np.vecdot(left, right, axis=0))
+            conditions = 1 / np.abs((left.conj() * right).sum(axis=0))
     order = np.argsort(-np.abs(values), kind="stable")
     singular = np.linalg.svd(matrix, compute_uv=False)
     return values.astype(np.complex128)[order], conditions[order], singular
