@@ -36,6 +36,14 @@ def test_the_card_holds_what_was_measured() -> None:
     assert make_card["stale"]() == []
 
 
+def test_the_card_counts_real_eigenvalues_among_those_that_are_not_zero() -> None:
+    make_card = runpy.run_path(str(ROOT / "docs" / "make_card.py"))
+    counts = {"count": 1000, "vanishing": 200, "on_curve": 100, "leaving": 3, "largest": 2.5}
+    table = make_card["eigenvalues"]({"models": [{"eigenvalues": counts}, {"eigenvalues": {**counts, "vanishing": 0}}]})
+    assert "| not to be told from 0 in float32 | 20.0% | 0.0% |" in table
+    assert "| real and not negative, of the others | 12.5% | 10.0% |" in table
+
+
 def test_what_the_card_says_of_the_operator_alone_holds() -> None:
     """On the standard model's own weights twicing leaves outputs less alike, in every block and for every example."""
     pair = load_pair(device="cpu")

@@ -227,8 +227,9 @@ def _measures(
     print(f"  of attention outputs, by block          {_said(measures.outputs)}")
     print(f"  smoothed residual to smoothed, by block {_said(measures.ratio)}")
     print(
-        f"  of {eigen.count:,} eigenvalues {100 * eigen.on_curve / eigen.count:.1f}% are real and not negative; under "
-        f"2λ − λ² {eigen.leaving} leave the unit disc, the largest modulus is {eigen.largest:.3f}",
+        f"  of {eigen.count:,} eigenvalues {eigen.vanishing:,} cannot be told from 0 in float32; of the others "
+        f"{100 * eigen.real_share:.1f}% are real and not negative; under 2λ − λ² {eigen.leaving} leave the unit disc, "
+        f"the largest modulus is {eigen.largest:.3f}",
         flush=True,
     )
     return {

@@ -61,7 +61,9 @@ class Points:
     mapped: Complex[np.ndarray, " token"]
     """`2 lambda - lambda^2`."""
     on_curve: Bool[np.ndarray, " token"]
-    """Where `lambda` is real and not negative."""
+    """Where `lambda` is not 0, real and not negative, up to its noise."""
+    vanishing: Bool[np.ndarray, " token"]
+    """Where it cannot be told from 0."""
 
     @classmethod
     def of(
@@ -69,9 +71,14 @@ class Points:
     ) -> Points:
         """The eigenvalues of several spectra, one after the other; `heads` from 0, all by default."""
         picked = slice(None) if heads is None else list(heads)
-        values = torch.cat([of_image.eigenvalues[picked].flatten() for of_image in spectra])
-        mapped = torch.cat([of_image.mapped()[picked].flatten() for of_image in spectra])
-        return cls(name, colour, symbol, values.numpy(), mapped.numpy(), spectrum.on_curve(values).numpy())
+        parts = [(each.eigenvalues, each.mapped(), each.on_curve(), each.vanishing()) for each in spectra]
+        joined = (torch.cat([part[picked].flatten() for part in of_all]) for of_all in zip(*parts, strict=True))
+        return cls(name, colour, symbol, *(tensor.numpy() for tensor in joined))
+
+    @property
+    def nonzero(self) -> int:
+        """How many can be told from 0."""
+        return int((~self.vanishing).sum())
 
     @property
     def outside(self) -> int:

@@ -33,16 +33,24 @@ class Eigenvalues:
     """Counts over the eigenvalues of `A` in all layers and heads of some images; `2 lambda - lambda^2` maps them."""
 
     count: int
+    vanishing: int
+    """No larger than their noise, so not to be told from 0 (`Spectrum.vanishing`)."""
     on_curve: int
-    """Real and not negative up to rounding (`spectrum.on_curve`)."""
+    """Of the others, real and not negative up to noise (`Spectrum.on_curve`)."""
     leaving: int
     """Mapped out of the unit disc."""
     largest: float
     """Largest modulus of the mapped ones."""
 
+    @property
+    def real_share(self) -> float:
+        """Real and not negative among those that can be told from 0."""
+        return self.on_curve / max(1, self.count - self.vanishing)
+
     def __add__(self, other: Eigenvalues) -> Eigenvalues:
         return Eigenvalues(
             self.count + other.count,
+            self.vanishing + other.vanishing,
             self.on_curve + other.on_curve,
             self.leaving + other.leaving,
             max(self.largest, other.largest),
@@ -67,7 +75,7 @@ def measure(model: LoadedModel, data: Dataset, chosen: Int64[Tensor, " image"], 
     curves: list[Tensor] = []
     outputs: list[Tensor] = []
     ratios: list[Tensor] = []
-    counts = Eigenvalues(0, 0, 0, 0.0)
+    counts = Eigenvalues(0, 0, 0, 0, 0.0)
     pre = model.card.preprocessing
     for part in chosen.split(batch_size):
         pixels = normalise(resized(data.images[part.to(data.images.device)], pre.input_size), pre)
@@ -81,12 +89,12 @@ def measure(model: LoadedModel, data: Dataset, chosen: Int64[Tensor, " image"], 
 
 def eigenvalues(traced: Trace) -> Eigenvalues:
     """Counts over all layers and heads of an image."""
-    counts = Eigenvalues(0, 0, 0, 0.0)
+    counts = Eigenvalues(0, 0, 0, 0, 0.0)
     for layer in spectrum.spectra([(traced, layer) for layer in range(traced.depth)]):
-        values = layer.eigenvalues
         counts += Eigenvalues(
-            values.numel(),
-            int(spectrum.on_curve(values).sum()),
+            layer.eigenvalues.numel(),
+            int(layer.vanishing().sum()),
+            int(layer.on_curve().sum()),
             layer.leaving_unit_disc(),
             float(layer.mapped().abs().max()),
         )

@@ -36,7 +36,7 @@ def _small(value: Any) -> int:
 
 
 def _spectra(values: Any) -> int:
-    return sum(value.eigenvalues.nbytes + value.singular_values.nbytes for value in values)
+    return sum(value.eigenvalues.nbytes + value.noise.nbytes + value.singular_values.nbytes for value in values)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ SHARES = {
     "thumbnails": CacheShare("a small square picture as a data URI, 15 KB", 24, len),
     "crops": CacheShare("the dense matrix of a crop of lesson 2, 4 MB", 16),
     "curves": CacheShare("similarity of a picture in a model by layer", 8, _small),
-    "spectra": CacheShare("both models' eigenvalues and singular values of one layer, 60 KB", 8, _spectra),
+    "spectra": CacheShare("both models' eigenvalues and singular values of one layer, 80 KB", 8, _spectra),
     "previews": CacheShare("a figure as a small PNG", 8),
 }
 

@@ -1,13 +1,13 @@
 """The attention of two models as bytes for the viewer in the browser, and the viewer as a page of its own.
 
-The viewer (`js/`) gets `A` once and computes every other matrix's rows by itself. An entry of `A` is
-sent as one byte `c` with `a = s (c / 255)^2`, `s` the largest entry of its row: the error is at most `s / 255`, and
-small entries, of which products with `A` have many, are finer. Rows of all matrices come out within 1% of the largest
-entry of the row of `A` (0.9% at worst over the bundled pair and four photographs; linear codes reach 3%).
+The viewer (`js/`) gets `A` once and computes every other matrix's rows by itself. An entry of `A` is sent as one byte
+`c` with `a = s (c / 255)^2`, `s` the largest entry of its row: the error is at most `s (c + 1/4) / 255^2`, so small
+entries, of which products with `A` have many, are finer. From that the viewer bounds the error of every value it prints
+(`js/readings.js`) and prints the digits that hold. Intervals would double with every layer of a rollout, so its largest
+error by row is measured here and sent. Entropy and distance are sent as numbers.
 
-Above `MAX_BYTES` (DeiT-Base at 384 px would need 96 MB) heads are not sent one by one but as their means of `A` and of
-`A^2`, from which the effective matrix and rollout of the mean head follow exactly; entropy and distance, which do not
-follow, are sent as their means over the heads.
+Above `MAX_BYTES` (DeiT-Base at 384 px would need 96 MB) heads are not sent one by one but as their means of `A`, of
+`A^2`, of entropies and of distances; the effective matrix and rollout of the mean head follow from the first two.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from explorer.files import ASSETS
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
 from explorer.models.classes import class_name
+from explorer.paper import operators
 from explorer.pictures import preprocess
 from explorer.traces import Trace
 from explorer.types import ExplorerError, ImageInput, ModelCard
@@ -44,6 +45,10 @@ MAX_BYTES = 12_000_000
 """Beyond this, heads are sent as means."""
 MOST_BYTES = 48_000_000
 """Beyond this, nothing is sent: 1,000 patches and 12 layers, both models."""
+ROUNDING = 1e-5
+"""What sums in float32 may add to the error of a rollout, as a share of its largest entry."""
+Quantised = tuple[UInt8[np.ndarray, "layer head query key"], Float[np.ndarray, "layer head query"]]
+"""Codes and row scales of matrices."""
 _TOP = 5
 
 
@@ -145,7 +150,11 @@ def _model(side: ViewerSide, image: ImageInput, store: _Sections, means: bool) -
     trace, card = side.trace, side.card
     attention = trace.attention.mean(dim=1, keepdim=True) if means else trace.attention
     codes, scales = quantise(attention)
+    squares = _mean_squares(trace.attention) if means else None
+    sent_squares = None if squares is None else quantise(squares)
     height, width = card.preprocessing.input_size
+    patch = (height // trace.grid[0], width // trace.grid[1])
+    distances = attention_measures.distance(trace, patch)
     ratio = residual.magnitudes(trace).ratio.mean(dim=1)
     described: dict[str, Any] = {
         "name": card.title,
@@ -168,36 +177,81 @@ def _model(side: ViewerSide, image: ImageInput, store: _Sections, means: bool) -
         "each": store.add(_floats(similarity.of_each(trace)).tobytes()),
         "similarity": _floats(similarity.token_similarity(trace)).tolist(),
         "residual": _floats(ratio).tolist(),
+        "entropies": _compact(_by_head(_entropies(trace), means), store),
+        "distances": _compact(_by_head(distances, means), store),
+        "rolloutErrors": store.add(_floats(rollout_errors(trace, (codes, scales), squares, sent_squares)).tobytes()),
         "picture": store.add(_jpeg(preprocess.sharp_view(image.rgb, card.preprocessing))),
         "top": _top(trace, card),
     }
-    if means:
-        squares = torch.stack([(layer @ layer).mean(dim=0, keepdim=True) for layer in trace.attention])
-        codes, scales = quantise(squares)
-        described |= {"squares": store.add(codes.tobytes()), "square_scales": store.add(scales.tobytes())}
-        patch = (height // trace.grid[0], width // trace.grid[1])
-        distances = attention_measures.distance(trace, patch).mean(dim=1)
-        described |= {
-            "entropies": store.add(_floats(_entropies(trace)).tobytes()),
-            "distances": store.add(_floats(distances).tobytes()),
-        }
+    if sent_squares is not None:
+        square_codes, square_scales = sent_squares
+        described["squares"] = store.add(square_codes.tobytes())
+        described["square_scales"] = store.add(square_scales.tobytes())
     return described
 
 
-def _entropies(trace: Trace) -> Float[Tensor, "layer query"]:
-    """Mean entropy over the heads of every row of `A`, then of the mean over the patches' rows."""
+def _entropies(trace: Trace) -> Float[Tensor, "layer head query"]:
+    """Entropy of every row of `A`, then of the mean over the patches' rows."""
     mean = trace.attention[:, :, trace.prefix :].mean(dim=2, keepdim=True)
-    return torch.cat([attention_measures.entropy(rows).mean(dim=1) for rows in (trace.attention, mean)], dim=1)
+    return torch.cat([attention_measures.entropy(rows) for rows in (trace.attention, mean)], dim=2)
 
 
-def quantise(
-    attention: Float[Tensor, "layer head query key"],
-) -> tuple[UInt8[np.ndarray, "layer head query key"], Float[np.ndarray, "layer head query"]]:
-    """Codes `c` and row scales `s` with `a = s (c / 255)^2` up to `s / 255`."""
+def _by_head(values: Float[Tensor, "layer head token"], means: bool) -> Float[Tensor, "layer sent token"]:
+    """Of every head, or of their mean where no other is sent."""
+    return values.mean(dim=1, keepdim=True) if means else values
+
+
+def _compact(values: Float[Tensor, "layer sent token"], store: _Sections) -> dict[str, float]:
+    """Two bytes a number, `v = s (c / 65535)^2`, `s` the largest: within 1 in 2,000 down to a thousandth of that."""
+    largest = float(values.max())
+    codes = (values.cpu().double().clamp(min=0) / (largest or 1.0)).sqrt().mul(65535).round()
+    return {**store.add(codes.numpy().astype("<u2").tobytes()), "scale": largest}
+
+
+def _mean_squares(attention: Float[Tensor, "layer head query key"]) -> Float[Tensor, "layer 1 query key"]:
+    """`A^2`, the mean over heads."""
+    return torch.stack([(layer @ layer).mean(dim=0, keepdim=True) for layer in attention])
+
+
+def quantise(attention: Float[Tensor, "layer head query key"]) -> Quantised:
+    """Codes `c` and row scales `s` with `a = s (c / 255)^2` up to `s (c + 1/4) / 255^2`."""
     scales = attention.amax(dim=-1)
     shares = attention / scales.clamp(min=torch.finfo(scales.dtype).tiny).unsqueeze(-1)
     codes = shares.sqrt_().mul_(255.0).round_().to(torch.uint8)
     return codes.cpu().numpy(), _floats(scales)
+
+
+def dequantised(
+    codes: UInt8[np.ndarray, "head query key"], scales: Float[np.ndarray, "head query"]
+) -> Float[Tensor, "head query key"]:
+    """What the viewer makes of a layer's codes."""
+    return torch.from_numpy(scales).unsqueeze(-1) * (torch.from_numpy(codes) / 255).square()
+
+
+def rollout_errors(
+    trace: Trace, sent: Quantised, squares: Tensor | None = None, sent_squares: Quantised | None = None
+) -> Float[Tensor, "layer row"]:
+    """Largest error over the keys of every row of the rollout that the viewer makes of what it is sent.
+
+    The last row is the mean over the patches'. `squares` are means over heads of `A^2`, given where they are sent.
+    """
+    exact = back = torch.eye(trace.attention.shape[-1])
+    errors = []
+    for layer, a in enumerate(trace.filter):
+        attention, received = trace.attention[layer].float().cpu(), dequantised(*(part[layer] for part in sent))
+        if squares is None or sent_squares is None:
+            steps = [operators.effective(A, a).mean(dim=0) for A in (attention, received)]
+        else:
+            square, of_codes = squares[layer].float().cpu(), dequantised(*(part[layer] for part in sent_squares))
+            steps = [
+                (a * A + (1 - a) * AA).mean(dim=0)
+                for A, AA in ((attention.mean(dim=0, keepdim=True), square), (received, of_codes))
+            ]
+        exact, back = ((rows + step @ rows) / 2 for step, rows in zip(steps, (exact, back), strict=True))
+        difference = back - exact
+        rows = torch.cat([difference, difference[trace.prefix :].mean(dim=0, keepdim=True)])
+        errors.append(rows.abs().amax(dim=-1) + ROUNDING * exact.abs().amax())
+    return torch.stack(errors)
 
 
 def _floats(tensor: Tensor) -> Float[np.ndarray, "..."]:

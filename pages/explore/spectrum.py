@@ -6,9 +6,18 @@ import streamlit as st
 from explorer.figures.records import SYMBOLS, Points
 from explorer.figures.screen import spectra
 from explorer.figures.screen.spectra import Plane
+from explorer.measures.spectrum import ROUNDING
 from explorer.ui import view
 from explorer.ui.shell import choices, panels, resources
 from explorer.ui.shell.session import palette
+
+HELP = {
+    "not 0": "Those larger than their noise: |λ| > N ε ‖A‖₂ / |yᴴx|. A is made in float32 (ε = 1.2e-7), which moves an "
+    "eigenvalue by up to that, to first order; x and y are its right and left eigenvectors of length 1. The others "
+    "cannot be told from 0.",
+    "real and > 0": "Of those not 0, with an imaginary part no larger than their noise and a positive real part.",
+    "leave the unit disc under the map": f"|2λ − λ²| > 1 + {ROUNDING:g}: rows of A sum to 1 in float32 only.",
+}
 
 chosen = view()
 colours = palette()
@@ -56,7 +65,8 @@ for name, result, spectrum in zip(chosen.names, results, points, strict=True):
         {
             "model": name,
             "eigenvalues": len(spectrum.eigenvalues),
-            "real and ≥ 0": int(spectrum.on_curve.sum()),
+            "not 0": spectrum.nonzero,
+            "real and > 0": int(spectrum.on_curve.sum()),
             "leave the unit disc under the map": spectrum.outside,
             "largest |2λ − λ²|": round(float(np.abs(spectrum.mapped).max()), 3),
             "mean |λ|": round(float(np.abs(spectrum.eigenvalues).mean()), 4),
@@ -64,11 +74,15 @@ for name, result, spectrum in zip(chosen.names, results, points, strict=True):
             "effective rank of A": round(float(ranks.mean()), 2),
         }
     )
-st.dataframe(rows, hide_index=True)
+st.dataframe(
+    rows, hide_index=True, column_config={name: st.column_config.Column(help=text) for name, text in HELP.items()}
+)
 st.caption(
     "Both models' A are shown under the same map, whichever filter they use: for a standard block it is what twicing "
-    "would do. 0-1 boundedness is proven for real λ in [0, 1]; complex eigenvalues may leave the unit disc. Effective "
-    "rank: exp of the entropy of the normalised singular values (Roy & Vetterli 2007), mean over the heads shown."
+    "would do. An eigenvalue counts as not 0, and as real, beyond what the float32 of A leaves open: its noise, "
+    "N ε ‖A‖₂ / |yᴴx|; the heads of the table define each. 0-1 boundedness is proven for real λ in [0, 1]; complex "
+    "eigenvalues may leave the unit disc. Effective rank: exp of the entropy of the normalised singular values (Roy & "
+    "Vetterli 2007), mean over the heads shown."
 )
 moduli, capacity = st.columns(2, gap="large")
 with moduli:

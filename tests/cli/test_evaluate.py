@@ -20,7 +20,15 @@ from explorer.pictures import images, preprocess
 from explorer.runs import evaluation
 from explorer.training.data import draw
 from explorer.types import CropMode, Interpolation, Preprocessing
-from tests.helpers import Array, assert_one_sentence, paired_interval, picture, vit_reference, write_folder
+from tests.helpers import (
+    Array,
+    assert_one_sentence,
+    eigenvalues_and_noise,
+    paired_interval,
+    picture,
+    vit_reference,
+    write_folder,
+)
 
 CLASSES = [f"n{i}" for i in range(5)]
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -110,11 +118,14 @@ def test_measures_by_layer(checkpoint: Path, tmp_path: Path) -> None:
 def test_eigenvalues(checkpoint: Path, tmp_path: Path) -> None:
     data = write_folder(tmp_path / "data", CLASSES)
     (row,) = evaluated(checkpoint, data=data, measures=10)["models"]
-    values = np.concatenate([np.linalg.eigvals(one["attention"]).ravel() for one in references(checkpoint, data)])
+    matrices = np.concatenate([one["attention"].reshape(-1, 17, 17) for one in references(checkpoint, data)])
+    values, noise = eigenvalues_and_noise(matrices)
     mapped = np.abs(2 * values - values**2)
-    real = (np.abs(values.imag) < 1e-7) & (values.real > -1e-9)
+    above = np.abs(values) > noise
+    real = above & (np.abs(values.imag) <= noise) & (values.real > 0)
     found = row["eigenvalues"]
     assert found["count"] == len(values) == 10 * 2 * 2 * 17
+    assert found["vanishing"] == (~above).sum()
     assert found["on_curve"] == real.sum() > 0
     assert found["leaving"] == (mapped > 1 + 1e-5).sum()
     assert found["largest"] == pytest.approx(mapped.max(), rel=1e-5)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from torch import Tensor
 
-from explorer.measures.spectrum import on_curve, spectrum
+from explorer.measures.spectrum import Spectrum, spectrum
 from tests.helpers import assert_same_multiset, make_trace, stochastic
 
 
@@ -118,15 +119,84 @@ def test_effective_rank_is_the_exponential_of_the_entropy() -> None:
     np.testing.assert_allclose(spectrum(make_trace(A, (2.0,)), 0).effective_rank().numpy(), expected, rtol=1e-9)
 
 
-def test_on_curve_takes_real_eigenvalues_that_are_not_negative() -> None:
+def test_on_curve_takes_real_eigenvalues_that_are_not_negative_up_to_their_noise() -> None:
     values = torch.tensor([0.0, 0.3, 1.0, -0.3, 0.3 + 0.1j, 0.3 - 1e-3j, 1e-12j, 0.5 + 1e-12j], dtype=torch.complex128)
-    assert on_curve(values).tolist() == [True, True, True, False, False, False, True, True]
+    result = Spectrum(values[None], torch.full((1, 8), 1e-9), torch.ones(1, 8), 0)
+    assert result.vanishing().tolist() == [[True, False, False, False, False, False, True, False]]
+    assert result.on_curve().tolist() == [[False, True, True, False, False, False, False, True]]
+    assert Spectrum(values[None], torch.full((1, 8), 2e-3), torch.ones(1, 8), 0).on_curve()[0, 5], "within its noise"
 
 
 def test_eigenvalues_on_the_curve_obey_it() -> None:
     A = stochastic(1, 4, 8, 8)
     result = spectrum(make_trace(A, (2.0,)), 0)
-    on = on_curve(result.eigenvalues)
+    on = result.on_curve()
     moduli = result.eigenvalues.abs()
     assert on.any()
     torch.testing.assert_close(result.mapped().abs()[on], (2 * moduli - moduli**2)[on], rtol=0, atol=1e-6)
+
+
+# --- noise --------------------------------------------------------------------------------------------------------
+
+
+def similar(eigenvalues: np.ndarray, spread: float, seed: int = 0) -> Tensor:
+    """A real matrix of these eigenvalues, two of which make a pair `a ± bi` where the first is complex, in float64.
+
+    The basis is orthogonal and a triangle of that spread: at 0 the matrix is normal.
+    """
+    rng, n, blocks = np.random.default_rng(seed), len(eigenvalues), np.zeros((len(eigenvalues),) * 2)
+    np.fill_diagonal(blocks, eigenvalues.real)
+    for i in np.flatnonzero(eigenvalues.imag > 0):
+        blocks[i, i + 1], blocks[i + 1, i] = eigenvalues[i].imag, -eigenvalues[i].imag
+    Q = np.linalg.qr(rng.normal(size=(n, n)))[0]
+    X = Q @ (np.eye(n) + spread * np.triu(rng.normal(size=(n, n)), 1))
+    return torch.from_numpy(X @ blocks @ np.linalg.inv(X))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_what_rank_leaves_at_zero_is_not_counted_as_real(dtype: torch.dtype, spread: float) -> None:
+    """Of a matrix of known rank: real eigenvalues, pairs, negative ones, and 40 zeros that rounding spreads."""
+    real, pairs = np.linspace(0.1, 1.0, 10), np.linspace(0.2, 0.8, 5) + 0.3j
+    values = np.concatenate([real, np.stack([pairs, pairs.conj()], axis=1).ravel(), [-0.3, -0.5], np.zeros(40)])
+    result = spectrum(trace_of(similar(values, spread).to(dtype)), 0)
+    assert int(result.vanishing().sum()) == 40
+    assert int(result.on_curve().sum()) == 10
+    loose = (result.eigenvalues.imag.abs() < 1e-9) & (result.eigenvalues.real >= -1e-9)
+    assert dtype == torch.float32 or int(loose.sum()) > 30, "what was counted before"
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 2.0, 6.0])
+def test_rounding_to_float32_moves_no_eigenvalue_by_more_than_its_noise(sharpness: float) -> None:
+    exact = stochastic(4, 60, 60, sharpness=sharpness)
+    result = spectrum(make_trace(exact[None].float(), (2.0,)), 0)
+    for head in range(4):
+        before = np.linalg.eigvals(exact[head].numpy())
+        moved = np.abs(result.eigenvalues[head].numpy()[:, None] - before).min(axis=1)
+        assert (moved <= result.noise[head].numpy()).all()
+        assert np.median(result.noise[head]) < 1e-3
+
+
+def test_noise_is_the_condition_number_of_left_and_right_eigenvectors() -> None:
+    A = stochastic(1, 1, 12, 12)
+    result = spectrum(make_trace(A, (2.0,)), 0)
+    values, left, right = scipy.linalg.eig(A[0, 0].numpy(), left=True)
+    conditions = 1 / np.abs((left.conj() * right).sum(axis=0))
+    order = [int(np.abs(values - value).argmin()) for value in result.eigenvalues[0].numpy()]
+    error = 12 * np.finfo(np.float64).eps * np.linalg.norm(A[0, 0].numpy(), 2)
+    np.testing.assert_allclose(result.noise[0], conditions[order] * error, rtol=1e-6)
+
+
+def test_where_eigenvectors_fall_together_the_others_keep_their_noise() -> None:
+    """A chain that ends in a sink: 0 three times with one eigenvector, and 1."""
+    chain = torch.zeros(4, 4, dtype=torch.float64)
+    chain[[0, 1, 2, 3], [1, 2, 3, 3]] = 1.0
+    result = spectrum(trace_of(chain), 0)
+    assert result.vanishing().tolist() == [[False, True, True, True]]
+    assert result.on_curve().tolist() == [[True, False, False, False]]
+
+
+def test_a_sink_for_everybody_has_one_eigenvalue() -> None:
+    result = spectrum(trace_of(stochastic(1, 50).expand(50, 50)), 0)
+    assert result.vanishing().sum() == 49
+    assert result.on_curve()[0].tolist() == [True] + [False] * 49

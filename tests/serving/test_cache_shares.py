@@ -171,5 +171,5 @@ def test_what_is_small_counts_what_it_weighs() -> None:
     assert curves.nbytes == 13 * 4 + 1024
     thumbnails.put("a", "data:" + "x" * 95)
     assert thumbnails.nbytes == 100
-    spectra.put("a", [Spectrum(torch.zeros(6, 197, dtype=torch.complex128), torch.zeros(6, 197).double(), 0)] * 2)
-    assert spectra.nbytes == 2 * 6 * 197 * (16 + 8)
+    spectra.put("a", [Spectrum(torch.zeros(6, 197, dtype=torch.complex128), *torch.zeros(2, 6, 197).double(), 0)] * 2)
+    assert spectra.nbytes == 2 * 6 * 197 * (16 + 8 + 8)

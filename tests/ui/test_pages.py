@@ -24,7 +24,7 @@ from explorer.traces import Comparison
 from explorer.ui.explore import evidence
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import plain
-from tests.helpers import assert_one_sentence, plain_text
+from tests.helpers import assert_one_sentence, eigenvalues_and_noise, plain_text
 from tests.pair import facts
 from tests.ui.conftest import FRAME, Open, gallery
 
@@ -508,9 +508,18 @@ def test_the_table_has_the_numbers_of_an_independent_decomposition(open_app: Ope
         shares /= shares.sum(axis=-1, keepdims=True)
         ranks = np.exp(-(shares * np.log(np.maximum(shares, 1e-300))).sum(axis=-1))
         assert row["effective rank of A"] == pytest.approx(ranks.mean(), abs=6e-3)
-        # Eigenvalues of 0 up to rounding may fall on either side of it.
-        real = np.abs(z.imag) <= 1e-9 + 1e-7 * np.abs(z)
-        assert (real & (z.real > 1e-8)).sum() <= row["real and ≥ 0"] <= (real & (z.real > -1e-8)).sum()
+        values, noise = eigenvalues_and_noise(A)
+        above = np.abs(values) > noise
+        assert row["not 0"] == above.sum()
+        assert row["real and > 0"] == (above & (np.abs(values.imag) <= noise) & (values.real > 0)).sum()
+
+
+def test_the_heads_of_the_table_define_what_they_count(opened: Open) -> None:
+    columns = json.loads(opened("spectrum").dataframe[0].proto.columns)
+    helps = {name: column["help"] for name, column in columns.items() if column.get("help")}
+    assert set(helps) == {"not 0", "real and > 0", "leave the unit disc under the map"}
+    assert "|λ| > N ε ‖A‖₂ / |yᴴx|" in helps["not 0"]
+    assert "1 + 1e-05" in helps["leave the unit disc under the map"]
 
 
 def test_both_planes(open_app: Open) -> None:

@@ -56,10 +56,13 @@ def photo() -> ImageInput:
 
 @pytest.mark.parametrize(("heads", "most"), [(3, 3_000_000), (12, 12_000_000)])
 def test_a_pair_is_small_enough_to_send(heads: int, most: int) -> None:
-    """The second model of the pair weighs what its matrices do: here they are the first one's, and sent once."""
+    """The second model of the pair weighs what its own sections do: here they are the first one's, and sent once."""
     one = side(big_trace(heads))
-    photo = examples.load(examples.EXAMPLES[0])
-    assert len(viewer.pack(photo, [one, one])) + one.trace.attention.numel() + 12 * heads * 197 * 4 < most
+    payload = viewer.pack(examples.load(examples.EXAMPLES[0]), [one, one])
+    model = header_of(payload)["models"][1]
+    own = [each["size"] for name, each in model.items() if isinstance(each, dict) and name != "picture"]
+    assert sum(own) > one.trace.attention.numel() + 12 * heads * 197 * 4
+    assert len(payload) + sum(own) < most
 
 
 def test_what_both_models_share_is_sent_once(photo: ImageInput) -> None:

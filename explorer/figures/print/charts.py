@@ -184,12 +184,14 @@ def _overlay(axes: Axes, panel: tuple[Points, ...], right: float) -> None:
     colours = lookup_table("magma")
     for points in panel:
         modulus, image = np.abs(points.eigenvalues), np.abs(points.mapped)
-        on = points.on_curve
-        angle = np.abs(np.angle(points.eigenvalues[~on])) / np.pi
+        on, zero = points.on_curve, points.vanishing
+        off = ~on & ~zero
+        angle = np.abs(np.angle(points.eigenvalues[off])) / np.pi
         rings = colours[(angle * 220).round().astype(np.uint8)] / 255
         size = 0.35 * float(axes.xaxis.label.get_fontsize()) ** 2 / 2
         marker = _MARKERS[points.symbol]
-        axes.scatter(modulus[~on], image[~on], size, marker=marker, facecolors="none", edgecolors=rings, lw=0.5)
+        axes.scatter(modulus[zero], image[zero], size / 2, marker=marker, color=points.colour, alpha=0.3, lw=0)
+        axes.scatter(modulus[off], image[off], size, marker=marker, facecolors="none", edgecolors=rings, lw=0.5)
         axes.scatter(modulus[on], image[on], size, marker=marker, color=points.colour, lw=0, zorder=3)
 
 

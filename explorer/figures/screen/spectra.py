@@ -49,7 +49,10 @@ def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, h
 
 
 def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) -> go.Figure:
-    """`|2λ − λ²|` against `|λ|` over the curve: real `λ ≥ 0` lie on it, the others are rings, coloured by `|arg λ|`."""
+    """`|2λ − λ²|` against `|λ|` over the curve: real `λ > 0` lie on it, the others are rings, coloured by `|arg λ|`.
+
+    Faint are those that cannot be told from 0: what they look like says nothing.
+    """
     figure = chart(palette, height=height, x="|λ|", y="|2λ − λ²|")
     right = max(1.0, *(float(np.abs(p.eigenvalues).max()) for p in models))
     x = np.linspace(0, right, 200)
@@ -65,12 +68,22 @@ def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) ->
     for index, points in enumerate(models):
         modulus, image, name = np.abs(points.eigenvalues), np.abs(points.mapped), html.escape(points.name)
         angle = np.abs(np.angle(points.eigenvalues))
-        off = ~points.on_curve
+        on, zero = points.on_curve, points.vanishing
+        off = ~on & ~zero
+        if zero.any():
+            figure.add_scatter(
+                x=modulus[zero],
+                y=image[zero],
+                mode="markers",
+                name=f"{name}: 0 up to noise",
+                marker={"color": with_alpha(points.colour, 0.3), "symbol": points.symbol, "size": 5},
+                hovertemplate="|λ| %{x:.1e}, below its noise<extra>" + name + "</extra>",
+            )
         figure.add_scatter(
-            x=modulus[~off],
-            y=image[~off],
+            x=modulus[on],
+            y=image[on],
             mode="markers",
-            name=f"{name}: real, ≥ 0",
+            name=f"{name}: real, > 0",
             marker={"color": points.colour, "symbol": points.symbol, "size": 8},
             hovertemplate="|λ| %{x:.4f} → %{y:.4f}<extra>" + name + "</extra>",
         )

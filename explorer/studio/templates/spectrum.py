@@ -13,8 +13,9 @@ from explorer.studio.template import Template
 from explorer.types import ROLES
 
 _HEADER = (
-    "image", "layer", "model", "head", "lambda_real", "lambda_imag", "mapped_real", "mapped_imag", "real_nonnegative",
-)  # fmt: skip
+    *("image", "layer", "model", "head", "lambda_real", "lambda_imag", "mapped_real", "mapped_imag"),
+    *("real_positive", "zero"),
+)
 
 
 def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
@@ -28,7 +29,7 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
         )
         for role, points, of_model in zip(ROLES, panel, spectra, strict=True):
             outside.append(f"{points.outside} of {len(points.eigenvalues)}")
-            columns = (points.eigenvalues.tolist(), points.mapped.tolist(), points.on_curve.tolist())
+            arrays = (points.eigenvalues, points.mapped, points.on_curve, points.vanishing)
             owners = [
                 (image, head)
                 for image, of_image in zip(run.files, of_model[place], strict=True)
@@ -36,8 +37,10 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
                 for _ in range(of_image.eigenvalues.shape[-1])
             ]
             rows += [
-                (image, layer, role, head, value.real, value.imag, mapped.real, mapped.imag, bool(real))
-                for (image, head), value, mapped, real in zip(owners, *columns, strict=True)
+                (image, layer, role, head, value.real, value.imag, mapped.real, mapped.imag, real, zero)
+                for (image, head), value, mapped, real, zero in zip(
+                    owners, *(array.tolist() for array in arrays), strict=True
+                )
             ]
         panels.append((f"Layer {layer}", panel))
     return Content(
@@ -55,8 +58,9 @@ def caption(spec: Spec, content: Content) -> list[str]:
     return [
         rf"Eigenvalues $\lambda$ of $A$ against what twicing makes of them, $2\lambda - \lambda^2$, by their moduli; "
         f"{phrases.layers(content.layers)}, {phrases.heads(content.heads)}, {phrases.images(content)}.",
-        r"Real $\lambda \ge 0$ (filled) lie on the dashed curve; complex and negative ones (rings) are coloured by "
-        r"$|\arg \lambda|$; dotted: the standard filter.",
+        r"Real $\lambda > 0$ (filled) lie on the dashed curve; complex and negative ones (rings) are coloured by "
+        r"$|\arg \lambda|$; faint: no larger than the float32 error of $A$, $N\varepsilon\|A\|_2$, times the "
+        r"eigenvalue's condition number, so not to be told from 0; dotted: the standard filter.",
         "Leaving the unit disc under the map, panel by panel and model by model: " + ", ".join(content.outside) + ".",
     ]
 

@@ -107,8 +107,9 @@ def _own() -> None:
         learn.chart(spectra.complex_plane(points, palette(), mapped=False), "lesson3-plane", "The models' eigenvalues")
     for spectrum in points:
         st.markdown(
-            f"{plain(spectrum.name)}: {int(spectrum.on_curve.sum())} of {len(spectrum.eigenvalues)} eigenvalues "
-            f"are real and not negative, **{spectrum.outside}** leave the unit disc under 2λ − λ²."
+            f"{plain(spectrum.name)}: {spectrum.nonzero} of {len(spectrum.eigenvalues)} eigenvalues can be told from 0 "
+            f"in float32; {int(spectrum.on_curve.sum())} of those are real and not negative. **{spectrum.outside}** "
+            "leave the unit disc under 2λ − λ²."
         )
     st.caption(
         "Both models' A of all heads, under the same map. The theory covers real λ in [0, 1], as those of a symmetric "

@@ -1,15 +1,24 @@
 // @ts-check
-// Rows of every matrix from A alone: `r = A[q]` and `r A`. Pure functions of numbers; no document, no state.
-// Values are right within 1% of the largest entry of the query's row of A (of the rollout's own), for filters between
-// standard and twicing.
+// Rows of every matrix from A alone: `r = A[q]` and `r A`. Pure functions of numbers; no document, no state. How far a
+// value may be from the model's own is said by `readings.js`.
 
 /** @import { Codes, ColourRange, HeadChoice, MatrixName, Model, Place, Scale, Size } from "./types.js" */
 
 const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 2);
 /** @type {MatrixName[]} */
 export const MATRICES = ["effective", "A", "A − A²", "2A − A²", "rollout"];
-/** @type {Record<string, number>} */
-const COEFFICIENTS = { A: 1, "2A − A²": 2 };
+
+/**
+ * The weights of `A` and of `A²` in a matrix other than rollout.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {MatrixName} matrix
+ */
+export function weights(model, layer, matrix) {
+  if (matrix === "A − A²") return [1, -1];
+  const c = matrix === "effective" ? model.filter[layer] : matrix === "A" ? 1 : 2;
+  return [c, 1 - c];
+}
 
 /**
  * Row `query` of A in a layer and head; -1 is the mean over the patches' rows.
@@ -60,14 +69,6 @@ export function times({ tokens: n, heads, codes, scales }, layer, head, r) {
 }
 
 /**
- * `c r + (1 − c) r A`.
- * @param {number} c
- * @param {Float32Array} r
- * @param {Float32Array} rA
- */
-const combine = (c, r, rA) => r.map((value, i) => c * value + (1 - c) * rA[i]);
-
-/**
  * Row `query` of a matrix other than rollout, in one head. `A[q] A` is a product, or the row of A² where only means over
  * heads were sent.
  * @param {Model} model
@@ -78,10 +79,10 @@ const combine = (c, r, rA) => r.map((value, i) => c * value + (1 - c) * rA[i]);
  */
 export function matrixRow(model, layer, head, query, matrix) {
   const r = row(model, layer, head, query);
-  const c = matrix === "effective" ? model.filter[layer] : COEFFICIENTS[matrix];
-  if (c === 1) return r;
+  const [ofA, ofSquare] = weights(model, layer, matrix);
+  if (ofSquare === 0) return r;
   const rA = model.squares ? row(model, layer, head, query, model.squares) : times(model, layer, head, r);
-  return c === undefined ? r.map((value, i) => value - rA[i]) : combine(c, r, rA);
+  return r.map((value, i) => ofA * value + ofSquare * rA[i]);
 }
 
 /**
@@ -99,7 +100,8 @@ export function rolloutRow(model, layer, query) {
       const rA = times(model, l, head, r);
       let e = rA;
       if (c !== 1) {
-        e = combine(c, rA, model.squares ? times({ ...model, ...model.squares }, l, 0, r) : times(model, l, head, rA));
+        const rAA = model.squares ? times({ ...model, ...model.squares }, l, 0, r) : times(model, l, head, rA);
+        e = rA.map((value, i) => c * value + (1 - c) * rAA[i]);
       }
       for (let i = 0; i < e.length; i++) next[i] += e[i] / (2 * model.heads);
     }
@@ -148,29 +150,30 @@ export function isSigned(model, layer, matrix) {
  * @param {Model} model
  * @param {HeadChoice} choice
  */
-const headsOf = (model, choice) =>
+export const headsOf = (model, choice) =>
   typeof choice === "number" ? [Math.min(choice, model.heads - 1)] : Array.from({ length: model.heads }, (_, h) => h);
 
 /** @param {number[]} values */
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /**
- * Entropy of the query's row of A in nats, the mean over the chosen heads.
+ * Entropy of the query's row of A in nats, the mean over the chosen heads; sent for every row.
  * @param {Model} model
  * @param {number} layer
  * @param {number} query
  * @param {HeadChoice} choice
  */
-export function entropy(model, layer, query, choice) {
-  if (model.entropies) return model.entropies[layer * (model.tokens + 1) + (query < 0 ? model.tokens : query)];
-  const each = headsOf(model, choice).map((head) =>
-    row(model, layer, head, query).reduce((h, a) => (a > 0 ? h - a * Math.log(a) : h), 0),
+export const entropy = (model, layer, query, choice) =>
+  mean(
+    headsOf(model, choice).map(
+      (head) =>
+        model.entropies[(layer * model.heads + head) * (model.tokens + 1) + (query < 0 ? model.tokens : query)],
+    ),
   );
-  return mean(each);
-}
 
 /**
  * Mean distance in pixels of the model's input from the query's patch to what it looks at; NaN for a prefix token.
+ * Sent for every patch.
  * @param {Model} model
  * @param {number} layer
  * @param {number} query
@@ -178,22 +181,9 @@ export function entropy(model, layer, query, choice) {
  */
 export function distance(model, layer, query, choice) {
   if (query < model.prefix) return NaN;
-  const [rows, columns] = model.grid;
+  const patches = model.tokens - model.prefix;
   const at = query - model.prefix;
-  if (model.distances) return model.distances[layer * rows * columns + at];
-  const each = headsOf(model, choice).map((head) => {
-    const r = row(model, layer, head, query).subarray(model.prefix);
-    let total = 0;
-    let sum = 0;
-    for (let p = 0; p < rows * columns; p++) {
-      const y = (Math.floor(p / columns) - Math.floor(at / columns)) * model.patch[0];
-      const x = ((p % columns) - (at % columns)) * model.patch[1];
-      total += r[p];
-      sum += r[p] * Math.hypot(y, x);
-    }
-    return total > 0 ? sum / total : 0;
-  });
-  return mean(each);
+  return mean(headsOf(model, choice).map((head) => model.distances[(layer * model.heads + head) * patches + at]));
 }
 
 /**
@@ -212,6 +202,13 @@ export const own = (model, state, query) =>
 export const largest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1e-12;
 
 /**
+ * Where the largest magnitude is.
+ * @param {Float32Array} values
+ */
+export const peak = (values) =>
+  values.reduce((best, value, i) => (Math.abs(value) > Math.abs(values[best]) ? i : best), 0);
+
+/**
  * The colour range of each of several maps in a layer.
  * @param {Float32Array[]} maps
  * @param {boolean[]} signs
@@ -225,39 +222,6 @@ export function ranges(maps, signs, scale) {
   if (scale === "shared") return maps.map(() => upTo(any, Math.max(...maps.map(largest))));
   return maps.map((values, i) => upTo(signs[i], largest(values)));
 }
-
-/**
- * What can be told from 0: 1% of the largest entry of the query's row of A, the accuracy of all that is computed.
- * @param {Model} model
- * @param {number} layer
- * @param {number} query
- * @param {HeadChoice} choice
- */
-export function finest(model, layer, query, choice) {
-  if (query < 0) return 0.01 * largest(tokenValues(model, layer, query, "A", choice));
-  const scales = headsOf(model, choice).map(
-    (head) => model.scales[(layer * model.heads + head) * model.tokens + query],
-  );
-  return 0.01 * (choice === "max" ? Math.max(...scales) : mean(scales));
-}
-
-/**
- * A number in three digits.
- * @param {number} value
- */
-export function number(value) {
-  const size = Math.abs(value);
-  if (size === 0) return "0";
-  const text = size >= 0.001 && size < 1000 ? value.toPrecision(3) : value.toExponential(1);
-  return text.replace("-", "−");
-}
-
-/**
- * A value to be read: below the accuracy of what was sent it is only bounded.
- * @param {number} value
- * @param {number} bound
- */
-export const reading = (value, bound) => (Math.abs(value) < bound ? `< ${number(bound)}` : number(value));
 
 /**
  * The patch at a place of the picture.

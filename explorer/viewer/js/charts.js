@@ -1,9 +1,10 @@
 // @ts-check
 // Curves by layer, one line a model, each a small drawing that also chooses the layer; and the bars of predictions.
 
-import { distance, entropy, number, own } from "./arithmetic.js";
+import { distance, entropy, own } from "./arithmetic.js";
 import { queryName } from "./comparison.js";
 import { element, svg } from "./dom.js";
+import { number } from "./readings.js";
 import { depthOf, queryOf } from "./state.js";
 
 /** @import { HeadChoice, Model, State } from "./types.js" */

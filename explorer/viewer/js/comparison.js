@@ -1,7 +1,8 @@
 // @ts-check
 // What stands side by side for a state, as values and words: no document.
 
-import { finest, isSigned, largest, number, patchAt, patchValues, ranges, reading } from "./arithmetic.js";
+import { isSigned, largest, patchAt, patchValues, peak, ranges } from "./arithmetic.js";
+import { reading, valueError } from "./readings.js";
 import { headInUse, indexAt, isDifferent, queryOf } from "./state.js";
 
 /** @import { HeadChoice, Model, Picture, State } from "./types.js" */
@@ -28,10 +29,9 @@ export function mapsOf(state, models, layer, choice = state.head) {
  */
 export function picturesOf(state, models) {
   const { values, spans } = mapsOf(state, models, state.layer);
-  const bounds = models.map((model, i) =>
-    state.matrix === "rollout"
-      ? 0.01 * largest(values[i])
-      : finest(model, state.layer, queryOf(state, model), state.head),
+  const errors = models.map(
+    (model) => (/** @type {number} */ patch) =>
+      valueError(model, state.layer, queryOf(state, model), state.matrix, state.head, model.prefix + patch),
   );
   return [0, 1].map((place) => {
     const index = indexAt(state, place);
@@ -39,6 +39,7 @@ export function picturesOf(state, models) {
     if (place === 1 && isDifferent(state, models)) {
       const change = values[1].map((value, i) => value - values[0][i]);
       const high = state.scale === "absolute" ? 1 : largest(change);
+      const errorAt = (/** @type {number} */ patch) => errors[0](patch) + errors[1](patch);
       return {
         model,
         index,
@@ -47,7 +48,8 @@ export function picturesOf(state, models) {
         range: { low: -high, high },
         name: "Difference",
         label: "second model minus first",
-        bound: bounds[0] + bounds[1],
+        errorAt,
+        endError: endError(high, [change], [errorAt]),
       };
     }
     const notes = [state.matrix === "effective" ? model.label : state.matrix];
@@ -62,9 +64,21 @@ export function picturesOf(state, models) {
       range: spans[index],
       name: model.name,
       label: notes.join(" · "),
-      bound: bounds[index],
+      errorAt: errors[index],
+      endError: endError(spans[index].high, values, errors),
     };
   });
+}
+
+/**
+ * How far the end of a range may be off: as far as the value it is taken from; 0 where it is a number of the scale's own.
+ * @param {number} high
+ * @param {Float32Array[]} maps
+ * @param {Picture["errorAt"][]} errors of their patches
+ */
+function endError(high, maps, errors) {
+  const map = maps.findIndex((values) => largest(values) === high);
+  return map < 0 ? 0 : errors[map](peak(maps[map]));
 }
 
 /**
@@ -97,21 +111,28 @@ export function statusLine(state, models, pictures) {
   const view = `${layer + 1}, head ${head}, ${matrix}, query ${queryName(state, models)}`;
   if (!cursor) return `Layer ${view}`;
   const { row, column } = patchAt(models[0].grid, cursor);
-  const values = pictures.map(
-    ({ name, values, model, bound }) => `${name} ${reading(values[patchAt(model.grid, cursor).index], bound)}`,
-  );
+  const values = pictures.map(({ name, values, model, errorAt }) => {
+    const { index } = patchAt(model.grid, cursor);
+    return `${name} ${reading(values[index], errorAt(index))}`;
+  });
   return `row ${row + 1}, column ${column + 1}: ${values.join(" · ")} — layer ${view}`;
 }
 
 /**
- * What the colour bar is of: the left place's range, and the right one's where it is another.
+ * What the colour bar is of: the right place's range with its ends in words, and the left one's where it is another.
  * @param {State} state
  * @param {Model[]} models
  * @param {Picture[]} pictures
  */
-export function scaleOf(state, models, [{ range: left }, { range: right }]) {
-  const isShared = left.low === right.low && left.high === right.high;
+export function scaleOf(state, models, [left, right]) {
+  const isShared = left.range.low === right.range.low && left.range.high === right.range.high;
   const quantity = isDifferent(state, models) ? "difference" : "weight of each patch";
-  const other = isShared ? "" : ` (right; left ends at ${number(left.high)})`;
-  return { range: right, text: `${quantity} for ${queryName(state, models)}${other}` };
+  const tick = (/** @type {number} */ value, /** @type {Picture} */ { endError }) => reading(value, endError, 1);
+  const other = isShared ? "" : ` (right; left ends at ${tick(left.range.high, left)})`;
+  return {
+    range: right.range,
+    low: right.range.low < 0 ? tick(right.range.low, right) : "0",
+    high: tick(right.range.high, right),
+    text: `${quantity} for ${queryName(state, models)}${other}`,
+  };
 }

@@ -31,16 +31,17 @@ export function unpack(bytes) {
   /** @typedef {{ at: number, size: number }} Section */
   const floats = (/** @type {Section} */ { at, size }) =>
     new Float32Array(bytes.slice(base + at, base + at + size).buffer);
+  const numbers = (/** @type {Section & { scale: number }} */ { at, size, scale }) =>
+    Float32Array.from(new Uint16Array(bytes.slice(base + at, base + at + size).buffer), (c) => scale * (c / 65535) ** 2);
   const codes = (/** @type {Section} */ { at, size }) => bytes.subarray(base + at, base + at + size);
   for (const model of header.models) {
     model.codes = codes(model.attention);
     model.scales = floats(model.scales);
     model.each = floats(model.each);
-    if (model.squares) {
-      model.squares = { codes: codes(model.squares), scales: floats(model.square_scales) };
-      model.entropies = floats(model.entropies);
-      model.distances = floats(model.distances);
-    }
+    model.entropies = numbers(model.entropies);
+    model.distances = numbers(model.distances);
+    model.rolloutErrors = floats(model.rolloutErrors);
+    if (model.squares) model.squares = { codes: codes(model.squares), scales: floats(model.square_scales) };
     model.photo = codes(model.picture);
   }
   for (const name of Object.keys(header.colours)) {

@@ -16,7 +16,10 @@ export interface ColourRange {
   high: number;
 }
 
-/** Attention as bytes: entry `(q, k)` of layer and head is `scales[q] (codes[q, k] / 255)²`. */
+/**
+ * Attention as bytes: entry `(q, k)` of layer and head is `scales[q] (codes[q, k] / 255)²`, up to half a step of its
+ * root.
+ */
 export interface Codes {
   codes: Uint8Array;
   scales: Float32Array;
@@ -51,10 +54,13 @@ export interface Model extends Codes {
   top: [string, number][];
   /** A JPEG. */
   photo: Uint8Array<ArrayBuffer>;
-  /** Means of `A²`, entropies and distances: of large models, whose heads were sent as their mean alone. */
+  /** Entropies of rows of A by layer, head and token, the mean patch last; attention distances by patch. */
+  entropies: Float32Array;
+  distances: Float32Array;
+  /** How far a row of rollout is off at most, by layer and token, the mean patch last. */
+  rolloutErrors: Float32Array;
+  /** Means of `A²`: of large models, whose heads were sent as their mean alone. */
   squares?: Codes;
-  entropies?: Float32Array;
-  distances?: Float32Array;
 }
 
 export interface Header {
@@ -103,8 +109,9 @@ export interface Picture {
   range: ColourRange;
   name: string;
   label: string;
-  /** What can be told from 0. */
-  bound: number;
+  /** How far the value of a patch may be from the models' own, and the end of the range. */
+  errorAt(patch: number): number;
+  endError: number;
 }
 
 /** Where the state can be shared. */

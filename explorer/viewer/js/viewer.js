@@ -2,7 +2,6 @@
 // The attention viewer: two models under one cursor, every layer at once, nothing asked of a server. It holds a payload,
 // a state and the parts of the page that show them; it knows nothing of Streamlit.
 
-import { number } from "./arithmetic.js";
 import { createCharts, predictionOf } from "./charts.js";
 import { picturesOf, scaleOf, statusLine } from "./comparison.js";
 import { element, isDark } from "./dom.js";
@@ -10,6 +9,7 @@ import { KEYS, helpOf, nameOf } from "./keys.js";
 import { createMap } from "./maps.js";
 import { drawTable, tableOf } from "./paint.js";
 import { identity, unpack } from "./payload.js";
+import { DIGITS } from "./readings.js";
 import { DEFAULTS, changed, clicked, depthOf, fromParameters, settled, toParameters, towardsRest } from "./state.js";
 import { createStrips } from "./strips.js";
 import { createTools } from "./tools.js";
@@ -80,7 +80,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
     const help = helpOf(models);
     const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
     const ticks = [element("span"), element("span"), element("span")];
-    const live = element("p", { class: "live", role: "status", "aria-live": "polite" });
+    const live = element("p", { class: "live", role: "status", "aria-live": "polite", title: DIGITS });
     const strips = createStrips(models, colours, photos, set);
     const charts = createCharts(models, (layer) => layer !== state.layer && set({ layer }));
     root.replaceChildren(
@@ -114,12 +114,12 @@ export function mount(root, { address = null, save = null, announce = null } = {
     root.style.setProperty("--two", palette[1]);
     pictures = picturesOf(state, models);
     parts.maps.forEach((map, place) => map.draw(pictures[place], state));
-    const { range, text } = scaleOf(state, models, pictures);
+    const { range, low, text, high } = scaleOf(state, models, pictures);
     drawTable(parts.bar, tableOf(colours, state.colours, range));
-    const [low, middle, high] = parts.ticks;
-    low.textContent = number(range.low);
+    const [left, middle, right] = parts.ticks;
+    left.textContent = low;
     middle.textContent = text;
-    high.textContent = number(range.high);
+    right.textContent = high;
     parts.tools.show(state, playing !== 0);
     describe();
     parts.charts.draw(state);

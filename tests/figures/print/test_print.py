@@ -49,7 +49,7 @@ def curves(name: str = "A", first: int = 0) -> Curves:
 
 def spectra(panels: int, name: str = "A") -> Spectra:
     values = np.array([1.0, 0.5, 0.2 + 0.1j, -0.5])
-    points = Points(name, "#0072B2", "circle", values + 0j, 2 * values - values**2 + 0j, values.imag == 0)
+    points = Points(name, "#0072B2", "circle", values + 0j, 2 * values - values**2 + 0j, values.imag == 0, values == 0)
     return Spectra(tuple((f"Layer {n}", (points, points)) for n in range(panels)))
 
 

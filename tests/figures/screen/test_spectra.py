@@ -5,7 +5,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import torch
 
 from explorer.figures.records import Points
 from explorer.figures.screen import spectra
@@ -20,8 +19,8 @@ ON_CURVE = np.array([True, True, True, False, False, False])
 
 def points(name: str = "one", eigenvalues: np.ndarray = EIGENVALUES) -> Points:
     z = eigenvalues.astype(np.complex128)
-    on_curve = (z.imag == 0) & (z.real >= 0)
-    return Points(name, PALETTE.baseline, "circle", z, 2 * z - z**2, on_curve)
+    on_curve, vanishing = (z.imag == 0) & (z.real > 0), z == 0
+    return Points(name, PALETTE.baseline, "circle", z, 2 * z - z**2, on_curve, vanishing)
 
 
 def trace(figure, name: str):
@@ -41,7 +40,9 @@ def test_points_are_those_of_the_spectra() -> None:
     expected = np.concatenate([one.eigenvalues[[0, 2]].flatten().numpy() for one in found])
     np.testing.assert_array_equal(picked.eigenvalues, expected)
     np.testing.assert_allclose(picked.mapped, 2 * expected - expected**2)
-    np.testing.assert_array_equal(picked.on_curve, spectrum.on_curve(torch.from_numpy(expected)).numpy())
+    for name in ("on_curve", "vanishing"):
+        of_heads = np.concatenate([getattr(one, name)()[[0, 2]].flatten().numpy() for one in found])
+        np.testing.assert_array_equal(getattr(picked, name), of_heads)
     every = Points.of("one", "red", "circle", found)
     assert len(every.eigenvalues) == 2 * 3 * 6
     assert every.outside == sum(one.leaving_unit_disc() for one in found)
@@ -80,7 +81,7 @@ def test_the_unit_circle_has_radius_one_on_equal_axes() -> None:
 
 
 def test_real_eigenvalues_are_on_the_curve() -> None:
-    on = trace(spectra.overlay([points()], PALETTE), "one: real, ≥ 0")
+    on = trace(spectra.overlay([points()], PALETTE), "one: real, > 0")
     x = np.array([1.0, 0.5, 0.25])
     np.testing.assert_array_equal(on.x, x)
     np.testing.assert_allclose(on.y, 2 * x - x**2, atol=1e-15)
@@ -100,6 +101,15 @@ def test_no_eigenvalue_is_hidden() -> None:
     figure = spectra.overlay([points()], PALETTE)
     shown = [one for one in figure.data if one.mode == "markers"]
     assert sum(len(one.x) for one in shown) == len(EIGENVALUES)
+
+
+def test_what_is_zero_up_to_noise_is_neither_real_nor_complex() -> None:
+    figure = spectra.overlay([points(eigenvalues=np.array([1.0, 0.3 + 0.4j, 0.0, 0.0]))], PALETTE)
+    assert [len(trace(figure, f"one: {kind}").x) for kind in ("real, > 0", "complex or negative", "0 up to noise")] == [
+        1,
+        1,
+        2,
+    ]
 
 
 def test_the_curve_is_drawn_as_far_as_the_largest_modulus() -> None:

@@ -1,0 +1,151 @@
+// @ts-check
+// How far a shown value may be from the models' own, and how it is written: in no more digits than hold.
+//
+// A byte c says `s (c / 255)²` where the root of an entry lies within half a step of c / 255, so the entry itself lies
+// within `s (c + ¼) / 255²` of that. `A²` multiplies such intervals; of rollout, where products of intervals would double
+// with every layer, the largest error of each row was measured by who sent it.
+
+import { headsOf, mean, weights } from "./arithmetic.js";
+
+/** @import { Codes, HeadChoice, MatrixName, Model } from "./types.js" */
+/** @typedef {{ value: number, error: number }} Entry */
+
+export const DIGITS =
+  "Attention comes in one byte an entry: a number holds to within one unit of its last digit; where that leaves fewer " +
+  "than two digits, it is said between what or below what (<) the value lies.";
+
+/**
+ * What sums of N floats of 32 bits may add: of a term a byte leaves 1/255 open or more, rounding N / 2²⁴, which for the
+ * 1,000 tokens that are sent at most is 2% of it.
+ */
+const SUMS = 1.02;
+
+/**
+ * Row `query` of A with its errors; -1 is the mean over the patches' rows.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} head
+ * @param {number} query
+ * @param {Codes} matrices others than A
+ */
+function rowEntries({ tokens: n, prefix, heads, ...model }, layer, head, query, { codes, scales } = model) {
+  const values = new Float64Array(n);
+  const errors = new Float64Array(n);
+  const [first, last] = query < 0 ? [prefix, n] : [query, query + 1];
+  for (let q = first; q < last; q++) {
+    const line = (layer * heads + head) * n + q;
+    const unit = scales[line] / (255 ** 2 * (last - first));
+    for (let key = 0, at = line * n; key < n; key++, at++) {
+      values[key] += unit * codes[at] ** 2;
+      errors[key] += unit * (codes[at] + 0.25);
+    }
+  }
+  return { values, errors };
+}
+
+/**
+ * Entry `key` of `r A`, both known up to errors: of `(r + ρ)(a + δ)` the middle is `r a`, the rest `ρ (a + δ) + r δ`.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} head
+ * @param {ReturnType<typeof rowEntries>} row
+ * @param {number} key
+ * @returns {Entry}
+ */
+function product({ tokens: n, heads, codes, scales }, layer, head, { values, errors }, key) {
+  const first = (layer * heads + head) * n;
+  let value = 0;
+  let error = 0;
+  for (let middle = 0; middle < n; middle++) {
+    const unit = scales[first + middle] / 255 ** 2;
+    const code = codes[(first + middle) * n + key];
+    value += values[middle] * unit * code ** 2;
+    error += unit * (errors[middle] * (code + 0.5) ** 2 + values[middle] * (code + 0.25));
+  }
+  return { value, error };
+}
+
+/**
+ * An entry of a matrix other than rollout, in one head.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} head
+ * @param {number} query
+ * @param {MatrixName} matrix
+ * @param {number} key
+ * @returns {Entry}
+ */
+function entryOf(model, layer, head, query, matrix, key) {
+  const [ofA, ofSquare] = weights(model, layer, matrix);
+  const row = rowEntries(model, layer, head, query);
+  const a = { value: row.values[key], error: row.errors[key] };
+  if (ofSquare === 0) return a;
+  let square;
+  if (model.squares) {
+    const { values, errors } = rowEntries(model, layer, head, query, model.squares);
+    square = { value: values[key], error: errors[key] };
+  } else square = product(model, layer, head, row, key);
+  return {
+    value: ofA * a.value + ofSquare * square.value,
+    error: Math.abs(ofA) * a.error + Math.abs(ofSquare) * square.error,
+  };
+}
+
+/**
+ * How far the value of a token, heads combined as chosen, is from the model's own at most.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} query
+ * @param {MatrixName} matrix
+ * @param {HeadChoice} choice
+ * @param {number} key
+ */
+export function valueError(model, layer, query, matrix, choice, key) {
+  if (matrix === "rollout") return model.rolloutErrors[layer * (model.tokens + 1) + (query < 0 ? model.tokens : query)];
+  const entries = headsOf(model, choice).map((head) => entryOf(model, layer, head, query, matrix, key));
+  if (choice !== "max") return SUMS * mean(entries.map(({ error }) => error));
+  const best = entries.reduce((most, entry) => (Math.abs(entry.value) > Math.abs(most.value) ? entry : most));
+  const inReach = entries.filter(({ value, error }) => Math.abs(value) + error >= Math.abs(best.value) - best.error);
+  return SUMS * Math.max(...inReach.map(({ value, error }) => Math.abs(value - best.value) + error));
+}
+
+/**
+ * A number in so many digits, two at most where it takes a power of ten.
+ * @param {number} value
+ * @param {number} digits
+ */
+export function number(value, digits = 3) {
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  const isPlain = size >= 0.001 && size < 1000;
+  const text = isPlain ? value.toPrecision(digits) : value.toExponential(Math.min(digits, 2) - 1);
+  return text.replaceAll("-", "−");
+}
+
+/**
+ * A number in the digits that hold, right to within one unit of the last. Where fewer than `least` do, between what it
+ * lies, and where it may be 0, what its magnitude is below.
+ * @param {number} value
+ * @param {number} error
+ */
+export function reading(value, error, least = 2) {
+  if (error === 0) return number(value);
+  const size = Math.abs(value);
+  const most = twoDigits(size + error, Math.ceil);
+  if (size <= error) return `< ${most}`;
+  const place = Math.ceil(Math.log10(2 * error)); // half a unit of it, for rounding, and the error make one at most
+  const digits = Math.floor(Math.log10(size)) + 1 - place;
+  if (digits >= least) return number(value, Math.min(3, digits));
+  const fewest = twoDigits(size - error, Math.floor);
+  return value < 0 ? `−${most} to −${fewest}` : `${fewest} to ${most}`;
+}
+
+/**
+ * A positive number in two digits, rounded one way.
+ * @param {number} value
+ * @param {(value: number) => number} round
+ */
+function twoDigits(value, round) {
+  const unit = 10 ** (Math.floor(Math.log10(value)) - 1);
+  return number(round(value / unit) * unit, 2);
+}
