@@ -22,7 +22,6 @@ from functools import cache
 from itertools import repeat
 
 import numpy as np
-import scipy.linalg  # type: ignore[import-untyped]
 import torch
 from jaxtyping import Bool, Complex, Float
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -114,6 +113,8 @@ def _decomposed(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     try:
         conditions = np.linalg.norm(np.linalg.inv(right), axis=1)
     except np.linalg.LinAlgError:
+        import scipy.linalg  # type: ignore[import-untyped]
+
         values, left, right = scipy.linalg.eig(matrix, left=True)
         with np.errstate(divide="ignore"):
             conditions = 1 / np.abs((left.conj() * right).sum(axis=0))

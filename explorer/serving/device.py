@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -67,13 +68,19 @@ def share_of_threads() -> Iterator[None]:
     """
     with _Sharing.lock:
         if _Sharing.passes == 0:
-            _Sharing.threads = torch.get_num_threads()
+            _Sharing.threads = _threads_to_come()
         _share(_Sharing.passes + 1)
     try:
         yield
     finally:
         with _Sharing.lock:
             _share(_Sharing.passes - 1)
+
+
+def _threads_to_come() -> int:
+    """What a new thread starts with: one that has begun does not hear of another number set elsewhere."""
+    with ThreadPoolExecutor(1) as fresh:
+        return fresh.submit(torch.get_num_threads).result()
 
 
 def _share(passes: int) -> None:

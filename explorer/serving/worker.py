@@ -113,8 +113,7 @@ class Worker:
         """Answers one batch; nothing of it, such as its model, is kept while the thread waits for the next."""
         batch = self._next_batch()
         if batch:
-            with share_of_threads():
-                self._run(batch)
+            self._run(batch)
         return bool(batch)
 
     def _next_batch(self) -> list[_Request]:
@@ -133,7 +132,10 @@ class Worker:
         """Computes a batch; when the device has no room for it, its halves one after the other."""
         results: Sequence[Any] | None = None
         try:
-            results = batch[0].job.run(batch[0].model, [request.picture for request in batch], lambda done, total: None)
+            with share_of_threads():  # given back before anybody hears of a result
+                results = batch[0].job.run(
+                    batch[0].model, [request.picture for request in batch], lambda done, total: None
+                )
         except Exception as error:  # the worker outlives whatever one request does
             if not is_out_of_memory(error):
                 self._fail(batch, error)

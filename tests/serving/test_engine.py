@@ -631,6 +631,20 @@ def test_both_models_are_computed_at_once_on_half_of_the_threads_each(
     assert given == [8, 4, 8, 8]
 
 
+def test_a_number_of_threads_that_was_set_stays(make_engine: MakeEngine, keys: tuple[str, str]) -> None:
+    """A lane that once ran on more threads does not bring them back."""
+    engine = make_engine()
+    try:
+        torch.set_num_threads(2)
+        traces(engine, [photo(0)], keys[0])
+        torch.set_num_threads(1)
+        traces(engine, [photo(1)], keys[0])
+        with ThreadPoolExecutor(1) as fresh:
+            assert fresh.submit(torch.get_num_threads).result() == 1
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_two_lanes_give_what_one_gives(make_engine: MakeEngine, keys: tuple[str, str]) -> None:
     pictures = [photo(number) for number in range(12)]
     one, two = (compare(make_engine(lanes=lanes, batch_size=4), pictures, keys) for lanes in (1, 2))
