@@ -1,4 +1,4 @@
-"""What the paper reports, as data, with where it stands. Nothing here was measured by this project.
+"""What the paper and its group report, as data, with where it stands. Nothing here was measured by this project.
 
 Paper: "Transformer Meets Twicing: Harnessing Unattended Residual Information"; its models are DeiT-Tiny on ImageNet.
 """

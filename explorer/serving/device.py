@@ -16,11 +16,12 @@ VARIABLE = "EXPLORER_DEVICE"
 
 
 class _Sharing:
-    """How many passes run at the moment, and how many threads torch had before the first of them."""
+    """How many passes run at the moment, how many threads there are for all of them, and for each."""
 
     lock = threading.Lock()
     passes = 0
-    threads = 1
+    threads = 0
+    each = 0
 
 
 def device_called(wanted: str | None = None) -> torch.device:
@@ -66,23 +67,20 @@ def share_of_threads() -> Iterator[None]:
 
     A pass that has begun keeps its threads outside of the matrix products, where the number is the process's.
     """
-    with _Sharing.lock:
-        if _Sharing.passes == 0:
-            _Sharing.threads = _threads_to_come()
-        _share(_Sharing.passes + 1)
+    _share(1)
     try:
         yield
     finally:
-        with _Sharing.lock:
-            _share(_Sharing.passes - 1)
+        _share(-1)
 
 
-def _threads_to_come() -> int:
-    """What a new thread starts with: one that has begun does not hear of another number set elsewhere."""
-    with ThreadPoolExecutor(1) as fresh:
-        return fresh.submit(torch.get_num_threads).result()
-
-
-def _share(passes: int) -> None:
-    _Sharing.passes = passes
-    torch.set_num_threads(max(1, _Sharing.threads // max(1, passes)))
+def _share(more: int) -> None:
+    """Divides for so many more passes. A number that somebody else has set meanwhile is what there is to divide."""
+    with _Sharing.lock:
+        with ThreadPoolExecutor(1) as fresh:  # a thread that has begun does not hear of a number set elsewhere
+            number = fresh.submit(torch.get_num_threads).result()
+        if number != _Sharing.each:
+            _Sharing.threads = number
+        _Sharing.passes += more
+        _Sharing.each = max(1, _Sharing.threads // max(1, _Sharing.passes))
+        torch.set_num_threads(_Sharing.each)

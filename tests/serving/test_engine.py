@@ -639,10 +639,30 @@ def test_a_number_of_threads_that_was_set_stays(make_engine: MakeEngine, keys: t
         traces(engine, [photo(0)], keys[0])
         torch.set_num_threads(1)
         traces(engine, [photo(1)], keys[0])
-        with ThreadPoolExecutor(1) as fresh:
-            assert fresh.submit(torch.get_num_threads).result() == 1
+        assert threads_to_come() == 1
     finally:
         torch.set_num_threads(1)
+
+
+def test_a_number_of_threads_that_is_set_during_a_pass_stays(
+    make_engine: MakeEngine, keys: tuple[str, str], spy: Spy, hold: Callable[[LocalEngine, str], None]
+) -> None:
+    """As where models that are being loaded have one thread, and give the others back while a pass runs."""
+    engine = make_engine()
+    try:
+        hold(engine, keys[0])
+        torch.set_num_threads(2)
+        spy.gate.set()
+        traces(engine, [photo(1)], keys[0])
+        assert threads_to_come() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def threads_to_come() -> int:
+    """Torch's number for a thread that begins now."""
+    with ThreadPoolExecutor(1) as fresh:
+        return fresh.submit(torch.get_num_threads).result()
 
 
 def test_two_lanes_give_what_one_gives(make_engine: MakeEngine, keys: tuple[str, str]) -> None:
