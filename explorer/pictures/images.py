@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image
 
+from explorer.pictures.budget import BUDGET
 from explorer.types import ExplorerError, ImageInput
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
@@ -105,8 +106,12 @@ def _quiet_pillow() -> None:
 
 def _read(data: bytes) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
     image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
-    _check_header(image, data)
-    notes = []
+    with BUDGET.taken(_check_header(image, data)):
+        return _decoded(image)
+
+
+def _decoded(image: Image.Image) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
+    notes: list[str] = []
     with suppress(Exception):  # a broken second picture is no reason to refuse the first
         if getattr(image, "is_animated", False):
             notes.append("The file holds several pictures (an animation or pages); the first one is shown.")
@@ -125,8 +130,8 @@ def _read(data: bytes) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, 
     return rgb, tuple(notes)
 
 
-def _check_header(image: Image.Image, data: bytes) -> None:
-    """Refuses by size what is too large to decode, before memory is taken for its pixels."""
+def _check_header(image: Image.Image, data: bytes) -> int:
+    """Pixels that will be decoded; refuses by size what is too large, before memory is taken for them."""
     width, height = image.size
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise ImageError(
@@ -142,6 +147,7 @@ def _check_header(image: Image.Image, data: bytes) -> None:
             decoded = decoded // _draft_scale(image.size) ** 2
     if decoded > MAX_PIXELS or width * height > limit:
         raise ImageError(_too_large(f"{width} x {height} px"))
+    return decoded
 
 
 def _draft_scale(size: tuple[int, int]) -> int:
