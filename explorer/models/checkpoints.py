@@ -1,7 +1,7 @@
 """From weights to a model that can be traced, strictly, and back into a file.
 
-Keys, shapes, types and finiteness are compared with the declared architecture before anything is copied, and random
-weights are never a fallback.
+Keys, shapes, types and finiteness are compared with the declared architecture before anything is copied, one pass
+shows whether the numbers stay within bounds, and random weights are never a fallback.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from explorer import files
-from explorer.models import registry, sources, weights
+from explorer.models import overflow, registry, sources, weights
 from explorer.models.declaration import Declaration, Origin, read_declaration
 from explorer.models.twicing import set_filter
 from explorer.models.weights import METADATA_KEY, State, excerpt
@@ -59,7 +59,8 @@ def load(
     `answers` declares what neither the file nor a JSON beside it does; `which` picks among the file's sets of weights:
     `x.pth#model_ema` is then the card's source, and its digest that of the file's digest, `#` and the set's name.
 
-    Raises `ExplorerError` with one sentence naming what is undeclared, missing, unexpected, mis-shaped or not finite.
+    Raises `ExplorerError` with one sentence naming what is undeclared, missing, unexpected, mis-shaped or not finite,
+    and for weights with which a pass overflows.
     """
     stored = weights.read(path)
     metadata = stored.declared or answers
@@ -121,6 +122,7 @@ def build(state: State, declaration: Declaration, origin: Origin, device: str | 
     if any(True for _ in module.buffers()):  # buffers are computed, not loaded: made for real
         module = registry.create(architecture, outputs, filter)
     module.load_state_dict(copied, strict=True, assign=True)
+    overflow.check(origin.name, module.eval())
     return LoadedModel(declaration.card(origin), module.to(device).eval().requires_grad_(False))
 
 

@@ -20,7 +20,7 @@ from huggingface_hub.utils.tqdm import tqdm
 from safetensors.torch import load_file
 from timm.models import get_pretrained_cfg
 
-from explorer.models import registry
+from explorer.models import overflow, registry
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.declaration import UNDECLARED
 from explorer.models.twicing import make_filtered
@@ -60,6 +60,7 @@ def load(name: str, device: str | torch.device = "cpu", progress: Progress | Non
     if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
         raise ExplorerError(f"{FILE} of {cfg.hf_hub_id} holds values that are not finite.")
     make_filtered(module)
+    overflow.check(f"{FILE} of {cfg.hf_hub_id}", module.eval())
     standard = registry.uniform_filter(row.depth, 1.0)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
