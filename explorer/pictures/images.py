@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image
 
-from explorer.pictures.budget import BUDGET
+from explorer.pictures.budget import BUDGET, PixelBudget
 from explorer.types import ExplorerError, ImageInput
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
@@ -75,7 +75,7 @@ class ImageError(ExplorerError):
     """A file that is not a usable image, or pixels of the wrong shape."""
 
 
-def decode(data: bytes) -> ImageInput:
+def decode(data: bytes, budget: PixelBudget = BUDGET) -> ImageInput:
     """Upright RGB pixels of the first picture in a file, its shorter side at most 1024 px.
 
     Colour profiles are ignored; 16 bits map `0..65535` to `0..255`, floats their finite range; transparency is
@@ -83,7 +83,7 @@ def decode(data: bytes) -> ImageInput:
     """
     _quiet_pillow()
     try:
-        rgb, notes = _read(data)
+        rgb, notes = _read(data, budget)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -104,9 +104,9 @@ def _quiet_pillow() -> None:
         warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
 
 
-def _read(data: bytes) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
+def _read(data: bytes, budget: PixelBudget) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
     image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
-    with BUDGET.taken(_check_header(image, data)):
+    with budget.taken(_check_header(image, data)):
         return _decoded(image)
 
 

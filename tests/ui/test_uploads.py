@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from explorer.pictures import images
-from explorer.types import ExplorerError
+from explorer.pictures import isolated
+from explorer.types import ExplorerError, ImageInput
 from explorer.ui.shell import resources, uploads
 from tests.helpers import assert_one_sentence
 
@@ -40,12 +40,12 @@ def test_a_photograph_larger_than_the_cache_is_decoded_once(monkeypatch: pytest.
     Image.new("RGB", (1024, 20 * 1024)).save(out, "PNG")
     decodings = []
 
-    def decode(data: bytes) -> images.ImageInput:
+    def decode(data: bytes) -> ImageInput:
         decodings.append(len(data))
         return original(data)
 
-    original = images.decode
-    monkeypatch.setattr(images, "decode", decode)
+    original = isolated.DECODER.decode
+    monkeypatch.setattr(isolated.DECODER, "decode", decode)
     image = resources.decode(out.getvalue())
     assert image.nbytes > resources._decoded().capacity
     for _ in range(3):

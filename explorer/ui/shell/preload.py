@@ -68,6 +68,9 @@ def _load() -> None:
         startup.small_heaps()
         startup.few_spins()
         with startup.no_collecting():
+            from explorer.pictures import isolated
+
+            isolated.DECODER.start()  # gets ready while torch is imported
             startup.import_timm()
             from explorer.jobs.passes import TraceJob
             from explorer.serving.engine import ask

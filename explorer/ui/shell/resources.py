@@ -17,7 +17,7 @@ from torch import Tensor
 from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
 from explorer.models import load, sources
-from explorer.pictures import images
+from explorer.pictures import isolated
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU, cache_of
 from explorer.serving.engine import Engine, LocalEngine
@@ -95,7 +95,7 @@ def curves() -> ByteLRU[tuple[object, ...], Tensor]:
 
 def decode(data: bytes) -> ImageInput:
     """Decodes and remembers by SHA-256; raises `images.ImageError`."""
-    image = images.decode(data)
+    image = isolated.DECODER.decode(data)
     _decoded().put(image.digest, image)
     if image.nbytes > _decoded().capacity:
         _larger.append(image)
