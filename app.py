@@ -1,9 +1,8 @@
 """The explorer's entry point, for `streamlit run app.py`: visits run pages/frame.py, loading starts with the server."""
 
 import streamlit as st
-from starlette.middleware import Middleware
 
 from explorer.ui.shell.preload import lifespan
-from explorer.ui.shell.uploads import UploadBudget
+from explorer.ui.shell.uploads import bounded_uploads
 
-app = st.App("pages/frame.py", lifespan=lifespan, middleware=[Middleware(UploadBudget)])
+app = st.App("pages/frame.py", lifespan=lifespan, middleware=bounded_uploads())

@@ -51,7 +51,12 @@ class IsolatedDecoder:
 
     def start(self) -> None:
         """Starts one process, which gets ready by itself."""
-        self._idle.put(self._idle.get() or _Worker())
+        worker = self._idle.get()
+        try:
+            with suppress(OSError):  # whoever needs it is told
+                worker = worker or _Worker()
+        finally:
+            self._idle.put(worker)
 
     def decode(self, data: bytes) -> ImageInput:
         """The picture; waits for a process, and for pixels of the budget. Raises `ImageError`, and nothing else."""
@@ -62,7 +67,9 @@ class IsolatedDecoder:
                     worker.end()
                 worker = _Worker()
             return worker.decode(data)
-        except (OSError, EOFError, ValueError) as error:  # the process is gone, or says what nobody can read
+        except ImageError:
+            raise
+        except Exception as error:  # the process is gone, or says what nobody can read
             if worker is not None:
                 worker.end()
                 worker = None

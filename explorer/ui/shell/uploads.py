@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from streamlit import get_option
 from streamlit.runtime import Runtime
@@ -78,7 +79,7 @@ class UploadBudget:
         self._coming: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """For `st.App(middleware=...)`."""
+        """Answers a request, or lets it through."""
         place = _PLACE.search(scope["path"]) if scope["type"] == "http" and scope["method"] == "PUT" else None
         if place is None or not Runtime.instance().is_active_session(place[1]):
             await self._app(scope, receive, send)
@@ -117,6 +118,11 @@ class UploadBudget:
                 del self._coming[session]
 
 
+def bounded_uploads() -> list[Middleware]:
+    """For `st.App(middleware=...)`."""
+    return [Middleware(UploadBudget)]
+
+
 async def let_go() -> None:
     """Ends sessions with uploads some time after their tab was closed, and lets go of all they hold; never returns.
 
@@ -139,6 +145,8 @@ async def let_go() -> None:
                     _end(key, sessions.pop(key, None))
                 except Exception:  # the next one is to go all the same
                     _LOG.exception("The uploads of a closed tab could not be let go")
+        for key in closed.keys() - uploads.file_storage.keys():  # Streamlit was quicker
+            del closed[key]
 
 
 def _end(key: str, session: AppSession | None) -> None:
