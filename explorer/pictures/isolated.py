@@ -114,7 +114,7 @@ class _Worker:
             if "refusal" in answer:
                 raise ImageError(answer["refusal"])
             rgb = np.empty(answer["shape"], np.uint8)
-            self._pipe.recv_bytes_into(memoryview(rgb).cast("B"))
+            self._pipe.recv_bytes_into(rgb.data.cast("B"))
         rgb.setflags(write=False)
         return ImageInput(answer["digest"], rgb, tuple(answer["notes"]))
 
@@ -133,7 +133,7 @@ def serve(pipe: Connection) -> None:
                 _send(pipe, refusal=str(error))
                 continue
             _send(pipe, digest=image.digest, shape=image.rgb.shape, notes=image.notes)
-            pipe.send_bytes(memoryview(image.rgb).cast("B"))
+            pipe.send_bytes(image.rgb.data.cast("B"))
 
 
 class _AskedBudget(PixelBudget):
