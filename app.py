@@ -3,5 +3,6 @@
 import streamlit as st
 
 from explorer.ui.shell.preload import lifespan
+from explorer.ui.shell.uploads import bounded_uploads
 
-app = st.App("pages/frame.py", lifespan=lifespan)
+app = st.App("pages/frame.py", lifespan=lifespan, middleware=bounded_uploads())

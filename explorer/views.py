@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,12 @@ from explorer.types import ExplorerError
 STATE = "view.json"
 _MAX_BYTES = 20 * 2**20
 _MAX_STATE_BYTES = 10_000
+_MAX_DIRECTORY = 200_000
+"""Bytes of an archive's list of two files: names of at most 64 KB each."""
+_END = struct.Struct("<4s4H2LH")
+"""The end of a ZIP without a comment: a mark, numbers, the bytes of its list and where it starts."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Those of which `zipfile` unpacks no more than it is asked for; bzip2 and LZMA make gigabytes of a kilobyte."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -41,6 +48,7 @@ def pack(bundle: Bundle) -> bytes:
 def unpack(data: bytes) -> Bundle:
     """Reads what `pack` wrote. Raises `ExplorerError` for any other ZIP, and for contents of more than 20 MB."""
     try:
+        _check_directory(data)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             (name,) = entries.keys() - {STATE}
@@ -54,7 +62,17 @@ def unpack(data: bytes) -> Bundle:
         ) from error
 
 
+def _check_directory(data: bytes) -> None:
+    """Half a million names fit into 20 MB, and `zipfile` makes a record of each before it can be asked how many."""
+    start = len(data) - _END.size
+    mark, _, _, _, count, size, _, _ = _END.unpack_from(data, start)
+    if mark != b"PK\5\6" or count != 2 or size > _MAX_DIRECTORY or data[start - 20 : start - 16] == b"PK\6\7":
+        raise ValueError("not an archive of two files")
+
+
 def _bounded(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    if entry.compress_type not in _METHODS:
+        raise ValueError("packed in another way")
     with archive.open(entry) as file:
         data = file.read(limit + 1)
     if len(data) > limit:

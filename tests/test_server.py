@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from PIL import Image
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.exceptions import InvalidStatus
 
+from explorer.ui.shell.uploads import SERVER, VISITOR
 from tests.running_app import DidNotStartError, Running, running_app
 from tests.visitor import VisitError, Visitor
 
@@ -43,6 +45,30 @@ def test_an_upload_needs_a_token_and_has_a_limit(app: Running) -> None:
         assert visitor.put(place, "a.png", b"x", proof=False).status == 403
         assert visitor.put(place, "a.png", bytes(20 * 2**20 + 1)).status == 413
         assert visitor.put(place, "a.png", b"x").status == 204
+
+
+def test_uploads_have_a_budget_and_go_when_their_tab_is_closed() -> None:
+    """120 files of 20 MB that nobody looked at were all kept, and those of a closed tab until somebody else came."""
+    environment = {**os.environ, VISITOR: "2", SERVER: "3"}
+    mib = bytes(2**20 - 1000)  # with what a form puts around it
+
+    def put(visitor: Visitor, name: str) -> int:
+        return visitor.put(f"/_stcore/upload_file/{visitor.session}/{name}", "a.png", mib).status
+
+    with (
+        running_app("--server.disconnectedSessionTTL=4", environment=environment) as running,
+        Visitor(running.address) as other,
+    ):
+        other.run()
+        with Visitor(running.address) as visitor:
+            visitor.run()
+            assert [put(visitor, name) for name in "abc"] == [204, 204, 413]
+            assert [put(other, name) for name in "ab"] == [204, 413]
+        deadline = time.monotonic() + 30
+        while put(other, "b") != 204:
+            assert time.monotonic() < deadline, "what a closed tab held is still kept"
+            time.sleep(0.5)
+        assert put(other, "c") == 413
 
 
 def test_an_error_of_ours_is_not_told_to_visitors(app: Running) -> None:

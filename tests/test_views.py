@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 
 import pytest
@@ -14,9 +15,9 @@ from tests.helpers import assert_one_sentence
 VIEW = Bundle("mine.jpg", b"an image", {"layer": "3", "query": "0.5,0.5"})
 
 
-def zipped(**entries: bytes | str) -> bytes:
+def zipped(*, method: int = zipfile.ZIP_DEFLATED, **entries: bytes | str) -> bytes:
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(stream, "w", method) as archive:
         for name, content in entries.items():
             archive.writestr(name.replace("_", "."), content)
     return stream.getvalue()
@@ -25,6 +26,42 @@ def zipped(**entries: bytes | str) -> bytes:
 def test_a_view_comes_back_as_it_was() -> None:
     assert views.unpack(views.pack(VIEW)) == VIEW
     assert views.pack(VIEW) == views.pack(VIEW)
+
+
+def test_a_view_that_was_packed_smaller_is_read() -> None:
+    assert views.unpack(zipped(view_json="{}", a_jpg=bytes(1000))) == Bundle("a.jpg", bytes(1000), {})
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_view_that_would_unpack_without_end_is_refused(method: int) -> None:
+    """Of these methods `zipfile` unpacks a whole file to give the first byte: 989 bytes took 2 GiB."""
+    data = zipped(method=method, view_json="{}", a_jpg=bytes(100 * 2**20))
+    assert len(data) < 20_000
+    for size in (100 * 2**20, 100):  # as it is, and as the archive says that it is small
+        lying = data.replace((100 * 2**20).to_bytes(4, "little"), size.to_bytes(4, "little"))
+        tracemalloc.start()
+        try:
+            with pytest.raises(ExplorerError):
+                views.unpack(lying)
+            assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize("entries", [10_000, 65_536 + 2])  # more than 65,535 stand in another place, as 64 bits
+def test_an_archive_of_many_names_is_refused_before_they_are_read(entries: int) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("0", b"")
+        archive.filelist *= entries  # its name, in the list at the end, so many times
+    data = stream.getvalue()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ExplorerError):
+            views.unpack(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_names_lose_their_folders() -> None:

@@ -1,8 +1,8 @@
 """From weights to a model that can be traced, strictly, and back into a file.
 
-Keys, shapes, types and finiteness are compared with the declared architecture before anything is copied, and random
-weights are never a fallback. Positions of another size are resampled where somebody asks for an input size, and the
-card says so.
+Keys, shapes, types and finiteness are compared with the declared architecture before anything is copied, one pass
+shows whether the numbers stay within bounds, and random weights are never a fallback. Positions of another size are
+resampled where somebody asks for an input size, and the card says so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from explorer import files
-from explorer.models import likeness, positions, registry, sources, weights
+from explorer.models import likeness, overflow, positions, registry, sources, weights
 from explorer.models.declaration import Declaration, Origin, declares_crop, read_declaration
 from explorer.models.likeness import Likeness
 from explorer.models.positions import Grids
@@ -66,7 +66,8 @@ def load(
     picks among the file's sets of weights: `x.pth#model_ema` is then the card's source, and its digest that of the
     file's digest, `#` and the set's name. `input_size` asks for so many pixels on a side, whatever is declared.
 
-    Raises `ExplorerError` with one sentence naming what is undeclared, missing, unexpected, mis-shaped or not finite.
+    Raises `ExplorerError` with one sentence naming what is undeclared, missing, unexpected, mis-shaped or not finite,
+    and for weights with which a pass overflows.
     """
     stored = weights.read(path)
     added = {name: value for name, value in (answers or {}).items() if name in ADDED}
@@ -150,6 +151,7 @@ def build(state: State, declaration: Declaration, origin: Origin, device: str | 
     if resampled:
         copied[positions.KEY] = resampled.resampled(copied[positions.KEY])
     module.load_state_dict(copied, strict=True, assign=True)
+    overflow.check(origin.name, module.eval())
     card = declaration.card(origin, (resampled.change,) if resampled else ())
     return LoadedModel(card, module.to(device).eval().requires_grad_(False))
 

@@ -20,7 +20,7 @@ from huggingface_hub.utils.tqdm import tqdm
 from safetensors.torch import load_file
 from timm.models import get_pretrained_cfg
 
-from explorer.models import options, positions, registry
+from explorer.models import options, overflow, positions, registry
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.declaration import UNDECLARED
 from explorer.models.positions import Grids
@@ -73,6 +73,7 @@ def load(
     if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
         raise ExplorerError(f"{FILE} of {cfg.hf_hub_id} holds values that are not finite.")
     make_filtered(module)
+    overflow.check(f"{FILE} of {cfg.hf_hub_id}", module.eval())
     variant = registry.imagenet(module.num_classes)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

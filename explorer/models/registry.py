@@ -15,6 +15,7 @@ import torch
 from timm.data import ImageNetInfo, infer_imagenet_subset
 from timm.models import get_pretrained_cfg, is_model
 
+from explorer.models.trace import geometry
 from explorer.models.twicing import make_filtered, set_filter
 from explorer.types import STANDARD, TWICING, CropMode, ExplorerError, Filter, Interpolation, Preprocessing, Size
 
@@ -81,6 +82,7 @@ def _from_timm(name: str) -> Architecture:
     model = _skeleton(name)
     try:
         make_filtered(model)
+        geometry(model)
     except ExplorerError as error:
         raise ExplorerError(f"{name} cannot be filtered: {str(error)[0].lower()}{str(error)[1:]}") from None
     _, height, width = cfg.input_size
@@ -197,5 +199,5 @@ def _skeleton(timm_name: str, **options: Any) -> Any:
     with torch.device("meta"):
         try:
             return timm.create_model(timm_name, weight_init="skip", **options)
-        except TypeError:  # EVA's entry points do not know the option
+        except (TypeError, AssertionError):  # other families do not know the option, or this choice of it
             return timm.create_model(timm_name, **options)

@@ -17,6 +17,7 @@ from jaxtyping import Num, UInt8
 from PIL import Image
 
 from explorer.pictures import profiles
+from explorer.pictures.budget import BUDGET, PixelBudget
 from explorer.pictures.profiles import ColourConversion
 from explorer.types import ExplorerError, ImageInput
 
@@ -76,7 +77,7 @@ class ImageError(ExplorerError):
     """A file that is not a usable image, or pixels of the wrong shape."""
 
 
-def decode(data: bytes) -> ImageInput:
+def decode(data: bytes, budget: PixelBudget = BUDGET) -> ImageInput:
     """Upright RGB pixels of the first picture in a file, its shorter side at most 1024 px.
 
     Colours are those of sRGB, to which `profiles` converts what has another profile; 16 bits map `0..65535` to
@@ -85,7 +86,7 @@ def decode(data: bytes) -> ImageInput:
     """
     _quiet_pillow()
     try:
-        rgb, notes = _read(data)
+        rgb, notes = _read(data, budget)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -106,10 +107,14 @@ def _quiet_pillow() -> None:
         warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
 
 
-def _read(data: bytes) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
+def _read(data: bytes, budget: PixelBudget) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
     image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
-    _check_header(image, data)
-    notes = []
+    with budget.taken(_check_header(image, data)):
+        return _decoded(image)
+
+
+def _decoded(image: Image.Image) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
+    notes: list[str] = []
     with suppress(Exception):  # a broken second picture is no reason to refuse the first
         if getattr(image, "is_animated", False):
             notes.append("The file holds several pictures (an animation or pages); the first one is shown.")
@@ -134,8 +139,8 @@ def _read(data: bytes) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, 
     return rgb, tuple(notes)
 
 
-def _check_header(image: Image.Image, data: bytes) -> None:
-    """Refuses by size what is too large to decode, before memory is taken for its pixels."""
+def _check_header(image: Image.Image, data: bytes) -> int:
+    """Pixels that will be decoded; refuses by size what is too large, before memory is taken for them."""
     width, height = image.size
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise ImageError(
@@ -151,6 +156,7 @@ def _check_header(image: Image.Image, data: bytes) -> None:
             decoded = decoded // _draft_scale(image.size) ** 2
     if decoded > MAX_PIXELS or width * height > limit:
         raise ImageError(_too_large(f"{width} x {height} px"))
+    return decoded
 
 
 def _draft_scale(size: tuple[int, int]) -> int:

@@ -134,6 +134,25 @@ def test_weights_that_do_not_fit_are_refused_by_key(
         checkpoints.load(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "size", "where"),
+    [
+        ("head.weight", 1e37, "logits"),
+        ("head.weight", 1e25, "logits"),  # are finite, and their squares are not
+        ("blocks.0.mlp.fc2.bias", 1e30, "tokens after block 1"),  # the last norm would hide it from the logits
+        ("blocks.1.attn.qkv.weight", 1e30, "tokens after block 2"),
+        ("pos_embed", 1e30, "tokens before the first block"),
+    ],
+)
+def test_weights_with_which_a_pass_overflows_are_refused(
+    tmp_path: Path, make_model: MakeModel, declared: Declared, key: str, size: float, where: str
+) -> None:
+    state = make_model().state_dict()
+    state[key] = torch.randn(state[key].shape, generator=torch.Generator().manual_seed(0)) * size
+    path = write(tmp_path / "x.safetensors", state, {checkpoints.METADATA_KEY: json.dumps(declared)})
+    assert f"its {where} overflow" in refusal(path)
+
+
 def test_many_wrong_keys_are_counted(tmp_path: Path, make_model: MakeModel, declared: Declared) -> None:
     state = {k: v for k, v in make_model().state_dict().items() if not k.startswith("blocks.1.")}
     checkpoints.save(tmp_path / "x.safetensors", state, declared)

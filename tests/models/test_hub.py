@@ -144,7 +144,7 @@ def test_models_that_cannot_be_traced_are_refused_before_the_download(
     assert "beit.Attention" in refusal("beit_base_patch16_224.in22k_ft_in22k")
 
 
-@pytest.mark.parametrize("wrong", ["missing", "shape", "nan", "text"])
+@pytest.mark.parametrize("wrong", ["missing", "shape", "nan", "overflow", "text"])
 def test_weights_that_do_not_fit_are_refused(cache: Path, random_state: dict[str, torch.Tensor], wrong: str) -> None:
     state = {key: value.clone() for key, value in random_state.items()}
     if wrong == "missing":
@@ -153,6 +153,8 @@ def test_weights_that_do_not_fit_are_refused(cache: Path, random_state: dict[str
         state["blocks.3.attn.qkv.weight"] = state["blocks.3.attn.qkv.weight"].T.contiguous()
     elif wrong == "nan":
         state["norm.weight"][5] = float("nan")
+    elif wrong == "overflow":
+        state["head.weight"] *= 1e30
     path = put(cache, state)
     if wrong == "text":
         path.write_text(json.dumps({}))

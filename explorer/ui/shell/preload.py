@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+
+from explorer.ui.shell import uploads
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -20,7 +23,11 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any] | None]:
     """For `st.App`: starts loading in a thread, so that the server answers meanwhile, and opens the browser."""
     start()
     threading.Thread(target=_open_browser, name="explorer-browser", daemon=True).start()
-    yield None
+    letting_go = asyncio.create_task(uploads.let_go())
+    try:
+        yield None
+    finally:
+        letting_go.cancel()
 
 
 def start() -> threading.Thread:
@@ -61,6 +68,9 @@ def _load() -> None:
         startup.small_heaps()
         startup.few_spins()
         with startup.no_collecting():
+            from explorer.pictures import isolated
+
+            isolated.DECODER.start()  # gets ready while torch is imported
             startup.import_timm()
             from explorer.jobs.passes import TraceJob
             from explorer.serving.engine import ask

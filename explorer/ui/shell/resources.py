@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
 from explorer.models import load, sources
-from explorer.pictures import images
+from explorer.pictures import isolated
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU, cache_of
 from explorer.serving.engine import Engine, LocalEngine
@@ -24,6 +25,8 @@ from explorer.traces import Comparison
 from explorer.types import ExplorerError, ImageInput
 
 _THUMBNAIL = 96
+_larger: deque[ImageInput] = deque(maxlen=1)
+"""The last photograph that is larger than the whole cache; at most 60 MiB, and decoded once, not by every rerun."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +95,10 @@ def curves() -> ByteLRU[tuple[object, ...], Tensor]:
 
 def decode(data: bytes) -> ImageInput:
     """Decodes and remembers by SHA-256; raises `images.ImageError`."""
-    image = images.decode(data)
+    image = isolated.DECODER.decode(data)
     _decoded().put(image.digest, image)
+    if image.nbytes > _decoded().capacity:
+        _larger.append(image)
     return image
 
 
@@ -105,7 +110,8 @@ def digest(example: str, _read: Callable[[], bytes]) -> str:
 
 def reopen(digest: str, read: Callable[[], bytes]) -> ImageInput:
     """An image that was decoded before, from memory or from its bytes again."""
-    return _decoded().get(digest) or decode(read())
+    larger = next((image for image in list(_larger) if image.digest == digest), None)
+    return _decoded().get(digest) or larger or decode(read())
 
 
 @st.cache_resource(show_spinner=False)

@@ -14,7 +14,7 @@ from explorer.pictures import examples
 from explorer.pictures.photographs import EXAMPLE
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
-from explorer.ui.shell import gallery, pair, resources
+from explorer.ui.shell import gallery, pair, resources, uploads
 from explorer.ui.shell.session import Pair, Photo, View, plain
 
 MAX_UPLOADS = 500
@@ -63,7 +63,8 @@ def _uploads() -> list[Photo]:
         "Upload images",
         accept_multiple_files=True,
         key=f"{_UPLOADS}-images-{generation}",
-        help="JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, at most 20 MB each; or a view saved as ZIP.",
+        help="JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, at most 20 MB each and "
+        f"{uploads.visitor_limit() >> 20} MiB together; or a view saved as ZIP.",
     )
     with st.expander("Upload a folder"):
         folder: Any = st.file_uploader(
@@ -73,7 +74,7 @@ def _uploads() -> list[Photo]:
             label_visibility="collapsed",
         )
     everything = [*files, *(folder or [])]
-    st.caption("Images stay on this server, in memory only; what you remove is dropped when room is needed.")
+    st.caption("Images stay on this server, in memory only, until you remove them or close the tab.")
     if len(everything) > MAX_UPLOADS:
         st.error(f"At most {MAX_UPLOADS} images at a time were expected; {len(everything)} came, the rest is left out.")
     photos: dict[str, Photo] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from explorer.disturb.settings import Attack
 from explorer.jobs.disturbances import AdversariesJob, RanksJob
 from explorer.jobs.progress import parts
-from explorer.pictures import images
+from explorer.pictures import isolated
 from explorer.pictures.labelled import Item, Listing
 from explorer.runs.robustness_file import Result, header, trials
 from explorer.serving.engine import ask
@@ -108,7 +108,7 @@ def _attack(task: LabelledAttack, item: Item, progress: Progress) -> None:
 
 def _decoded(item: Item) -> ImageInput:
     try:
-        return images.decode(item.read())
+        return isolated.DECODER.decode(item.read())
     except ExplorerError as error:
         raise _BrokenError(str(error)) from error
 

@@ -12,6 +12,7 @@ from explorer.pictures.labelled import File, Listing
 from explorer.types import ModelCard
 from explorer.ui.shell import panels
 from explorer.ui.shell.sidebar import MAX_UPLOADS
+from explorer.ui.shell.uploads import visitor_limit
 
 LOADED, UPLOAD, SERVER = "the images loaded", "a labelled folder", "data on this server"
 COUNTS = (50, 200, 500, 2000)
@@ -39,7 +40,8 @@ def _uploaded(cards: tuple[ModelCard, ModelCard]) -> tuple[str, Listing] | None:
         accept_multiple_files="directory",
         key="labelled-folder",
         help="A sub-folder's name is the WordNet id, the name or the number of a class of the models. At most "
-        f"{MAX_UPLOADS} images of 20 MB each; they stay in memory, until the page is left.",
+        f"{MAX_UPLOADS} images of 20 MB each, {visitor_limit() >> 20} MiB together; they stay in memory, "
+        "until the page is left.",
     )
     if not uploads:
         return None

@@ -1,0 +1,133 @@
+"""The decoder in a process of its own gives what `images.decode` gives, and outlives what its process does not."""
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer.pictures import images, isolated
+from explorer.pictures.images import ImageError
+from explorer.pictures.isolated import IsolatedDecoder
+from tests.helpers import assert_one_sentence
+
+
+def encoded(format: str, mode: str = "RGB") -> bytes:
+    out = io.BytesIO()
+    Image.effect_mandelbrot((90, 60), (-3, -2.5, 2, 2.5), 40).convert(mode).save(out, format)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[IsolatedDecoder]:
+    decoder = IsolatedDecoder(1)
+    decoder.start()
+    yield decoder
+    end(decoder)
+
+
+def end(decoder: IsolatedDecoder) -> None:
+    while not decoder._idle.empty():
+        if worker := decoder._idle.get():
+            worker.end()
+
+
+@pytest.mark.parametrize(("format", "mode"), [("JPEG", "L"), ("PNG", "RGBA"), ("WEBP", "RGB"), ("TIFF", "CMYK")])
+def test_a_picture_is_the_same(decoder: IsolatedDecoder, format: str, mode: str) -> None:
+    data = encoded(format, mode)
+    image, expected = decoder.decode(data), images.decode(data)
+    assert (image.digest, image.notes) == (expected.digest, expected.notes)
+    assert np.array_equal(image.rgb, expected.rgb)
+    assert not image.rgb.flags.writeable
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", encoded("PNG")[:200]], ids=["empty", "another kind", "cut short"])
+def test_a_refusal_is_the_same(decoder: IsolatedDecoder, data: bytes) -> None:
+    with pytest.raises(ImageError) as expected:
+        images.decode(data)
+    with pytest.raises(ImageError) as caught:
+        decoder.decode(data)
+    assert str(caught.value) == str(expected.value)
+
+
+def test_a_process_that_died_idle_costs_nobody_a_picture(decoder: IsolatedDecoder) -> None:
+    worker = decoder._idle.get()
+    assert worker
+    worker._process.kill()
+    worker._process.wait()
+    decoder._idle.put(worker)
+    assert decoder.decode(encoded("PNG")).size == (60, 90)
+
+
+def test_a_process_is_renewed_now_and_then(decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "_PICTURES", 1)
+    processes = set()
+    for _ in range(2):
+        decoder.decode(encoded("PNG"))
+        worker = decoder._idle.queue[-1]
+        assert worker
+        processes.add(worker._process.pid)
+    assert len(processes) == 2
+
+
+def dying(pipe: Connection) -> None:
+    """As a decoder does that writes where it may not."""
+    pipe.recv_bytes()
+    os._exit(139)
+
+
+def hungry(pipe: Connection) -> None:
+    """Takes more memory than a picture may."""
+    isolated._limit_memory()
+    pipe.recv_bytes()
+    with suppress(MemoryError):
+        bytearray((isolated.MEMORY_MIB + 64) * 2**20)
+        isolated._send(pipe, refusal="It got the memory.")
+
+
+def busy(pipe: Connection) -> None:
+    """Never comes to an end."""
+    isolated.SECONDS = 1
+    isolated._limit_time()
+    pipe.recv_bytes()
+    while True:
+        pass
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of Linux")
+
+
+@pytest.mark.parametrize("serve", [dying, pytest.param(hungry, marks=linux), pytest.param(busy, marks=linux)])
+def test_what_breaks_the_decoder_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, serve: Callable[[Connection], None]
+) -> None:
+    decoder, good = IsolatedDecoder(1), encoded("PNG")
+    with monkeypatch.context() as patched:
+        patched.setattr(isolated, "_SERVE", f"{__name__}:{serve.__name__}")
+        with pytest.raises(ImageError, match="broke the decoder") as caught:
+            decoder.decode(good)
+    assert_one_sentence(str(caught.value))
+    assert decoder.decode(good).size == (60, 90)  # the next visitor's
+    end(decoder)
+
+
+def test_many_visitors_share_two_processes() -> None:
+    decoder, files = IsolatedDecoder(2), [encoded("PNG"), encoded("JPEG", "L"), b"nothing"]
+
+    def digest(number: int) -> str:
+        try:
+            return decoder.decode(files[number % 3]).digest
+        except ImageError:
+            return ""
+
+    with ThreadPoolExecutor(12) as pool:
+        digests = list(pool.map(digest, range(60)))
+    assert digests == [images.decode(files[0]).digest, images.decode(files[1]).digest, ""] * 20
+    assert decoder._idle.qsize() == 2
+    end(decoder)
