@@ -1,8 +1,8 @@
 """Weights from timm's place on the Hugging Face hub: downloaded once, kept in the hub's own cache, loaded strictly.
 
 Only models that timm itself lists, whose blocks the explorer can trace, and only their safetensors files. What is in
-the cache is used without a network; `HF_HUB_OFFLINE` and `HF_HOME` are respected. Files are downloaded one by
-one, none that is larger than `EXPLORER_HUB_MIB` or would fill the disk, and none but what `EXPLORER_HUB_MODELS` names.
+the cache is used without a network; `HF_HUB_OFFLINE` and `HF_HOME` are respected. Files are downloaded one by one, none
+that is larger than `EXPLORER_HUB_MIB` or would fill the disk, and none but what `EXPLORER_HUB_MODELS` names.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ def test_the_first_visitor_waits_and_nothing_is_loaded_twice(monkeypatch: pytest
     assert preload.is_running()
     app = AppTest.from_file(str(FRAME), default_timeout=60).run()
     assert not app.exception
+    assert not preload.is_running(first_page=True)
+    preload.wait()
     assert not preload.is_running()
     assert made == [resources.engine()]
 

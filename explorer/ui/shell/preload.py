@@ -78,13 +78,13 @@ def _load() -> None:
         startup.small_heaps()
         startup.few_spins()
         with startup.no_collecting():
-            try:
-                load_first_page()
-            finally:
-                _first_page.set()
+            load_first_page()
+            _first_page.set()
             import_other_pages()
     except Exception:
         _LOG.exception("Loading ahead failed; the first visitor loads instead")
+    finally:
+        _first_page.set()
 
 
 def load_first_page() -> None:
