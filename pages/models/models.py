@@ -31,7 +31,7 @@ for start in range(0, len(engine.cards), 2):
             st.html(panels.definitions(panel.facts(card, engine.size(card.key))))
             if not locked:
                 with st.popover("Unload"):
-                    st.caption("Nobody on this server can choose it any more. What it is computing comes to its end.")
+                    st.caption("Nobody here can choose it then; what is being computed with it comes to its end.")
                     st.button("Unload for everybody", key=f"unload-{card.key}", on_click=panel.unload, args=(card.key,))
             if refused := panel.refusal(card.key):
                 st.error(plain(refused, 600))
