@@ -40,6 +40,7 @@ SMALL = {
     "explorer/pictures/labelled.py:labels": "lives as long as one listing is being made",
     "explorer/settings.py:kinds": "the types of a few records' fields",
     "explorer/studio/record.py:versions": "a few words",
+    "explorer/studio/templates/__init__.py:_templates": "the eleven templates",
     "explorer/ui/challenge/attacks/compute.py:measured": "the sweeps beside the pair that opens",
     "explorer/ui/challenge/labelled/controls.py:_listed": "8 listings of at most 2000 names, for a while",
     "explorer/ui/models/panel.py:_inspected": "64 times what a file declares",

@@ -225,7 +225,7 @@ def test_unloading_does_not_end_what_another_computes(
 ) -> None:
     torch.save(state, folder / "mine.pth")
     (folder / "mine.json").write_text(json.dumps({"architecture": CUT, "filter": 1}))
-    app = press(pick(page.run(), "File", f"{folder.name}/mine.pth"), "load-file")
+    press(pick(page.run(), "File", f"{folder.name}/mine.pth"), "load-file")
     engine, card = resources.engine(), resources.engine().cards[-1]
     other, seen = open_app(), []
     real = engine.submit
@@ -233,7 +233,7 @@ def test_unloading_does_not_end_what_another_computes(
     def submit(job: object, pictures: object, key: str, *rest: object) -> object:
         if not seen:  # the other visitor's page asks for the first of its two models
             seen.append(key)
-            press(app, f"unload-{card.key}")
+            engine.remove(card.key)
             assert card.key not in [one.key for one in engine.cards]
         return real(job, pictures, key, *rest)  # type: ignore[arg-type]
 

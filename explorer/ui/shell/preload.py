@@ -12,7 +12,7 @@ import logging
 import pkgutil
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _LATER = (
-    *("captum.attr", "captum.metrics", "captum.robust", "torch.utils.flop_counter"),
+    *("captum.attr", "captum.metrics", "captum.robust", "torchvision.transforms.v2.functional"),
     *("explorer.attribution.methods", "explorer.figures.print.handout"),
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg"),
-    *("pandas", "pyarrow.parquet", "scipy.ndimage", "scipy.stats"),
+    *(
+        "pandas",
+        "plotly.io",
+        "plotly.tools",
+        "pyarrow.pandas_compat",
+        "pyarrow.parquet",
+        "scipy.ndimage",
+        "scipy.stats",
+    ),
 )
 """What pages import while they run, or libraries for them; what they import at once comes with `explorer.ui`."""
 _loading: threading.Thread | None = None
@@ -109,11 +117,17 @@ def load_first_page() -> None:
 
 
 def import_other_pages() -> None:
-    """Imports what all other pages need, so that none of them has to."""
+    """Imports what all other pages need, so that none of them has to, and counts what the models cost."""
     from explorer import ui
     from explorer.studio import TEMPLATES  # noqa: F401  # a module for each
+    from explorer.types import ExplorerError
+    from explorer.ui.shell import resources
 
     for module in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}."):
         importlib.import_module(module.name)
     for name in _LATER:
         importlib.import_module(name)
+    with suppress(ExplorerError):  # every visitor is told
+        engine = resources.engine()
+        for card in engine.cards:
+            engine.size(card.key)  # imports more than can be named
