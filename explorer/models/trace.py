@@ -194,7 +194,7 @@ def count(model: Any) -> ModelSize:
 
 
 class _WholeModel(nullcontext[None]):
-    """Counts by no module. The counter's own tracker hooks into every pass of the process and breaks gradients there."""
+    """Counts by no module. The counter's own tracker hooks into all passes of the process and breaks gradients."""
 
     parents = frozenset({"Global"})
 
