@@ -1,9 +1,8 @@
 """The explorer's entry point, for `streamlit run app.py`: visits run pages/frame.py, loading starts with the server."""
 
 import streamlit as st
-from starlette.routing import Route
 
 from explorer.ui.shell.preload import lifespan
-from explorer.ui.shell.readiness import readyz
+from explorer.ui.shell.readiness import ROUTE
 
-app = st.App("pages/frame.py", lifespan=lifespan, routes=[Route("/readyz", readyz)])
+app = st.App("pages/frame.py", lifespan=lifespan, routes=[ROUTE])

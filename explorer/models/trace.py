@@ -186,7 +186,7 @@ def count(model: Any) -> ModelSize:
 
     first = next(model.parameters())
     image = torch.zeros(1, 3, *model.patch_embed.img_size, dtype=first.dtype, device=first.device)
-    counter = FlopCounterMode(display=False)
+    counter: Any = FlopCounterMode(display=False)
     counter.mod_tracker = _WholeModel()
     with counter:
         trace(model, image)

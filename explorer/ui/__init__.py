@@ -43,6 +43,7 @@ def start(page: StreamlitPage) -> None:
                 page.run()
             panels.answered()
     finally:
+        preload.go_on()
         _freeze_what_was_imported()
 
 

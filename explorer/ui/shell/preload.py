@@ -2,7 +2,7 @@
 
 One thread imports whatever a page imports, before the page runs: Python hands out modules that are half there where two
 threads import the same packages in another order, and libraries ask `sys.modules` for pandas while it is being made.
-What the first page needs comes first; the other pages wait for the rest, a few seconds more.
+What the first page needs comes first; the rest, as soon as a first page is there, or another is asked for and waits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _LATER = (
 )
 """What pages import while they run, or libraries for them; what they import at once comes with `explorer.ui`."""
 _loading: threading.Thread | None = None
-_first_page = threading.Event()
+_first_page, _going_on = threading.Event(), threading.Event()
+_PAUSE_SECONDS = 10.0
+"""For a first visitor to get the page at once; whoever comes later finds everything there."""
 
 
 @asynccontextmanager
@@ -50,6 +52,7 @@ def start() -> threading.Thread:
     """Loads what every visitor needs, in a thread that does not keep the process from ending."""
     global _loading
     _first_page.clear()
+    _going_on.clear()
     _loading = threading.Thread(target=_load, name="explorer-preload", daemon=True)
     _loading.start()
     return _loading
@@ -67,7 +70,13 @@ def wait(first_page: bool = False) -> None:
     if first_page:
         _first_page.wait()
     else:
+        go_on()
         _loading.join()
+
+
+def go_on() -> None:
+    """With what pages other than the first need."""
+    _going_on.set()
 
 
 def _open_browser() -> None:
@@ -88,6 +97,7 @@ def _load() -> None:
         with startup.no_collecting():
             load_first_page()
             _first_page.set()
+            _going_on.wait(_PAUSE_SECONDS)
             import_other_pages()
     except Exception:
         _LOG.exception("Loading ahead failed; the first visitor loads instead")

@@ -11,6 +11,7 @@ import time
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from explorer.ui.shell import preload
 
@@ -35,6 +36,9 @@ async def readyz(_: Request) -> PlainTextResponse:
             _Last.at = time.monotonic()
         words = _Last.problem
     return PlainTextResponse(words or "ready", 503 if words else 200, {"Cache-Control": "no-store"})
+
+
+ROUTE = Route("/readyz", readyz)
 
 
 def problem() -> str | None:
