@@ -3,6 +3,7 @@
 import streamlit as st
 
 from explorer.ui.shell.preload import lifespan
+from explorer.ui.shell.readiness import ROUTE
 from explorer.ui.shell.uploads import bounded_uploads
 
-app = st.App("pages/frame.py", lifespan=lifespan, middleware=bounded_uploads())
+app = st.App("pages/frame.py", lifespan=lifespan, routes=[ROUTE], middleware=bounded_uploads())

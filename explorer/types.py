@@ -47,6 +47,10 @@ class ExplorerError(Exception):
     """Something a person can act on. The message is one sentence: what was expected, what came."""
 
 
+class BusyError(ExplorerError):
+    """Too many wait at the moment: the same, asked for again, may well be answered."""
+
+
 class Spelled(StrEnum):
     """A choice whose `repr` is that of its spelling: keys of cards and of maps are made of it."""
 

@@ -94,6 +94,9 @@ def _forget() -> None:
     if streamlit := sys.modules.get("streamlit"):
         streamlit.cache_resource.clear()
         streamlit.cache_data.clear()
+    for room, name in (("shell.resources", "loaded"), ("challenge.attacks.compute", "measured")):
+        if module := sys.modules.get(f"explorer.ui.{room}"):
+            getattr(module, name).cache_clear()
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """An engine that does every job at once in the caller's thread and keeps a list of them: no worker, turn or cache."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,9 @@ class FakeEngine:
 
     def remove(self, key: str) -> None:
         self.models.remove(self._model(key))
+
+    def held(self, keys: Iterable[str]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def submit(
         self, job: Job[Any], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None

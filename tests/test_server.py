@@ -6,9 +6,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
+from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.exceptions import InvalidStatus
 
@@ -79,6 +81,35 @@ def test_an_error_of_ours_is_not_told_to_visitors(app: Running) -> None:
             visitor.run()
     assert "redacted" in str(caught.value)
     assert ".py" not in str(caught.value)
+
+
+def test_readiness_is_asked_of_the_worker(app: Running) -> None:
+    """Not ready while it loads, then ready; nothing else is told."""
+    deadline = time.monotonic() + 60
+    with Visitor(app.address) as visitor:
+        visitor.run()
+        while (answer := visitor.request("GET", "/readyz")).status != 200:
+            assert answer.status == 503
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_visitor_cannot_empty_what_all_share(app: Running) -> None:
+    """`clear_cache` is a message that any browser can send; the models would be loaded again, beside those there."""
+    with Visitor(app.address) as visitor:
+        before = visitor.run().viewed["models"]
+        threads = _threads(app)
+        for _ in range(3):
+            visitor.send(BackMsg(clear_cache=True))
+            assert visitor.run().viewed["models"] == before
+        assert _threads(app) <= threads + 1
+
+
+def _threads(app: Running) -> int:
+    """How many threads the server has; each engine that is made brings its own."""
+    return len(list(Path(f"/proc/{app.process.pid}/task").iterdir()))
 
 
 @pytest.mark.parametrize("while_loading", [True, False])

@@ -96,7 +96,7 @@ class Visitor:
         message.rerun_script.page_name = self._page
         message.rerun_script.widget_states.widgets.extend(self.widgets.values())
         message.rerun_script.context_info.color_scheme = "light"
-        self._socket.send(message.SerializeToString())
+        self.send(message)
         elements: dict[tuple[int, ...], Element] = {}
         deadline = time.monotonic() + self._patience
         while True:
@@ -116,6 +116,10 @@ class Visitor:
         if received.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY or answer.errors:
             raise VisitError(f"The page ended with status {received.script_finished} and {answer.errors}.")
         return answer
+
+    def send(self, message: BackMsg) -> None:
+        """Any message a browser can send."""
+        self._socket.send(message.SerializeToString())
 
     def upload(self, *files: tuple[str, bytes]) -> Answer:
         """Puts these files into the uploader, in place of what was there, and runs the page."""

@@ -13,6 +13,9 @@ _ABOUT = """\
 Serves the explorer to this machine alone and opens it in a browser; Ctrl-C ends it. Further options are Streamlit's:
   --server.port 8600        another port; without, 8501 or the next that is free
   --server.headless true    open no browser
+  --server.address 0.0.0.0 --server.allowedHosts 192.168.1.20
+                        to a room, by that name; visitors can then load and unload no models, unless
+                        EXPLORER_MODELS_LOCKED=0
 `python -m streamlit run --help` lists them all. What is said neither here nor in the environment (STREAMLIT_SERVER_PORT
 and the like) is as in the explorer's own config.toml, before any of yours."""
 

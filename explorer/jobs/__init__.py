@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from explorer.models import LoadedModel
 from explorer.pictures import preprocess
@@ -27,6 +27,8 @@ class Job(ABC, Generic[R]):
 
 class PassJob(Job[list[R]]):
     """One plain pass, with a result for each picture that no other picture changes: passes of many are one."""
+
+    is_remembered: ClassVar[bool] = True
 
     def identity(self, card: ModelCard) -> Hashable:
         """What decides a picture's result beside the picture: the same identity, the same result."""

@@ -59,6 +59,16 @@ class SimilarityJob(PassJob[Tensor]):
 
 
 @dataclass(frozen=True)
+class ProbeJob(PassJob[Tensor]):
+    """Whether a pass gives logits that are finite numbers, found out whenever it is asked."""
+
+    is_remembered = False
+
+    def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Tensor]:
+        return list(model.module(_pixels(model, pictures)).isfinite().all(dim=1).cpu())
+
+
+@dataclass(frozen=True)
 class BatchJob(Job[list[R]]):
     """A pass of exactly these pictures: nobody else's join them, and what it comes to is not remembered."""
 

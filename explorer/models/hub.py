@@ -1,13 +1,17 @@
 """Weights from timm's place on the Hugging Face hub: downloaded once, kept in the hub's own cache, loaded strictly.
 
 Only models that timm itself lists, whose blocks the explorer can trace, and only their safetensors files. What is in
-the cache is used without a network; `HF_HUB_OFFLINE` and `HF_HOME` are respected.
+the cache is used without a network; `HF_HUB_OFFLINE` and `HF_HOME` are respected. Files are downloaded one by one, none
+that is larger than `EXPLORER_HUB_MIB` or would fill the disk, and none but what `EXPLORER_HUB_MODELS` names.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import threading
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,12 @@ from explorer.types import ExplorerError, ModelCard, Progress
 FILE = "model.safetensors"
 PATIENCE = 3.0
 """Seconds to wait for the hub's first sign of life."""
+SIZE_VARIABLE, NAMES_VARIABLE = "EXPLORER_HUB_MIB", "EXPLORER_HUB_MODELS"
+LARGEST_MIB = 2048
+"""Of a file, unless the environment says otherwise; a ViT-L has 1200."""
+FREE_MIB = 2048
+"""What a download leaves of the disk."""
+_downloading = threading.Lock()
 
 
 @lru_cache(maxsize=1)
@@ -39,6 +49,12 @@ def names() -> tuple[str, ...]:
     configured: list[tuple[str, Any]] = [(name, get_pretrained_cfg(name)) for name in listed]
     there = [name for name, cfg in configured if cfg is not None and cfg.hf_hub_id]
     return tuple(sorted(there, key=lambda name: not name.startswith("deit_")))
+
+
+def offered() -> tuple[str, ...]:
+    """Those of `names()` that fit a pattern of the environment's `EXPLORER_HUB_MODELS`, such as `deit_*`, or all."""
+    patterns = os.environ.get(NAMES_VARIABLE, "").replace(",", " ").split()
+    return tuple(name for name in names() if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def load(
@@ -55,6 +71,8 @@ def load(
     """
     if name not in names():
         raise ExplorerError(f"The name of a model in timm's list was expected; {name[:80]!r} came.")
+    if name not in offered():
+        raise ExplorerError(f"A model that {NAMES_VARIABLE} names was expected; {name} came.")
     cfg: Any = get_pretrained_cfg(name)
     row = registry.architecture(name)  # refuses what cannot be traced before anything is downloaded
     sized: dict[str, Any] = {} if input_size is None else {"img_size": options.size_of(input_size)}
@@ -109,11 +127,41 @@ def _fetch(name: str, repository: str, progress: Progress | None) -> Path:
         raise ExplorerError(f"{name} is not in the hub's cache, and HF_HUB_OFFLINE forbids to fetch it.")
     if not _answers():
         raise ExplorerError(f"{name} is not in the hub's cache, and {constants.ENDPOINT} cannot be reached from here.")
+    if not _downloading.acquire(blocking=False):
+        raise ExplorerError("Another model is being downloaded; please try again when it is there.")
     try:
+        _check_room(name, _size(repository) / 2**20)
         bar = None if progress is None else _reporting(progress)
         return Path(huggingface_hub.hf_hub_download(repository, FILE, etag_timeout=PATIENCE, tqdm_class=bar))
+    except ExplorerError:
+        raise
     except Exception as error:  # the hub's client raises many kinds
         raise ExplorerError(f"{FILE} of {repository} could not be downloaded ({type(error).__name__}).") from error
+    finally:
+        _downloading.release()
+
+
+def _size(repository: str) -> int:
+    """Bytes of the file, as the hub says."""
+    size = huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repository, FILE), timeout=PATIENCE).size
+    if size is None:
+        raise ExplorerError(f"The size of {FILE} of {repository} was expected; the hub did not say it.")
+    return size
+
+
+def _check_room(name: str, mib: float) -> None:
+    """Raises `ExplorerError` for a file larger than the operator allows, or for which the disk has no room."""
+    said = os.environ.get(SIZE_VARIABLE, "").strip() or str(LARGEST_MIB)
+    if not (said.isascii() and said.isdigit() and len(said) < 10):
+        raise ExplorerError(f"{SIZE_VARIABLE} was expected to be a whole number of MiB; {said[:40]!r} came.")
+    if mib > int(said):
+        raise ExplorerError(f"{name} has {mib:.0f} MiB; at most {said} are downloaded, as {SIZE_VARIABLE} says.")
+    cache = Path(constants.HF_HUB_CACHE).absolute()
+    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free / 2**20
+    if free - mib < FREE_MIB:
+        raise ExplorerError(
+            f"{name} has {mib:.0f} MiB, and the disk of the hub's cache {free:.0f} free, of which {FREE_MIB} stay free."
+        )
 
 
 def _answers() -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -185,9 +186,17 @@ def count(model: Any) -> ModelSize:
 
     first = next(model.parameters())
     image = torch.zeros(1, 3, *model.patch_embed.img_size, dtype=first.dtype, device=first.device)
-    with FlopCounterMode(display=False) as counter:
+    counter: Any = FlopCounterMode(display=False)
+    counter.mod_tracker = _WholeModel()
+    with counter:
         trace(model, image)
     return ModelSize(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
+
+
+class _WholeModel(nullcontext[None]):
+    """Counts by no module. The counter's own tracker hooks into all passes of the process and breaks gradients."""
+
+    parents = frozenset({"Global"})
 
 
 def embed(model: Any, images: Tensor) -> tuple[Stream, Iterator[Tensor | None]]:

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
-from cachetools import LRUCache
+from cachetools import LRUCache, cached
 
 from explorer.types import ExplorerError
 
@@ -24,6 +24,7 @@ LEAST_MIB = 64
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+Given = ParamSpec("Given")
 
 
 def _nbytes(value: Any) -> int:
@@ -95,6 +96,15 @@ class ByteLRU(Generic[K, V]):
             self._values.pop(key, None)
             with suppress(ValueError):  # too large
                 self._values[key] = value
+
+
+def once(make: Callable[Given, V]) -> Callable[Given, V]:
+    """Makes a value when it is first asked for, and never again in this process; what fails is tried again.
+
+    Streamlit's own cache of resources will not do: any visitor can have it emptied, for everybody.
+    """
+    making_once: Callable[Given, V] = cached({}, condition=threading.Condition())(make)
+    return making_once
 
 
 def cache_of(name: str) -> ByteLRU[Any, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import torch
@@ -52,6 +53,8 @@ class Engine(Protocol):
 
     def remove(self, key: str) -> None: ...
 
+    def held(self, keys: Iterable[str]) -> AbstractContextManager[None]: ...
+
     def submit(
         self, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None
     ) -> Future[R]: ...
@@ -75,7 +78,7 @@ def _answer(future: Future[R]) -> R:
         return future.result(_WAIT_SECONDS)
     except TimeoutError:
         raise ExplorerError(
-            f"An answer within {_WAIT_SECONDS:g} seconds was expected; the explorer is still computing it."
+            f"An answer within {_WAIT_SECONDS:g} seconds was expected; the explorer has not begun or is still at it."
         ) from None
 
 
@@ -99,6 +102,7 @@ class LocalEngine:
         self.device = device
         self._models: dict[str, LoadedModel] = {}
         self._trained: tuple[str, ...] = ()
+        self._held: Counter[str] = Counter()
         self._sizes: dict[str, ModelSize] = {}
         self._max_models = max_models
         self._changing = threading.Lock()
@@ -150,18 +154,36 @@ class LocalEngine:
         return model.card
 
     def remove(self, key: str) -> None:
-        """Lets go of a model and of its weights under other filters. Raises `ExplorerError` for the last one."""
+        """Lets go of a model and of its weights under other filters, as soon as nobody holds it.
+
+        Raises `ExplorerError` for the last one.
+        """
         with self._changing:
-            weights = self._model(key).card.digest, self._model(key).card.trained_filter
-            left = tuple(other for other in self._trained if other != key)
+            trained = _as_trained(self._model(key).card)
+            left = tuple(other for other in self._trained if other != trained)
             if not left:
                 raise ExplorerError("At least one model has to stay loaded.")
             self._trained = left
-            self._models = {
-                other: model
-                for other, model in self._models.items()
-                if other in left or (model.card.digest, model.card.trained_filter) != weights
-            }
+            self._let_go()
+
+    @contextmanager
+    def held(self, keys: Iterable[str]) -> Iterator[None]:
+        """Inside, these models answer whoever unloads them meanwhile. Raises `ExplorerError` for one not loaded."""
+        with self._changing:
+            trained = {_as_trained(self._model(key).card) for key in keys}
+            self._held.update(trained)
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._held.subtract(trained)
+                self._held = +self._held
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Of what is neither loaded nor held."""
+        kept = {*self._trained, *self._held}
+        self._models = {key: model for key, model in self._models.items() if _as_trained(model.card) in kept}
 
     def submit(
         self, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None
@@ -220,6 +242,11 @@ class LocalEngine:
             return self._models[key]
         except KeyError:
             raise ExplorerError("This model is not loaded any more; please choose another.") from None
+
+
+def _as_trained(card: ModelCard) -> str:
+    """The key of the same weights under the filter they were trained with."""
+    return card.with_filter(card.trained_filter).key
 
 
 def _gathered(parts: Sequence[Future[R]]) -> Future[list[R]]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 
 from explorer.jobs.progress import WAITING
-from explorer.types import ExplorerError, Progress
+from explorer.types import BusyError, Progress
 
 _LOOK_SECONDS = 0.25
 
@@ -33,11 +33,11 @@ class Turns:
 
     @contextmanager
     def taken(self, progress: Progress | None = None) -> Iterator[Progress]:
-        """Waits for a turn; yields the progress to give to the job. Raises `ExplorerError` when the queue is full."""
+        """Waits for a turn; yields the progress to give to the job. Raises `BusyError` when the queue is full."""
         me = object()
         with self._changed:
             if len(self._queue) >= self._limit:
-                raise ExplorerError(
+                raise BusyError(
                     f"The explorer is busy: {self._limit} computations are waiting; please try again in a moment."
                 )
             self._queue.append(me)

@@ -3,7 +3,8 @@
 Requests wait in a bounded queue; a lane of the worker takes what is there, up to a batch for one job and model, without
 waiting for more. Lanes that are at work share torch's threads: two models side by side on half of the threads each need
 less time than one after the other on all of them, whose threads wait for each other after every operation. The same
-request made twice at once is computed once. Results live in an LRU bounded in bytes, by the job's identity on the model
+request made twice at once is computed once. Whatever goes wrong in a lane, it goes on with the next batch, and who
+asked for the one it had is told. Results live in an LRU bounded in bytes, by the job's identity on the model
 and the picture's SHA-256.
 """
 
@@ -24,7 +25,7 @@ from explorer.models import LoadedModel
 from explorer.models.trace import geometry
 from explorer.serving.cache import ByteLRU
 from explorer.serving.device import free_memory, is_out_of_memory, share_of_threads
-from explorer.types import ExplorerError, ImageInput
+from explorer.types import BusyError, ExplorerError, ImageInput
 
 R = TypeVar("R")
 
@@ -42,6 +43,7 @@ class _Request:
     job: PassJob[Any]
     picture: ImageInput
     model: LoadedModel
+    future: Future[Any]
 
     @property
     def key(self) -> RequestKey:
@@ -75,20 +77,23 @@ class Worker:
             lane.start()
 
     def submit(self, job: PassJob[R], picture: ImageInput, model: LoadedModel) -> Future[R]:
-        """The answer to come; the same request made twice at once is one. Raises `ExplorerError` when too many wait."""
-        request = _Request(job, picture, model)
+        """The answer to come; the same request made twice at once is one.
+
+        Raises `BusyError` when too many wait, and `ExplorerError` after the end.
+        """
+        future: Future[R] = Future()
+        request = _Request(job, picture, model, future)
         key = request.key
         with self._waiting:
             if key in self._pending:
                 return self._pending[key]
-            future: Future[R] = Future()
             cached = self._cache.get(key)
             if cached is not None:
                 future.set_result(cast(R, cached))
             elif self._closed:
                 raise ExplorerError("The explorer is shutting down and takes no more requests.")
             elif len(self._queue) >= self._queue_size:
-                raise ExplorerError(
+                raise BusyError(
                     f"The explorer is busy: {self._queue_size} requests are waiting; please try again in a moment."
                 )
             else:
@@ -106,14 +111,22 @@ class Worker:
             lane.join()
 
     def _work(self) -> None:
-        while self._serve():
-            pass
+        serves = True
+        while serves:
+            try:
+                serves = self._serve()
+            except BaseException:  # what ends other threads, too: without this one nobody would be answered
+                _LOG.exception("A lane of the worker failed and goes on")
 
     def _serve(self) -> bool:
         """Answers one batch; nothing of it, such as its model, is kept while the thread waits for the next."""
         batch = self._next_batch()
-        if batch:
-            self._run(batch)
+        try:
+            if batch:
+                self._run(batch)
+        finally:
+            if left := [request for request in batch if not request.future.done()]:
+                self._fail(left, RuntimeError("the lane failed"))
         return bool(batch)
 
     def _next_batch(self) -> list[_Request]:
@@ -143,7 +156,8 @@ class Worker:
             # Tried again below: until here the error holds the memory of the pass that failed.
         if results is not None:
             for request, result in zip(batch, results, strict=True):
-                self._cache.put(request.key, result)
+                if request.job.is_remembered:
+                    self._cache.put(request.key, result)
                 self._settle(request).set_result(result)
             return
         free_memory(self._device)

@@ -30,16 +30,20 @@ def start(page: StreamlitPage) -> None:
     from explorer.ui.shell import preload
 
     st.html(f"<style>{_STYLE}</style>")
-    if preload.is_running():
+    first_page = page.url_path == ""  # that of the page that opens
+    if preload.is_running(first_page):
         with st.spinner("Loading the models …"):
-            preload.wait()
-    from explorer.ui.shell import panels, sidebar
+            preload.wait(first_page)
+    from explorer.ui.shell import panels, resources, sidebar
 
     try:
         with panels.refusals():
-            st.session_state[VIEW] = sidebar.render()
-            page.run()
+            chosen = st.session_state[VIEW] = sidebar.render()
+            with resources.engine().held(card.key for card in chosen.pair.cards):
+                page.run()
+            panels.answered()
     finally:
+        preload.go_on()
         _freeze_what_was_imported()
 
 

@@ -17,8 +17,8 @@ from streamlit.delta_generator import DeltaGenerator
 from explorer.jobs import Job
 from explorer.jobs.progress import WAITING
 from explorer.serving import engine as serving
-from explorer.serving.cache import ByteLRU, cache_of
-from explorer.types import ExplorerError, ModelCard, Progress
+from explorer.serving.cache import ByteLRU, cache_of, once
+from explorer.types import BusyError, ExplorerError, ModelCard, Progress
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Photo, plain
 
@@ -40,13 +40,13 @@ class Kept:
     nbytes: int
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def results() -> ByteLRU[Key, Kept]:
     """Maps and pictures of long work, by everything they depend on."""
     return cache_of("results")
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def numbers() -> ByteLRU[Key, Kept]:
     """Results of at most `_NUMBER` bytes, which hours of work may lie in: no picture pushes them out."""
     return cache_of("numbers")
@@ -117,6 +117,8 @@ def offered(
         bar = st.progress(0.0, words, width="stretch")
     try:
         result = make(_Bar(bar, words))
+    except BusyError:
+        raise  # the page tries again
     except ExplorerError as error:
         slot.error(plain(str(error), 300))
         return None

@@ -30,13 +30,15 @@ for start in range(0, len(engine.cards), 2):
             st.markdown(f"**{plain(card.name, 90)}**")
             st.html(panels.definitions(panel.facts(card, engine.size(card.key))))
             if not locked:
-                st.button("Unload", key=f"unload-{card.key}", on_click=panel.unload, args=(card.key,))
+                with st.popover("Unload"):
+                    st.caption("Nobody here can choose it then; what is being computed with it comes to its end.")
+                    st.button("Unload for everybody", key=f"unload-{card.key}", on_click=panel.unload, args=(card.key,))
             if refused := panel.refusal(card.key):
                 st.error(plain(refused, 600))
 
 st.subheader("Load another", anchor=False)
 if locked:
-    st.caption("Whoever runs this server keeps its models fixed.")
+    st.caption(f"The models of this server are fixed; whoever runs it can change that with `{panel.LOCKED_VARIABLE}`.")
     st.stop()
 st.caption("Everybody who visits this server sees the same models.")
 from_folder, from_hub = st.tabs(["From the server's folders", "From timm's hub"])
@@ -66,7 +68,7 @@ with from_folder, panels.refusals():
 with from_hub:
     name = st.selectbox(
         "Name in timm",
-        hub.names(),
+        hub.offered(),
         index=None,
         placeholder="deit_tiny_patch16_224.fb_in1k",
         help="Downloaded once into the cache of the Hugging Face hub. Models there are standard: the second panel then "

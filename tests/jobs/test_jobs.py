@@ -33,7 +33,7 @@ from explorer.jobs.disturbances import (
     RanksJob,
     TransferJob,
 )
-from explorer.jobs.passes import BatchJob, DialJob, SimilarityJob, TraceJob
+from explorer.jobs.passes import BatchJob, DialJob, ProbeJob, SimilarityJob, TraceJob
 from explorer.jobs.progress import WAITING, parts
 from explorer.measures.settings import Definition, Queries
 from explorer.measures.similarity import token_similarity
@@ -61,6 +61,7 @@ BY_VALUE: list[Job[Any]] = [
     AttackJob(FGSM, (2,)),
     AdversariesJob((FGSM, PGD), (2,), ("a name",)),
     BatchJob(SimilarityJob()),
+    ProbeJob(),
 ]
 
 

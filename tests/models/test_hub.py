@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -126,10 +128,74 @@ def test_a_download_reports_its_progress_and_its_failure(cache: Path, monkeypatc
         raise OSError("connection lost")
 
     monkeypatch.setattr(hub, "_answers", lambda: True)
+    monkeypatch.setattr(hub, "_size", lambda repository: 10)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(ExplorerError, match=r"could not be downloaded \(OSError\)"):
         hub.load(NAME, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(4, 10), (10, 10)]
+
+
+@pytest.fixture
+def sizes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """What the hub says of its files; nothing is downloaded."""
+    known: dict[str, int] = {}
+
+    def download(*_: object, **__: object) -> str:
+        raise AssertionError("downloaded")
+
+    monkeypatch.setattr(hub, "_answers", lambda: True)
+    monkeypatch.setattr(hub, "_size", known.__getitem__)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return known
+
+
+@pytest.mark.parametrize(("limit", "mib"), [(None, 2049), ("100", 101), (None, 27_600)])
+def test_a_file_beyond_the_limit_is_not_downloaded(
+    sizes: dict[str, int], monkeypatch: pytest.MonkeyPatch, limit: str | None, mib: int
+) -> None:
+    if limit:
+        monkeypatch.setenv(hub.SIZE_VARIABLE, limit)
+    sizes[REPOSITORY] = mib * 2**20
+    message = refusal(NAME)
+    assert f"{mib} MiB" in message
+    assert f"at most {limit or hub.LARGEST_MIB}" in message
+    assert hub.SIZE_VARIABLE in message
+
+
+def test_a_limit_that_is_none_is_said(sizes: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hub.SIZE_VARIABLE, "much")
+    sizes[REPOSITORY] = 1
+    assert hub.SIZE_VARIABLE in refusal(NAME)
+
+
+def test_the_disk_is_not_filled(sizes: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk_usage(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=(hub.FREE_MIB + 20) * 2**20)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    sizes[REPOSITORY] = 21 * 2**20
+    assert "the disk" in refusal(NAME)
+    sizes[REPOSITORY] = 20 * 2**20
+    with pytest.raises(ExplorerError, match="AssertionError"):  # it went on to the download
+        hub.load(NAME)
+
+
+def test_one_file_is_downloaded_at_a_time(sizes: dict[str, int]) -> None:
+    sizes[REPOSITORY] = 1
+    with hub._downloading:
+        assert "Another model" in refusal(NAME)
+
+
+def test_the_operator_says_which_models_there_are(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, random_state: dict[str, torch.Tensor]
+) -> None:
+    put(cache, random_state)
+    monkeypatch.setenv(hub.NAMES_VARIABLE, "deit_small_*, deit3_small_patch16_224.fb_in1k")
+    assert "deit3_small_patch16_224.fb_in1k" in hub.offered()
+    assert all(name.startswith(("deit_small_", "deit3_small_patch16_224.")) for name in hub.offered())
+    assert hub.NAMES_VARIABLE in refusal(NAME)
+    monkeypatch.setenv(hub.NAMES_VARIABLE, "deit_*")
+    assert hub.load(NAME).card.name == NAME
 
 
 @pytest.mark.parametrize("name", ["resnet50.a1_in1k", "someone/else", "../../etc/passwd", ""])

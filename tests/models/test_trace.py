@@ -13,8 +13,9 @@ from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock, V
 from torch import Tensor, nn
 
 from explorer.models import registry
+from explorer.models import trace as tracing
 from explorer.models.registry import Architecture
-from explorer.models.trace import geometry, states, trace
+from explorer.models.trace import count, geometry, states, trace
 from explorer.models.twicing import make_filtered, set_filter
 from explorer.traces import Trace
 from explorer.types import ExplorerError, Filter
@@ -383,3 +384,26 @@ def test_bytes_and_sizes_come_from_the_tensors() -> None:
 
 def test_the_tiny_row_is_not_left_in_the_table() -> None:
     assert TINY not in registry.ARCHITECTURES
+
+
+def test_counting_a_model_leaves_gradients_of_others_alone(
+    make_model: MakeModel, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attack in another thread, while the Models page counts what a model costs."""
+    counted, attacked = make_model(seed=1), make_model(seed=2)
+
+    def gradient() -> Tensor:
+        pixels = images.clone().requires_grad_()
+        return torch.autograd.grad(attacked(pixels).sum(), pixels)[0]
+
+    expected, seen = gradient(), []
+
+    def beside(model: VisionTransformer, image: Tensor) -> list[Trace]:
+        with ThreadPoolExecutor(1) as pool:
+            seen.append(pool.submit(gradient).result())
+        return trace(model, image)
+
+    alone = count(counted)
+    monkeypatch.setattr(tracing, "trace", beside)
+    assert count(counted) == alone
+    torch.testing.assert_close(seen, [expected])

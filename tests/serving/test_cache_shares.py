@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("explorer/serving/cache.py", "explorer/serving/worker.py")
 """The cache, and the worker, which is given its limit."""
 REMEMBERING = {
-    *("cache", "lru_cache", "cache_data", "cache_resource", "cached", "cachedmethod"),
+    *("cache", "lru_cache", "once", "cache_data", "cache_resource", "cached", "cachedmethod"),
     *("ByteLRU", "LRUCache", "TTLCache", "OrderedDict", "WeakValueDictionary", "WeakKeyDictionary"),
 }
 SMALL = {

@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from explorer.jobs import passes
-from explorer.jobs.passes import DialJob, SimilarityJob, TraceJob
+from explorer.jobs.passes import DialJob, ProbeJob, SimilarityJob, TraceJob
 from explorer.measures.settings import Definition
 from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel
@@ -24,7 +24,7 @@ from explorer.pictures import preprocess
 from explorer.serving import engine as serving
 from explorer.serving.engine import LocalEngine, ask, compare
 from explorer.traces import Trace
-from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Preprocessing
+from explorer.types import BusyError, ExplorerError, Filter, ImageInput, ModelCard, Preprocessing
 from tests.helpers import CLASSES, TINY, assert_one_sentence, trace_digest
 
 CPU = torch.device("cpu")
@@ -223,6 +223,36 @@ def test_a_model_that_was_unloaded_is_let_go_of(
     traces(engine, [photo(1)], card.key)
     engine.remove(card.key)
     until(lambda: not gc.collect() and held() is None)
+
+
+def test_a_model_that_is_held_answers_until_it_is_let_go_of(
+    make_engine: MakeEngine, loaded: list[LoadedModel], keys: tuple[str, str]
+) -> None:
+    engine = make_engine()
+    swapped = engine.swapped(keys[0], TWICING)
+    with engine.held([swapped.key]):
+        engine.remove(keys[0])
+        assert [card.key for card in engine.cards] == [keys[1]]  # nobody new can choose it
+        assert_equal(traces(engine, [photo(1)], keys[0])[0], direct(loaded[0], photo(1)))
+        assert traces(engine, [photo(2)], swapped.key)
+        with engine.held(keys):
+            pass
+        assert engine.swapped(keys[0], STANDARD).key == keys[0]
+    for key in (keys[0], swapped.key):
+        with pytest.raises(ExplorerError, match="not loaded any more"):
+            traces(engine, [photo(1)], key)
+    with pytest.raises(ExplorerError, match="not loaded any more"), engine.held([keys[0]]):
+        pass
+
+
+def test_a_model_that_is_added_again_while_it_is_held_stays(
+    make_engine: MakeEngine, loaded: list[LoadedModel], keys: tuple[str, str]
+) -> None:
+    engine = make_engine()
+    with engine.held([keys[0]]):
+        engine.remove(keys[0])
+        engine.add(loaded[0])
+    assert traces(engine, [photo(1)], keys[0])
 
 
 def test_the_last_model_stays(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
@@ -432,7 +462,7 @@ def test_a_full_queue_is_one_clear_sentence(
 ) -> None:
     engine = make_engine(queue_size=3)
     hold(engine, keys[0])
-    with pytest.raises(ExplorerError, match="3 requests are waiting") as raised:
+    with pytest.raises(BusyError, match="3 requests are waiting") as raised:
         traces(engine, [photo(seed) for seed in range(4)], keys[0])
     assert_one_sentence(str(raised.value))
 
@@ -463,6 +493,21 @@ def test_a_full_queue_still_answers_from_the_cache(
     with pytest.raises(ExplorerError):
         traces(engine, [photo(2), photo(3)], keys[0])
     assert traces(engine, [photo(1)], keys[0])[0] is known
+
+
+def test_a_probe_is_a_pass_whenever_it_is_asked_for(make_engine: MakeEngine, loaded: list[LoadedModel]) -> None:
+    engine, key, passes = make_engine(), loaded[0].card.key, []
+    hook = loaded[0].module.register_forward_hook(lambda *_: passes.append(1))
+    for _ in range(2):
+        (finite,) = ask(engine, ProbeJob(), [photo(1)], key)
+        assert bool(finite)
+    hook.remove()
+    assert len(passes) == 2
+    assert engine._worker._cache.nbytes == 0
+    with torch.no_grad():
+        loaded[0].module.head.bias[1] = float("nan")
+    (finite,) = ask(engine, ProbeJob(), [photo(1)], key)
+    assert not bool(finite)
 
 
 # --- failures -----------------------------------------------------------------------------------------------------
@@ -722,3 +767,53 @@ def test_an_answer_that_takes_too_long_is_one_sentence(
     with pytest.raises(ExplorerError) as raised:
         traces(engine, [photo(1)], keys[0])
     assert_one_sentence(str(raised.value))
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_what_ends_threads_ends_no_lane_and_who_waits_hears_of_it(
+    make_engine: MakeEngine, loaded: list[LoadedModel], keys: tuple[str, str], spy: Spy, lanes: int
+) -> None:
+    engine = make_engine(lanes=lanes)
+
+    def end(images: Tensor) -> None:
+        raise SystemExit
+
+    spy.fail = end
+    for seed in range(2 * lanes):
+        started = monotonic()
+        with pytest.raises(ExplorerError, match="log says why") as raised:
+            traces(engine, [photo(seed)], keys[0])
+        assert monotonic() - started < 10
+        assert_one_sentence(str(raised.value))
+    spy.fail = lambda images: None
+    assert_equal(traces(engine, [photo(0)], keys[0])[0], direct(loaded[0], photo(0)))
+
+
+def test_an_error_between_two_batches_ends_no_lane(
+    engine: LocalEngine, loaded: list[LoadedModel], keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, real, errors = engine._worker, engine._worker._next_batch, []
+
+    def breaks() -> object:
+        batch = real()
+        if not errors:
+            errors.append(1)
+            worker._queue.extend(batch)
+            raise RuntimeError("a queue that breaks")
+        return batch
+
+    traces(engine, [photo(1)], keys[0])
+    monkeypatch.setattr(worker, "_next_batch", breaks)
+    for seed in (2, 3):  # the lane already waits in the real one
+        assert_equal(traces(engine, [photo(seed)], keys[0])[0], direct(loaded[0], photo(seed)))
+    assert errors
+
+
+def test_an_answer_of_the_wrong_length_is_told(
+    engine: LocalEngine, keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "trace", lambda *_: [])
+    with pytest.raises(ExplorerError, match="log says why"):
+        traces(engine, [photo(1)], keys[0])
+    monkeypatch.undo()
+    assert traces(engine, [photo(1)], keys[0])

@@ -15,7 +15,7 @@ from explorer.models import LoadedModel
 from explorer.models import load as load_checkpoint
 from explorer.serving.engine import LocalEngine, ask
 from explorer.serving.turns import Turns
-from explorer.types import ExplorerError, ImageInput, Progress
+from explorer.types import BusyError, ExplorerError, ImageInput, Progress
 from tests.helpers import assert_one_sentence
 
 SOON = 5.0
@@ -100,7 +100,7 @@ def test_who_waits_is_told_and_can_leave() -> None:
 
 def test_a_full_queue_is_one_sentence() -> None:
     turns = Turns(limit=1)
-    with turns.taken(), pytest.raises(ExplorerError) as error, turns.taken():
+    with turns.taken(), pytest.raises(BusyError) as error, turns.taken():
         pass
     assert_one_sentence(str(error.value))
 

@@ -390,7 +390,7 @@ def test_a_labelled_folder_that_was_cancelled_goes_on_where_it_stopped(
 ) -> None:
     import streamlit as st
 
-    work.numbers.clear()  # type: ignore[attr-defined]
+    work.numbers.cache_clear()  # type: ignore[attr-defined]
     app = upload_labelled(on_labelled(page), labelled_files(resources.engine().cards, each=3))
     real, seen = labelling._ranks, []
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import streamlit as st
 import timm
 import torch
 from streamlit.testing.v1 import AppTest
@@ -243,6 +244,64 @@ def test_a_locked_server_neither_loads_nor_unloads(page: AppTest, monkeypatch: p
     assert_sound(page)
     assert not [button.key for button in page.main.button]
     assert [one.label for one in page.main.selectbox] == []
+
+
+def test_a_server_that_others_reach_is_locked_unless_its_operator_says_otherwise(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"server.address": "127.0.0.1", "server.allowedHosts": ["localhost", "127.0.0.1"]}
+    monkeypatch.setattr(st, "get_option", options.get)
+    for address in ("127.0.0.1", "localhost", "::1", "127.8.8.8"):
+        options["server.address"] = address
+        assert not panel.is_locked()
+    for address in ("0.0.0.0", "::", "192.168.1.20", "explorer.example", "", None, "unix:///tmp/socket"):
+        options["server.address"] = address  # type: ignore[assignment]
+        assert panel.is_locked()
+        monkeypatch.setenv(panel.LOCKED_VARIABLE, "0")
+        assert not panel.is_locked()
+        monkeypatch.delenv(panel.LOCKED_VARIABLE)
+    options |= {"server.address": "127.0.0.1", "server.allowedHosts": ["explorer.example"]}
+    assert panel.is_locked()  # through a proxy
+    page.run()
+    assert_sound(page)
+    assert not [button.key for button in page.main.button]
+    assert any(panel.LOCKED_VARIABLE in caption.value for caption in page.main.caption)
+
+
+def test_unloading_asks_first(page: AppTest) -> None:
+    for card in resources.engine().cards:
+        assert page.button(key=f"unload-{card.key}").label == "Unload for everybody"
+    assert len(page.main.get("popover")) == len(resources.engine().cards)
+
+
+def test_unloading_does_not_end_what_another_computes(
+    page: AppTest, folder: Path, state: dict[str, torch.Tensor], open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(state, folder / "mine.pth")
+    (folder / "mine.json").write_text(json.dumps({"architecture": CUT, "filter": 1}))
+    press(pick(page.run(), "File", f"{folder.name}/mine.pth"), "load-file")
+    engine, card = resources.engine(), resources.engine().cards[-1]
+    other, seen = open_app(), []
+    real = engine.submit
+
+    def submit(job: object, pictures: object, key: str, *rest: object) -> object:
+        if not seen:  # the other visitor's page asks for the first of its two models
+            seen.append(key)
+            engine.remove(card.key)
+            assert card.key not in [one.key for one in engine.cards]
+        return real(job, pictures, key, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "submit", submit)
+    other.sidebar.selectbox(key="model-baseline").set_value(card.key).run()
+    assert seen
+    assert_sound(other)
+
+
+def test_the_hubs_names_are_those_the_operator_offers(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hub.NAMES_VARIABLE, "deit_*")
+    (box,) = [one for one in page.run().main.selectbox if one.label == "Name in timm"]
+    assert tuple(box.options) == hub.offered()
+    assert all(name.startswith("deit_") for name in box.options)
 
 
 def test_a_folder_that_is_gone_is_said_and_the_rest_stays(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

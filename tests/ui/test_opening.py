@@ -1,12 +1,15 @@
 """Which pair the app opens on: what `EXPLORER_PAIR` names, and nothing beside it."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from explorer.models import sources
+from explorer.ui import work
 from explorer.ui.challenge.attacks import compute
 from explorer.ui.shell import resources
 from tests.helpers import assert_one_sentence, plain_text
@@ -18,9 +21,9 @@ from tests.ui.test_pages import SWAPPED, assert_sound, header, swapped_key
 @pytest.fixture
 def anew() -> Iterator[None]:
     """Models are loaded again, and once more afterwards."""
-    resources.loaded.clear()
+    resources.loaded.cache_clear()
     yield
-    resources.loaded.clear()
+    resources.loaded.cache_clear()
 
 
 def test_only_the_pair_that_is_named_is_loaded() -> None:
@@ -31,6 +34,21 @@ def test_only_the_pair_that_is_named_is_loaded() -> None:
 def test_the_results_are_those_beside_it() -> None:
     start = sources.prefix()
     assert list(compute.measured()) == [f"{start.parent.name}/{start.name}-{kind}.jsonl" for kind in ("fgsm", "pgd")]
+
+
+def test_no_visitor_resets_what_all_share(open_app: Open) -> None:
+    """What Streamlit does when any browser sends `clear_cache`."""
+    open_app()
+    rooms = resources.payloads, resources.curves, work.numbers, work.results
+    before = [room() for room in rooms]
+    engine = resources.engine()
+    threads = threading.active_count()
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    open_app()
+    assert resources.engine() is engine
+    assert all(room() is known for room, known in zip(rooms, before, strict=True))
+    assert threading.active_count() <= threads
 
 
 @pytest.mark.usefixtures("anew")

@@ -135,7 +135,7 @@ def test_all_files_are_of_the_figure_that_was_previewed(
 def test_a_figure_that_is_no_longer_kept_is_made_again(app: AppTest, files: Files) -> None:
     app.number_input(key="studio-dpi").set_value(36).run()
     known = files[".png"]()
-    compute._figures.clear()
+    compute._figures.cache_clear()
     assert files[".png"]() == known
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from explorer.lessons import nonlocal_means, study
 from explorer.lessons.nonlocal_means import TIMES, FloatPicture
 from explorer.lessons.study import Study
-from explorer.serving.cache import ByteLRU, cache_of
+from explorer.serving.cache import ByteLRU, cache_of, once
 from explorer.ui.shell.session import Photo
 
 ONCE = (1,)
@@ -102,7 +102,7 @@ def _again() -> None:
 # --- what is computed once ----------------------------------------------------------------------------------------
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def _studies() -> ByteLRU[tuple[object, ...], Study]:
     return cache_of("studies")
 
@@ -120,7 +120,7 @@ class Crop:
         return int(self.matrix.nbytes + self.eigenvalues.nbytes)
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def _crops() -> ByteLRU[tuple[object, ...], Crop]:
     return cache_of("crops")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +31,23 @@ class TrainedWith(Option):
 
 
 def is_locked() -> bool:
-    """Whether the operator keeps visitors from loading and unloading."""
-    return os.environ.get(LOCKED_VARIABLE, "") not in ("", "0")
+    """Whether visitors can neither load nor unload: as the operator says, else wherever another machine can come in."""
+    said = os.environ.get(LOCKED_VARIABLE, "").strip()
+    return said != "0" if said else not _is_for_this_machine()
+
+
+def _is_for_this_machine() -> bool:
+    """Whether the server listens to this machine alone, and under no name that a proxy would bring."""
+    hosts = [st.get_option("server.address"), *(st.get_option("server.allowedHosts") or ())]
+    return all(map(_is_loopback, hosts))
+
+
+def _is_loopback(host: str | None) -> bool:
+    """A server without an address listens on all."""
+    try:
+        return host == "localhost" or ipaddress.ip_address((host or "").strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def facts(card: ModelCard, size: ModelSize) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from explorer.serving.cache import ByteLRU, cache_of
+from explorer.serving.cache import ByteLRU, cache_of, once
 from explorer.serving.pair import ModelPair
 from explorer.studio import Made, Spec, make
 from explorer.ui.shell import resources
@@ -36,12 +36,12 @@ def build(view: View, spec: Spec, photos: Sequence[Photo], progress: Callable[[i
     return make(spec, photos, ModelPair(resources.engine(), *view.pair.cards), progress)
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def _kept() -> ByteLRU[tuple[object, ...], Preview]:
     return cache_of("previews")
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def _figures() -> ByteLRU[tuple[object, ...], Made]:
     """The last figures of all visitors, for the files that are asked for after the preview."""
     return cache_of("figures")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import random
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,18 +13,43 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.figures.settings import ColourMap, ColourScale, Look
-from explorer.types import ExplorerError
+from explorer.types import BusyError, ExplorerError
 from explorer.ui.shell import choices
 from explorer.ui.shell.session import View, escaped, palette, plain
+
+_TRIES = "tries"
+_MOST_TRIES = 30
+_PAUSE_SECONDS = 1.0, 3.0
+"""Between two tries; not the same for all who wait."""
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Says in one sentence, here, what was wrong in the block, and goes on after it."""
+    """Says in one sentence, here, what was wrong in the block, and goes on after it; tries again where all are busy."""
     try:
         yield
+    except BusyError as error:
+        _try_again(error)
     except ExplorerError as error:
         st.error(plain(str(error), 600))
+
+
+def _try_again(error: BusyError) -> None:
+    """Says so and runs the page again soon; after many times, says what went wrong."""
+    tries = st.session_state.get(_TRIES, 0)
+    if tries >= _MOST_TRIES:
+        answered()
+        st.error(plain(str(error), 600))
+        return
+    st.session_state[_TRIES] = tries + 1
+    st.info("The explorer is busy with other visitors; this page tries again by itself …")
+    time.sleep(random.uniform(*_PAUSE_SECONDS))
+    st.rerun()
+
+
+def answered() -> None:
+    """The page came to its end: the next time that all are busy is a first time."""
+    st.session_state.pop(_TRIES, None)
 
 
 def opening(title: str, sentence: str) -> None:

@@ -1,12 +1,19 @@
-"""Loading starts with the server, beside the browser's own start; whoever comes early waits for the same load."""
+"""Loading starts with the server, beside the browser's own start; whoever comes early waits for the same load.
+
+One thread imports whatever a page imports, before the page runs: Python hands out modules that are half there where two
+threads import the same packages in another order, and libraries ask `sys.modules` for pandas while it is being made.
+What the first page needs comes first; the rest, as soon as a first page is there, or another is asked for and waits.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import pkgutil
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from explorer.ui.shell import uploads
@@ -15,7 +22,25 @@ if TYPE_CHECKING:
     import streamlit as st
 
 _LOG = logging.getLogger(__name__)
+_LATER = (
+    *("captum.attr", "captum.metrics", "captum.robust", "torchvision.transforms.v2.functional"),
+    *("explorer.attribution.methods", "explorer.figures.print.handout"),
+    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg"),
+    *(
+        "pandas",
+        "plotly.io",
+        "plotly.tools",
+        "pyarrow.pandas_compat",
+        "pyarrow.parquet",
+        "scipy.ndimage",
+        "scipy.stats",
+    ),
+)
+"""What pages import while they run, or libraries for them; what they import at once comes with `explorer.ui`."""
 _loading: threading.Thread | None = None
+_first_page, _going_on = threading.Event(), threading.Event()
+_PAUSE_SECONDS = 10.0
+"""For a first visitor to get the page at once; whoever comes later finds everything there."""
 
 
 @asynccontextmanager
@@ -33,23 +58,32 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any] | None]:
 def start() -> threading.Thread:
     """Loads what every visitor needs, in a thread that does not keep the process from ending."""
     global _loading
+    _first_page.clear()
+    _going_on.clear()
     _loading = threading.Thread(target=_load, name="explorer-preload", daemon=True)
     _loading.start()
     return _loading
 
 
-def is_running() -> bool:
-    """Whether a visitor would have to wait."""
-    return _loading is not None and _loading.is_alive()
+def is_running(first_page: bool = False) -> bool:
+    """Whether a visitor would have to wait, with `first_page` one who asks for no other page."""
+    return _loading is not None and _loading.is_alive() and not (first_page and _first_page.is_set())
 
 
-def wait() -> None:
-    """Returns when what was started is loaded, or could not be: then the page itself says why.
-
-    Nothing of ours is imported by two threads at once: Python would hand out modules that are half there.
-    """
-    if _loading is not None:
+def wait(first_page: bool = False) -> None:
+    """Returns when what was started is loaded, or could not be: then the page itself says why."""
+    if _loading is None:
+        return
+    if first_page:
+        _first_page.wait()
+    else:
+        go_on()
         _loading.join()
+
+
+def go_on() -> None:
+    """With what pages other than the first need."""
+    _going_on.set()
 
 
 def _open_browser() -> None:
@@ -68,23 +102,51 @@ def _load() -> None:
         startup.small_heaps()
         startup.few_spins()
         with startup.no_collecting():
-            from explorer.pictures import isolated
-
-            isolated.DECODER.start()  # gets ready while torch is imported
-            startup.import_timm()
-            from explorer.jobs.passes import TraceJob
-            from explorer.serving.engine import ask
-            from explorer.types import ExplorerError
-            from explorer.ui.explore import viewer_panel  # noqa: F401
-            from explorer.ui.shell import pair, panels, resources, sidebar  # noqa: F401
-
-            try:
-                engine = resources.engine()
-                photos = sidebar.example_photos()
-                for card in engine.cards:
-                    pair.swapped(card)
-                    ask(engine, TraceJob(), [photos[0].image], card.key)
-            except ExplorerError:
-                return  # every visitor is told
+            load_first_page()
+            _first_page.set()
+            _going_on.wait(_PAUSE_SECONDS)
+            import_other_pages()
     except Exception:
         _LOG.exception("Loading ahead failed; the first visitor loads instead")
+    finally:
+        _first_page.set()
+
+
+def load_first_page() -> None:
+    """Imports what the first page needs, loads the models and traces the first example with each."""
+    from explorer import startup
+    from explorer.pictures import isolated
+
+    isolated.DECODER.start()  # gets ready while torch is imported
+    startup.import_timm()
+    from explorer.jobs.passes import TraceJob
+    from explorer.serving.engine import ask
+    from explorer.types import ExplorerError
+    from explorer.ui.explore import evidence, viewer_panel  # noqa: F401
+    from explorer.ui.shell import pair, panels, resources, sidebar  # noqa: F401
+
+    try:
+        engine = resources.engine()
+        photos = sidebar.example_photos()
+        for card in engine.cards:
+            pair.swapped(card)
+            ask(engine, TraceJob(), [photos[0].image], card.key)
+    except ExplorerError:
+        return  # every visitor is told
+
+
+def import_other_pages() -> None:
+    """Imports what all other pages need, so that none of them has to, and counts what the models cost."""
+    from explorer import ui
+    from explorer.studio import TEMPLATES  # noqa: F401  # a module for each
+    from explorer.types import ExplorerError
+    from explorer.ui.shell import resources
+
+    for module in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}."):
+        importlib.import_module(module.name)
+    for name in _LATER:
+        importlib.import_module(name)
+    with suppress(ExplorerError):  # every visitor is told
+        engine = resources.engine()
+        for card in engine.cards:
+            engine.size(card.key)  # imports more than can be named

@@ -1,4 +1,4 @@
-"""What a process loads once and every visitor shares."""
+"""What a process loads once and every visitor shares, and no visitor can empty."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import streamlit as st
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -17,9 +16,10 @@ from torch import Tensor
 from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
 from explorer.models import load, sources
-from explorer.pictures import isolated
+from explorer.pictures import examples, isolated
+from explorer.pictures.examples import Example
 from explorer.serving import device as devices
-from explorer.serving.cache import ByteLRU, cache_of
+from explorer.serving.cache import ByteLRU, cache_of, once
 from explorer.serving.engine import Engine, LocalEngine
 from explorer.traces import Comparison
 from explorer.types import ExplorerError, ImageInput
@@ -37,7 +37,7 @@ class Loaded:
     problems: tuple[str, ...]
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def loaded() -> Loaded:
     """The pair that opens and what is loaded beside it, on the chosen device.
 
@@ -65,7 +65,7 @@ def engine() -> Engine:
     return loaded().engine
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def _decoded() -> ByteLRU[str, ImageInput]:
     return cache_of("photographs")
 
@@ -81,13 +81,13 @@ class Payload:
         return len(self.data)
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def payloads() -> ByteLRU[tuple[str, ...], Payload]:
     """What the viewer was sent last, for a few visitors."""
     return cache_of("payloads")
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def curves() -> ByteLRU[tuple[object, ...], Tensor]:
     """Small results per image, so that a folder's curves need not keep its traces."""
     return cache_of("curves")
@@ -102,10 +102,10 @@ def decode(data: bytes) -> ImageInput:
     return image
 
 
-@st.cache_resource(show_spinner=False)
-def digest(example: str, _read: Callable[[], bytes]) -> str:
+@once
+def digest(example: Example) -> str:
     """SHA-256 of a bundled photograph, decoded once per process."""
-    return decode(_read()).digest
+    return decode(examples.read(example)).digest
 
 
 def reopen(digest: str, read: Callable[[], bytes]) -> ImageInput:
@@ -114,7 +114,7 @@ def reopen(digest: str, read: Callable[[], bytes]) -> ImageInput:
     return _decoded().get(digest) or larger or decode(read())
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def _thumbnails() -> ByteLRU[str, str]:
     return cache_of("thumbnails")
 
@@ -129,7 +129,7 @@ def thumbnail(digest: str, read: Callable[[], bytes]) -> str:
     return small
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def _spectra() -> ByteLRU[tuple[object, ...], list[spectrum.Spectrum]]:
     return cache_of("spectra")
 

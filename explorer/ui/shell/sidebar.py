@@ -53,7 +53,7 @@ def example_photos() -> list[Photo]:
     photos = []
     for item in examples.EXAMPLES:
         read = partial(examples.read, item)
-        photos.append(_photo(item.file, item.name, resources.digest(item.file, read), read, item))
+        photos.append(_photo(item.file, item.name, resources.digest(item), read, item))
     return photos
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import streamlit as st
 import torch
 
 from explorer.disturb.attacks import Answers, Attacked, are_alike
@@ -15,6 +14,7 @@ from explorer.jobs.progress import parts
 from explorer.measures.accuracy import Accuracy
 from explorer.runs import measured as beside
 from explorer.runs.robustness_file import Result
+from explorer.serving.cache import once
 from explorer.serving.engine import ask
 from explorer.types import ModelCard, Progress
 from explorer.ui import work
@@ -116,7 +116,7 @@ def _survives(photo: Photo, card: ModelCard, settings: Attack, progress: Progres
 # --- what was measured --------------------------------------------------------------------------------------------
 
 
-@st.cache_resource(show_spinner=False)
+@once
 def measured() -> dict[str, Result]:
     """The sweeps that lie beside the pair that opens, by label."""
     return beside.results()
