@@ -13,7 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -178,6 +178,21 @@ def _has_lock(descriptor: int) -> bool:
         return filelock.lock_descriptor(descriptor, blocking=False)
     except OSError:
         return False
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a CSV, behind an apostrophe where a spreadsheet would take it for a formula."""
+    return f"'{as_text(text)}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else as_text(text)
+
+
+def cells(row: Iterable[object]) -> list[object]:
+    """A row of a CSV: its texts as `cell` writes them, its numbers as they are."""
+    return [cell(value) if isinstance(value, str) else value for value in row]
+
+
+def as_text(name: str) -> str:
+    """A name of a file as Unicode: bytes of it that are none become `\\udce9` and the like."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def why(error: OSError, path: Path) -> str:

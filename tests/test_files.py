@@ -304,3 +304,13 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         files.read(tmp_path / "absent")
     with pytest.raises(ExplorerError, match="is a device"):
         files.read(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+def test_no_cell_is_a_formula(text: str) -> None:
+    assert files.cell(text) == f"'{text}"
+    assert files.cells([text, -1.5, "1-2"]) == [f"'{text}", -1.5, "1-2"]
+
+
+def test_a_name_that_is_no_unicode_can_be_written() -> None:
+    assert files.cell(os.fsdecode(b"caf\xe9.png")).encode() == b"caf\\udce9.png"

@@ -105,6 +105,7 @@ def _figure(options: argparse.Namespace) -> int:
 
 
 def _again(options: argparse.Namespace) -> int:
+    from explorer import files
     from explorer.pictures.photographs import EXAMPLE
     from explorer.runs import measured
     from explorer.studio import again, record
@@ -114,7 +115,7 @@ def _again(options: argparse.Namespace) -> int:
     for path in options.out:
         check_suffix(path)
     try:
-        recorded = record.read(options.record.read_bytes())
+        recorded = record.read(files.read(options.record))
     except OSError as error:
         raise ExplorerError(f"{options.record} cannot be read: {error.strerror}.") from error
     beside_pair = measured.files() if recorded.spec.template.takes is Takes.RESULTS else {}
@@ -131,6 +132,7 @@ def _again(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from explorer import files
     from explorer.pictures.photographs import EXAMPLE, photograph
 
     pair = load_pair_of(options)
@@ -141,6 +143,8 @@ def _compare(options: argparse.Namespace) -> int:
             photo = photograph(source)
             folder = options.out / free_name(Path(photo.name.removeprefix(EXAMPLE)).stem, taken)
             _write_comparison(photo, pair, folder)
+        except files.UnwrittenError:
+            raise  # the next image would be written no better
         except ExplorerError as error:
             print(f"explorer: {error}", file=sys.stderr)
             failed += 1
@@ -150,16 +154,13 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _write_comparison(photo: Photograph, pair: ModelPair, folder: Path) -> None:
-    from explorer import notebook
+    from explorer import files, notebook
     from explorer.studio import make
     from explorer.studio.spec import Preset, Spec
     from explorer.studio.templates import TEMPLATES
 
     page = notebook.view(photo, pair)  # reads the image, so that a bad one leaves no folder behind
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExplorerError(f"{folder} cannot be made: {error.strerror}.") from error
+    files.make_folder(folder)
     page.save(folder / "viewer.html")
     drawn = {
         "maps": make(Spec(TEMPLATES["evolution"], preset=Preset.CVPR_PAGE), [photo], pair),

@@ -189,6 +189,8 @@ def _csv(result: Result) -> str:
     import csv
     import io
 
+    from explorer import files
+
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
     shares = [f"{share}{end}" for share in ("top1", "top5") for end in ("", "_low", "_high")]
@@ -199,6 +201,11 @@ def _csv(result: Result) -> str:
             numbers = [
                 number for share in (accuracy.top1, accuracy.top5) for number in (share, *accuracy.interval(share))
             ]
-            trial = [models[curve.target], models[curve.source], f"{255 * eps:g}", accuracy.count]
+            trial = [
+                files.cell(models[curve.target]),
+                files.cell(models[curve.source]),
+                f"{255 * eps:g}",
+                accuracy.count,
+            ]
             rows.writerow([*trial, *(f"{number:.6g}" for number in numbers)])
     return stream.getvalue()
