@@ -1,25 +1,75 @@
-"""Files that appear whole or not at all, whatever stops the writing: a full disk included."""
+"""Files that appear whole or not at all, whatever stops the writing, and a guard before what is read.
+
+What is no file, a pipe or a device, is never replaced: what is to go there is made elsewhere, then written to it.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
+import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
+
+import filelock
 
 from explorer.places import SITE
 from explorer.types import ExplorerError
 
 ASSETS, CHECKPOINTS = SITE / "assets", SITE / "checkpoints"
 """What the explorer brings along beside its code."""
+MAX_BYTES = 2**29
+"""Of a file that is read at once: more than any image that is decoded takes, and it fits into memory."""
+_NOW = getattr(os, "O_NONBLOCK", 0) | getattr(
+    os, "O_BINARY", 0
+)  # a pipe is opened whether or not somebody writes to it
+
+
+class UnwrittenError(ExplorerError):
+    """A file or a folder that could not be written, as on a full disk: what comes next would not be, either."""
+
+
+def read(path: Path, at_most: int = MAX_BYTES) -> bytes:
+    """What a file holds, a link's included.
+
+    Raises `OSError`, and `ExplorerError` for what is no file, which might never end, and for one that is larger.
+    """
+    with open(os.open(path, os.O_RDONLY | _NOW), "rb") as file:
+        info = os.fstat(file.fileno())
+        _check_kind(path, info)
+        if info.st_size <= at_most:
+            data = file.read(at_most + 1)
+            if len(data) <= at_most:
+                return data
+    raise ExplorerError(
+        f"{path.name} was expected to have at most {at_most / 2**20:.4g} MiB; it has {info.st_size / 2**20:.0f}."
+    )
+
+
+def check_file(path: Path) -> None:
+    """Raises `ExplorerError` for what is there and is no file, and would be waited for by whoever opens it."""
+    with suppress(OSError):  # which whoever opens it says
+        _check_kind(path, path.stat())
+
+
+def _check_kind(path: Path, info: os.stat_result) -> None:
+    if stat.S_ISDIR(info.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(info.st_mode):
+        raise ExplorerError(f"{path.name} was expected to be a file; it is a device or a pipe.")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes to a temporary name in the same folder, then renames.
 
-    Raises `ExplorerError` when that fails; the file is then as it was before.
+    Raises `UnwrittenError` when that fails; the file is then as it was before.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -29,26 +79,120 @@ def write_atomically(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """An empty file beside `path` to write to, which takes its place when the block ends well and else disappears.
 
-    Its mode is that of the file it replaces, or what the umask gives a new one, `0o666 & ~umask`.
-    Raises `ExplorerError` for an `OSError` of the block, which should do nothing but write this file.
+    Its mode is that of the file it replaces, or what the umask gives a new one, `0o666 & ~umask`. A link stays one, and
+    what it leads to is replaced. A pipe, a device and the standard output, by whatever name, are written to when the
+    block ends well. What a killed process left of the same file is removed.
+    Raises `UnwrittenError` for an `OSError` of the block, which should do nothing but write this file.
     """
-    temporary = None
     try:
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        beside.touch(0o666 if mode is None else mode | 0o600, exist_ok=False)  # less what the umask takes
-        temporary = beside
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # some file systems notice only now that the disk is full
-        if mode is not None:
-            temporary.chmod(mode)
-        os.replace(temporary, path)
+        info = _info(path)
+        output = _output(info)
+        if output or (info and not stat.S_ISREG(info.st_mode)):
+            with _temporary(Path(tempfile.gettempdir(), path.name), 0o600) as temporary:
+                yield temporary
+                _pass_on(temporary, path, output)
+            return
+        target, mode = Path(os.path.realpath(path)), stat.S_IMODE(info.st_mode) if info else None
+        with _temporary(target, 0o666 if mode is None else mode | 0o600) as temporary:  # less what the umask takes
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())  # some file systems notice only now that the disk is full
+            if mode is not None:
+                temporary.chmod(mode)
+            os.replace(temporary, target)
     except OSError as error:
-        raise ExplorerError(f"{path.name} could not be written: {why(error, path)}.") from error
+        raise UnwrittenError(f"{path.name} could not be written: {why(error, path)}.") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder with those above it, unless it is there. Raises `UnwrittenError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwrittenError(f"{folder} cannot be made: {reason(error)}.") from error
+
+
+def _info(path: Path) -> os.stat_result | None:
+    """Of what is there, behind all links; none of a new name."""
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(info.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return info
+
+
+def _output(info: os.stat_result | None) -> TextIO | None:
+    """The standard output or the one for errors, if it is what is there: `/dev/stdout`, or the file it goes to."""
+    for output in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or another object, as in a notebook
+            if info and os.path.samestat(info, os.fstat(output.fileno())):
+                return output
+    return None
+
+
+def _pass_on(temporary: Path, path: Path, output: TextIO | None) -> None:
+    """Writes a file to a pipe or a device; to what is an output already, behind what it was given before."""
+    if output:
+        output.flush()
+    with temporary.open("rb") as file, open(os.dup(output.fileno()) if output else path, "wb") as stream:
+        shutil.copyfileobj(file, stream)
+
+
+@contextmanager
+def _temporary(path: Path, mode: int) -> Iterator[Path]:
+    """A new file with a name of its own beside `path`, locked while the block lasts, and gone afterwards."""
+    _sweep(path)
+    temporary, descriptor = _create(path, mode)
+    try:
+        yield temporary
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+
+
+def _create(path: Path, mode: int) -> tuple[Path, int]:
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        _has_lock(descriptor)
+        if temporary.exists():  # else another process has swept it away, before it was locked
+            return temporary, descriptor
+        os.close(descriptor)
+
+
+def _sweep(path: Path) -> None:
+    """Removes what killed processes left of a file: temporary names of it that nobody has locked."""
+    ours = re.compile(re.escape(f".{path.name}.") + "[0-9a-f]{8}")
+    with suppress(OSError):  # of a folder that cannot be listed
+        for left in [entry for entry in path.parent.iterdir() if ours.fullmatch(entry.name)]:
+            with suppress(OSError), open(os.open(left, os.O_RDWR | _NOW | os.O_NOFOLLOW), "rb") as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and _has_lock(file.fileno()):
+                    left.unlink()
+
+
+def _has_lock(descriptor: int) -> bool:
+    """Whether the descriptor now has the lock of its file; none has it on file systems without locks."""
+    try:
+        return filelock.lock_descriptor(descriptor, blocking=False)
+    except OSError:
+        return False
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a CSV, behind an apostrophe where a spreadsheet would take it for a formula."""
+    return f"'{as_text(text)}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else as_text(text)
+
+
+def cells(row: Iterable[object]) -> list[object]:
+    """A row of a CSV: its texts as `cell` writes them, its numbers as they are."""
+    return [cell(value) if isinstance(value, str) else value for value in row]
+
+
+def as_text(name: str) -> str:
+    """A name of a file as Unicode: bytes of it that are none become `\\udce9` and the like."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def why(error: OSError, path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ _RESUMABLE = ("similarity", "corruptions", "robustness", "train")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors a person can act on are one sentence on stderr and exit code 2."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as the output for errors: names of files may be no Unicode
     try:
         return _run(given)
     except KeyboardInterrupt:
@@ -42,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
         return 141  # as a shell says of a program that wrote to a closed pipe
+    except OSError as error:  # where nothing closer knows better, as on a full disk
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        print(f"explorer: {f'{Path(str(error.filename)).name}: ' if error.filename else ''}{reason}.", file=sys.stderr)
+        return 2
 
 
 def _run(given: list[str]) -> int:

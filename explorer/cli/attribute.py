@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs `attribute`; the bar counts maps and is drawn on a terminal only."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
+    from explorer import files
     from explorer.attribution.settings import AttributionSettings
     from explorer.cli.figure import free_name
     from explorer.cli.models import load_pair_of
@@ -78,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
                 photo = photograph(source)
                 folder = options.out / free_name(Path(photo.name.removeprefix(EXAMPLE)).stem, taken)
                 _write(photo, pair, methods, settings, targets, folder, bar, options.faithfulness)
+            except files.UnwrittenError:
+                raise  # the next image would be written no better
             except ExplorerError as error:
                 tqdm.write(f"explorer: {error}", file=sys.stderr)
                 failed += 1
@@ -122,7 +125,7 @@ def _write(
     from explorer.jobs.attributions import AttributionJob, TrustJob
     from explorer.pictures import preprocess
     from explorer.serving.engine import ask
-    from explorer.types import ROLES, ExplorerError
+    from explorer.types import ROLES
 
     image = photo.open()
     maps: dict[str, list[Attribution]] = {}
@@ -137,10 +140,7 @@ def _write(
                 measured = trust.Trust(*(ask(pair.engine, trust_job, [image], card.key) for trust_job in jobs))
                 judged.setdefault(method.value, []).append(measured)
             bar.update()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExplorerError(f"{folder} cannot be made: {files.reason(error)}.") from error
+    files.make_folder(folder)
     arrays = {}
     for slug, both in maps.items():
         values = [of_model.values.numpy() for of_model in both]
@@ -196,8 +196,10 @@ def _csv(rows: list[tuple[Any, ...]]) -> str:
     import csv
     import io
 
+    from explorer import files
+
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
+    csv.writer(stream, lineterminator="\n").writerows(map(files.cells, rows))
     return stream.getvalue()
 
 

@@ -106,6 +106,7 @@ def _figure(options: argparse.Namespace) -> int:
 
 
 def _again(options: argparse.Namespace) -> int:
+    from explorer import files
     from explorer.pictures.photographs import EXAMPLE
     from explorer.runs import measured
     from explorer.studio import again, record
@@ -115,7 +116,7 @@ def _again(options: argparse.Namespace) -> int:
     for path in options.out:
         check_suffix(path)
     try:
-        recorded = record.read(options.record.read_bytes())
+        recorded = record.read(files.read(options.record))
     except OSError as error:
         raise ExplorerError(f"{options.record} cannot be read: {error.strerror}.") from error
     beside_pair = measured.files() if recorded.spec.template.takes is Takes.RESULTS else {}
@@ -133,6 +134,7 @@ def _again(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from explorer import files
     from explorer.pictures.photographs import EXAMPLE, photograph
 
     pair = load_pair_of(options)
@@ -143,6 +145,8 @@ def _compare(options: argparse.Namespace) -> int:
             photo = photograph(source)
             folder = options.out / free_name(Path(photo.name.removeprefix(EXAMPLE)).stem, taken)
             _write_comparison(photo, pair, folder)
+        except files.UnwrittenError:
+            raise  # the next image would be written no better
         except ExplorerError as error:
             print(f"explorer: {error}", file=sys.stderr)
             failed += 1
@@ -152,7 +156,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _write_comparison(photo: Photograph, pair: ModelPair, folder: Path) -> None:
-    from explorer import notebook
+    from explorer import files, notebook
     from explorer.studio import make
     from explorer.studio.spec import Preset, Spec
     from explorer.studio.templates import TEMPLATES
@@ -163,10 +167,7 @@ def _write_comparison(photo: Photograph, pair: ModelPair, folder: Path) -> None:
         page = notebook.view(photo, pair)  # reads the image, so that a bad one leaves no folder behind
     except TooLargeError as error:
         print(f"explorer: {folder} is without viewer.html: {error}", file=sys.stderr)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExplorerError(f"{folder} cannot be made: {error.strerror}.") from error
+    files.make_folder(folder)
     if page:
         page.save(folder / "viewer.html")
     drawn = {

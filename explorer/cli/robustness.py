@@ -204,6 +204,8 @@ def _csv(result: Result) -> str:
     import io
     from statistics import mean
 
+    from explorer import files
+
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
     shares = [f"{share}{end}" for share in ("top1", "top5") for end in ("", "_low", "_high")]
@@ -215,9 +217,9 @@ def _csv(result: Result) -> str:
             numbers = [
                 number for share in (accuracy.top1, accuracy.top5) for number in (share, *accuracy.interval(share))
             ]
-            trial = [models[curve.target]["name"], models[curve.source]["name"]]
+            trial = [files.cell(models[curve.target]["name"]), files.cell(models[curve.source]["name"])]
             scale = mean(models[curve.source].get("std", [1.0]))
             budgets = [f"{255 * eps:g}", f"{255 * eps * scale:.6g}"]
             row = [*trial, *budgets, accuracy.count, *(f"{number:.6g}" for number in numbers)]
-            rows.writerow([*row, attack.kind, attack.space, attack.label, attack.rule()])
+            rows.writerow([*row, attack.kind, attack.space, files.cell(attack.label), attack.rule()])
     return stream.getvalue()

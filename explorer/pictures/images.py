@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image
 
-from explorer.pictures import profiles
+from explorer.pictures import layout, profiles
 from explorer.pictures.budget import BUDGET, PixelBudget
 from explorer.pictures.profiles import ColourConversion
 from explorer.types import ExplorerError, ImageInput
@@ -68,7 +68,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _TIFF_BITS_PER_SAMPLE = 258
 _QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
@@ -108,6 +107,8 @@ def _quiet_pillow() -> None:
 
 
 def _read(data: bytes, budget: PixelBudget) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
+    if excess := layout.excess(data):
+        raise ImageError(excess)
     image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
     with budget.taken(_check_header(image, data)):
         return _decoded(image)
@@ -170,8 +171,10 @@ def _jpeg_layout(data: bytes) -> tuple[bool, int]:
     Otherwise (progressive, or one scan per colour) libjpeg holds the coefficients of the whole picture, at full size
     whatever the reduction, and goes through them once per scan (ITU-T T.81, annex B).
     """
-    position, scans, components, sequential, by_rows = 2, 0, 0, False, False
-    while marker := _JPEG_MARKER.search(data, position):
+    position, segments, scans, components, sequential, by_rows = 2, 0, 0, 0, False, False
+    while marker := layout.JPEG_MARKER.search(data, position):
+        if (segments := segments + 1) > layout.MAX_SEGMENTS:
+            raise ImageError(layout.MANY_SEGMENTS)
         code, position = data[marker.end() - 1], marker.end()
         if code == 0xD9:  # end of image; previews and videos may follow
             break

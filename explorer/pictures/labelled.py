@@ -245,6 +245,7 @@ def _below(root: Path, follow: bool) -> Iterator[File]:
 def _in_parquet(path: Path, classes: Classes, known: Sequence[ClassName]) -> Listing:
     by_label = [classes(class_name.wnid) or classes(class_name.name) for class_name in known]
     try:
+        files.check_file(path)
         stamp = _stamp(path)
         column = pq.read_table(path, columns=["label"])["label"].to_pylist()
     except (OSError, pa.ArrowException) as error:
@@ -304,7 +305,7 @@ def _group(path: Path, stamp: FileStamp, group: int) -> Any:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read(path)
     except OSError as error:
         raise ExplorerError(f"{path.name} cannot be read: {files.reason(error)}.") from error
 

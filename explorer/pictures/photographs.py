@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from explorer import files
 from explorer.pictures import examples, images
 from explorer.pictures.examples import EXAMPLES, Example
 from explorer.types import ExplorerError, ImageInput
@@ -63,7 +64,7 @@ def _example(file: str) -> Example:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read(path)
     except OSError as error:
         raise ExplorerError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # a NUL in the name

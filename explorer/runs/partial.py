@@ -98,6 +98,7 @@ class Partial(Generic[Item]):
     def __init__(self, path: Path, out: Path, lines: Lines[Item]) -> None:
         """Opens or creates `path`. Raises `ExplorerError`, naming `out`, when it cannot or another run has it."""
         self._path, self._lines = path, lines
+        files.check_file(path)  # one that is there is read first, and a pipe would be waited for
         try:
             self._file: BinaryIO = open(  # noqa: SIM115 - closed by __exit__
                 os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0
@@ -177,8 +178,8 @@ def check_out(out: Path, made_by: str) -> None:
         raise ExplorerError(f"A file was expected for the result; {out.name} is a folder.")
     path = settings_file(out)
     try:
-        ours = not path.exists() or json.loads(path.read_bytes()).get("made_by") == made_by
-    except (OSError, ValueError, AttributeError):
+        ours = not path.exists() or json.loads(files.read(path)).get("made_by") == made_by
+    except (OSError, ValueError, AttributeError, ExplorerError):
         ours = False
     if not ours:
         raise ExplorerError(f"The settings would replace {path.name}, which is none of ours; choose another name.")
@@ -203,8 +204,12 @@ def _csv(rows: Iterable[Row], columns: Sequence[str], path: Path, texts: Collect
         for row in rows:
             numbers = row.numbers or ("",) * (len(columns) - 3)
             if texts:
-                numbers = tuple(map(_quoted, numbers))
-            file.write(",".join((_quoted(row.image), row.sha256, _quoted(row.error), *numbers)) + "\n")
+                numbers = tuple(
+                    _quoted(files.cell(cell) if name in texts else cell)
+                    for name, cell in zip(columns[3:], numbers, strict=True)
+                )
+            image, error = (_quoted(files.cell(cell)) for cell in (row.image, row.error))
+            file.write(",".join((image, row.sha256, error, *numbers)) + "\n")
 
 
 def _parquet(rows: Iterable[Row], columns: Sequence[str], path: Path, texts: Collection[str]) -> None:
@@ -227,7 +232,7 @@ def _array(column: Sequence[str], kind: Any) -> Any:
     import pyarrow as pa
 
     if kind == pa.string():
-        return pa.array([cell or None for cell in column], kind)
+        return pa.array([files.as_text(cell) or None for cell in column], kind)
     missing = np.array([not cell for cell in column])
     return pa.array(np.array([cell or "0" for cell in column]).astype(np.float32), kind, mask=missing)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from explorer import provenance
+from explorer import files, provenance
 from explorer.disturb.settings import Attack, Kind, Label, Space
 from explorer.measures.accuracy import Accuracy, paired_difference
 from explorer.runs.partial import Lines, Partial
@@ -128,7 +128,7 @@ class Result:
 def read(path: Path) -> Result:
     """What a file holds so far; a last line that was cut short is left out. Raises `ExplorerError` for other files."""
     try:
-        data = path.read_bytes()
+        data = files.read(path)
     except OSError as error:
         raise ExplorerError(f"{path.name} was expected to hold a sweep; it cannot be read.") from error
     return parse(path.name, data)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -36,8 +35,6 @@ CHUNK = 8
 MADE_BY = "python -m explorer similarity"
 SECOND = "second"
 """What columns call the second model where its operator is not twicing."""
-_MAX_BYTES = 2**29
-"""Of a file: more than any image of `images.MAX_PIXELS` takes, and little enough to be read into memory."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +62,7 @@ class FolderEntry:
         if self.error:
             raise ExplorerError(self.error)
         try:
-            info = self.path.stat()
-            if not stat.S_ISREG(info.st_mode):
-                raise ExplorerError("A file was expected; a device, pipe or folder came.")
-            if info.st_size > _MAX_BYTES:
-                size = f"{_MAX_BYTES // 2**20} MiB was expected; {info.st_size // 2**20} MiB came"
-                raise ExplorerError(f"An image file of at most {size}.")
-            return self.path.read_bytes()
+            return files.read(self.path)
         except OSError as error:
             raise ExplorerError(f"This file cannot be read: {files.reason(error)}.") from error
 

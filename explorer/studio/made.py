@@ -140,7 +140,9 @@ class Made:
         }
         if self.content.table is not None:
             text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows([self.content.table.header, *self.content.table.rows])
+            csv.writer(text, lineterminator="\n").writerows(
+                map(files.cells, [self.content.table.header, *self.content.table.rows])
+            )
             entries[f"{stem}.csv"] = text.getvalue()
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -46,6 +46,7 @@ def from_parquet(paths: Sequence[Path], classes: Sequence[ClassName], keep: Sequ
     pixels: list[np.ndarray] = []
     labels: list[int] = []
     for path in paths:
+        files.check_file(path)
         try:
             table = pq.read_table(path, columns=["image", "label"])
         except (OSError, pa.ArrowException) as error:
@@ -114,7 +115,7 @@ def read_at(size: int) -> Preprocessing:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read(path)
     except OSError as error:
         raise ExplorerError(f"{path.name} cannot be read: {files.reason(error)}.") from error
 

@@ -54,7 +54,7 @@ def keep(folder: Path, out: Path) -> list[Path]:
     states = sorted(folder.glob("*/state.pt"))
     if not states:
         raise ExplorerError(f"A run with a saved state was expected in {folder.name}; there is none.")
-    out.mkdir(parents=True, exist_ok=True)
+    files.make_folder(out)
     written = []
     for path in states:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -29,7 +29,7 @@ def store(
     if (folder / "source.json").exists() and json.loads((folder / "source.json").read_bytes())["source"] == source:
         return
     split = data.load(paths, size, classes, wnids)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     for name, tensor in (("images", split.images), ("labels", split.labels)):
         with files.replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
             np.save(file, tensor.numpy())

@@ -10,10 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import filelock
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from explorer.runs import robustness_file
-from explorer.runs.partial import ROWS, Partial, Row, is_same, stamp_of
+from explorer.runs.partial import ROWS, Partial, Row, is_same, stamp_of, write_table
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
@@ -145,3 +146,15 @@ def test_a_stamp_is_of_what_is_there(tmp_path: Path) -> None:
     path.write_bytes(DATA)
     os.utime(path, ns=(5, 7))
     assert stamp_of("a.png", path) == ("a.png", 6, 7)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_names_that_are_no_unicode_or_formulas_are_written(tmp_path: Path, suffix: str) -> None:
+    name = os.fsdecode(b"=caf\xe9.png")
+    rows = [Row(name, 1, 1, "x", "", ("-", "-1.5")), Row(name, 1, 1, "", f"{name} cannot be read.")]
+    write_table(rows, ["prediction", "margin"], tmp_path / f"x{suffix}", ("prediction",))
+    if suffix == ".csv":
+        lines = (tmp_path / "x.csv").read_text(encoding="utf-8").splitlines()
+        assert lines[1:] == ["'=caf\\udce9.png,x,,'-,-1.5", "'=caf\\udce9.png,,'=caf\\udce9.png cannot be read.,,"]
+    else:
+        assert pq.read_table(tmp_path / "x.parquet")["image"].to_pylist() == ["=caf\\udce9.png"] * 2
