@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from explorer.ui.shell.guards import guards
 from explorer.ui.shell.preload import lifespan
 
-app = st.App("pages/frame.py", lifespan=lifespan)
+app = st.App("pages/frame.py", lifespan=lifespan, middleware=guards())

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from explorer import startup
+
 if TYPE_CHECKING:
     import streamlit as st
 
@@ -18,6 +20,7 @@ _loading: threading.Thread | None = None
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any] | None]:
     """For `st.App`: starts loading in a thread, so that the server answers meanwhile, and opens the browser."""
+    startup.many_files()
     start()
     threading.Thread(target=_open_browser, name="explorer-browser", daemon=True).start()
     yield None
@@ -55,8 +58,6 @@ def _open_browser() -> None:
 
 
 def _load() -> None:
-    from explorer import startup
-
     try:
         startup.small_heaps()
         startup.few_spins()
