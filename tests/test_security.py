@@ -13,7 +13,7 @@ def lines() -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"][2:]
 
 
-def tests() -> set[str]:
+def names() -> set[str]:
     """The names of all tests."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "tests").rglob("test_*.py")]
     return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
@@ -23,7 +23,7 @@ def test_every_line_is_held_by_a_test_or_is_the_operators() -> None:
     assert len(lines()) > 15
     for who, _, where, held in lines():
         named = re.findall(r"`(test_\w+)`", held)
-        assert set(named) <= tests(), who
+        assert set(named) <= names(), who
         assert named or held.startswith("the operator"), who
         assert set(where.split(", ")) <= {"all", "laptop", "class", "net"}, who
 

@@ -17,7 +17,7 @@ from tests.running_app import running_app
 from tests.visitor import Answer, Visitor
 
 ROUNDS = 10
-FORKED = "multiprocessing.forkserver"
+PRESS = "explorer.figures.print.press"
 
 
 @case("studio")
@@ -64,12 +64,8 @@ def _set(visitor: Visitor, answer: Answer, label: str, value: float) -> None:
 
 
 def _is_drawing(server: int) -> bool:
-    """Whether the process that figures are copied from has a child."""
-    forked = [child for child, command in _children(server) if FORKED in command]
-    return any(_children(parent) for parent in forked)
-
-
-def _children(parent: int) -> list[tuple[int, str]]:
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True)
-    lines = [line.strip().partition(" ") for line in listed.stdout.splitlines()]
-    return [(int(child), command) for child, _, command in lines]
+    """Whether a process that draws for the server is at work."""
+    listed = subprocess.run(
+        ["ps", "-o", "stat=,args=", "--ppid", str(server)], capture_output=True, text=True, check=False
+    )
+    return any(line.startswith("R") and PRESS in line for line in listed.stdout.splitlines())

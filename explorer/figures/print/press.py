@@ -1,23 +1,23 @@
-"""Draws in a process of its own, where others draw too: what matplotlib sets is its process's, and what takes too long,
-or is wanted no more, can only be ended there.
+"""Draws in processes of their own: there alone a figure that takes too long, or is wanted no more, can be ended, and
+matplotlib's settings are a process's.
 
-The process is a copy of one that has imported matplotlib and nothing else of weight, so that it is there within
-milliseconds; it goes with the figure, and so does its memory.
+Such a process has imported matplotlib and nothing else of weight. It waits for the next figure, and is ended when its
+figure is not wanted any more, failed, or takes too long. `multiprocessing` is no help here: its processes run the main
+module again, and while a page runs, Streamlit says that the page is that.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
-from multiprocessing import forkserver
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
 from explorer.figures.print.plates import Plate, Print
@@ -27,7 +27,37 @@ PATIENCE = 60.0
 """Seconds that a figure may take."""
 ROOM = 3 * 2**30
 """Bytes that drawing may take."""
+_MOST_IDLE = 2
 _LOOK_SECONDS = 0.1
+_NAME = "explorer.figures.print.press"
+
+
+@dataclass(frozen=True, eq=False)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+
+    @classmethod
+    def started(cls) -> _Worker:
+        ours, theirs = multiprocessing.Pipe()
+        with theirs:
+            # In a session of its own: Ctrl-C is for the server, and with the server's end the connection's comes.
+            process = subprocess.Popen(
+                [sys.executable, "-m", _NAME, str(theirs.fileno())],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        return cls(process, ours)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+_idle: list[_Worker] = []
+_changing = threading.Lock()
 
 
 def pressed(plate: Plate, look: Callable[[float], None] | None = None, patience: float = PATIENCE) -> Print:
@@ -36,14 +66,12 @@ def pressed(plate: Plate, look: Callable[[float], None] | None = None, patience:
     `look` is told the seconds it has taken, ten times a second; what it raises ends the process and comes out here.
     Raises `ExplorerError` when there is no room on the page or in memory, or after `patience` seconds.
     """
-    context = _context()
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, plate, ROOM), name="explorer-press", daemon=True)
+    with _changing:
+        worker = _idle.pop() if _idle else _Worker.started()
     begun = time.monotonic()
     try:
-        process.start()
-        theirs.close()
-        while not ours.poll(_LOOK_SECONDS):
+        worker.connection.send(plate)
+        while not worker.connection.poll(_LOOK_SECONDS):
             taken = time.monotonic() - begun
             if taken > patience:
                 raise ExplorerError(
@@ -52,58 +80,63 @@ def pressed(plate: Plate, look: Callable[[float], None] | None = None, patience:
                 )
             if look:
                 look(taken)
-        answer: Print | ExplorerError = ours.recv()
-    except (EOFError, BrokenPipeError):
+        answer: Print | ExplorerError = worker.connection.recv()
+    except (EOFError, OSError):
+        worker.end()
         raise ExplorerError("This figure could not be drawn: its process ended before it was done.") from None
-    finally:
-        theirs.close()
-        ours.close()
-        if process.pid is not None:
-            process.kill()
-            process.join()
+    except BaseException:
+        worker.end()
+        raise
+    _keep(worker)
     if isinstance(answer, ExplorerError):
         raise answer
     return answer
 
 
 def begin() -> None:
-    """Starts the process of which others are copies, where there is such a thing, and does not wait for it."""
-    if isinstance(_context(), ForkServerContext):
-        forkserver.ensure_running()
+    """Starts a process for the next figure where none waits, and does not wait for it."""
+    with _changing:
+        if not _idle:
+            _idle.append(_Worker.started())
 
 
-@cache
-def _context() -> ForkServerContext | SpawnContext:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
+def _keep(worker: _Worker) -> None:
+    with _changing:
+        if len(_idle) < _MOST_IDLE:
+            _idle.append(worker)
+            return
+    worker.end()
 
 
-def _work(connection: Connection, plate: Plate, room: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this process
+def _work(connection: Connection, room: int) -> None:
+    """In the other process: figures one after the other, until nobody can ask for more."""
     _limit(room)
-    answer: Print | ExplorerError
+    with suppress(EOFError, OSError):
+        while True:
+            connection.send(_answer(connection.recv(), room))
+
+
+def _answer(plate: Plate, room: int) -> Print | ExplorerError:
     try:
-        answer = plate.print()
+        return plate.print()
     except ExplorerError as error:
-        answer = error
+        return error
     except MemoryError:
-        answer = ExplorerError(
+        return ExplorerError(
             f"A figure that is drawn in {room / 2**30:g} GiB was expected; this one takes more, so choose fewer "
             "pixels or fewer maps, or make it with the command."
         )
-    connection.send(answer)
 
 
 def _limit(room: int) -> None:
-    """Takes at most `room` bytes more, and ends by itself should the server be gone; as far as the system knows how."""
-    with suppress(ImportError, OSError, ValueError):
+    """Takes at most `room` bytes more, where the system knows how."""
+    if sys.platform.startswith("linux"):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, (int(2 * PATIENCE), int(2 * PATIENCE)))
-        if sys.platform.startswith("linux"):
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            limit = pages * os.sysconf("SC_PAGE_SIZE") + room
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + room
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+if __name__ == "__main__":
+    _work(Connection(int(sys.argv[1])), ROOM)

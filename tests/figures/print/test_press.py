@@ -1,49 +1,26 @@
 """Figures drawn in a process of their own: the same bytes, an end when nobody wants them, and no harm to the server."""
 
-import multiprocessing
-import os
 import sys
 import threading
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
-from explorer.figures.print import page
+from explorer.figures.print import page, press
 from explorer.figures.print.charts import Dynamics
-from explorer.figures.print.plates import Plate, Print
+from explorer.figures.print.plates import Plate
 from explorer.figures.print.press import pressed
 from explorer.figures.settings import Page
 from explorer.types import ExplorerError
+from tests.figures.print.plates import Dying, Endless, Hungry
 from tests.helpers import assert_one_sentence
 
 PLATE = Plate(Dynamics((1, 2)), None, Page(3.0, 4.0, dpi=72), page.Format.PNG, {"Title": "t"})
 
 
-@dataclass(frozen=True, eq=False)
-class Endless(Plate):
-    """Draws for longer than anybody waits, with matplotlib's settings taken."""
-
-    def print(self) -> Print:
-        with page.settings(self.page):
-            time.sleep(600)
-        raise AssertionError
-
-
-@dataclass(frozen=True, eq=False)
-class Hungry(Plate):
-    """Takes more memory than there is room for."""
-
-    def print(self) -> Print:
-        return Print(bytes(8 * 2**30), (1.0, 1.0))
-
-
-@dataclass(frozen=True, eq=False)
-class Dying(Plate):
-    """As one that the system kills."""
-
-    def print(self) -> Print:
-        os._exit(9)
+def is_drawing() -> list[bool]:
+    """Whether processes that are kept are at work: one that was ended is not kept."""
+    return [worker.process.poll() is not None for worker in press._idle]
 
 
 def of(kind: type[Plate]) -> Plate:
@@ -92,14 +69,14 @@ def test_a_figure_that_nobody_wants_ends_and_others_are_drawn_meanwhile() -> Non
     is_wanted = False
     thread.join(30)
     assert len(errors) == 1
-    assert not multiprocessing.active_children()
+    assert not any(is_drawing())
 
 
 def test_a_figure_that_takes_too_long_is_ended_with_a_sentence() -> None:
     with pytest.raises(ExplorerError, match="within 1 s") as caught:
         pressed(of(Endless), patience=1.0)
     assert_one_sentence(str(caught.value))
-    assert not multiprocessing.active_children()
+    assert not any(is_drawing())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a limit of the address space")
