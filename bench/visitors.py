@@ -29,19 +29,20 @@ FILL = 100
 def rows(images: Sequence[ImageInput]) -> list[Row]:
     """50 visitors at once, each with an image of their own, then 500 uploads one after the other."""
     with running_app() as app:
-        at_once = _at_once(app, images)
+        together = at_once(app, images)
     with running_app() as app:
         in_a_row = _in_a_row(app, images)
-    return [*at_once, *in_a_row]
+    return [*together, *in_a_row]
 
 
-def _at_once(app: Running, images: Sequence[ImageInput]) -> list[Row]:
+def at_once(app: Running, images: Sequence[ImageInput], visitors: int = VISITORS) -> list[Row]:
+    """Errors, times and growth of so many visitors who upload an image of their own in the same moment."""
     with Visitor(app.address) as visitor:
         visitor.run()
         upload(visitor, "warm.jpg", variant(images[0], 10_000))
     before = resident(app)
-    files = [variant(images[number % len(images)], number) for number in range(VISITORS)]
-    together = threading.Barrier(VISITORS + 1)
+    files = [variant(images[number % len(images)], number) for number in range(visitors)]
+    together = threading.Barrier(visitors + 1)
     opened: list[float] = []
     answered: list[float] = []
     errors: list[str] = []
@@ -62,8 +63,8 @@ def _at_once(app: Running, images: Sequence[ImageInput]) -> list[Row]:
             errors.append(f"{type(error).__name__}: {error}")
             together.abort()
 
-    with ThreadPoolExecutor(VISITORS) as pool:
-        visits = [pool.submit(visit, number) for number in range(VISITORS)]
+    with ThreadPoolExecutor(visitors) as pool:
+        visits = [pool.submit(visit, number) for number in range(visitors)]
         growth = math.nan
         try:
             together.wait(120)
@@ -75,13 +76,13 @@ def _at_once(app: Running, images: Sequence[ImageInput]) -> list[Row]:
         for one in visits:
             one.result()
     said = f"; first error: {errors[0][:300]}" if errors else ""
-    note = f"{VISITORS} sessions without a browser, all uploading a JPEG of their own in the same moment{said}"
+    note = f"{visitors} sessions without a browser, all uploading a JPEG of their own in the same moment{said}"
     return [
-        Row(f"{VISITORS} visitors at once: errors", len(errors), "", 0, note=note),
-        Row(f"{VISITORS} visitors at once: upload to maps, p99", percentile(answered, 99), "s", 15.0, note=note),
-        Row(f"{VISITORS} visitors at once: first page, p99", percentile(opened, 99), "s", None, note=note),
+        Row(f"{visitors} visitors at once: errors", len(errors), "", 0, note=note),
+        Row(f"{visitors} visitors at once: upload to maps, p99", percentile(answered, 99), "s", 15.0, note=note),
+        Row(f"{visitors} visitors at once: first page, p99", percentile(opened, 99), "s", None, note=note),
         Row(
-            f"{VISITORS} visitors at once: growth of the server",
+            f"{visitors} visitors at once: growth of the server",
             round(growth, 1),
             "MiB",
             250,

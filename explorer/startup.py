@@ -22,6 +22,7 @@ _COMPILER = "torch._dynamo"
 _UTILITIES = "torch._dynamo.utils"
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
 _LARGEST_IN_A_HEAP = 4 * 2**20
+_MOST_FILES = 65536
 _SPINS = "3000"
 """How often a thread of torch's pool looks for work before it sleeps. By default it looks 300,000 times; where another
 program holds a core, a pass of 20 ms then took up to 1.2 s of two cores, each of its 500 steps waiting for a turn."""
@@ -39,6 +40,20 @@ def import_timm() -> None:
     if _COMPILER not in sys.modules:
         with _without_compiler(torch.compiler):
             import timm  # noqa: F401
+
+
+def many_files() -> None:
+    """Lets the process open as many files as it may: every visitor is a connection, and 256 are a class of sixty.
+
+    Up to 65,536. Does nothing where there is no such limit, or where it stands.
+    """
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def small_heaps() -> None:

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS = ["requirements", "requirements-dev", "bench/requirements"]
+LOCKS = ["requirements", "requirements-dev", "bench/requirements", "docs/sbom/requirements"]
 
 
 def pins(name: str) -> dict[str, str]:
@@ -54,6 +54,16 @@ def test_running_and_testing_have_the_same_versions() -> None:
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_names_no_index(name: str) -> None:
     assert "://" not in (ROOT / f"{name}.lock").read_text(encoding="utf-8")
+
+
+def test_the_licences_are_of_what_is_locked() -> None:
+    """All of it but what is for other systems alone."""
+    text = (ROOT / "docs" / "licenses.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\S+) +\| (\S+) +\| (.+?) +\|$", text, re.M)
+    listed = {canonicalize_name(name): [version] for name, version, _ in rows if name != "Name"}
+    inside = locked(ROOT / "requirements.lock")
+    assert listed.items() <= inside.items(), "make sbom"
+    assert set(inside) - set(listed) <= {"colorama", "httpx2-jsfetch"}
 
 
 def test_every_pin_is_one_that_the_package_accepts() -> None:

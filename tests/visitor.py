@@ -92,11 +92,19 @@ class Visitor:
 
     def run(self) -> Answer:
         """Runs the page with the widgets as they are. Raises `VisitError` for what a visitor would see as an error."""
+        self.ask()
+        return self.answer()
+
+    def ask(self) -> None:
+        """Asks for a run of the page and waits for nothing."""
         message = BackMsg()
         message.rerun_script.page_name = self._page
         message.rerun_script.widget_states.widgets.extend(self.widgets.values())
         message.rerun_script.context_info.color_scheme = "light"
         self.send(message)
+
+    def answer(self) -> Answer:
+        """What the run that was asked for sends. Raises `VisitError` for what a visitor would see as an error."""
         elements: dict[tuple[int, ...], Element] = {}
         deadline = time.monotonic() + self._patience
         while True:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Complex, Float
 
-from explorer.measures import spectrum
-from explorer.measures.spectrum import Spectrum
+if TYPE_CHECKING:
+    from explorer.measures.spectrum import Spectrum
 
 LayerValues = Float[np.ndarray, " layer"]
 PointValues = Float[np.ndarray, " point"]
@@ -70,6 +70,8 @@ class Points:
         cls, name: str, colour: str, symbol: str, spectra: Sequence[Spectrum], heads: Sequence[int] | None = None
     ) -> Points:
         """The eigenvalues of several spectra, one after the other; `heads` from 0, all by default."""
+        import torch  # where figures are printed there is none
+
         picked = slice(None) if heads is None else list(heads)
         parts = [(each.eigenvalues, each.mapped(), each.on_curve(), each.vanishing()) for each in spectra]
         joined = (torch.cat([part[picked].flatten() for part in of_all]) for of_all in zip(*parts, strict=True))
@@ -83,4 +85,6 @@ class Points:
     @property
     def outside(self) -> int:
         """How many leave the unit disc under the map."""
+        from explorer.measures import spectrum
+
         return int((np.abs(self.mapped) > 1 + spectrum.ROUNDING).sum())

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from explorer.figures.print.cells import Grid
-from explorer.figures.print.charts import Curves, Dynamics, Spectra
+from explorer.figures.print.charts import Curves
+from explorer.figures.print.plates import Drawing
 from explorer.figures.print.trials import Trials
 from explorer.studio.sweeps import Sweep
 
@@ -39,7 +39,7 @@ class Table:
 class Content:
     """What is drawn, and what it says in numbers."""
 
-    drawing: Grid | Curves | Dynamics | Spectra | Trials
+    drawing: Drawing
     digests: tuple[str, ...]
     """SHA-256 of each image, in order."""
     below: Curves | Trials | None = None

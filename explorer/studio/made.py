@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from explorer import files, provenance
-from explorer.figures.print import charts, grids, page, trials
-from explorer.figures.print.cells import Grid
+from explorer.figures.print import page
+from explorer.figures.print.plates import Plate, Print, draw
 from explorer.figures.print.text import printable
 from explorer.figures.settings import Page
 from explorer.pictures.examples import Example
@@ -36,6 +36,8 @@ from explorer.version import VERSION
 SUFFIXES = (".pdf", ".svg", ".png", ".zip")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _PREVIEW_PIXELS = 1400
+Press = Callable[[Plate], Print]
+"""Makes a print: here, or in a process of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,20 +83,20 @@ class Made:
 
     def figure(self, *, vector: bool = False, dpi: int | None = None) -> Figure:
         """matplotlib's figure, to be changed further; `vector` for PDF and SVG."""
-        return self._draw(replace(self.spec.page, dpi=dpi or self.spec.dpi), vector)
+        sheet = replace(self.spec.page, dpi=dpi or self.spec.dpi)
+        return draw(self.content.drawing, self.content.below, sheet, vector=vector)
 
-    def file(self, suffix: str) -> bytes:
+    def file(self, suffix: str, press: Press = Plate.print) -> bytes:
         """The file with this suffix: `.pdf`, `.svg`, `.png`, or `.zip` with all of them and what goes with them."""
         if suffix == ".zip":
-            return self._bundle()
-        return self._render(page.Format(suffix.removeprefix(".")), self.spec.page)
+            return self._bundle(press)
+        return press(self._plate(page.Format(suffix.removeprefix(".")), self.spec.page)).data
 
-    def preview(self) -> bytes:
-        """A PNG for the screen, about 1,400 pixels wide."""
+    def preview(self, press: Press = Plate.print) -> Print:
+        """A PNG for the screen, about 1,400 pixels wide, and the inches of the figure."""
         sheet = self.spec.page
-        return self._render(
-            page.Format.PNG, replace(sheet, dpi=max(36, min(sheet.dpi, round(_PREVIEW_PIXELS / sheet.width))))
-        )
+        dpi = max(36, min(sheet.dpi, round(_PREVIEW_PIXELS / sheet.width)))
+        return press(self._plate(page.Format.PNG, replace(sheet, dpi=dpi)))
 
     def save(self, path: str | Path) -> Path:
         """Writes the file that its suffix names; it appears whole or not at all."""
@@ -104,33 +106,21 @@ class Made:
         return path
 
     def _repr_png_(self) -> bytes:
-        return self.preview()
+        return self.preview().data
 
-    def _draw(self, sheet: Page, vector: bool) -> Figure:
-        drawing = self.content.drawing
-        if isinstance(drawing, Grid):
-            return grids.draw(drawing, sheet, vector=vector, below=self.content.below)
-        if isinstance(drawing, charts.Curves):
-            return charts.draw_curves(drawing, sheet)
-        if isinstance(drawing, trials.Trials):
-            return trials.draw_trials(drawing, sheet)
-        if isinstance(drawing, charts.Dynamics):
-            return charts.draw_dynamics(drawing, sheet)
-        return charts.draw_spectra(drawing, sheet)
-
-    def _render(self, format: page.Format, sheet: Page) -> bytes:
+    def _plate(self, format: page.Format, sheet: Page) -> Plate:
         metadata = {
             "Title": f"{self.spec.template.name}: {' and '.join(map(printable, self.names))}",
             "Creator": f"Twicing Explorer {VERSION}",
             records.KEYWORD: self.record.json(),
         }
-        return page.render(self._draw(sheet, format is not page.Format.PNG), sheet, format, metadata)
+        return Plate(self.content.drawing, self.content.below, sheet, format, metadata)
 
-    def _bundle(self) -> bytes:
+    def _bundle(self, press: Press) -> bytes:
         stem = self.spec.template.name
         arrays = io.BytesIO()
         np.savez(arrays, **self.numbers)  # type: ignore[arg-type]  # its signature takes no dict of arrays
-        entries: dict[str, Any] = {f"{stem}{suffix}": self.file(suffix) for suffix in (".pdf", ".svg", ".png")}
+        entries: dict[str, Any] = {f"{stem}{suffix}": self.file(suffix, press) for suffix in (".pdf", ".svg", ".png")}
         entries |= {
             f"{stem}.npz": arrays.getvalue(),
             f"{stem}.json": self.record.json(),

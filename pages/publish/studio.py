@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from explorer.studio.made import SUFFIXES
-from explorer.ui import view
+from explorer.ui import view, work
 from explorer.ui.publish import compute, controls
 from explorer.ui.shell import panels, resources
 
@@ -27,22 +26,21 @@ with right:
 if spec is None:
     st.stop()
 with left:
-    with panels.refusals(), st.spinner("Drawing …"):
-        figure = compute.preview(chosen, spec, photos)
+    figure = compute.preview(chosen, spec, photos, work.line(st.container()))
     if figure is None:
         st.stop()
     st.image(figure.preview, width="stretch")
     st.caption(f"{figure.size[0]:.2f} x {figure.size[1]:.2f} in; as it will be printed, on white")
-    with st.container(horizontal=True):
-        for suffix in SUFFIXES:
-            st.download_button(
-                suffix.removeprefix(".").upper(),
-                data=compute.file(chosen, spec, photos, suffix),
-                file_name=f"{template.name}{suffix}",
-                key=f"studio-save-{suffix}",
-                on_click="ignore",
-                help="All three formats, numbers, settings, caption and command." if suffix == ".zip" else None,
-            )
+    pixels = figure.pixels(spec)
+    if pixels > compute.MOST_PIXELS:
+        st.warning(
+            f"Files of at most {compute.MOST_PIXELS / 1e6:g} megapixels are made here, and this figure has "
+            f"{pixels / 1e6:.0f}: choose fewer dots per inch, or make it with the command below."
+        )
+    elif pixels > compute.QUICK_PIXELS:
+        controls.large_file(chosen, spec, photos)
+    else:
+        controls.files(chosen, spec, photos)
 st.subheader("Caption", anchor=False)
 st.code(figure.caption, language="latex", wrap_lines=True)
 st.subheader("The same figure from a shell", anchor=False)

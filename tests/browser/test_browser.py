@@ -221,6 +221,32 @@ def test_a_view_of_an_upload_is_saved_and_opened_again(page: Page, photograph: P
     assert pictures(page) == maps
 
 
+def test_a_script_that_is_not_the_servers_is_not_run(window: BrowserContext, address: str) -> None:
+    page = window.new_page()
+    page.goto(address)
+    settle(page)
+    page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "window.ran = true";
+            document.body.append(script);
+            document.body.insertAdjacentHTML("beforeend", "<img src='data:,' onerror='window.ran = true'>");
+        }"""
+    )
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.ran") is None
+    page.close()
+
+
+def test_a_page_of_another_origin_cannot_frame_the_explorer(window: BrowserContext, address: str) -> None:
+    page = window.new_page()
+    page.set_content(f"<iframe src='{address}'></iframe>")
+    page.wait_for_timeout(1000)
+    (frame,) = page.main_frame.child_frames
+    assert not frame.url.startswith(address)
+    page.close()
+
+
 def test_a_click_and_the_arrow_keys_choose_an_image(page: Page) -> None:
     images = page.locator(".gallery [role=radio]")
     first, before = another(page, None), pictures(page)

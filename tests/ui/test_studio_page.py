@@ -17,6 +17,7 @@ from explorer.studio import PRESETS, TEMPLATES, Spec, record
 from explorer.studio.made import SUFFIXES
 from explorer.studio.spec import SETTINGS
 from explorer.studio.template import PAGE
+from explorer.ui import work
 from explorer.ui.publish import compute, settings
 from explorer.ui.shell import resources
 from tests.helpers import assert_one_sentence, plain_text
@@ -166,6 +167,31 @@ def test_a_setting_that_does_not_fit_is_one_error_and_nothing_else_is_lost(app: 
     assert_sound(app)
     assert (caption(app), app.code[1].value) == before
     assert "--letters" in before[1]
+
+
+def test_a_large_file_is_drawn_when_a_button_is_pressed(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.number_input(key="studio-dpi").set_value(36).run()
+    monkeypatch.setattr(compute, "QUICK_PIXELS", 1000)
+    app.run()
+    app.segmented_control(key="studio-format").set_value(".png").run()
+    assert_sound(app)
+    assert not app.get("download_button")
+    app.button(key="studio-file-work").click().run()
+    assert_sound(app)
+    assert len(app.get("download_button")) == 1
+    (name,) = {key for key in work.results()._values if key[0] == "studio-file"}
+    known = compute._figures().get(name[1:-1])
+    assert known is not None
+    assert work.kept(name) == known.file(".png")
+
+
+def test_more_pixels_than_the_page_draws_are_the_shells(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "MOST_PIXELS", 1_000_000)
+    app.run()
+    assert_sound(app)
+    assert any("at most 1 megapixels" in one.value for one in app.warning)
+    assert not app.get("download_button")
+    assert app.code[1].value.startswith("python -m explorer figure")
 
 
 def test_the_rollout_of_one_head_is_refused_in_a_sentence(app: AppTest) -> None:

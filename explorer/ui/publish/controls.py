@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import streamlit as st
 
 from explorer.studio import TEMPLATES, Spec, Template
+from explorer.studio.made import SUFFIXES
 from explorer.studio.parse import from_settings
 from explorer.studio.template import Takes
+from explorer.ui import work
+from explorer.ui.publish import compute
 from explorer.ui.publish.settings import LOOK, PAGE, Asked
 from explorer.ui.shell.session import Photo, View
 
@@ -66,6 +70,41 @@ def choose_photos(view: View, template: Template) -> list[Photo]:
         persist_state="session",
     )
     return [by_key[key] for key in keys]
+
+
+def files(view: View, spec: Spec, photos: Sequence[Photo]) -> None:
+    """A button for each format; a file is drawn when it is asked for."""
+    with st.container(horizontal=True):
+        for suffix in SUFFIXES:
+            _download(spec.template, suffix, compute.file(view, spec, photos, suffix))
+
+
+def large_file(view: View, spec: Spec, photos: Sequence[Photo]) -> None:
+    """One format, drawn under a bar that can be cancelled; then the button that saves it."""
+    format_column, work_column = st.columns([2, 3], vertical_alignment="bottom")
+    suffix = format_column.segmented_control(
+        "File",
+        SUFFIXES,
+        default=SUFFIXES[0],
+        required=True,
+        format_func=lambda suffix: suffix.removeprefix(".").upper(),
+        key="studio-format",
+        persist_state="session",
+    )
+    data = compute.large_file(view, spec, photos, suffix, work.line(work_column))
+    if data is not None:
+        _download(spec.template, suffix, data)
+
+
+def _download(template: Template, suffix: str, data: bytes | Callable[[], bytes]) -> None:
+    st.download_button(
+        suffix.removeprefix(".").upper(),
+        data=data,
+        file_name=f"{template.name}{suffix}",
+        key=f"studio-save-{suffix}",
+        on_click="ignore",
+        help="All three formats, numbers, settings, caption and command." if suffix == ".zip" else None,
+    )
 
 
 def _choose_results() -> list[Photo]:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from explorer import startup
 from explorer.ui.shell import uploads
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _PAUSE_SECONDS = 10.0
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any] | None]:
     """For `st.App`: starts loading in a thread, so that the server answers meanwhile, and opens the browser."""
+    startup.many_files()
     start()
     threading.Thread(target=_open_browser, name="explorer-browser", daemon=True).start()
     letting_go = asyncio.create_task(uploads.let_go())
@@ -96,8 +98,6 @@ def _open_browser() -> None:
 
 
 def _load() -> None:
-    from explorer import startup
-
     try:
         startup.small_heaps()
         startup.few_spins()
@@ -114,7 +114,6 @@ def _load() -> None:
 
 def load_first_page() -> None:
     """Imports what the first page needs, loads the models and traces the first example with each."""
-    from explorer import startup
     from explorer.pictures import isolated
 
     isolated.DECODER.start()  # gets ready while torch is imported
