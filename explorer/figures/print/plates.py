@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from explorer.figures.print import charts, grids, page, trials
 from explorer.figures.print.cells import Grid
+from explorer.figures.print.page import Format
 from explorer.figures.settings import Page
 
 Drawing = Grid | charts.Curves | charts.Dynamics | charts.Spectra | trials.Trials
@@ -29,12 +30,12 @@ class Plate:
     drawing: Drawing
     below: charts.Curves | trials.Trials | None
     page: Page
-    format: page.Format
+    format: Format
     metadata: Mapping[str, str]
 
     def print(self) -> Print:
         """Draws it. Raises `ExplorerError` when there is no room on the page."""
-        figure = draw(self.drawing, self.below, self.page, vector=self.format is not page.Format.PNG)
+        figure = draw(self.drawing, self.below, self.page, vector=self.format is not Format.PNG)
         width, height = map(float, figure.get_size_inches())
         return Print(page.render(figure, self.page, self.format, self.metadata), (width, height))
 
