@@ -9,18 +9,22 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Hashable
+from concurrent import futures
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from cachetools import LRUCache, cached
 
-from explorer.types import ExplorerError
+from explorer.jobs.progress import WAITING
+from explorer.types import ExplorerError, Progress
 
 VARIABLE = "EXPLORER_CACHE_MIB"
 TOTAL_MIB = 512
 """Of all caches of a server together, unless the environment says otherwise."""
 LEAST_MIB = 64
+_LOOK_SECONDS = 0.1
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -66,6 +70,45 @@ SHARES = {
 }
 
 
+class SingleFlight(Generic[K, V]):
+    """Makes what several threads ask for at the same time once, for all of them; after Go's package of that name."""
+
+    def __init__(self) -> None:
+        self._flights: dict[K, Future[V]] = {}
+        self._lock = threading.Lock()
+
+    def do(self, key: K, kept: Callable[[], V | None], make: Callable[[], V], progress: Progress | None = None) -> V:
+        """What is kept under the key, or what `make` gives, which has to keep it.
+
+        Who waits for another thread says so to `progress`, which may raise, and makes it when that one fails.
+        """
+        while True:
+            with self._lock:
+                value = kept()
+                if value is not None:
+                    return value
+                flight = self._flights.get(key)
+                if flight is None:
+                    own = self._flights[key] = Future[V]()
+                    break
+            while not flight.done():
+                futures.wait([flight], _LOOK_SECONDS)
+                if progress:
+                    progress(*WAITING)
+            if flight.exception() is None:
+                return flight.result()
+        try:
+            value = make()
+            own.set_result(value)
+            return value
+        except BaseException as error:
+            own.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._flights[key]
+
+
 class ByteLRU(Generic[K, V]):
     """Keeps the most recently used values whose bytes together stay within `capacity`; for any number of threads.
 
@@ -75,6 +118,7 @@ class ByteLRU(Generic[K, V]):
     def __init__(self, capacity: int, size: Callable[[V], int] = _nbytes) -> None:
         self._values: LRUCache[K, V] = LRUCache(capacity, size)
         self._lock = threading.Lock()
+        self._flights: SingleFlight[K, V] = SingleFlight()
 
     @property
     def capacity(self) -> int:
@@ -96,6 +140,16 @@ class ByteLRU(Generic[K, V]):
             self._values.pop(key, None)
             with suppress(ValueError):  # too large
                 self._values[key] = value
+
+    def get_or_make(self, key: K, make: Callable[[], V], progress: Progress | None = None) -> V:
+        """What is kept under the key, or what `make` gives; made once for all threads that ask meanwhile."""
+
+        def keep() -> V:
+            value = make()
+            self.put(key, value)
+            return value
+
+        return self._flights.do(key, lambda: self.get(key), keep, progress)
 
 
 def once(make: Callable[Given, V]) -> Callable[Given, V]:

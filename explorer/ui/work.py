@@ -17,7 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from explorer.jobs import Job
 from explorer.jobs.progress import WAITING
 from explorer.serving import engine as serving
-from explorer.serving.cache import ByteLRU, cache_of, once
+from explorer.serving.cache import ByteLRU, SingleFlight, cache_of, once
 from explorer.types import BusyError, ExplorerError, ModelCard, Progress
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Photo, plain
@@ -52,6 +52,11 @@ def numbers() -> ByteLRU[Key, Kept]:
     return cache_of("numbers")
 
 
+@once
+def _flights() -> SingleFlight[Key, Any]:
+    return SingleFlight()
+
+
 def kept(key: Key) -> Any:
     """What is remembered under the key, or `None`."""
     entry = numbers().get(key) or results().get(key)
@@ -64,13 +69,17 @@ def keep(key: Key, value: T, nbytes: int = _NUMBER) -> T:
     return value
 
 
-def remembered(key: Key, make: Callable[[], T], nbytes: int | Callable[[T], int] = _NUMBER) -> T:
-    """What is remembered under the key, made when it is not."""
-    cached: T | None = kept(key)
-    if cached is not None:
-        return cached
-    value = make()
-    return keep(key, value, nbytes(value) if callable(nbytes) else nbytes)
+def remembered(
+    key: Key, make: Callable[[], T], nbytes: int | Callable[[T], int] = _NUMBER, progress: Progress | None = None
+) -> T:
+    """What is remembered under the key, made when it is not, once for all visitors who ask meanwhile."""
+
+    def keep_new() -> T:
+        value = make()
+        return keep(key, value, nbytes(value) if callable(nbytes) else nbytes)
+
+    value: T = _flights().do(key, lambda: kept(key), keep_new, progress)
+    return value
 
 
 def key(job: Job[Any], photo: Photo, card: ModelCard) -> Key:
@@ -83,7 +92,10 @@ def ask(
 ) -> T:
     """What a job makes of a photograph, remembered."""
     return remembered(
-        key(job, photo, card), lambda: serving.ask(resources.engine(), job, [photo.image], card.key, progress), nbytes
+        key(job, photo, card),
+        lambda: serving.ask(resources.engine(), job, [photo.image], card.key, progress),
+        nbytes,
+        progress,
     )
 
 

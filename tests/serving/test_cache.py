@@ -1,9 +1,15 @@
 """The byte-bounded cache: what stays, what goes, and what it counts."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
-from threading import Thread
+from threading import Barrier, Event, Thread
+from time import sleep
 
+import pytest
+
+from explorer.jobs.progress import WAITING
 from explorer.serving.cache import ByteLRU
 
 
@@ -123,3 +129,83 @@ def test_many_threads_leave_a_consistent_count():
     assert sum(value.nbytes for value in kept) == cache.nbytes <= 100
     assert len(kept) == len(cache)
     assert not over
+
+
+# --- many who ask at once -----------------------------------------------------------------------------------------
+
+
+def asked_at_once(ask: Callable[[int], object], count: int = 8) -> list[object]:
+    """What so many threads get that ask in the same moment; an exception in place of a value where one was raised."""
+    together = Barrier(count)
+
+    def one_thread(number: int) -> object:
+        together.wait(5)
+        try:
+            return ask(number)
+        except RuntimeError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one_thread, range(count)))
+
+
+@pytest.mark.parametrize("capacity", [10, 2])
+def test_what_many_ask_for_at_once_is_made_once(capacity: int):
+    """Whether or not there is room to keep it."""
+    cache, calls, waiting = ByteLRU(capacity), [], []
+
+    def make() -> Block:
+        calls.append(1)
+        sleep(0.3)
+        return Block(3)
+
+    values = asked_at_once(lambda number: cache.get_or_make("a", make, lambda *progress: waiting.append(progress)))
+    assert len(calls) == 1
+    assert len({id(value) for value in values}) == 1
+    assert set(waiting) == {WAITING}
+    assert len(cache) == (capacity == 10)
+
+
+def test_other_keys_do_not_wait():
+    cache, entered = ByteLRU(10), Barrier(2)
+
+    def make() -> Block:
+        entered.wait(5)  # broken, were one made after the other
+        return Block(1)
+
+    assert all(isinstance(value, Block) for value in asked_at_once(lambda number: cache.get_or_make(number, make), 2))
+
+
+def test_when_one_fails_the_next_makes_it():
+    cache, calls = ByteLRU(10), []
+
+    def make() -> Block:
+        calls.append(1)
+        sleep(0.05)
+        if len(calls) == 1:
+            raise RuntimeError
+        return Block(1)
+
+    values = asked_at_once(lambda number: cache.get_or_make("a", make))
+    assert [type(value) for value in values].count(RuntimeError) == 1
+    assert len(calls) == 2
+
+
+def test_who_waits_may_leave():
+    cache, begun, done = ByteLRU(10), Event(), Event()
+
+    def make() -> Block:
+        begun.set()
+        done.wait(5)
+        return Block(1)
+
+    def leave(*_: int) -> None:
+        raise RuntimeError("left")
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(cache.get_or_make, "a", make)
+        begun.wait(5)
+        with pytest.raises(RuntimeError, match="left"):
+            cache.get_or_make("a", make, leave)
+        done.set()
+        assert first.result(5) is cache.get("a")

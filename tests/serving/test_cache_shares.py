@@ -46,6 +46,7 @@ SMALL = {
     "explorer/ui/models/panel.py:_inspected": "64 times what a file declares",
     "explorer/ui/shell/resources.py:digest": "the digests of the bundled photographs",
     "explorer/ui/shell/resources.py:loaded": "the models, which have a limit of their own",
+    "explorer/ui/shell/uploads.py:WeakValueDictionary()": "sessions with uploads, which go when Streamlit lets them go",
     "explorer/viewer/source.py:script": "the viewer's program, once",
 }
 """What stands outside the table, and why it may: none of it grows with visitors."""

@@ -30,11 +30,7 @@ def operator_alone(trace: Trace, definition: Definition = Definition()) -> Float
 def of_view(view: View, definition: Definition = Definition()) -> Float[Tensor, "3 layer"]:
     """`operator_alone` of the baseline on the chosen image, remembered: pages run again at every click."""
     key = "operator", view.pair.baseline.key, view.photo.digest, definition
-    curves = resources.curves().get(key)
-    if curves is None:
-        curves = operator_alone(view.comparison().baseline, definition)
-        resources.curves().put(key, curves)
-    return curves
+    return resources.curves().get_or_make(key, lambda: operator_alone(view.comparison().baseline, definition))
 
 
 def of_operator(name: str, once: Curve, twiced: Curve) -> str:

@@ -61,11 +61,11 @@ def payload(view: View) -> bytes:
     """What the viewer is sent; remembered, because every rerun asks for it again."""
     cards = view.pair.cards
     key = (view.photo.digest, view.photo.key, *(card.key for card in cards), repr(view.photo.state))
-    kept = resources.payloads().get(key)
-    if kept is None:
+
+    def pack() -> resources.Payload:
         sides = [viewer.ViewerSide(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
         baseline, twicing = (pair.short(card) for card in cards)
         link = {"image": view.photo.key, "baseline": baseline, "twicing": twicing} if view.photo.example else None
-        kept = resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.state))
-        resources.payloads().put(key, kept)
-    return kept.data
+        return resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.state))
+
+    return resources.payloads().get_or_make(key, pack).data

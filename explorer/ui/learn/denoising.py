@@ -133,13 +133,13 @@ def noisy_of(photo: Photo, chosen: DenoisingSettings) -> tuple[FloatPicture, Flo
 
 def study_of(photo: Photo, chosen: DenoisingSettings, times: Sequence[int] = ONCE) -> Study:
     """The study of a photograph, from memory or computed without a word."""
-    kept = _kept(photo, chosen, times)
-    if kept is None:
+
+    def compute() -> Study:
         *_, last = study.study(*noisy_of(photo, chosen), chosen.filter, times)
         assert last.result is not None
-        kept = last.result
-        _studies().put((photo.digest, chosen, tuple(times)), kept)
-    return kept
+        return last.result
+
+    return _kept(photo, chosen, times) or _studies().get_or_make((photo.digest, chosen, tuple(times)), compute)
 
 
 def _kept(photo: Photo, chosen: DenoisingSettings, times: Sequence[int]) -> Study | None:
@@ -175,15 +175,19 @@ def _run(
     with line.container(horizontal=True, vertical_alignment="center"):
         bar = st.progress(0.0, "comparing patches")
         st.button("Stop", key="lesson2-stop", on_click=_stop, args=(key,))
-    result = None
-    for report in study.study(*noisy_of(photo, chosen), chosen.filter, times):
-        bar.progress(report.share, report.doing)
-        result = report.result
-        if result is not None:
-            st.session_state[_SO_FAR] = key, result
-    assert result is not None
+
+    def compute() -> Study:
+        result = None
+        for report in study.study(*noisy_of(photo, chosen), chosen.filter, times):
+            bar.progress(report.share, report.doing)
+            result = report.result
+            if result is not None:
+                st.session_state[_SO_FAR] = key, result
+        assert result is not None
+        return result
+
+    result: Study = _studies().get_or_make(key, compute, lambda *_: bar.progress(0.0, "waiting for another visitor's"))
     st.session_state.pop(_SO_FAR, None)
-    _studies().put(key, result)
     return result
 
 
@@ -198,13 +202,13 @@ def _forget_stop() -> None:
 def crop_of(photo: Photo, chosen: DenoisingSettings, place: Place) -> Crop:
     """The dense matrix of a crop of the noisy picture, and its spectrum."""
     key = photo.digest, chosen, place
-    kept = _crops().get(key)
-    if kept is None:
+
+    def compute() -> Crop:
         noisy = nonlocal_means.crop(noisy_of(photo, chosen)[1], place.top, place.left, place.side)
         dense = nonlocal_means.dense(noisy, chosen.filter)
-        kept = Crop(dense.matrix.astype(np.float32), dense.eigenvalues)
-        _crops().put(key, kept)
-    return kept
+        return Crop(dense.matrix.astype(np.float32), dense.eigenvalues)
+
+    return _crops().get_or_make(key, compute)
 
 
 def current() -> DenoisingSettings:

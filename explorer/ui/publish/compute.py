@@ -88,11 +88,13 @@ def preview(view: View, spec: Spec, photos: Sequence[Photo], slot: DeltaGenerato
 def _preview(view: View, spec: Spec, photos: Sequence[Photo], progress: Progress) -> Preview:
     begin()
     images, drawing = (parts(progress, 2)(index) for index in range(2))
-    figure = _figure(view, spec, photos, images)
-    small = figure.preview(_press(_previews, PREVIEW_PATIENCE, drawing))
-    kept = Preview(small.data, figure.caption, figure.command, small.size)
-    _kept().put(_key(view, spec, photos), kept)
-    return kept
+
+    def draw() -> Preview:
+        figure = _figure(view, spec, photos, images)
+        small = figure.preview(_press(_previews, PREVIEW_PATIENCE, drawing))
+        return Preview(small.data, figure.caption, figure.command, small.size)
+
+    return _kept().get_or_make(_key(view, spec, photos), draw, images)
 
 
 def file(view: View, spec: Spec, photos: Sequence[Photo], suffix: str) -> Callable[[], bytes]:
@@ -107,7 +109,10 @@ def large_file(view: View, spec: Spec, photos: Sequence[Photo], suffix: str, slo
     def draw(progress: Progress) -> bytes:
         images, drawing = (parts(progress, 2)(index) for index in range(2))
         return work.remembered(
-            key, lambda: _figure(view, spec, photos, images).file(suffix, _press(_files, PATIENCE, drawing)), len
+            key,
+            lambda: _figure(view, spec, photos, images).file(suffix, _press(_files, PATIENCE, drawing)),
+            len,
+            images,
         )
 
     words, start = f"Drawing; it may take {PATIENCE:g} s", f"Draw {suffix.removeprefix('.').upper()}"
@@ -129,9 +134,4 @@ def _press(turns: Turns, patience: float, progress: Progress | None = None) -> P
 
 
 def _figure(view: View, spec: Spec, photos: Sequence[Photo], progress: Progress | None = None) -> Made:
-    key = _key(view, spec, photos)
-    figure = _figures().get(key)
-    if figure is None:
-        figure = build(view, spec, photos, progress)
-        _figures().put(key, figure)
-    return figure
+    return _figures().get_or_make(_key(view, spec, photos), lambda: build(view, spec, photos, progress), progress)

@@ -121,12 +121,12 @@ def _thumbnails() -> ByteLRU[str, str]:
 
 def thumbnail(digest: str, read: Callable[[], bytes]) -> str:
     """A small square picture as a data URI, remembered."""
-    small = _thumbnails().get(digest)
-    if small is None:
+
+    def shrink() -> str:
         picture = Image.fromarray(reopen(digest, read).rgb)
-        small = data_uri(np.asarray(ImageOps.fit(picture, (_THUMBNAIL, _THUMBNAIL))))
-        _thumbnails().put(digest, small)
-    return small
+        return data_uri(np.asarray(ImageOps.fit(picture, (_THUMBNAIL, _THUMBNAIL))))
+
+    return _thumbnails().get_or_make(digest, shrink)
 
 
 @once
@@ -137,8 +137,4 @@ def _spectra() -> ByteLRU[tuple[object, ...], list[spectrum.Spectrum]]:
 def spectra_of(digest: str, models: tuple[str, str], layer: int, comparison: Comparison) -> list[spectrum.Spectrum]:
     """Both models' spectra of one layer, computed when first asked for, and remembered."""
     key = digest, models, layer
-    spectra = _spectra().get(key)
-    if spectra is None:
-        spectra = spectrum.spectra([(trace, layer) for trace in comparison])
-        _spectra().put(key, spectra)
-    return spectra
+    return _spectra().get_or_make(key, lambda: spectrum.spectra([(trace, layer) for trace in comparison]))

@@ -49,6 +49,7 @@ def both(view: View, targets: Targets, settings: Attack, progress: Progress) -> 
             key(view, index, targets[index], settings),
             lambda: _crossed(view, index, targets[index], settings, tell(index)),
             lambda crossed: 8 * crossed.attacked.clean.numel() + 1024,
+            tell(index),
         )
 
     return remembered(0), remembered(1)
@@ -89,7 +90,7 @@ def over_images(
 
     def remembered(number: int, photo: Photo, card: ModelCard) -> tuple[bool, ...]:
         key = sweep_key(photo, card, settings)
-        return work.remembered(key, lambda: _survives(photo, card, settings, tell(number)), 256)
+        return work.remembered(key, lambda: _survives(photo, card, settings, tell(number)), 256, tell(number))
 
     accuracies = []
     for m, card in enumerate(cards):

@@ -67,7 +67,9 @@ def trust(view: View, attributions: Sequence[Attribution], progress: Progress) -
     tell, keys = parts(progress, 2), trust_keys(view, attributions)
 
     def remembered(index: int) -> Trust:
-        return work.remembered(keys[index], lambda: _trust(view, index, attributions[index], tell(index)), 4096)
+        return work.remembered(
+            keys[index], lambda: _trust(view, index, attributions[index], tell(index)), 4096, tell(index)
+        )
 
     return remembered(0), remembered(1)
 
