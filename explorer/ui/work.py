@@ -32,6 +32,9 @@ _LINE = 68
 """Pixels of the line that holds the bar, a button or nothing."""
 
 
+_flights: SingleFlight[Key, Any] = SingleFlight()
+
+
 @dataclass(frozen=True, eq=False)
 class Kept:
     """A result and how many bytes it counts as."""
@@ -50,11 +53,6 @@ def results() -> ByteLRU[Key, Kept]:
 def numbers() -> ByteLRU[Key, Kept]:
     """Results of at most `_NUMBER` bytes, which hours of work may lie in: no picture pushes them out."""
     return cache_of("numbers")
-
-
-@once
-def _flights() -> SingleFlight[Key, Any]:
-    return SingleFlight()
 
 
 def kept(key: Key) -> Any:
@@ -78,7 +76,7 @@ def remembered(
         value = make()
         return keep(key, value, nbytes(value) if callable(nbytes) else nbytes)
 
-    value: T = _flights().do(key, lambda: kept(key), keep_new, progress)
+    value: T = _flights.do(key, lambda: kept(key), keep_new, progress)
     return value
 
 
