@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
+from explorer.measures.settings import ROUNDING
+
 if TYPE_CHECKING:
     from explorer.measures.spectrum import Spectrum
 
@@ -85,6 +87,4 @@ class Points:
     @property
     def outside(self) -> int:
         """How many leave the unit disc under the map."""
-        from explorer.measures import spectrum
-
-        return int((np.abs(self.mapped) > 1 + spectrum.ROUNDING).sum())
+        return int((np.abs(self.mapped) > 1 + ROUNDING).sum())

@@ -20,6 +20,9 @@ class Matrix(Option):
     ROLLOUT = "rollout"
 
 
+ROUNDING = 1e-5
+"""A modulus counts as outside the unit disc beyond this: eigenvalues are computed in float64, but the rows of a traced
+`A` sum to 1 in float32 only, which moves the eigenvalue 1 by about 1e-6."""
 TOKEN = re.compile(r"cls|distillation|register-[1-9][0-9]{0,2}")
 """What settings and links call a prefix token."""
 

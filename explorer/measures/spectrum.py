@@ -27,13 +27,10 @@ from jaxtyping import Bool, Complex, Float
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
+from explorer.measures.settings import ROUNDING
 from explorer.paper import operators
 from explorer.traces import Trace
 from explorer.types import TWICING
-
-ROUNDING = 1e-5
-"""A modulus counts as outside the unit disc beyond this: eigenvalues are computed in float64, but the rows of a traced
-`A` sum to 1 in float32 only, which moves the eigenvalue 1 by about 1e-6."""
 
 _LIMITING = threading.Lock()
 """The limit is the whole process's: two that overlap would restore each other's."""

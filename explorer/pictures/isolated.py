@@ -7,14 +7,10 @@ Bytes go in, JSON and pixels come back: nothing that comes from there is run.
 from __future__ import annotations
 
 import json
-import os
 import queue
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -22,6 +18,7 @@ import numpy as np
 from explorer.pictures import images
 from explorer.pictures.budget import BUDGET, PixelBudget
 from explorer.pictures.images import ImageError
+from explorer.processes import PipedProcess, limit_memory, limit_time
 from explorer.types import ImageInput
 
 PROCESSES = 2
@@ -32,13 +29,6 @@ SECONDS = 15
 _PICTURES = 500
 """After so many a process is renewed."""
 _SERVE = "explorer.pictures.isolated:serve"
-_START = """\
-import json, pkgutil, sys
-from multiprocessing.connection import Connection
-sys.path[:] = json.loads(sys.argv[1])
-pkgutil.resolve_name(sys.argv[2])(Connection(int(sys.argv[3])))
-"""
-"""`multiprocessing` would import the main module, which Streamlit exchanges for the page that is just running."""
 
 
 class IsolatedDecoder:
@@ -81,52 +71,40 @@ class IsolatedDecoder:
             self._idle.put(worker)
 
 
-class _Worker:
+class _Worker(PipedProcess):
     """A process, as whoever waits for it sees it."""
 
     def __init__(self) -> None:
-        self._pipe, theirs = Pipe()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START, json.dumps(sys.path), _SERVE, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for the server, which closes the pipe and so ends this
-            )
+        super().__init__(_SERVE)
         self._pictures = 0
 
     @property
     def is_fit(self) -> bool:
-        return self._pictures < _PICTURES and self._process.poll() is None
-
-    def end(self) -> None:
-        self._pipe.close()
-        self._process.kill()
-        self._process.wait()
+        return self._pictures < _PICTURES and self.is_running
 
     def decode(self, data: bytes) -> ImageInput:
         self._pictures += 1
-        self._pipe.send_bytes(data)
+        self.pipe.send_bytes(data)
         with ExitStack() as taken:
-            while "pixels" in (answer := json.loads(self._pipe.recv_bytes())):
+            while "pixels" in (answer := json.loads(self.pipe.recv_bytes())):
                 taken.enter_context(BUDGET.taken(answer["pixels"]))
-                self._pipe.send_bytes(b"")
+                self.pipe.send_bytes(b"")
             if "refusal" in answer:
                 raise ImageError(answer["refusal"])
             rgb = np.empty(answer["shape"], np.uint8)
-            self._pipe.recv_bytes_into(rgb.data.cast("B"))
+            self.pipe.recv_bytes_into(rgb.data.cast("B"))
         rgb.setflags(write=False)
         return ImageInput(answer["digest"], rgb, tuple(answer["notes"]))
 
 
 def serve(pipe: Connection) -> None:
     """The process: pictures one after the other, until nobody is at the other end."""
-    _limit_memory()
+    limit_memory(MEMORY_MIB * 2**20)
     budget = _AskedBudget(pipe)
     with suppress(EOFError, OSError):
         while True:
             data = pipe.recv_bytes()
-            _limit_time()
+            limit_time(SECONDS)
             try:
                 image = images.decode(data, budget)
             except ImageError as error:
@@ -151,26 +129,6 @@ class _AskedBudget(PixelBudget):
 
 def _send(pipe: Connection, **values: Any) -> None:
     pipe.send_bytes(json.dumps(values).encode())
-
-
-def _limit_memory() -> None:
-    """Where the system has such limits and says what is in use."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY_MIB * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _limit_time() -> None:
-    """For the picture that comes next; beyond it the system ends the process."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used) + SECONDS, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 DECODER = IsolatedDecoder()

@@ -6,7 +6,7 @@ import streamlit as st
 from explorer.figures.records import SYMBOLS, Points
 from explorer.figures.screen import spectra
 from explorer.figures.screen.spectra import Plane
-from explorer.measures.spectrum import ROUNDING
+from explorer.measures.settings import ROUNDING
 from explorer.ui import view
 from explorer.ui.shell import choices, panels, resources
 from explorer.ui.shell.session import palette

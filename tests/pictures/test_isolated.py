@@ -15,6 +15,7 @@ from PIL import Image
 from explorer.pictures import images, isolated
 from explorer.pictures.images import ImageError
 from explorer.pictures.isolated import IsolatedDecoder
+from explorer.processes import limit_memory, limit_time
 from tests.helpers import assert_one_sentence
 
 
@@ -84,7 +85,7 @@ def dying(pipe: Connection) -> None:
 
 def hungry(pipe: Connection) -> None:
     """Takes more memory than a picture may."""
-    isolated._limit_memory()
+    limit_memory(isolated.MEMORY_MIB * 2**20)
     pipe.recv_bytes()
     with suppress(MemoryError):
         bytearray((isolated.MEMORY_MIB + 64) * 2**20)
@@ -93,8 +94,7 @@ def hungry(pipe: Connection) -> None:
 
 def busy(pipe: Connection) -> None:
     """Never comes to an end."""
-    isolated.SECONDS = 1
-    isolated._limit_time()
+    limit_time(1)
     pipe.recv_bytes()
     while True:
         pass

@@ -7,9 +7,9 @@ import pytest
 
 from explorer.figures.print.cells import Cell, Grid, cells_of
 from explorer.figures.print.charts import Curves, Dynamics, Spectra
-from explorer.measures import attention, residual, similarity, spectrum
+from explorer.measures import attention, residual, similarity
 from explorer.measures.attention import Heads
-from explorer.measures.settings import Definition, Matrix
+from explorer.measures.settings import ROUNDING, Definition, Matrix
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
@@ -207,7 +207,7 @@ def test_spectra_are_eigenvalues_and_their_images() -> None:
         expected = np.linalg.eigvals(matrices).flatten()
         assert_near(np.sort(np.abs(points.eigenvalues)), np.sort(np.abs(expected)))
         np.testing.assert_allclose(points.mapped, 2 * points.eigenvalues - points.eigenvalues**2)
-        gone = int((np.abs(2 * expected - expected**2) > 1 + spectrum.ROUNDING).sum())
+        gone = int((np.abs(2 * expected - expected**2) > 1 + ROUNDING).sum())
         assert points.outside == gone
         assert figure.content.outside[index] == f"{gone} of {2 * 2 * 17}"
 

@@ -71,6 +71,7 @@ print([name for name in sys.modules if name not in before and name.startswith("e
 
 LATER = {
     "explorer.models.onnx_graph": "the shell's import of DINOv2",
+    "explorer.processes": "limits that a process beside the server sets itself",
     "explorer.startup": "torch's compiler, which nothing uses",
     "explorer": "Python's own words for a notebook",
     "explorer.notebook": "the notebook",

@@ -2,25 +2,19 @@
 matplotlib's settings are a process's.
 
 Such a process has imported matplotlib and nothing else of weight. It waits for the next figure, and is ended when its
-figure is not wanted any more, failed, or takes too long. `multiprocessing` is no help here: its processes run the main
-module again, and while a page runs, Streamlit says that the page is that.
+figure is not wanted any more, failed, or takes too long.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from explorer.figures.print.plates import Plate, Print
+from explorer.processes import PipedProcess, limit_memory
 from explorer.types import ExplorerError
 
 PATIENCE = 60.0
@@ -29,34 +23,10 @@ ROOM = 3 * 2**30
 """Bytes that drawing may take."""
 _MOST_IDLE = 2
 _LOOK_SECONDS = 0.1
-_NAME = "explorer.figures.print.press"
+_SERVE = "explorer.figures.print.press:serve"
 
 
-@dataclass(frozen=True, eq=False)
-class _Worker:
-    process: subprocess.Popen[bytes]
-    connection: Connection
-
-    @classmethod
-    def started(cls) -> _Worker:
-        ours, theirs = multiprocessing.Pipe()
-        with theirs:
-            # In a session of its own: Ctrl-C is for the server, and with the server's end the connection's comes.
-            process = subprocess.Popen(
-                [sys.executable, "-m", _NAME, str(theirs.fileno())],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        return cls(process, ours)
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.connection.close()
-
-
-_idle: list[_Worker] = []
+_idle: list[PipedProcess] = []
 _changing = threading.Lock()
 
 
@@ -66,12 +36,11 @@ def pressed(plate: Plate, look: Callable[[float], None] | None = None, patience:
     `look` is told the seconds it has taken, ten times a second; what it raises ends the process and comes out here.
     Raises `ExplorerError` when there is no room on the page or in memory, or after `patience` seconds.
     """
-    with _changing:
-        worker = _idle.pop() if _idle else _Worker.started()
+    worker = _ready()
     begun = time.monotonic()
     try:
-        worker.connection.send(plate)
-        while not worker.connection.poll(_LOOK_SECONDS):
+        worker.pipe.send(plate)
+        while not worker.pipe.poll(_LOOK_SECONDS):
             taken = time.monotonic() - begun
             if taken > patience:
                 raise ExplorerError(
@@ -80,7 +49,7 @@ def pressed(plate: Plate, look: Callable[[float], None] | None = None, patience:
                 )
             if look:
                 look(taken)
-        answer: Print | ExplorerError = worker.connection.recv()
+        answer: Print | ExplorerError = worker.pipe.recv()
     except (EOFError, OSError):
         worker.end()
         raise ExplorerError("This figure could not be drawn: its process ended before it was done.") from None
@@ -97,10 +66,20 @@ def begin() -> None:
     """Starts a process for the next figure where none waits, and does not wait for it."""
     with _changing:
         if not _idle:
-            _idle.append(_Worker.started())
+            _idle.append(PipedProcess(_SERVE))
 
 
-def _keep(worker: _Worker) -> None:
+def _ready() -> PipedProcess:
+    """One that waits and has not been ended meanwhile, or a new one."""
+    with _changing:
+        while _idle:
+            if (worker := _idle.pop()).is_running:
+                return worker
+            worker.end()
+        return PipedProcess(_SERVE)
+
+
+def _keep(worker: PipedProcess) -> None:
     with _changing:
         if len(_idle) < _MOST_IDLE:
             _idle.append(worker)
@@ -108,12 +87,12 @@ def _keep(worker: _Worker) -> None:
     worker.end()
 
 
-def _work(connection: Connection, room: int) -> None:
+def serve(pipe: Connection, room: int = ROOM) -> None:
     """In the other process: figures one after the other, until nobody can ask for more."""
-    _limit(room)
+    limit_memory(room)
     with suppress(EOFError, OSError):
         while True:
-            connection.send(_answer(connection.recv(), room))
+            pipe.send(_answer(pipe.recv(), room))
 
 
 def _answer(plate: Plate, room: int) -> Print | ExplorerError:
@@ -126,17 +105,3 @@ def _answer(plate: Plate, room: int) -> Print | ExplorerError:
             f"A figure that is drawn in {room / 2**30:g} GiB was expected; this one takes more, so choose fewer "
             "pixels or fewer maps, or make it with the command."
         )
-
-
-def _limit(room: int) -> None:
-    """Takes at most `room` bytes more, where the system knows how."""
-    if sys.platform.startswith("linux"):
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * os.sysconf("SC_PAGE_SIZE") + room
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-if __name__ == "__main__":
-    _work(Connection(int(sys.argv[1])), ROOM)

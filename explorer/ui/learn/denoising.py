@@ -186,7 +186,10 @@ def _run(
         assert result is not None
         return result
 
-    result: Study = _studies().get_or_make(key, compute, lambda *_: bar.progress(0.0, "waiting for another visitor's"))
+    def wait(*_: int) -> None:
+        bar.progress(0.0, "waiting for the same, which another visitor asked for")
+
+    result: Study = _studies().get_or_make(key, compute, wait)
     st.session_state.pop(_SO_FAR, None)
     return result
 

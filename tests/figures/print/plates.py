@@ -4,8 +4,20 @@ import os
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from explorer.figures.print import page
+from explorer.figures.print.charts import Spectra
 from explorer.figures.print.plates import Plate, Print
+from explorer.figures.records import Points
+from explorer.figures.settings import Page
+
+
+def spectra() -> Plate:
+    """Eigenvalues, which come from torch and are printed without it."""
+    values = np.linspace(0, 1, 5) + 0j
+    points = Points("a", "#0072B2", "circle", values, 2 * values - values**2, values.real > 0, values.real <= 0)
+    return Plate(Spectra((("Layer 1", (points, points)),)), None, Page(3.0, 4.0, dpi=72), page.Format.PNG, {})
 
 
 @dataclass(frozen=True, eq=False)
