@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from tests.visitor import VisitError, Visitor
 
 VISITORS = 50
 UPLOADS = 500
+SETTLING = 8.0
+"""Seconds after which the server has given back what it does not use."""
 FILL = 100
 """Uploads after which the caches, which are bounded in bytes, are full: growth is counted from there."""
 
@@ -40,7 +43,10 @@ def at_once(app: Running, images: Sequence[ImageInput], visitors: int = VISITORS
     with Visitor(app.address) as visitor:
         visitor.run()
         upload(visitor, "warm.jpg", variant(images[0], 10_000))
-    before = resident(app)
+    with Visitor(app.address, page="similarity") as visitor:
+        visitor.run()  # everything is imported now
+    time.sleep(SETTLING)
+    before, worked = resident(app), processor(app)
     files = [variant(images[number % len(images)], number) for number in range(visitors)]
     together = threading.Barrier(visitors + 1)
     opened: list[float] = []
@@ -69,6 +75,8 @@ def at_once(app: Running, images: Sequence[ImageInput], visitors: int = VISITORS
         try:
             together.wait(120)
             together.wait(120)
+            worked = processor(app) - worked
+            time.sleep(SETTLING)
             growth = resident(app) - before
             together.wait(120)
         except threading.BrokenBarrierError:
@@ -82,11 +90,19 @@ def at_once(app: Running, images: Sequence[ImageInput], visitors: int = VISITORS
         Row(f"{visitors} visitors at once: upload to maps, p99", percentile(answered, 99), "s", 15.0, note=note),
         Row(f"{visitors} visitors at once: first page, p99", percentile(opened, 99), "s", None, note=note),
         Row(
+            f"{visitors} visitors at once: the server's work for an upload",
+            round(worked / visitors, 3),
+            "core-s",
+            None,
+            note=note,
+        ),
+        Row(
             f"{visitors} visitors at once: growth of the server",
             round(growth, 1),
             "MiB",
             250,
-            note=f"resident set, all still connected, against one visitor before ({before:.0f} MiB)",
+            note=f"resident set, {SETTLING:g} s after the last answer, all still connected, against one visitor before "
+            f"({before:.0f} MiB)",
         ),
     ]
 
@@ -122,6 +138,12 @@ def upload(visitor: Visitor, name: str, data: bytes) -> None:
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that `share` percent of the values do not exceed."""
     return round(sorted(values)[math.ceil(len(values) * share / 100) - 1], 2) if values else math.nan
+
+
+def processor(app: Running) -> float:
+    """Seconds of a processor that the server has used."""
+    numbers = Path(f"/proc/{app.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(app: Running) -> float:

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from websockets.exceptions import InvalidStatus
@@ -18,8 +19,21 @@ from bench.common import Row
 from bench.soak import case
 from explorer.pictures import examples
 from tests.running_app import FROM_THE_CHECKOUT, running_app
+from tests.visitor import Visitor
 
 CLASS = 60
+PAGES = (
+    "",
+    "similarity",
+    "residual",
+    "spectrum",
+    "attribution",
+    "corruptions",
+    "attacks",
+    "nonlocal-means",
+    "studio",
+    "models",
+)
 STRANGERS = 100
 FEW_FILES = ("sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *FROM_THE_CHECKOUT)
 
@@ -30,6 +44,33 @@ def sixty_visitors() -> list[Row]:
     images = [examples.load(example) for example in examples.EXAMPLES]
     with running_app(command=FEW_FILES) as app:
         return visitors.at_once(app, images, CLASS)
+
+
+@case("first visits")
+def first_visits() -> list[Row]:
+    """Sixty visitors open ten pages of a fresh server in the same moment, and open them again."""
+    together = threading.Barrier(CLASS)
+    answered: list[float] = []
+    errors: list[str] = []
+
+    def visit(number: int) -> None:
+        with Visitor(app.address, page=PAGES[number % len(PAGES)]) as visitor:
+            for _ in range(2):
+                together.wait(300)
+                begun = time.perf_counter()
+                try:
+                    visitor.run()
+                except Exception as error:
+                    errors.append(f"{PAGES[number % len(PAGES)]}: {error}")
+                answered.append(time.perf_counter() - begun)
+
+    with running_app() as app, ThreadPoolExecutor(CLASS) as pool:
+        list(pool.map(visit, range(CLASS)))
+    note = f"; first error: {errors[0][:300]}" if errors else ""
+    return [
+        Row(f"{CLASS} first visits to {len(PAGES)} pages, twice: errors", len(errors), "", 0, note=note),
+        Row(f"{CLASS} first visits to {len(PAGES)} pages, twice: longest answer", round(max(answered), 2), "s", 15.0),
+    ]
 
 
 @case("strangers")

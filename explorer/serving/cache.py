@@ -21,7 +21,7 @@ from explorer.jobs.progress import WAITING
 from explorer.types import ExplorerError, Progress
 
 VARIABLE = "EXPLORER_CACHE_MIB"
-TOTAL_MIB = 512
+TOTAL_MIB = 384
 """Of all caches of a server together, unless the environment says otherwise."""
 LEAST_MIB = 64
 _LOOK_SECONDS = 0.1
@@ -55,18 +55,18 @@ class CacheShare:
 
 
 SHARES = {
-    "traces": CacheShare("a trace of a picture in a model, ten of DeiT-Small, or a curve of it", 192),
-    "payloads": CacheShare("what the viewer is sent of a picture, 5.6 MB of DeiT-Small, eleven of them", 64),
-    "photographs": CacheShare("decoded pixels, 0.5 to 5 MB", 48),
-    "results": CacheShare("a map or a picture that long work on a page came to", 48),
-    "figures": CacheShare("the arrays of a figure, for the files asked for after its preview", 40),
-    "studies": CacheShare("a photograph of lesson 2, denoised, 5 to 10 MB", 32),
-    "numbers": CacheShare("a result of at most 1 KiB that hours of work may lie in", 24),
-    "thumbnails": CacheShare("a small square picture as a data URI, 15 KB", 24, len),
-    "crops": CacheShare("the dense matrix of a crop of lesson 2, 4 MB", 16),
-    "curves": CacheShare("similarity of a picture in a model by layer", 8, _small),
-    "spectra": CacheShare("both models' eigenvalues and singular values of one layer, 80 KB", 8, _spectra),
-    "previews": CacheShare("a figure as a small PNG", 8),
+    "traces": CacheShare("a trace of a picture in a model, eight of DeiT-Small, or a curve of it", 144),
+    "payloads": CacheShare("what the viewer is sent of a picture, 5.6 MB of DeiT-Small, eight of them", 48),
+    "photographs": CacheShare("decoded pixels, 0.5 to 5 MB", 30),
+    "results": CacheShare("a map or a picture that long work on a page came to", 30),
+    "figures": CacheShare("the arrays of a figure, for the files asked for after its preview", 24),
+    "studies": CacheShare("a photograph of lesson 2, denoised, 5 to 10 MB", 36),
+    "numbers": CacheShare("a result of at most 1 KiB that hours of work may lie in", 12),
+    "thumbnails": CacheShare("a small square picture as a data URI, 15 KB", 18, len),
+    "crops": CacheShare("the dense matrix of a crop of lesson 2, 4 MB", 18),
+    "curves": CacheShare("similarity of a picture in a model by layer", 12, _small),
+    "spectra": CacheShare("both models' eigenvalues and singular values of one layer, 80 KB", 6, _spectra),
+    "previews": CacheShare("a figure as a small PNG", 6),
 }
 
 

@@ -40,6 +40,8 @@ _LATER = (
 """What pages import while they run, or libraries for them; what they import at once comes with `explorer.ui`."""
 _loading: threading.Thread | None = None
 _first_page, _going_on = threading.Event(), threading.Event()
+_MEMORY_SECONDS = 5.0
+"""Between two looks for memory that nobody uses."""
 _PAUSE_SECONDS = 10.0
 """For a first visitor to get the page at once; whoever comes later finds everything there."""
 
@@ -50,11 +52,12 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any] | None]:
     startup.many_files()
     start()
     threading.Thread(target=_open_browser, name="explorer-browser", daemon=True).start()
-    letting_go = asyncio.create_task(uploads.let_go())
+    tasks = [asyncio.create_task(task) for task in (uploads.let_go(), _give_back_memory())]
     try:
         yield None
     finally:
-        letting_go.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def start() -> threading.Thread:
@@ -86,6 +89,12 @@ def wait(first_page: bool = False) -> None:
 def go_on() -> None:
     """With what pages other than the first need."""
     _going_on.set()
+
+
+async def _give_back_memory() -> None:
+    while True:
+        await asyncio.sleep(_MEMORY_SECONDS)
+        await asyncio.to_thread(startup.give_back_memory)
 
 
 def _open_browser() -> None:
