@@ -23,6 +23,9 @@ from tests.visitor import Visitor
 
 CLASS = 60
 PAGES = (
+    *("", "similarity", "residual", "spectrum", "attribution"),
+    *("corruptions", "attacks", "nonlocal-means", "studio", "models"),
+)
     "",
     "similarity",
     "residual",

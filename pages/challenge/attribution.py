@@ -27,7 +27,7 @@ panels.opening(
 panels.warn_swapped(chosen)
 comparison = chosen.comparison()
 method_column, class_column, grid_column, room = st.columns([3, 3, 2, 3], gap="medium")
-method = choices.select("Method", Method.INTEGRATED_GRADIENTS, key="attribution-method", place=method_column)
+method = choices.select("Method", Method.GRAD_CAM, key="attribution-method", place=method_column)
 with class_column:
     targets = classes.choose(chosen, comparison, "attribution-class")
 by = choices.segments(

@@ -26,6 +26,7 @@ from tests.helpers import write_folder
 from tests.ui.conftest import Open
 from tests.ui.test_pages import assert_sound, charts, choose, numbers, png, texts, upload
 
+ONE_PASS = (Method.SALIENCY, Method.INPUT_X_GRADIENT, Method.GRAD_CAM, Method.WEIGHTED_ROLLOUT)
 TITLES = {"attribution": "Attribution", "corruptions": "Corruptions", "attacks": "Attacks"}
 
 
@@ -52,6 +53,11 @@ def test_a_page_opens_with_its_heading_and_a_sentence(page: Open, name: str) -> 
     app = page(name)
     assert [title.value for title in app.title] == [TITLES[name]]
     assert len(app.main.markdown[0].value) > 40
+
+
+def test_the_page_opens_with_a_method_that_takes_one_pass(page: Open) -> None:
+    """Integrated Gradients of the pair that opens takes 40 seconds of a processor."""
+    assert Method(page("attribution").selectbox(key="attribution-method").value) in ONE_PASS
 
 
 def test_the_page_says_that_attention_is_not_attribution(page: Open) -> None:
