@@ -26,17 +26,6 @@ PAGES = (
     *("", "similarity", "residual", "spectrum", "attribution"),
     *("corruptions", "attacks", "nonlocal-means", "studio", "models"),
 )
-    "",
-    "similarity",
-    "residual",
-    "spectrum",
-    "attribution",
-    "corruptions",
-    "attacks",
-    "nonlocal-means",
-    "studio",
-    "models",
-)
 STRANGERS = 100
 FEW_FILES = ("sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *FROM_THE_CHECKOUT)
 
