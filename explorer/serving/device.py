@@ -24,6 +24,11 @@ class _Sharing:
     each = 0
 
 
+_processors = threading.Semaphore(
+    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+)
+
+
 def device_called(wanted: str | None = None) -> torch.device:
     """The device to serve from: `wanted`, else the environment's, else the best there is.
 
@@ -72,6 +77,16 @@ def share_of_threads() -> Iterator[None]:
         yield
     finally:
         _share(-1)
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """Measures of one visitor's, made in the visitor's own thread; as many visitors at once as there are processors.
+
+    More of them, each on all of torch's threads, would wait for each other after every operation.
+    """
+    with _processors, share_of_threads():
+        yield
 
 
 def _share(more: int) -> None:

@@ -76,9 +76,13 @@ def pack(
     `state` is what the viewer shows at first, in the words of its address.
     """
     store = _Sections()
+    pictures = {
+        preprocessing: _jpeg(preprocess.sharp_view(image.rgb, preprocessing))
+        for preprocessing in {side.card.preprocessing for side in sides}
+    }
     means = sum(side.trace.attention.numel() for side in sides) > MAX_BYTES
     header: dict[str, Any] = {
-        "models": [_model(side, image, store, means) for side in sides],
+        "models": [_model(side, pictures[side.card.preprocessing], store, means) for side in sides],
         "link": None if link is None else dict(link),
         "state": None if state is None else dict(state),
         "palettes": {theme: list(palette.models) for theme, palette in PALETTES.items()},
@@ -146,7 +150,7 @@ class _Sections:
         return self._known[key]
 
 
-def _model(side: ViewerSide, image: ImageInput, store: _Sections, means: bool) -> dict[str, Any]:
+def _model(side: ViewerSide, picture: bytes, store: _Sections, means: bool) -> dict[str, Any]:
     trace, card = side.trace, side.card
     attention = trace.attention.mean(dim=1, keepdim=True) if means else trace.attention
     codes, scales = quantise(attention)
@@ -180,7 +184,7 @@ def _model(side: ViewerSide, image: ImageInput, store: _Sections, means: bool) -
         "entropies": _compact(_by_head(_entropies(trace), means), store),
         "distances": _compact(_by_head(distances, means), store),
         "rolloutErrors": store.add(_floats(rollout_errors(trace, (codes, scales), squares, sent_squares)).tobytes()),
-        "picture": store.add(_jpeg(preprocess.sharp_view(image.rgb, card.preprocessing))),
+        "picture": store.add(picture),
         "top": _top(trace, card),
     }
     if sent_squares is not None:
@@ -214,10 +218,15 @@ def _mean_squares(attention: Float[Tensor, "layer head query key"]) -> Float[Ten
 
 
 def quantise(attention: Float[Tensor, "layer head query key"]) -> Quantised:
-    """Codes `c` and row scales `s` with `a = s (c / 255)^2` up to `s (c + 1/4) / 255^2`."""
+    """Codes `c` and row scales `s` with `a = s (c / 255)^2` up to `s (c + 1/4) / 255^2`.
+
+    Layer by layer, so that what is computed on the way stays in the processor's cache.
+    """
     scales = attention.amax(dim=-1)
-    shares = attention / scales.clamp(min=torch.finfo(scales.dtype).tiny).unsqueeze(-1)
-    codes = shares.sqrt_().mul_(255.0).round_().to(torch.uint8)
+    codes = torch.empty_like(attention, dtype=torch.uint8)
+    for layer, rows in enumerate(attention):
+        shares = rows / scales[layer].clamp(min=torch.finfo(scales.dtype).tiny).unsqueeze(-1)
+        codes[layer] = shares.sqrt_().mul_(255.0).round_()
     return codes.cpu().numpy(), _floats(scales)
 
 

@@ -67,11 +67,11 @@ def loaded(make_model: Callable[..., VisionTransformer], preprocessing: Preproce
 
 @pytest.fixture
 def make_engine(loaded: list[LoadedModel]) -> Iterator[MakeEngine]:
-    """Builds engines over both models and ends their workers; with one lane, so that tests can hold it."""
+    """Builds engines over both models and ends their workers; with one lane, so that tests can hold it, and batches."""
     made: list[LocalEngine] = []
 
     def make(**options: int) -> LocalEngine:
-        made.append(LocalEngine(loaded, CPU, **{"lanes": 1, **options}))
+        made.append(LocalEngine(loaded, CPU, **{"lanes": 1, "batch_size": 8, **options}))
         return made[-1]
 
     yield make
@@ -531,6 +531,16 @@ def ask_together(
         until(lambda: len(engine._worker._queue) == len(images))
         spy.gate.set()
         return answer.result(30)
+
+
+def test_on_a_cpu_each_picture_has_a_pass_of_its_own(
+    loaded: list[LoadedModel], keys: tuple[str, str], spy: Spy
+) -> None:
+    """Several share one only where they are asked for as one batch."""
+    engine = LocalEngine(loaded, CPU, lanes=1)
+    traces(engine, [photo(seed) for seed in range(3)], keys[0])
+    engine.close()
+    assert spy.batches == [1, 1, 1]
 
 
 def test_out_of_memory_halves_the_batch(

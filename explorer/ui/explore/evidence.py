@@ -13,6 +13,7 @@ from explorer.measures import similarity
 from explorer.measures.settings import Definition
 from explorer.measures.similarity import Band, Order
 from explorer.paper.reported import THREE_QUARTERS
+from explorer.serving.device import computing
 from explorer.traces import Trace
 from explorer.types import STANDARD, TWICING
 from explorer.ui.shell import resources
@@ -30,7 +31,13 @@ def operator_alone(trace: Trace, definition: Definition = Definition()) -> Float
 def of_view(view: View, definition: Definition = Definition()) -> Float[Tensor, "3 layer"]:
     """`operator_alone` of the baseline on the chosen image, remembered: pages run again at every click."""
     key = "operator", view.pair.baseline.key, view.photo.digest, definition
-    return resources.curves().get_or_make(key, lambda: operator_alone(view.comparison().baseline, definition))
+
+    def compute() -> Float[Tensor, "3 layer"]:
+        trace = view.comparison().baseline
+        with computing():
+            return operator_alone(trace, definition)
+
+    return resources.curves().get_or_make(key, compute)
 
 
 def of_operator(name: str, once: Curve, twiced: Curve) -> str:

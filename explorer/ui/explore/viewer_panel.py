@@ -8,6 +8,7 @@ import streamlit as st
 
 from explorer import views
 from explorer.files import ASSETS
+from explorer.serving.device import computing
 from explorer.ui import view as current_view
 from explorer.ui.shell import pair, resources
 from explorer.ui.shell.session import View
@@ -66,6 +67,7 @@ def payload(view: View) -> bytes:
         sides = [viewer.ViewerSide(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
         baseline, twicing = (pair.short(card) for card in cards)
         link = {"image": view.photo.key, "baseline": baseline, "twicing": twicing} if view.photo.example else None
-        return resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.state))
+        with computing():
+            return resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.state))
 
     return resources.payloads().get_or_make(key, pack).data

@@ -137,4 +137,9 @@ def _spectra() -> ByteLRU[tuple[object, ...], list[spectrum.Spectrum]]:
 def spectra_of(digest: str, models: tuple[str, str], layer: int, comparison: Comparison) -> list[spectrum.Spectrum]:
     """Both models' spectra of one layer, computed when first asked for, and remembered."""
     key = digest, models, layer
-    return _spectra().get_or_make(key, lambda: spectrum.spectra([(trace, layer) for trace in comparison]))
+
+    def compute() -> list[spectrum.Spectrum]:
+        with devices.computing():
+            return spectrum.spectra([(trace, layer) for trace in comparison])
+
+    return _spectra().get_or_make(key, compute)
