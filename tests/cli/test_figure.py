@@ -364,7 +364,7 @@ def test_compare_without_a_viewer_that_is_too_large(
 
 
 def test_compare_into_what_is_no_folder(run: Run, cat: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("compare", cat, "--out", cat) == 1
+    assert run("compare", cat, "--out", cat) == 2
     said(capsys, "cannot be made")
 
 
