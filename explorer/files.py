@@ -68,7 +68,7 @@ def check_file(path: Path, at_most: float = math.inf) -> None:
 
 def _too_large(path: Path, info: os.stat_result, at_most: float) -> ExplorerError:
     most, size = at_most / 2**20, info.st_size / 2**20
-    return ExplorerError(f"{path.name} was expected to have at most {most:.4g} MiB; it has {size:.0f}.")
+    return ExplorerError(f"{path.name} was expected to have at most {most:.6g} MiB; it has {size:.0f}.")
 
 
 def _check_kind(path: Path, info: os.stat_result) -> None:
