@@ -90,6 +90,23 @@ CASES: tuple[tuple[str, str], ...] = (
 )
 """What is put in the way, and the command; PAIR begins the names of the pair that opens."""
 
+WRITING: dict[str, str] = {
+    "figure": "figure heatmaps --dpi 72 --images cat.png --out disk/y.png",
+    "figures": "figure heatmaps --dpi 72 --images cat.png --out disk/y.zip",
+    "compare": "compare cat.png --out disk/out",
+    "attribute": "attribute cat.png --out disk/out --method saliency",
+    "evaluate": "evaluate PAIR-standard.safetensors --data labelled --device cpu --measures 1 --json disk/y.json",
+    "robustness": "robustness labelled --eps 0 --device cpu --out disk/y.jsonl --csv disk/y.csv",
+    "corruptions": "corruptions cat.png --out disk/y.csv --kind gaussian-noise --severities 1",
+    "corruptions, parquet": "corruptions cat.png --out disk/y.parquet --kind gaussian-noise --severities 1",
+    "similarity": "similarity folder --out disk/y.csv",
+    "similarity, parquet": "similarity folder --out disk/y.parquet",
+    "train": f"{_TRAIN} {_DATA}".replace("run-folder run", "run-folder disk/run"),
+    "keep": "keep kept --out disk/out",
+    "branch": "branch disk/run --steps 5",
+}
+"""Commands that write into the folder `disk`."""
+
 
 def prepare(folder: Path) -> None:
     """What the commands read besides."""
@@ -102,6 +119,9 @@ def prepare(folder: Path) -> None:
     (folder / "begun" / "standard").mkdir(parents=True)
     line = json.dumps({"step": 20, "decay": None}) + "\n"
     (folder / "begun" / "standard" / "log.jsonl").write_text(line, encoding="utf-8")
+    state = {"step": 20, "core_seconds": 1.0, "identity": {}, "ema": {"a": torch.zeros(99, 99)}}
+    (folder / "kept" / "standard").mkdir(parents=True)
+    torch.save(state, folder / "kept" / "standard" / "state.pt")
 
 
 def put(folder: Path, name: str, kind: str) -> None:

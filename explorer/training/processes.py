@@ -51,8 +51,11 @@ def train(run: TrainingRun, ending: Ending, say: Callable[[str], None], poll: fl
             with _uninterrupted():
                 process.start()
                 processes.append(process)
-        while alive := [process for process in processes if process.is_alive()]:
-            alive[0].join(poll)
+        is_going_on = True
+        while is_going_on:
+            alive = [process for process in processes if process.is_alive()]
+            if is_going_on := bool(alive):  # else what was said and how they ended is looked at once more
+                alive[0].join(poll)
             logs = {name: plan.log(run.folder / name) for name in run.operators}
             for name, rows in logs.items():
                 for row in rows[reported[name] :]:
