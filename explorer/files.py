@@ -140,11 +140,13 @@ def remove(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder with those above it, unless it is there. Raises `UnwrittenError`."""
+    """Makes a folder with those above it, unless it is there. Raises `UnwrittenError`, also where it is read-only."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwrittenError(f"{folder} cannot be made: {reason(error)}.") from error
+    if not os.access(folder, os.W_OK):
+        raise UnwrittenError(f"{folder} cannot be written to.")
 
 
 def _info(path: Path) -> os.stat_result | None:

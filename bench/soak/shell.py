@@ -102,7 +102,13 @@ def _run(folder: Path, command: str, moment: float | None = None) -> Ended:
     words = [sys.executable, "-m", "explorer", *hostile.words(command, sources.prefix())]
     environment, begun = {**os.environ, "PYTHONPATH": str(SITE)}, time.perf_counter()
     with subprocess.Popen(
-        words, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        words,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, if a shell started us with `&`
     ) as process:
         try:
             if moment is not None:

@@ -41,7 +41,8 @@ def command() -> int:
     except KeyboardInterrupt:  # a second one, while the first was said
         return 130
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is written
+        if _hears_interrupts():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,7 +110,7 @@ def _ending_at_once(given: list[str]) -> Iterator[None]:
 
     Raised as an exception in the middle of an import, some libraries swallow it or print it.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _hears_interrupts():
         yield
         return
 
@@ -122,6 +123,12 @@ def _ending_at_once(given: list[str]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _hears_interrupts() -> bool:
+    """Not in a thread, and not where a shell started the process in the background."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _import(command: str) -> None:

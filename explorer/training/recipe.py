@@ -7,7 +7,6 @@ constant, decay: https://arxiv.org/abs/2405.18392).
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 
@@ -34,7 +33,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         check(self)
-        if not all(0 < low <= high < math.inf for low, high in (self.scale, self.aspect)) or self.scale[1] > 1:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ExplorerError(f"A scale of the crop above 0 and up to 1 was expected; {self.scale[0]:g} came.")
 
 

@@ -82,7 +82,7 @@ def test_a_full_disk(run: Run, disk: Disk, capsys: pytest.CaptureFixture[str], n
 def test_a_disk_that_is_read_only(run: Run, disk: Disk, capsys: pytest.CaptureFixture[str], name: str) -> None:
     shutil.copytree("begun", disk.folder / "run")
     disk.lock()
-    refused(run(hostile.WRITING[name]), capsys, "Read-only file system")
+    refused(run(hostile.WRITING[name]), capsys, "Read-only file system", "cannot be written to")
 
 
 @pytest.mark.parametrize("name", [name for name in hostile.WRITING if name != "branch"])

@@ -35,6 +35,7 @@ def test_an_interrupt_in_the_middle_of_an_import_ends_the_process() -> None:
     code = """
 import os, signal, sys
 from explorer import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def swallows(name):
     try:
         os.kill(os.getpid(), signal.SIGINT)
@@ -54,12 +55,32 @@ def test_an_interrupt_at_the_very_end_prints_nothing() -> None:
     code = """
 import atexit, os, signal, sys
 from explorer import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cli._run = lambda _: 0
 atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
 sys.exit(cli.command())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_command_in_the_background_hears_no_interrupt() -> None:
+    """A shell has its background ignore what is meant for its foreground."""
+    code = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from explorer import cli
+cli._import = lambda _: os.kill(os.getpid(), signal.SIGINT)
+code = 0
+try:
+    code = cli.command()
+finally:
+    os.kill(os.getpid(), signal.SIGINT)
+    print(code)
+"""
+    words = [sys.executable, "-c", code, "branch", "absent", "--steps", "5"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "2\n")
 
 
 def test_the_readme_lists_every_command() -> None:

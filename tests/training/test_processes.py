@@ -180,8 +180,9 @@ def test_an_interrupt_while_children_import_is_one_sentence(tmp_path: Path) -> N
     """Of a terminal, whose Ctrl-C goes to the processes of all models."""
     write_class_list(tmp_path / "classes.tsv", 2)
     write_parquet(tmp_path / "x.parquet", [0, 1] * 4)
-    start = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command(tmp_path), start_new_session=True, **start) as process:  # type: ignore[call-overload]
+    start: dict[str, Any] = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    start |= {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command(tmp_path), **start) as process:  # type: ignore[call-overload]
         begun = time.monotonic()
         while children_of(process.pid) < 2:
             assert process.poll() is None, process.communicate()
