@@ -90,6 +90,7 @@ class _Worker:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _START, json.dumps(sys.path), _SERVE, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # libtiff says thousands of lines of one damaged file
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is for the server, which closes the pipe and so ends this
             )

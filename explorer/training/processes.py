@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from explorer import files
@@ -44,7 +45,7 @@ def train(run: TrainingRun, ending: Ending, say: Callable[[str], None], poll: fl
     context = multiprocessing.get_context("spawn")  # a fork would share what torch's threads hold
     parts = [[name] for name in run.operators] if run.device == "cpu" else [list(run.operators)]
     reported = {name: len(plan.log(run.folder / name)) for name in run.operators}
-    processes: list[multiprocessing.process.BaseProcess] = []
+    processes: list[SpawnProcess] = []
     try:
         for names in parts:
             process = context.Process(target=_guarded, args=(run, names), name=", ".join(names))

@@ -63,9 +63,10 @@ def _described(folder: Path) -> dict[str, Any]:
 def _array(path: Path) -> np.ndarray:
     files.check_file(path)
     try:
-        return np.load(path, mmap_mode="c", allow_pickle=False)
+        array: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _damaged(path.parent) from error
+    return array
 
 
 def _damaged(folder: Path) -> ExplorerError:
