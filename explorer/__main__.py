@@ -2,6 +2,8 @@
 
 import sys
 
-from explorer.cli import main
-
-sys.exit(main())
+try:
+    from explorer.cli import command
+except KeyboardInterrupt:
+    sys.exit(130)
+sys.exit(command())

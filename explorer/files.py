@@ -6,6 +6,7 @@ What is no file, a pipe or a device, is never replaced: what is to go there is m
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import secrets
@@ -27,6 +28,8 @@ ASSETS, CHECKPOINTS = SITE / "assets", SITE / "checkpoints"
 """What the explorer brings along beside its code."""
 MAX_BYTES = 2**29
 """Of a file that is read at once: more than any image that is decoded takes, and it fits into memory."""
+MAX_WEIGHTS_BYTES = 2**34
+"""Of a file of weights: 16 GiB, twice what the largest transformer of timm's has in float32."""
 _NOW = getattr(os, "O_NONBLOCK", 0) | getattr(
     os, "O_BINARY", 0
 )  # a pipe is opened whether or not somebody writes to it
@@ -48,15 +51,24 @@ def read(path: Path, at_most: int = MAX_BYTES) -> bytes:
             data = file.read(at_most + 1)
             if len(data) <= at_most:
                 return data
-    raise ExplorerError(
-        f"{path.name} was expected to have at most {at_most / 2**20:.4g} MiB; it has {info.st_size / 2**20:.0f}."
-    )
+    raise _too_large(path, info, at_most)
 
 
-def check_file(path: Path) -> None:
-    """Raises `ExplorerError` for what is there and is no file, and would be waited for by whoever opens it."""
+def check_file(path: Path, at_most: float = math.inf) -> None:
+    """Raises `ExplorerError` for what is there and is no file, and would be waited for by whoever opens it.
+
+    And for a file of more bytes than it may have at most.
+    """
     with suppress(OSError):  # which whoever opens it says
-        _check_kind(path, path.stat())
+        info = path.stat()
+        _check_kind(path, info)
+        if info.st_size > at_most:
+            raise _too_large(path, info, at_most)
+
+
+def _too_large(path: Path, info: os.stat_result, at_most: float) -> ExplorerError:
+    most, size = at_most / 2**20, info.st_size / 2**20
+    return ExplorerError(f"{path.name} was expected to have at most {most:.6g} MiB; it has {size:.0f}.")
 
 
 def _check_kind(path: Path, info: os.stat_result) -> None:
@@ -104,12 +116,37 @@ def replacing(path: Path) -> Iterator[Path]:
         raise UnwrittenError(f"{path.name} could not be written: {why(error, path)}.") from error
 
 
+def append(path: Path, data: bytes) -> None:
+    """Adds to the end of a file, all of it or nothing. Raises `UnwrittenError`."""
+    check_file(path)
+    try:
+        with path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as error:
+        raise UnwrittenError(f"{path.name} could not be written: {why(error, path)}.") from error
+
+
+def remove(path: Path) -> None:
+    """Removes a file, if it is there, and what killed processes left of it."""
+    path.unlink(missing_ok=True)
+    _sweep(path)
+
+
 def make_folder(folder: Path) -> None:
-    """Makes a folder with those above it, unless it is there. Raises `UnwrittenError`."""
+    """Makes a folder with those above it, unless it is there. Raises `UnwrittenError`, also where it is read-only."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwrittenError(f"{folder} cannot be made: {reason(error)}.") from error
+    if not os.access(folder, os.W_OK):
+        raise UnwrittenError(f"{folder} cannot be written to.")
 
 
 def _info(path: Path) -> os.stat_result | None:

@@ -24,15 +24,16 @@ pkgutil.resolve_name(sys.argv[2])(Connection(int(sys.argv[3])))
 class PipedProcess:
     """Runs `serve(connection)`, a function by its name such as `package.module:serve`, until the pipe is closed.
 
-    Raises `OSError` when it cannot be started.
+    With `is_quiet`, what it says goes nowhere. Raises `OSError` when it cannot be started.
     """
 
-    def __init__(self, serve: str) -> None:
+    def __init__(self, serve: str, is_quiet: bool = False) -> None:
         self.pipe, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _START, json.dumps(sys.path), serve, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if is_quiet else None,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is for whoever started it, with whose end the pipe's comes
             )

@@ -46,6 +46,12 @@ class Option(StrEnum):
 
 
 _ANY = (-math.inf, math.inf)
+SIDES = (1, 1024)
+"""Pixels on a side at which images are read."""
+MANY = 10_000_000
+"""More steps than any run takes."""
+SEEDS = (0, 2**63 - 1)
+"""What torch and numpy both take."""
 
 
 def setting(default: Any, help: str, limits: tuple[float, float] = _ANY, flag: str = "") -> Any:
@@ -73,11 +79,17 @@ def check(record: Any) -> None:
     """Raises `ExplorerError` for a number beyond its limits; for a record's `__post_init__`."""
     for each in settings_of(type(record)):
         value = getattr(record, each.name)
-        low, high = each.metadata["limits"]
         for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, int | float) and not low <= number <= high:  # NaN is neither
-                expected = f"{low:g} to {high:g}" if high < math.inf else f"at least {low:g}"
-                raise ExplorerError(f"{each.name}: {expected} was expected; {quoted(number)} came.")
+            if isinstance(number, int | float):
+                check_number(each.name, number, each.metadata["limits"])
+
+
+def check_number(name: str, number: float, limits: tuple[float, float]) -> None:
+    """Raises `ExplorerError` for a number beyond its limits, which calls it by its name."""
+    low, high = limits
+    if not low <= number <= high:  # NaN is neither
+        expected = f"{_plain(low)} to {_plain(high)}" if high < math.inf else f"at least {_plain(low)}"
+        raise ExplorerError(f"{name}: {expected} was expected; {quoted(number)} came.")
 
 
 def converted(name: str, kind: Any, value: Any, *, is_text: bool = False) -> Any:
@@ -117,3 +129,8 @@ def quoted(value: Any) -> str:
         return f"{value:g}" if is_number else ascii(value)[:60]
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "a very large number"
+
+
+def _plain(number: float) -> str:
+    """Whole numbers with all their digits."""
+    return str(number) if isinstance(number, int) else f"{number:g}"

@@ -279,6 +279,44 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
     assert names(tmp_path) == sorted([stranger.name, "x.csv"])
 
 
+# --- adding to a file, and removing one ---------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_not_added_in_part(tmp_path: Path) -> None:
+    """The system's own limit on the size of files stands for the disk."""
+    path = tmp_path / "log"
+    for data in (b"first\n", b"second\n"):
+        files.append(path, data)
+    code = (
+        "import resource, sys; from pathlib import Path; from explorer import files\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: files.append(Path(sys.argv[1]), bytes(2000))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert done.stdout == "UnwrittenError log could not be written: File too large.\n"
+    assert path.read_bytes() == b"first\nsecond\n"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ExplorerError, match="a pipe"):
+        files.append(tmp_path / "pipe", b"x")
+
+
+def test_a_file_is_removed_with_what_killed_processes_left_of_it(tmp_path: Path) -> None:
+    for name in ("x", ".x.0123abcd", ".y.0123abcd"):
+        (tmp_path / name).write_bytes(b"")
+    files.remove(tmp_path / "x")
+    files.remove(tmp_path / "x")
+    assert names(tmp_path) == [".y.0123abcd"]
+
+
+def test_a_file_of_more_bytes_than_it_may_have(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(bytes(10))
+    files.check_file(tmp_path / "x", at_most=10)
+    files.check_file(tmp_path / "absent", at_most=0)
+    with pytest.raises(ExplorerError, match="at most"):
+        files.check_file(tmp_path / "x", at_most=9)
+
+
 # --- reading ------------------------------------------------------------------------------------------------------
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from explorer.settings import Option, setting
+from explorer.settings import SEEDS, SIDES, Option, check, setting
 from explorer.types import ExplorerError
+
+PASSES = (1, 1000)
+"""How many pictures a map may take."""
 
 
 class Method(Option):
@@ -62,35 +65,27 @@ class Baseline(Option):
 class AttributionSettings:
     """Everything a map depends on beside model, image, class and method; each method reads what it needs."""
 
-    seed: int = setting(0, "of gradient-shap's noise")
+    seed: int = setting(0, "of gradient-shap's noise", SEEDS)
     baseline: Baseline = setting(
         Baseline.MEAN,
         "what stands for nothing in integrated-gradients, occlusion and feature-ablation",
         flag="baseline-picture",
     )
-    steps: int = setting(50, "of integrated-gradients, which is Gauss-Legendre")
-    samples: int = setting(16, "of gradient-shap")
+    steps: int = setting(50, "of integrated-gradients, which is Gauss-Legendre", PASSES)
+    samples: int = setting(16, "of gradient-shap", PASSES)
     noise: float = 0.02
     """Standard deviation of Gradient SHAP's noise, in pixels of [0, 1]."""
     square: int = 1
     """Side of the occluding square in patches of the model."""
-    window: int | None = setting(None, "side of occlusion's square in pixels; a patch by default")
-    stride: int | None = setting(None, "its step in pixels; half its side by default")
+    window: int | None = setting(None, "side of occlusion's square in pixels; a patch by default", SIDES)
+    stride: int | None = setting(None, "its step in pixels; half its side by default", SIDES)
     batch: int = 16
     """Images per pass; bounds memory and changes no definition."""
 
     def __post_init__(self) -> None:
-        counts = (
-            self.steps,
-            self.samples,
-            self.square,
-            self.batch,
-            *(n for n in (self.window, self.stride) if n is not None),
-        )
-        if min(counts) < 1 or not 0 <= self.noise <= 1:
+        check(self)
+        if min(self.square, self.batch) < 1 or not 0 <= self.noise <= 1:
             raise ExplorerError(
-                "Steps, samples, square, window, stride and batch of at least 1 and noise in [0, 1] were expected; "
-                f"{self} came."
+                "A square and a batch of at least 1 and noise in [0, 1] were expected; "
+                f"{self.square}, {self.batch} and {self.noise:g} came."
             )
-        if not 0 <= self.seed < 2**63:  # what torch and numpy both take
-            raise ExplorerError(f"A seed from 0 to 2^63 - 1 was expected; {self.seed} came.")

@@ -41,6 +41,7 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
     from explorer.cli.models import add_models
     from explorer.cli.options import declare
     from explorer.disturb.settings import Attack
+    from explorer.runs.settings import Sample
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
@@ -55,9 +56,6 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .jsonl")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the printed table as CSV, with top-5")
     parser.add_argument(
-        "--images", type=int, metavar="N", help="attack at most so many of them, drawn by their names alone (all)"
-    )
-    parser.add_argument(
         "--transfer", action="store_true", help="show each model the images made to fool the other, too"
     )
     parser.add_argument(
@@ -70,14 +68,11 @@ def add_robustness(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="of pgd in 255ths; without it and a share 2.5 eps / steps, as Madry et al. recommend",
     )
-    parser.add_argument("--batch-size", type=int, default=25, help="images attacked together (25)")
+    declare(parser, Sample)
     parser.add_argument(
         "--classes",
         type=Path,
         help="class list of Parquet data: index, wnid and name, tab-separated; the classes.tsv beside it by default",
-    )
-    parser.add_argument(
-        "--source-size", type=int, help="read the data at so many pixels a side, instead of as the models see pictures"
     )
     add_models(parser)
 
@@ -100,20 +95,22 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
 
     from explorer import files
     from explorer.cli.models import load_models_of
+    from explorer.cli.options import given
     from explorer.disturb.settings import units
     from explorer.pictures import labelled
     from explorer.runs.robustness import sweep
+    from explorer.runs.settings import Sample
     from explorer.types import ExplorerError
 
     for path, suffix in ((options.out, ".jsonl"), (options.csv, ".csv")):
         if path and path.suffix.lower() != suffix:
             raise ExplorerError(f"A name ending in {suffix} was expected for the result; {path.name} came.")
-    attack, eps = _attack(options), _eps(options.eps)
+    attack, eps, sample = _attack(options), _eps(options.eps), Sample(**given(options, Sample))
     models = load_models_of(options)
     cards = [model.card for model in models]
     print(f"{attack.rule()}; {units(replace(attack, eps=1 / 255), cards)}")
     listing = labelled.from_paths(options.data, cards, options.classes)
-    listing = listing.at_most(options.images)
+    listing = listing.at_most(sample.images)
 
     def left_out(why: str) -> None:
         broken.append(why)
@@ -124,11 +121,11 @@ def _sweep(options: argparse.Namespace, broken: list[str]) -> Result:
     try:
         steps = sweep(
             models,
-            _data(listing, models, options.source_size, left_out),
+            _data(listing, models, sample.source_size, left_out),
             attack,
             options.out,
             eps=eps,
-            batch_size=options.batch_size,
+            batch_size=sample.batch_size,
             data_name=f"{', '.join(path.absolute().name for path in options.data)}, {listing.digest}",
             transfer=options.transfer,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from explorer.models.starts import Start
     from explorer.training.recipe import Recipe
-    from explorer.training.settings import TrainingRun
+    from explorer.training.settings import About, Reading
     from explorer.types import Preprocessing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -35,6 +35,7 @@ from when the run's own folder is lost. `train --resume FOLDER` begins there, wi
 def add_train(parser: argparse.ArgumentParser) -> None:
     from explorer.cli.options import declare
     from explorer.training.recipe import Augmentation, Recipe
+    from explorer.training.settings import Reading, Schedule
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _TRAIN
@@ -44,10 +45,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--val", type=Path, nargs="+", required=True, metavar="DATA", help="Parquet files or a folder")
     data.add_argument("--classes", type=Path, help="class list of Parquet data: index, wnid and name, tab-separated")
     data.add_argument("--wnids", help="comma-separated WordNet ids to keep; all by default")
-    data.add_argument("--source-size", type=int, default=64, help="pixels a side of the training images (64)")
-    data.add_argument(
-        "--sharp", action="store_true", help="the checkpoints read photographs at their input size, not through that"
-    )
+    declare(data, Reading)
     models = parser.add_argument_group("models")
     models.add_argument("--architecture", default="deit_tiny_patch8_64", help="of all models; that of --init, if given")
     models.add_argument("--init", type=Path, metavar="FILE", help="start, as import-weights writes it; random without")
@@ -60,13 +58,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     declare(recipe, Recipe)
     recipe.add_argument("--scale", type=float, default=0.5, help="smallest crop, as a share of the area (0.5)")
     declare(recipe, Augmentation)
-    end = parser.add_argument_group("end")
-    end.add_argument(
-        "--core-hours", type=float, help="of all models together, the last decay included; endless without"
-    )
-    end.add_argument("--last-decay", type=int, default=20_000, metavar="IMAGES", help="of the last decay (20000)")
-    end.add_argument("--last-size", type=int, metavar="PX", help="pixels a side in it; the input size by default")
-    end.add_argument("--evaluate-every", type=int, default=20_000, metavar="IMAGES", help="between evaluations (20000)")
+    declare(parser.add_argument_group("end"), Schedule)
     out = parser.add_argument_group("what comes out")
     out.add_argument("--run-folder", type=Path, required=True, help="of the run; goes on with what is there")
     out.add_argument("--prefix", required=True, help="first part of the checkpoints' file names")
@@ -96,32 +88,47 @@ def add_keep(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from explorer import files
+    from explorer.cli.options import given
     from explorer.models import registry, starts
     from explorer.models.classes import read_classes
     from explorer.serving import device as devices
     from explorer.training import kept, processes, stored
     from explorer.training.recipe import operators
+    from explorer.training.settings import Reading, Schedule, TrainingRun
 
+    reading, schedule = Reading(**given(options, Reading)), Schedule(**given(options, Schedule))
     start = starts.load_start(options.init) if options.init else None
     architecture = start.architecture if start else options.architecture
     row = registry.architecture(architecture)
     chosen = operators(options.operators, row.depth)
-    recipe = _recipe(options, architecture, start)
+    recipe = _recipe(options, architecture, start, reading)
     device = devices.device_called(options.device)
-    run = _run(options, recipe, chosen, start, str(device))
+    run = TrainingRun(
+        folder=options.run_folder,
+        recipe=recipe,
+        operators=chosen,
+        preprocessing=_preprocessing(reading, architecture),
+        about=_about(options, recipe, start),
+        device=str(device),
+        compiled=options.compile,
+        resumed=options.resume,
+        evaluate_every=schedule.evaluate_every,
+    )
     classes = read_classes(options.classes) if options.classes else None
     wnids = options.wnids.split(",") if options.wnids else None
+    files.make_folder(run.folder)  # before hours go into the data
     for folder, paths in zip(run.stored, (options.train, options.val), strict=True):
-        stored.store(folder, paths, options.source_size, classes, wnids)
+        stored.store(folder, paths, reading.source_size, classes, wnids)
     if start:
         kept.begin(run, start.state)
-    steps = max(1, options.last_decay // recipe.batch_size)
-    ending = processes.Ending(options.core_hours, steps, options.last_size or row.input_size[0])
+    steps = max(1, schedule.last_decay // recipe.batch_size)
+    ending = processes.Ending(schedule.core_hours, steps, schedule.last_size or row.input_size[0])
     processes.train(run, ending, lambda text: print(text, flush=True))
     return 0
 
 
-def _recipe(options: argparse.Namespace, architecture: str, start: Start | None) -> Recipe:
+def _recipe(options: argparse.Namespace, architecture: str, start: Start | None, reading: Reading) -> Recipe:
     from explorer.cli.options import given
     from explorer.training.recipe import Augmentation, Recipe
     from explorer.types import Interpolation
@@ -133,24 +140,18 @@ def _recipe(options: argparse.Namespace, architecture: str, start: Start | None)
         sizes=sizes,
         augmentation=Augmentation(
             scale=(options.scale, 1.0),
-            interpolation=Interpolation.BICUBIC if sizes[0][1] > options.source_size else Interpolation.BILINEAR,
+            interpolation=Interpolation.BICUBIC if sizes[0][1] > reading.source_size else Interpolation.BILINEAR,
             **given(options, Augmentation),
         ),
         **given(options, Recipe),
     )
 
 
-def _run(
-    options: argparse.Namespace,
-    recipe: Recipe,
-    operators: Mapping[str, tuple[float, ...]],
-    start: Start | None,
-    device: str,
-) -> TrainingRun:
+def _about(options: argparse.Namespace, recipe: Recipe, start: Start | None) -> About:
     from explorer.models.declaration import UNDECLARED
-    from explorer.training.settings import About, TrainingRun
+    from explorer.training.settings import About
 
-    about = About(
+    return About(
         prefix=options.prefix,
         title=options.title,
         recipe=_describe(recipe),
@@ -159,30 +160,19 @@ def _run(
         git_revision=_revision(),
         origin=f"{start.origin}; {'; '.join(start.changes)}" if start else None,
     )
-    return TrainingRun(
-        folder=options.run_folder,
-        recipe=recipe,
-        operators=operators,
-        preprocessing=_preprocessing(options, recipe.architecture),
-        about=about,
-        device=device,
-        compiled=options.compile,
-        resumed=options.resume,
-        evaluate_every=options.evaluate_every,
-    )
 
 
-def _preprocessing(options: argparse.Namespace, architecture: str) -> Preprocessing:
+def _preprocessing(reading: Reading, architecture: str) -> Preprocessing:
     from explorer.models import registry
     from explorer.types import Preprocessing
 
     size = registry.architecture(architecture).input_size
-    source = (options.source_size, options.source_size)
+    source = (reading.source_size, reading.source_size)
     return Preprocessing(
         input_size=size,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
-        source_size=source if source < size and not options.sharp else None,
+        source_size=source if source < size and not reading.sharp else None,
     )
 
 

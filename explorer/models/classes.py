@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from explorer import files
 from explorer.types import ExplorerError, ModelCard
+
+_MAX_LIST_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def read_classes(path: Path) -> tuple[ClassName, ...]:
     Raises `ExplorerError` unless the indices are 0, 1, 2, ...: they are the labels of Parquet files.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.read(path, _MAX_LIST_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ExplorerError(f"{path.name} cannot be read as a class list.") from error
     rows = [line.split("\t") for line in text.splitlines() if line.strip()]

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer import files
 from explorer.models.weights import State, excerpt
 from explorer.types import ExplorerError
 
@@ -84,9 +85,9 @@ def read(path: Path) -> Graph:
     """
     onnx = _import()
     try:
-        if path.stat().st_size >= _MAX_BYTES:
-            raise ExplorerError(f"{path.name} has {path.stat().st_size} bytes; fewer than {_MAX_BYTES} were expected.")
-        data = path.read_bytes()
+        if (size := path.stat().st_size) >= _MAX_BYTES:
+            raise ExplorerError(f"{path.name} has {size} bytes; fewer than {_MAX_BYTES} were expected.")
+        data = files.read(path, _MAX_BYTES)
     except OSError as error:
         raise ExplorerError(f"{path.name} cannot be read: {error.strerror or 'it is damaged'}.") from error
     try:

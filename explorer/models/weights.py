@@ -19,6 +19,7 @@ from typing import Any
 import safetensors
 from torch import Tensor
 
+from explorer import files
 from explorer.models import pickles
 from explorer.types import ExplorerError
 
@@ -55,8 +56,7 @@ def read(path: Path) -> Weights:
     try:
         if path.suffix not in SUFFIXES:
             raise ExplorerError(f"{path.name} was expected to end in one of {', '.join(SUFFIXES)}.")
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise ExplorerError(f"{path.name} was expected to be a file; it is something else.")
+        files.check_file(path, files.MAX_WEIGHTS_BYTES)
         weights = _read_safetensors(path) if path.suffix in SAFE else _read_torch(path)
         beside = path.with_suffix(".json")
         if weights.declared is None and beside.is_file():

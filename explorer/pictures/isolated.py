@@ -26,6 +26,9 @@ MEMORY_MIB = 1536
 """Beyond what the process begins with; a picture of 40 megapixels takes up to 680."""
 SECONDS = 15
 """Of a processor, for a picture; the slowest that is accepted, a TIFF of 40 megapixels of floats, takes about 5."""
+BROKEN = (
+    f"A picture that can be decoded within {SECONDS} s and {MEMORY_MIB} MiB was expected; this one broke the decoder."
+)
 _PICTURES = 500
 """After so many a process is renewed."""
 _SERVE = "explorer.pictures.isolated:serve"
@@ -63,10 +66,7 @@ class IsolatedDecoder:
             if worker is not None:
                 worker.end()
                 worker = None
-            raise ImageError(
-                f"A picture that can be decoded within {SECONDS} s and {MEMORY_MIB} MiB was expected; this one broke "
-                "the decoder."
-            ) from error
+            raise ImageError(BROKEN) from error
         finally:
             self._idle.put(worker)
 
@@ -75,7 +75,7 @@ class _Worker(PipedProcess):
     """A process, as whoever waits for it sees it."""
 
     def __init__(self) -> None:
-        super().__init__(_SERVE)
+        super().__init__(_SERVE, is_quiet=True)  # libtiff says thousands of lines of one damaged file
         self._pictures = 0
 
     @property

@@ -168,7 +168,8 @@ def opened(path: Path, settings: dict[str, Any]) -> Iterator[tuple[Partial[dict[
 
     Rows have no stamps: the settings' `data`, a digest of all images, says that they are the same.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
+    files.check_file(path, files.MAX_BYTES)
     with Partial(path, path, _LINES) as file:
         data = file.read()
         first = _line(settings)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from explorer.disturb.corruptions import SEVERITIES, Corruption
 from explorer.measures.settings import Queries
-from explorer.settings import check, setting
+from explorer.settings import SEEDS, SIDES, check, setting
 from explorer.types import ExplorerError
 
 _SOME = (1, math.inf)
+_AT_ONCE = (1, 4096)
+"""Images of a batch."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,30 @@ class Evaluation:
     """What is measured of checkpoints besides their accuracy, and on which of the images."""
 
     source_size: int | None = setting(
-        None, "read the data at so many pixels a side, instead of as the models see pictures", _SOME
+        None, "read the data at so many pixels a side, instead of as the models see pictures", SIDES
     )
     images: int | None = setting(
         None, "evaluate at most so many of them, drawn by their names alone; all by default", _SOME
     )
     measures: int | None = setting(None, "measure on so many of the images too", _SOME)
-    seed: int = setting(0, "of the draw of those images")
-    times: tuple[int, ...] = setting((), "time forward passes of batches of so many images too, as in 1,64", _SOME)
+    seed: int = setting(0, "of the draw of those images", SEEDS)
+    times: tuple[int, ...] = setting((), "time forward passes of batches of so many images too, as in 1,64", _AT_ONCE)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which of the images are attacked, how many at a time, and how they are read."""
+
+    images: int | None = setting(
+        None, "attack at most so many of them, drawn by their names alone; all by default", _SOME
+    )
+    batch_size: int = setting(25, "images attacked together", _AT_ONCE)
+    source_size: int | None = setting(
+        None, "read the data at so many pixels a side, instead of as the models see pictures", SIDES
+    )
 
     def __post_init__(self) -> None:
         check(self)

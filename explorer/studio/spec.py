@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from explorer.attribution.settings import Baseline, Method
+from explorer.attribution.settings import PASSES, Baseline, Method
 from explorer.disturb.corruptions import Corruption
 from explorer.disturb.settings import Kind
 from explorer.figures.settings import ColourMap, ColourScale, Look, Page
@@ -81,8 +81,8 @@ class Spec:
     baseline_picture: Baseline = setting(
         Baseline.MEAN, "what stands for nothing in integrated-gradients, occlusion and feature-ablation"
     )
-    path_steps: int = setting(50, "steps of integrated-gradients", (1, 1000))
-    samples: int = setting(16, "of gradient-shap", (1, 1000))
+    path_steps: int = setting(50, "steps of integrated-gradients", PASSES)
+    samples: int = setting(16, "of gradient-shap", PASSES)
     square: int = setting(1, "side of occlusion's square in patches; it moves by half of it", (1, 64))
     target: str = setting(
         "", "class of an attribution or attack: name, WordNet id or number; each model's first choice by default"

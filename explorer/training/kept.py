@@ -7,9 +7,12 @@ kept, so the rate rises anew over a few steps.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save as safetensors_bytes
@@ -57,12 +60,22 @@ def keep(folder: Path, out: Path) -> list[Path]:
     files.make_folder(out)
     written = []
     for path in states:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        metadata = {"step": state["step"], "core_seconds": state["core_seconds"], "identity": state["identity"]}
-        packed = pack(state["ema"])
+        with reading_state(path, "cpu") as state:
+            metadata = {"step": state["step"], "core_seconds": state["core_seconds"], "identity": state["identity"]}
+            packed = pack(state["ema"])
         written.append(out / f"{path.parent.name}{_SUFFIX}")
         files.write_atomically(written[-1], safetensors_bytes(packed, {weights.METADATA_KEY: json.dumps(metadata)}))
     return written
+
+
+@contextmanager
+def reading_state(path: Path, device: torch.device | str) -> Iterator[dict[str, Any]]:
+    """What a model's `state.pt` holds. Raises `ExplorerError` for what is none, also where the block finds it out."""
+    try:
+        files.check_file(path, files.MAX_WEIGHTS_BYTES)
+        yield torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise ExplorerError(f"The state in {path.parent.name} cannot be read; choose another folder.") from error
 
 
 def beginning(run: TrainingRun, name: str, identity: Mapping[str, object]) -> Beginning | None:

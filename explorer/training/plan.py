@@ -34,7 +34,7 @@ def decays(folder: Path) -> list[Decay]:
     """The planned decays of a run. Raises `ExplorerError` for a plan that cannot be read."""
     path = folder / "plan.json"
     try:
-        rows = json.loads(path.read_bytes()) if path.exists() else []
+        rows = json.loads(files.read(path)) if path.exists() else []
         return [Decay(**row) for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise ExplorerError(f"A list of decays was expected in {path.name}; something else is there.") from error
@@ -60,10 +60,15 @@ def add(folder: Path, steps: int, size: int, last: bool = False) -> Decay:
 def log(model: Path) -> list[PlanRow]:
     """The lines of a model's log; one that is being written is left out."""
     try:
-        lines = (model / "log.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = files.read(model / "log.jsonl").splitlines(keepends=True)
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    try:
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    except ValueError as error:
+        raise ExplorerError(
+            f"Lines of JSON were expected in {model.name}/log.jsonl; something else is there."
+        ) from error
 
 
 def trunk_step(rows: Sequence[PlanRow]) -> int:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from explorer import files
 from explorer.training import plan
 from explorer.training.plan import PlanRow
 from explorer.training.run import work
@@ -39,13 +44,19 @@ def train(run: TrainingRun, ending: Ending, say: Callable[[str], None], poll: fl
     """
     context = multiprocessing.get_context("spawn")  # a fork would share what torch's threads hold
     parts = [[name] for name in run.operators] if run.device == "cpu" else [list(run.operators)]
-    processes = [context.Process(target=_guarded, args=(run, names), name=", ".join(names)) for names in parts]
     reported = {name: len(plan.log(run.folder / name)) for name in run.operators}
+    processes: list[SpawnProcess] = []
     try:
-        for process in processes:
-            process.start()
-        while alive := [process for process in processes if process.is_alive()]:
-            alive[0].join(poll)
+        for names in parts:
+            process = context.Process(target=_guarded, args=(run, names), name=", ".join(names))
+            with _uninterrupted():
+                process.start()
+                processes.append(process)
+        is_going_on = True
+        while is_going_on:
+            alive = [process for process in processes if process.is_alive()]
+            if is_going_on := bool(alive):  # else what was said and how they ended is looked at once more
+                alive[0].join(poll)
             logs = {name: plan.log(run.folder / name) for name in run.operators}
             for name, rows in logs.items():
                 for row in rows[reported[name] :]:
@@ -83,6 +94,23 @@ def _guarded(run: TrainingRun, names: list[str]) -> None:
         work(run, names)
     except ExplorerError as error:
         raise SystemExit(f"explorer: {error}") from None
+    except OSError as error:
+        raise SystemExit(f"explorer: {run.folder}: {files.reason(error)}.") from None
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Lets Ctrl-C wait for the end of the block, and never reach what is started in it.
+
+    It goes to all processes of a terminal, and one that is importing would end with a traceback: who started them ends
+    them.
+    """
+    resource_tracker.ensure_running()  # or it starts in the block, and then lets Ctrl-C through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_if_due(folder: Path, logs: list[list[PlanRow]], ending: Ending, say: Callable[[str], None]) -> None:

@@ -10,8 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from explorer.settings import setting
+from explorer.settings import MANY, SIDES, check, check_number, setting
 from explorer.types import STANDARD, ExplorerError, Filter, Interpolation
+
+_SHARE = (0.0, 1.0)
+_STEPS = (0, MANY)
+_LARGEST_BATCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,16 @@ class Augmentation:
     scale: tuple[float, float] = (0.5, 1.0)
     """Area of the crop as a share of the image."""
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    rotation: float = setting(5.0, "largest rotation in degrees, either way")
-    colour: float = setting(0.2, "largest change of brightness, contrast and saturation, as a share")
-    erase: float = setting(0.0, "probability of erasing a rectangle")
+    rotation: float = setting(5.0, "largest rotation in degrees, either way", (0.0, 180.0))
+    colour: float = setting(0.2, "largest change of brightness, contrast and saturation, as a share", _SHARE)
+    erase: float = setting(0.0, "probability of erasing a rectangle", _SHARE)
     interpolation: Interpolation = Interpolation.BILINEAR
     """Bicubic where the views are larger than the images, as validation images are enlarged."""
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ExplorerError(f"A scale of the crop above 0 and up to 1 was expected; {self.scale[0]:g} came.")
 
 
 @dataclass(frozen=True)
@@ -38,28 +47,35 @@ class Recipe:
     sizes: tuple[tuple[float, int], ...] = ((0.0, 112),)
     """From so many epochs on, pixels a side; the position embedding is resampled on the fly."""
     batch_size: int = setting(32, "images a step, an even number")
-    lr: float = setting(8e-5, "learning rate of the head")
-    layer_decay: float = setting(0.85, "each block's rate as a share of the next one's")
+    lr: float = setting(8e-5, "learning rate of the head", (0.0, 10.0))
+    layer_decay: float = setting(0.85, "each block's rate as a share of the next one's", _SHARE)
     weight_decay: float = 0.05
-    warmup_steps: int = setting(30, "in which the rate rises")
-    operator_warmup: int = setting(0, "steps in which a of aA + (1 - a)A² goes from 1 to what the model declares")
+    warmup_steps: int = setting(30, "in which the rate rises", _STEPS)
+    operator_warmup: int = setting(
+        0, "steps in which a of aA + (1 - a)A² goes from 1 to what the model declares", _STEPS
+    )
     label_smoothing: float = 0.1
-    mixup: float = setting(0.0, "alpha of Mixup")
-    cutmix: float = setting(0.0, "alpha of CutMix")
-    mix_probability: float = setting(0.0, "that a batch is mixed")
-    drop_path: float = setting(0.0, "stochastic depth of the last block")
-    ema_decay: float = setting(0.995, "decay of the moving average", flag="ema")
+    mixup: float = setting(0.0, "alpha of Mixup", (0.0, 100.0))
+    cutmix: float = setting(0.0, "alpha of CutMix", (0.0, 100.0))
+    mix_probability: float = setting(0.0, "that a batch is mixed", _SHARE)
+    drop_path: float = setting(0.0, "stochastic depth of the last block", _SHARE)
+    ema_decay: float = setting(0.995, "decay of the moving average", _SHARE, flag="ema")
     clip: float = 1.0
-    probe: int = setting(25, "images a class that the head is fitted on before training, with --init")
-    seed: int = setting(0, "of batches, augmentation and what is random in the weights")
+    probe: int = setting(25, "images a class that the head is fitted on before training, with --init", (1, 10_000))
+    seed: int = setting(0, "of batches, augmentation and what is random in the weights", (0, 10**9))
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        check(self)
         epochs = [epoch for epoch, _ in self.sizes]
         if not epochs or epochs[0] != 0.0 or epochs != sorted(set(epochs)):
             raise ExplorerError(f"Sizes from epoch 0 on, each from a later one, were expected; {self.sizes} came.")
-        if self.batch_size < 2 or self.batch_size % 2:
-            raise ExplorerError(f"Mixup pairs images up: an even batch was expected; {self.batch_size} came.")
+        for _, size in self.sizes:
+            check_number("sizes", size, SIDES)
+        if not 2 <= self.batch_size <= _LARGEST_BATCH or self.batch_size % 2:
+            raise ExplorerError(
+                f"Mixup pairs images up: an even batch of up to {_LARGEST_BATCH} was expected; {self.batch_size} came."
+            )
 
     def size(self, step: int, images: int) -> int:
         """Pixels a side at a step of the trunk, with so many images in an epoch."""
@@ -95,10 +111,8 @@ class Decay:
     """Whether the run ends with it."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.size < 1:
-            raise ExplorerError(
-                f"A decay of at least 1 step and 1 pixel was expected; {self.steps} steps at {self.size} px came."
-            )
+        check_number("steps", self.steps, (1, MANY))
+        check_number("size", self.size, SIDES)
 
     @property
     def end(self) -> int:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from explorer import files
 from explorer.models import checkpoints
 from explorer.models.declaration import declare
 from explorer.models.pixels import normalise, resized
@@ -197,7 +198,7 @@ def work(run: TrainingRun, names: list[str]) -> None:
     """The life of one process, which holds the lock of each of its models and ends well when it is told to."""
     with ExitStack() as held:
         for name in names:
-            (run.folder / name).mkdir(parents=True, exist_ok=True)
+            files.make_folder(run.folder / name)
             held.enter_context(lock(run.folder / name))
         if run.device == "cpu":
             torch.set_num_threads(1)
@@ -214,4 +215,6 @@ def lock(folder: Path) -> filelock.BaseFileLock:
         held.acquire()
     except filelock.Timeout:
         raise ExplorerError(f"The run in {folder.parent.name} is going on already, in another process.") from None
+    except OSError as error:
+        raise files.UnwrittenError(f"{folder} cannot be written to: {files.reason(error)}.") from error
     return held

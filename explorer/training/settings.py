@@ -6,8 +6,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from explorer.settings import MANY, SIDES, check, setting
 from explorer.training.recipe import Recipe
 from explorer.types import Filter, Preprocessing
+
+_IMAGES = (1, 10**9)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How images are read."""
+
+    source_size: int = setting(64, "pixels a side of the training images", SIDES)
+    sharp: bool = setting(False, "the checkpoints read photographs at their input size, not through that")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a run is evaluated, and when and how it ends by itself."""
+
+    core_hours: float | None = setting(
+        None, "of all models together, the last decay included; endless without", (0.0, float(MANY))
+    )
+    last_decay: int = setting(20_000, "images of the last decay", _IMAGES)
+    last_size: int | None = setting(None, "pixels a side in it; the input size by default", SIDES)
+    evaluate_every: int = setting(20_000, "images between evaluations", _IMAGES)
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickle
 import resource
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from explorer import files
 from explorer.training.batches import TrainingBatch
-from explorer.training.kept import Beginning
+from explorer.training.kept import Beginning, reading_state
 from explorer.training.learner import Learner
 from explorer.training.plan import EVERY, PlanRow
 from explorer.training.recipe import Decay
@@ -44,7 +43,7 @@ class Track:
         self.core_seconds = beginning.core_seconds if beginning else 0.0
         self.rows: list[PlanRow] = []
         self._sums, self._seconds, self._count = torch.zeros(2, device=self.learner.device), 0.0, 0
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         if (folder / "state.pt").exists():
             self._read(folder / "state.pt")
         self._log_anew()
@@ -65,7 +64,7 @@ class Track:
             )
         self.save()  # what the trunk goes on from
         self.decay = due[0]
-        self._branch.mkdir(exist_ok=True)
+        files.make_folder(self._branch)
         if (self._branch / "state.pt").exists():
             self._read(self._branch / "state.pt")
             self._log_anew()
@@ -79,7 +78,7 @@ class Track:
         self._read(self.folder / "state.pt")
         self.core_seconds, self.rows, self.finished = cost, rows, finished
         self.save()
-        (branch / "state.pt").unlink(missing_ok=True)
+        files.remove(branch / "state.pt")
 
     def take(self, batch: TrainingBatch, bf16: bool) -> None:
         """One step. The time it takes is told by `spend`."""
@@ -124,8 +123,7 @@ class Track:
             "time": round(time.time()),
         }
         self.rows.append(row)
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        files.append(self.folder / "log.jsonl", (json.dumps(row) + "\n").encode())
 
     @property
     def _branch(self) -> Path:
@@ -147,8 +145,7 @@ class Track:
         return state
 
     def _read(self, path: Path) -> None:
-        try:
-            state = torch.load(path, map_location=self.learner.device, weights_only=True)
+        with reading_state(path, self.learner.device) as state:
             if state["identity"] != self.identity:
                 raise ExplorerError(
                     f"{self.folder.parent.name} holds a run with another recipe or other data; choose another folder."
@@ -156,8 +153,6 @@ class Track:
             self.learner.restore(state)
             for name in ("step", "chain", "finished", "core_seconds", "rows", "since", "rise"):
                 setattr(self, name, state[name])
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-            raise ExplorerError(f"The state in {path.parent.name} cannot be read; choose another folder.") from error
         self._sums, self._seconds, self._count = torch.zeros(2, device=self.learner.device), 0.0, 0
 
     def _log_anew(self) -> None:

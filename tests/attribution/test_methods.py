@@ -242,6 +242,9 @@ def test_what_does_not_fit_is_refused(
 def test_settings_and_models_that_do_not_fit(make_loaded: MakeLoaded, view: np.ndarray) -> None:
     for wrong in (
         {"steps": 0},
+        {"steps": 10**9},
+        {"samples": 1001},
+        {"stride": 10**6},
         {"noise": 2.0},
         {"window": 0},
         {"square": 0},

@@ -1,6 +1,7 @@
 """What all commands share."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,59 @@ def test_an_interrupt_while_libraries_are_imported_is_one_sentence(
     assert printed.out == ""
     assert_one_sentence(printed.err.strip().removeprefix("explorer: "))
     assert ("goes on from there" in printed.err) == goes_on
+
+
+def test_an_interrupt_in_the_middle_of_an_import_ends_the_process() -> None:
+    """Whatever the library would have done with the exception."""
+    code = """
+import os, signal, sys
+from explorer import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def swallows(name):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        pass
+cli._import = swallows
+sys.exit(cli.command())
+"""
+    words = [sys.executable, "-c", code, "similarity", "folder", "--out", "x.csv"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    sentence = "explorer: Interrupted; what was written is whole, and the same command goes on from there.\n"
+    assert (done.stdout, done.stderr) == ("", sentence)
+
+
+def test_an_interrupt_at_the_very_end_prints_nothing() -> None:
+    code = """
+import atexit, os, signal, sys
+from explorer import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cli._run = lambda _: 0
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+sys.exit(cli.command())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_command_in_the_background_hears_no_interrupt() -> None:
+    """A shell has its background ignore what is meant for its foreground."""
+    code = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from explorer import cli
+cli._import = lambda _: os.kill(os.getpid(), signal.SIGINT)
+code = 0
+try:
+    code = cli.command()
+finally:
+    os.kill(os.getpid(), signal.SIGINT)
+    print(code)
+"""
+    words = [sys.executable, "-c", code, "branch", "absent", "--steps", "5"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "2\n")
 
 
 def test_the_readme_lists_every_command() -> None:

@@ -161,6 +161,16 @@ def test_branch_plans_a_decay(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert_refused(cli.main(["branch", str(tmp_path), "--steps", "7"]), capsys, "already planned")
 
 
+@pytest.mark.parametrize("words", [["--steps", "1000000000"], ["--steps", "0"], ["--steps", "7", "--size", "100000"]])
+def test_branch_refuses_numbers_beyond_any_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    (tmp_path / "standard").mkdir()
+    (tmp_path / "standard" / "log.jsonl").write_text(json.dumps({"step": 20, "decay": None}) + "\n")
+    assert_refused(cli.main(["branch", str(tmp_path), *words]), capsys, "1 to ")
+    assert plan.decays(tmp_path) == []
+
+
 def test_keep_writes_what_resume_reads(train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train() == 0
     capsys.readouterr()
@@ -219,6 +229,15 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
         ({"sizes": "16,large"}, "large"),
         ({"batch_size": "3"}, "even"),
         ({"wnids": "n0,n9"}, "n9"),
+        ({"source_size": "-5"}, "source_size: 1 to 1024 was expected; -5 came."),
+        ({"source_size": "100000"}, "source_size: 1 to 1024"),
+        ({"sizes": "100000"}, "sizes: 1 to 1024"),
+        ({"warmup_steps": "1000000000"}, "warmup_steps"),
+        ({"evaluate_every": "0"}, "evaluate_every"),
+        ({"core_hours": "nan"}, "core_hours"),
+        ({"last_decay": "100000000000"}, "last_decay"),
+        ({"last_size": "100000"}, "last_size"),
+        ({"scale": "0"}, "scale"),
     ],
 )
 def test_train_refuses_what_does_not_fit(

@@ -57,6 +57,21 @@ def test_a_refusal_is_the_same(decoder: IsolatedDecoder, data: bytes) -> None:
     assert str(caught.value) == str(expected.value)
 
 
+def test_a_damaged_file_says_nothing_on_the_servers_output(
+    decoder: IsolatedDecoder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(out, "TIFF", compression="tiff_adobe_deflate")
+    data = bytearray(out.getvalue())
+    data[1000:1200] = bytes(200)
+    with suppress(ImageError):
+        images.decode(bytes(data))
+    assert "ZIPDecode" in capfd.readouterr().err  # libtiff's own words, in this process
+    with suppress(ImageError):
+        decoder.decode(bytes(data))
+    assert capfd.readouterr().err == ""
+
+
 def test_a_process_that_died_idle_costs_nobody_a_picture(decoder: IsolatedDecoder) -> None:
     worker = decoder._idle.get()
     assert worker

@@ -4,6 +4,7 @@ import io
 import struct
 import time
 import zlib
+from collections.abc import Callable
 
 import pytest
 from PIL import Image
@@ -55,7 +56,7 @@ def tiff(tiles: int, side: int = 16, *, big: bool = False, order: str = "<") -> 
     return head + body + lengths + bytes([9]) * side * side
 
 
-MILLIONS = {
+MILLIONS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a JPEG with comments": (lambda: before(b"\xff\xfe\0\x02" * 5_000_000), "segments"),
     "a JPEG with starts": (lambda: before(b"\xff\xd8" * 5_000_000), "segments"),
     "a JPEG with comments behind its scan": (lambda: behind(b"\xff\xfe\0\x02" * 5_000_000), "segments"),

@@ -4,7 +4,7 @@ import pytest
 
 from explorer.disturb.corruptions import Corruption
 from explorer.measures.settings import Queries
-from explorer.runs.settings import Evaluation, Plan
+from explorer.runs.settings import Evaluation, Plan, Sample
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
@@ -30,8 +30,13 @@ def test_without_settings_all_is_disturbed_and_all_rows_count() -> None:
         (Plan, {"seed": 10_000}, "seed: 0 to 9999 was expected; 10000 came."),
         (Evaluation, {"images": 0}, "images: at least 1 was expected; 0 came."),
         (Evaluation, {"measures": 0}, "measures: at least 1"),
-        (Evaluation, {"source_size": -1}, "source_size: at least 1"),
-        (Evaluation, {"times": (1, 0)}, "times: at least 1 was expected; 0 came."),
+        (Evaluation, {"source_size": -1}, "source_size: 1 to 1024 was expected; -1 came."),
+        (Evaluation, {"source_size": 100_000}, "source_size: 1 to 1024"),
+        (Evaluation, {"times": (1, 0)}, "times: 1 to 4096 was expected; 0 came."),
+        (Evaluation, {"seed": 2**64}, "seed: 0 to 9223372036854775807"),
+        (Sample, {"images": 0}, "images: at least 1"),
+        (Sample, {"batch_size": 10**9}, "batch_size: 1 to 4096"),
+        (Sample, {"source_size": 1025}, "source_size: 1 to 1024 was expected; 1025 came."),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(record: type, values: dict[str, object], words: str) -> None:

@@ -176,6 +176,53 @@ def until(folder: Path, process: subprocess.Popen[str], models: int, step: int) 
     raise AssertionError(f"no model came to step {step}")
 
 
+def test_an_interrupt_while_children_import_is_one_sentence(tmp_path: Path) -> None:
+    """Of a terminal, whose Ctrl-C goes to the processes of all models."""
+    write_class_list(tmp_path / "classes.tsv", 2)
+    write_parquet(tmp_path / "x.parquet", [0, 1] * 4)
+    start: dict[str, Any] = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    start |= {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command(tmp_path), **start) as process:  # type: ignore[call-overload]
+        begun = time.monotonic()
+        while children_of(process.pid) < 2:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() - begun < 120
+            time.sleep(0.05)
+        time.sleep(0.5)  # they need seconds
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert out == ""
+    assert err == "explorer: Interrupted; what was written is whole, and the same command goes on from there.\n"
+
+
+def children_of(pid: int) -> int:
+    """How many processes of models a process has started."""
+    listed = subprocess.run(["ps", "-o", "args=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return listed.stdout.count("spawn_main")
+
+
+def test_what_starts_in_the_block_gets_no_interrupt() -> None:
+    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with processes._uninterrupted():
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_a_system_error_of_a_process_is_a_sentence(
+    make_run: MakeRun, children: list[Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(run: Any, names: list[str]) -> None:
+        raise OSError(28, "in a library's words")
+
+    monkeypatch.setattr(processes, "work", full)
+    with pytest.raises(ExplorerError):
+        processes.train(make_run(operators=("standard",)), Ending(None, 10, 32), print)
+    assert children[0].sentence.endswith("run: No space left on device.")
+
+
 def test_a_run_for_real(tmp_path: Path) -> None:
     """Started, killed without a word, gone on with, a pair taken off it, and ended by the last decay."""
     write_class_list(tmp_path / "classes.tsv", 2)

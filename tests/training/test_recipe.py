@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.training.recipe import Decay, Recipe, operators
+from explorer.training.recipe import Augmentation, Decay, Recipe, operators
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
@@ -23,7 +23,43 @@ def test_sizes_out_of_order_are_refused(sizes: tuple[tuple[float, int], ...]) ->
     assert_one_sentence(str(caught.value))
 
 
-@pytest.mark.parametrize("batch_size", [0, 1, 3])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sizes": ((0.0, 100_000),)},
+        {"sizes": ((0.0, 112), (1.0, -5))},
+        {"warmup_steps": 10**9},
+        {"operator_warmup": -1},
+        {"probe": 0},
+        {"seed": -1},
+        {"lr": float("nan")},
+        {"layer_decay": 1.5},
+        {"ema_decay": 2.0},
+        {"drop_path": -0.1},
+    ],
+)
+def test_numbers_beyond_any_run_are_refused_by_name(changes: dict[str, object]) -> None:
+    with pytest.raises(ExplorerError) as caught:
+        Recipe("any", **changes)  # type: ignore[arg-type]
+    assert_one_sentence(str(caught.value))
+    assert str(caught.value).startswith(f"{next(iter(changes))}: ")
+
+
+@pytest.mark.parametrize(("steps", "size"), [(10**9, 224), (0, 224), (10, 100_000), (10, -5)])
+def test_a_decay_beyond_any_run_is_refused(steps: int, size: int) -> None:
+    with pytest.raises(ExplorerError) as caught:
+        Decay(0, steps, size)
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("changes", [{"scale": (0.0, 1.0)}, {"scale": (1.5, 1.0)}, {"erase": 2.0}, {"rotation": 1e9}])
+def test_an_augmentation_that_is_none_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ExplorerError) as caught:
+        Augmentation(**changes)  # type: ignore[arg-type]
+    assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("batch_size", [0, 1, 3, 10**9])
 def test_batches_that_cannot_be_paired_are_refused(batch_size: int) -> None:
     with pytest.raises(ExplorerError, match="even batch"):
         Recipe("any", batch_size=batch_size)

@@ -342,6 +342,21 @@ def test_a_broken_state_is_refused_in_words(make_run: MakeRun) -> None:
     assert "cannot be read" in refusal(run)
 
 
+def test_what_a_killed_process_left_is_removed(make_run: MakeRun) -> None:
+    """Of the states and logs of the trunk and of a decay, and of the checkpoint."""
+    run = make_run(operators=("standard",))
+    write_plan(run, Decay(1, 1, 16, last=True))
+    branch = run.folder / "standard" / "decay-1"
+    branch.mkdir(parents=True)
+    left = [branch.parent / ".state.pt.0123abcd", branch.parent / ".log.jsonl.0123abcd"]
+    left += [branch / ".state.pt.0123abcd", branch / ".tiny-standard.safetensors.0123abcd"]
+    for path in left:
+        path.write_bytes(b"half")
+    Process(run, ["standard"]).train()
+    assert not [path for path in left if path.exists()]
+    assert (branch / "tiny-standard.safetensors").exists()
+
+
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_fewer_images_than_a_batch_train(make_run: MakeRun, count: int) -> None:
     """Epochs follow each other within a batch."""

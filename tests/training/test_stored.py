@@ -10,7 +10,7 @@ import torch
 from explorer.models.classes import read_classes
 from explorer.training import data, stored
 from explorer.types import ExplorerError
-from tests.helpers import write_class_list, write_folder, write_parquet
+from tests.helpers import assert_one_sentence, write_class_list, write_folder, write_parquet
 
 
 @pytest.fixture
@@ -72,3 +72,24 @@ def test_writing_to_what_was_opened_leaves_the_file(tmp_path: Path) -> None:
 def test_files_that_are_not_there_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ExplorerError, match=r"absent\.parquet"):
         stored.store(tmp_path / "stored", [tmp_path / "absent.parquet"], 16, (), None)
+
+
+@pytest.mark.parametrize("name", ["source.json", "images.npy", "labels.npy"])
+@pytest.mark.parametrize("damage", [os.mkfifo, lambda path: path.write_bytes(b"[]"), lambda path: None])
+def test_what_was_damaged_is_a_sentence(tmp_path: Path, name: str, damage: Callable[[Path], object]) -> None:
+    source, folder = write_folder(tmp_path / "x"), tmp_path / "stored"
+    stored.store(folder, [source], 16, None, None)
+    (folder / name).unlink()
+    damage(folder / name)
+    with pytest.raises(ExplorerError) as caught:
+        stored.open_stored(folder)
+    assert_one_sentence(str(caught.value))
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "stored"
+    folder.mkdir()
+    for name in ("images.npy", "labels.npy", "source.json"):
+        (folder / f".{name}.0123abcd").write_bytes(b"half")
+    stored.store(folder, [write_folder(tmp_path / "x")], 16, None, None)
+    assert sorted(path.name for path in folder.iterdir()) == ["images.npy", "labels.npy", "source.json"]
