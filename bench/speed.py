@@ -86,7 +86,7 @@ def measures(one: Trace) -> list[object]:
     return [
         attention.maps(one, 0, Matrix.EFFECTIVE, attention.Heads.MEAN),
         attention.rollout(one, 0),
-        attention.entropy(one.attention),
+        attention.entropies(one),
         attention.distance(one, (16, 16)),
         similarity.token_similarity(one),
         residual.magnitudes(one),

@@ -32,12 +32,12 @@ class TraceJob(PassJob[Trace]):
 
 @dataclass(frozen=True)
 class DialJob(PassJob[Trace]):
-    """A trace under another filter than the model's own; no model is made for it."""
+    """A trace under another filter than the model's own; no model is made for it, and no rows are measured."""
 
     filter: Filter
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Trace]:
-        return trace(model.module, _pixels(model, pictures), self.filter)
+        return trace(model.module, _pixels(model, pictures), self.filter, rows=False)
 
     def identity(self, card: ModelCard) -> Hashable:
         """That of the trace of the model with its operator swapped."""
