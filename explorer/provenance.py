@@ -16,11 +16,13 @@ LIBRARIES = ("torch", "timm", "pillow", "numpy")
 def of_model(card: ModelCard) -> dict[str, Any]:
     """A set of weights under a filter; `sha256` is that of the file, see `ModelCard.digest`.
 
-    An input of another size than the architecture's is model, too, and what was done to the weights for it.
+    An input of another size than the architecture's is model, too, what was done to the weights for it, and that linear
+    layers computed on packed weights.
     """
     model = {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
     size, changes = input_size(card), list(card.changes)
-    return model | ({"input_size": size} if size else {}) | ({"changes": changes} if changes else {})
+    said = {"input_size": size, "changes": changes, "packed": card.is_packed}
+    return model | {key: value for key, value in said.items() if value}
 
 
 def input_size(card: ModelCard) -> list[int] | None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from explorer.measures.attention import entropy_of_scores
 from explorer.measures.residual import norms
+from explorer.models import packed
 from explorer.models.twicing import Filtered, attention_of, get_filter, project, queries_keys_values
 from explorer.paper import operators
 from explorer.traces import RowMeasures, Trace
@@ -190,6 +191,8 @@ class ModelSize:
 
     parameters: int
     multiply_adds: int
+    packed: int = 0
+    """Bytes of the second copy of its linear layers' weights, where it has one."""
 
 
 def count(model: Any) -> ModelSize:
@@ -198,11 +201,12 @@ def count(model: Any) -> ModelSize:
 
     first = next(model.parameters())
     image = torch.zeros(1, 3, *model.patch_embed.img_size, dtype=first.dtype, device=first.device)
-    counter: Any = FlopCounterMode(display=False)
+    counter: Any = FlopCounterMode(display=False, custom_mapping=packed.FLOPS)
     counter.mod_tracker = _WholeModel()
     with counter:
         trace(model, image, rows=False)
-    return ModelSize(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return ModelSize(parameters, counter.get_total_flops() // 2, packed.nbytes(model))
 
 
 class _WholeModel(nullcontext[None]):

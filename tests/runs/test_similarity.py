@@ -20,7 +20,7 @@ from explorer import cli
 from explorer.jobs import passes
 from explorer.measures.settings import Definition
 from explorer.measures.similarity import token_similarity
-from explorer.models import LoadedModel, checkpoints, with_filter
+from explorer.models import LoadedModel, checkpoints, with_filter, with_packed_layers
 from explorer.models.trace import trace
 from explorer.pictures import images, preprocess
 from explorer.runs import partial, similarity
@@ -255,6 +255,19 @@ def test_a_folder_of_nothing_readable_is_measured(pair: LoadedPair, tmp_path: Pa
     for name in ("x.csv", "y.parquet"):
         assert measure(tmp_path / "root", pair, tmp_path / name) == FolderStep(1, 1, 1)
     assert pq.read_table(tmp_path / "y.parquet")["twicing_2"].to_pylist() == [None]
+
+
+def test_packed_layers_are_said_and_make_another_run(many: Path, pair: LoadedPair, tmp_path: Path) -> None:
+    stopped_after(many, pair, tmp_path / "x.csv", 8)
+    assert next(measuring(many, pair, tmp_path / "x.csv")).done == 8
+    packed = with_packed_layers(pair[0]), with_packed_layers(pair[1])
+    assert next(measuring(many, packed, tmp_path / "x.csv")).done == 0
+    measure(many, packed, tmp_path / "packed.csv")
+    assert json.loads((tmp_path / "packed.json").read_text())["models"]["twicing"]["packed"] is True
+    measure(many, pair, tmp_path / "plain.csv")
+    for row, other in zip(table(tmp_path / "packed.csv"), table(tmp_path / "plain.csv"), strict=True):
+        if not row["error"]:
+            np.testing.assert_allclose(numbers(row), numbers(other), atol=1e-5)
 
 
 def test_the_settings_lie_beside_the_result(many: Path, pair: LoadedPair, tmp_path: Path) -> None:
