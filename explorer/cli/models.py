@@ -41,7 +41,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
-def load_pair_of(options: argparse.Namespace) -> ModelPair:
+def load_pair_of(options: argparse.Namespace, *, bfloat16: bool = False) -> ModelPair:
     """The models that `add_models` declares."""
     from explorer.serving.pair import load_pair
 
@@ -52,6 +52,7 @@ def load_pair_of(options: argparse.Namespace) -> ModelPair:
         twicing_filter=_filter(options.twicing_filter),
         input_size=_input_sizes(options.input_size),
         packed=_packed(options),
+        bfloat16=bfloat16,
         device=options.device,
     )
 

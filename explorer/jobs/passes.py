@@ -32,12 +32,12 @@ class TraceJob(PassJob[Trace]):
 
 @dataclass(frozen=True)
 class DialJob(PassJob[Trace]):
-    """A trace under another filter than the model's own; no model is made for it, and no rows are measured."""
+    """A trace under another filter than the model's own; no model is made for it."""
 
     filter: Filter
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Trace]:
-        return trace(model.module, _pixels(model, pictures), self.filter, rows=False)
+        return trace(model.module, _pixels(model, pictures), self.filter)
 
     def identity(self, card: ModelCard) -> Hashable:
         """That of the trace of the model with its operator swapped."""
@@ -53,7 +53,8 @@ class SimilarityJob(PassJob[Tensor]):
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Float[Tensor, " state"]]:
         prefix = model.module.num_prefix_tokens
         by_state = [
-            similarity.of_tokens(x, self.definition, prefix) for x in states(model.module, _pixels(model, pictures))
+            similarity.of_tokens(x.float() if model.card.is_bfloat16 else x, self.definition, prefix)
+            for x in states(model.module, _pixels(model, pictures))
         ]
         return list(torch.stack(by_state, dim=1).cpu())
 
@@ -79,6 +80,5 @@ class BatchJob(Job[list[R]]):
 
 
 def _pixels(model: LoadedModel, pictures: Sequence[ImageInput]) -> Float[Tensor, "image 3 height width"]:
-    """The model's input, on its device."""
-    device = next(model.module.parameters()).device
-    return preprocess.batch(views(model, pictures), model.card.preprocessing).to(device)
+    """The model's input, on its device and in its precision."""
+    return preprocess.batch(views(model, pictures), model.card.preprocessing).to(next(model.module.parameters()))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from explorer import cli
@@ -268,6 +269,39 @@ def test_packed_layers_are_said_and_make_another_run(many: Path, pair: LoadedPai
     for row, other in zip(table(tmp_path / "packed.csv"), table(tmp_path / "plain.csv"), strict=True):
         if not row["error"]:
             np.testing.assert_allclose(numbers(row), numbers(other), atol=1e-5)
+
+
+@pytest.fixture
+def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU that has it; on any other torch computes the same, slowly."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+
+
+def test_in_bfloat16_curves_are_near_and_the_file_says_so(
+    many: Path, files: tuple[Path, Path], tmp_path: Path, bfloat16: None
+) -> None:
+    words = ["similarity", str(many), "--baseline", str(files[0]), "--twicing", str(files[1]), "--out"]
+    assert cli.main([*words, str(tmp_path / "plain.csv")]) == 1
+    assert cli.main([*words, str(tmp_path / "half.csv"), "--precision", "bfloat16"]) == 1
+    models = json.loads((tmp_path / "half.json").read_text())["models"]
+    assert [models[role]["precision"] for role in ROLES] == ["bfloat16"] * 2
+    assert "precision" not in (tmp_path / "plain.json").read_text()
+    differences = [
+        np.abs(np.subtract(numbers(row), numbers(other))).max()
+        for row, other in zip(table(tmp_path / "half.csv"), table(tmp_path / "plain.csv"), strict=True)
+        if not row["error"]
+    ]
+    assert 0 < max(differences) < 0.02
+
+
+def test_a_cpu_without_bfloat16_is_said_to_lack_it(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert cli.main(["similarity", str(many), "--out", str(tmp_path / "x.csv"), "--precision", "bfloat16"]) == 2
+    message = capsys.readouterr().err.strip()
+    assert "avx512_bf16" in message
+    assert_one_sentence(message)
 
 
 def test_the_settings_lie_beside_the_result(many: Path, pair: LoadedPair, tmp_path: Path) -> None:
