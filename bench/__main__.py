@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _speed(decoded: list[ImageInput]) -> Iterator[Row]:
-    for size in ("tiny", "base"):
+    for size in ("tiny", "small", "base"):
         yield from speed.rows(_inputs(decoded), size)
 
 

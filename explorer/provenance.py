@@ -16,11 +16,14 @@ LIBRARIES = ("torch", "timm", "pillow", "numpy")
 def of_model(card: ModelCard) -> dict[str, Any]:
     """A set of weights under a filter; `sha256` is that of the file, see `ModelCard.digest`.
 
-    An input of another size than the architecture's is model, too, and what was done to the weights for it.
+    An input of another size than the architecture's is model, too, what was done to the weights for it, that linear
+    layers computed on packed weights, and a precision other than float32.
     """
     model = {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
     size, changes = input_size(card), list(card.changes)
-    return model | ({"input_size": size} if size else {}) | ({"changes": changes} if changes else {})
+    precision = "bfloat16" if card.is_bfloat16 else ""
+    said = {"input_size": size, "changes": changes, "packed": card.is_packed, "precision": precision}
+    return model | {key: value for key, value in said.items() if value}
 
 
 def input_size(card: ModelCard) -> list[int] | None:

@@ -12,8 +12,23 @@ from explorer.types import Filter, Size, prefix_names
 
 
 @dataclass(frozen=True, eq=False)
+class RowMeasures:
+    """One number a row of `A` that is cheaper taken in the pass, while a block's matrix is in the processor's cache."""
+
+    entropy: Float[Tensor, "*lead query"]
+    smoothed: Float[Tensor, "*lead token"]
+    """`|A V|`, over the channels of a head."""
+    smoothed_residual: Float[Tensor, "*lead token"]
+    """`|A (V - A V)|`, whatever the filter."""
+
+    @property
+    def nbytes(self) -> int:
+        return self.entropy.nbytes + self.smoothed.nbytes + self.smoothed_residual.nbytes
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
-    """What one forward pass leaves behind that cannot be derived; everything else is a measure of it.
+    """What one forward pass leaves behind that cannot be derived, and its row measures; all else is a measure of it.
 
     Owns its memory and is never written again. Tensors stay on the device that made them.
     """
@@ -30,6 +45,8 @@ class Trace:
     """Whether the first prefix token is CLS."""
     has_distillation_token: bool = False
     """Whether the next is DeiT's distillation token; all others are registers."""
+    rows: RowMeasures | None = None
+    """By layer and head. None where the pass did not take them: the measures do, from `attention` and `values`."""
 
     @property
     def depth(self) -> int:
@@ -46,7 +63,7 @@ class Trace:
     @property
     def nbytes(self) -> int:
         tensors = (self.attention, self.values, self.tokens, self.logits)
-        return sum(t.numel() * t.element_size() for t in tensors)
+        return sum(t.nbytes for t in tensors) + (self.rows.nbytes if self.rows else 0)
 
 
 @dataclass(frozen=True, eq=False)

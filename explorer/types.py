@@ -144,6 +144,10 @@ class ModelCard:
     """Whether the input has another size than its architecture's, as declared or as asked."""
     changes: tuple[str, ...] = field(default=(), repr=False)
     """What was done to the weights when they were loaded, one sentence each."""
+    is_packed: bool = field(default=False, repr=False)
+    """Whether linear layers compute on a second copy of their weights, see `models.packed`."""
+    is_bfloat16: bool = field(default=False, repr=False)
+    """Whether weights were rounded to bfloat16, and passes compute in it."""
 
     @property
     def is_counterfactual(self) -> bool:

@@ -20,7 +20,7 @@ import torch  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from explorer.models import LoadedModel, checkpoints, registry, sources  # noqa: E402
+from explorer.models import LoadedModel, checkpoints, packed, registry, sources  # noqa: E402
 from explorer.models.declaration import declare  # noqa: E402
 from explorer.models.registry import Architecture  # noqa: E402
 from explorer.types import Filter, Preprocessing  # noqa: E402
@@ -61,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
         prefix = pair.write(Path(folder.name) / "pair" / pair.NAME)
     os.environ[sources.PAIR_VARIABLE] = str(prefix)
+    os.environ[packed.VARIABLE] = "0"  # or a server's numbers would depend on what else the machine does
 
 
 @pytest.hookimpl(tryfirst=True)

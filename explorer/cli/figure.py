@@ -128,6 +128,8 @@ def _again(options: argparse.Namespace) -> int:
         name = f"{model['role']}_filter"
         if getattr(options, name) is None and model["filter"] != model.get("trained_filter"):
             setattr(options, name, record.filter_text(model["filter"]))
+        if model.get("packed"):
+            setattr(options, f"{model['role']}_packed", True)
     options.input_size = options.input_size or record.size_text(recorded.models)
     _save(again(recorded, options.images or beside, load_pair_of(options)), options.out)
     return 0

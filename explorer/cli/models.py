@@ -25,16 +25,23 @@ def add_models(parser: argparse.ArgumentParser) -> None:
             metavar="A[,A...]",
             help="another filter than the trained one: 1 standard, 2 twicing, for all blocks or one for each",
         )
+        parser.add_argument(f"--{role}-packed", action="store_true", help=argparse.SUPPRESS)  # where the other is not
     parser.add_argument(
         "--input-size",
         metavar="N[,N]",
         help="pixels on a side of the models' input instead of what they declare, for both or one for each (0: as "
         "declared); positions are resampled where they are for another size",
     )
+    parser.add_argument(
+        "--packed",
+        action="store_true",
+        help="linear layers compute on a second copy of their weights as oneDNN lays it out, quicker on some CPUs; "
+        "numbers differ by rounding, and what is written says so",
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
 
 
-def load_pair_of(options: argparse.Namespace) -> ModelPair:
+def load_pair_of(options: argparse.Namespace, *, bfloat16: bool = False) -> ModelPair:
     """The models that `add_models` declares."""
     from explorer.serving.pair import load_pair
 
@@ -44,21 +51,29 @@ def load_pair_of(options: argparse.Namespace) -> ModelPair:
         baseline_filter=_filter(options.baseline_filter),
         twicing_filter=_filter(options.twicing_filter),
         input_size=_input_sizes(options.input_size),
+        packed=_packed(options),
+        bfloat16=bfloat16,
         device=options.device,
     )
 
 
 def load_models_of(options: argparse.Namespace) -> tuple[LoadedModel, LoadedModel]:
     """The same models without an engine."""
+    from explorer.models import with_packed_layers
     from explorer.models.named import load_under
     from explorer.serving import device as devices
 
     device = devices.device_called(options.device)
     size, other = _input_sizes(options.input_size)
-    return (
-        load_under(options.baseline, "standard", device, _filter(options.baseline_filter), size),
-        load_under(options.twicing, "twicing", device, _filter(options.twicing_filter), other),
-    )
+    first = load_under(options.baseline, "standard", device, _filter(options.baseline_filter), size)
+    second = load_under(options.twicing, "twicing", device, _filter(options.twicing_filter), other)
+    is_packed, other_is = _packed(options)
+    return with_packed_layers(first) if is_packed else first, with_packed_layers(second) if other_is else second
+
+
+def _packed(options: argparse.Namespace) -> tuple[bool, bool]:
+    """Of either model."""
+    return options.packed or options.baseline_packed, options.packed or options.twicing_packed
 
 
 def _input_sizes(text: str | None) -> tuple[int | None, int | None]:

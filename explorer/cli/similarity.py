@@ -26,6 +26,7 @@ def add_similarity(parser: argparse.ArgumentParser) -> None:
     from explorer.cli.models import add_models
     from explorer.cli.options import declare
     from explorer.measures.settings import Definition
+    from explorer.runs.settings import Passes
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _CODES
@@ -33,6 +34,7 @@ def add_similarity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of images; hidden files are skipped")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .csv or .parquet")
     declare(parser, Definition)
+    declare(parser, Passes)
     add_models(parser)
 
 
@@ -51,9 +53,11 @@ def _measure(options: argparse.Namespace) -> FolderStep:
     from explorer.cli.options import given
     from explorer.measures.settings import Definition
     from explorer.runs import similarity
+    from explorer.runs.settings import Passes, Precision
 
     definition = Definition(**given(options, Definition))
-    pair = load_pair_of(options)
+    passes = Passes(**given(options, Passes))
+    pair = load_pair_of(options, bfloat16=passes.precision is Precision.BFLOAT16)
     with closing(pair), closing(similarity.measure(options.folder, pair, options.out, definition)) as steps:
         last = next(steps)
         with tqdm(total=last.total, initial=last.done, unit=" images", disable=not sys.stderr.isatty()) as bar:

@@ -101,7 +101,7 @@ def traced(model: LoadedModel, seen: Picture) -> Trace:
         raise ExplorerError(f"A classifier of at least 2 classes was expected; {model.card.name} has {classes}.")
     device = next(model.module.parameters()).device
     with torch.inference_mode():
-        return trace(model.module, preprocess.batch([seen], model.card.preprocessing).to(device))[0]
+        return trace(model.module, preprocess.batch([seen], model.card.preprocessing).to(device), rows=False)[0]
 
 
 def effect(strength: float, clean: Trace, disturbed: Trace, queries: Queries = Queries.ALL) -> Effect:

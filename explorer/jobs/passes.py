@@ -53,7 +53,8 @@ class SimilarityJob(PassJob[Tensor]):
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[Float[Tensor, " state"]]:
         prefix = model.module.num_prefix_tokens
         by_state = [
-            similarity.of_tokens(x, self.definition, prefix) for x in states(model.module, _pixels(model, pictures))
+            similarity.of_tokens(x.float() if model.card.is_bfloat16 else x, self.definition, prefix)
+            for x in states(model.module, _pixels(model, pictures))
         ]
         return list(torch.stack(by_state, dim=1).cpu())
 
@@ -79,6 +80,5 @@ class BatchJob(Job[list[R]]):
 
 
 def _pixels(model: LoadedModel, pictures: Sequence[ImageInput]) -> Float[Tensor, "image 3 height width"]:
-    """The model's input, on its device."""
-    device = next(model.module.parameters()).device
-    return preprocess.batch(views(model, pictures), model.card.preprocessing).to(device)
+    """The model's input, on its device and in its precision."""
+    return preprocess.batch(views(model, pictures), model.card.preprocessing).to(next(model.module.parameters()))

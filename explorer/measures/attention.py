@@ -6,6 +6,7 @@ The viewer computes the same in the browser, where it is held against these; scr
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -125,6 +126,11 @@ def _mean_effective(
     return operators.filter_rows(per_head, attention, a).mean(dim=0)
 
 
+def entropies(trace: Trace) -> Float[Tensor, "layer head query"]:
+    """Entropy of every row of `A` in nats, as the pass took it, or from `A`."""
+    return entropy(trace.attention) if trace.rows is None else trace.rows.entropy
+
+
 def entropy(attention: Float[Tensor, "*lead query key"]) -> Float[Tensor, "*lead query"]:
     """Entropy of each row of `A` in nats; `A` only, because effective rows need not be distributions.
 
@@ -134,7 +140,19 @@ def entropy(attention: Float[Tensor, "*lead query key"]) -> Float[Tensor, "*lead
     tiny = torch.finfo(attention.dtype).tiny
     if attention.ndim > 3:
         return torch.stack([entropy(layer) for layer in attention])
-    return (attention.clamp(min=tiny).log_().mul_(attention)).sum(dim=-1).neg_()
+    return torch.linalg.vecdot(attention.clamp(min=tiny).log_(), attention).neg_()
+
+
+def entropy_of_scores(
+    attention: Float[Tensor, "*lead query key"], scores: Float[Tensor, "*lead query key"]
+) -> Float[Tensor, "*lead query"]:
+    """The same without a logarithm of a matrix, where the scores `S` of the softmax are at hand: `log Z - sum_j A S`.
+
+    Both are taken from the row's largest score, which is then at `A = 1/Z`, so that neither term is negative and
+    nothing cancels. The scores are overwritten.
+    """
+    below = scores.sub_(scores.amax(dim=-1, keepdim=True))
+    return attention.amax(dim=-1).log_().add_(torch.linalg.vecdot(attention, below)).neg_()
 
 
 def patch_centres(grid: Size, patch_size: Size) -> Float[Tensor, "patch 2"]:
@@ -149,9 +167,12 @@ def distance(trace: Trace, patch_size: Size) -> Float[Tensor, "layer head patch"
 
     Rows of `A` over the patch keys, renormalised to leave the prefix tokens, which have no place, out.
     """
+    first = trace.prefix
     centres = patch_centres(trace.grid, patch_size).to(trace.attention)
-    between = torch.cdist(centres, centres)  # (n, n)
-    patches = trace.attention[:, :, trace.prefix :, trace.prefix :]
-    weighted: Tensor = torch.linalg.vecdot(patches, between)
-    total = patches.sum(dim=-1)
-    return weighted / total.clamp(min=torch.finfo(total.dtype).tiny)  # no weight on any patch: distance 0
+    between = F.pad(torch.cdist(centres, centres), (first, 0, first, 0))  # (N, N), 0 where there is no patch
+    tiny = torch.finfo(between.dtype).tiny  # where no weight is on any patch: distance 0
+    by_layer = [
+        torch.linalg.vecdot(layer, between)[:, first:] / layer[:, first:, first:].sum(dim=-1).clamp(min=tiny)
+        for layer in trace.attention  # one by one, which leaves what is computed on the way in the processor's cache
+    ]
+    return torch.stack(by_layer)

@@ -40,13 +40,23 @@ class ResidualMagnitudes:
         return quantity[:, :, self.prefix :].mean(dim=-1)
 
 
+def norms(
+    smoothed: Float[Tensor, "*lead token channel"], correction: Float[Tensor, "*lead token channel"]
+) -> tuple[Float[Tensor, "*lead token"], Float[Tensor, "*lead token"]]:
+    """`|A V|` and `|A (V - A V)|` of the two steps of `operators.smoothing_steps`."""
+    return torch.linalg.vector_norm(smoothed, dim=-1), torch.linalg.vector_norm(correction, dim=-1)
+
+
 def magnitudes(trace: Trace) -> ResidualMagnitudes:
     """Magnitudes in every layer and head.
 
     For a standard block `A (V - A V)` is what twicing would give back; it is not part of that block's output.
     """
-    smoothed, correction = operators.smoothing_steps(trace.attention, trace.values)  # (L, H, N, d) each
-    lengths = smoothed.norm(dim=-1), correction.norm(dim=-1)
+    rows = trace.rows
+    if rows is None:
+        lengths = norms(*operators.smoothing_steps(trace.attention, trace.values))
+    else:
+        lengths = rows.smoothed, rows.smoothed_residual
     # The Frobenius norm over the patches is the norm of their lengths.
     below, above = (length[:, :, trace.prefix :].norm(dim=-1) for length in lengths)
     return ResidualMagnitudes(

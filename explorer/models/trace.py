@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -20,9 +20,12 @@ from timm.models.eva import Eva, EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
+from explorer.measures.attention import entropy_of_scores
+from explorer.measures.residual import norms
+from explorer.models import packed
 from explorer.models.twicing import Filtered, attention_of, get_filter, project, queries_keys_values
 from explorer.paper import operators
-from explorer.traces import Trace
+from explorer.traces import RowMeasures, Trace
 from explorer.types import ExplorerError, Filter, Size, prefix_names
 
 Stream = Float[Tensor, "image token dim"]
@@ -57,7 +60,8 @@ class Geometry:
         attention = self.depth * self.heads * self.tokens**2
         values = self.depth * self.heads * self.tokens * self.channels
         stream = (self.depth + 1) * self.tokens * self.dim
-        return 4 * (attention + values + stream + self.classes)
+        rows = 3 * self.depth * self.heads * self.tokens
+        return 4 * (attention + values + stream + self.classes + rows)
 
 
 def _pre_norm(block: Any, x: Stream, attend: Attend) -> Stream:
@@ -123,10 +127,13 @@ def geometry(model: Any) -> Geometry:
 
 
 @torch.inference_mode()
-def trace(model: Any, images: Float[Tensor, "image 3 height width"], filter: Filter | None = None) -> list[Trace]:
+def trace(
+    model: Any, images: Float[Tensor, "image 3 height width"], filter: Filter | None = None, *, rows: bool = True
+) -> list[Trace]:
     """Runs the images in one batched pass and returns a trace of each, under the model's own filter or another.
 
-    Logits equal the untraced model's (tested within 1e-5 of the largest logit in float32, 1e-10 in float64).
+    Logits equal the untraced model's (tested within 1e-5 of the largest logit in float32, 1e-10 in float64). `rows`
+    takes row measures, too: less work than computing them from the trace, for nothing where nobody asks for them.
     """
     if model.training:
         raise ExplorerError("Expected a model in eval mode; a model in training mode came.")
@@ -136,18 +143,24 @@ def trace(model: Any, images: Float[Tensor, "image 3 height width"], filter: Fil
     expected = tuple(model.patch_embed.img_size)
     if tuple(images.shape[-2:]) != expected:
         raise ExplorerError(f"Expected images of {expected} pixels; {tuple(images.shape[-2:])} came.")
-    traces = [_empty(sizes, images) for _ in images]
+    traces = [_empty(sizes, images, rows) for _ in images]
+    # Of every block in turn, so that they stay in the processor's cache, as its matrix does while rows are measured.
+    scores = images.new_empty(len(images), sizes.heads, sizes.tokens, sizes.tokens)  # (B, H, N, N)
 
     def attending(attn: Any, layer: int, rope: Tensor | None) -> Attend:
         def attend(x: Stream) -> Stream:
             q, k, v = queries_keys_values(attn, x, rope)  # (B, H, N, d)
             # The matrix of a single image is computed where it is kept; of a batch, it is copied to each trace.
             own = traces[0].attention[layer, None] if len(traces) == 1 else None
-            attention = operators.attention(q, k, attn.scale, out=own)  # (B, H, N, N)
+            attention = operators.attention(q, k, attn.scale, scores=scores, out=own)  # (B, H, N, N)
             if own is None:
                 _keep(traces, "attention", layer, attention)
             _keep(traces, "values", layer, v)
-            return project(attn, operators.apply_filter(attention, v, sizes.filter[layer]), x)
+            if not rows:
+                return project(attn, operators.apply_filter(attention, v, sizes.filter[layer]), x)
+            steps = operators.smoothing_steps(attention, v)  # (B, H, N, d) each
+            _keep_rows(traces, layer, RowMeasures(entropy_of_scores(attention, scores), *norms(*steps)))
+            return project(attn, operators.filter_steps(*steps, sizes.filter[layer]), x)
 
         return attend
 
@@ -178,6 +191,8 @@ class ModelSize:
 
     parameters: int
     multiply_adds: int
+    packed: int = 0
+    """Bytes of the second copy of its linear layers' weights, where it has one."""
 
 
 def count(model: Any) -> ModelSize:
@@ -186,11 +201,12 @@ def count(model: Any) -> ModelSize:
 
     first = next(model.parameters())
     image = torch.zeros(1, 3, *model.patch_embed.img_size, dtype=first.dtype, device=first.device)
-    counter: Any = FlopCounterMode(display=False)
+    counter: Any = FlopCounterMode(display=False, custom_mapping=packed.FLOPS)
     counter.mod_tracker = _WholeModel()
     with counter:
-        trace(model, image)
-    return ModelSize(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
+        trace(model, image, rows=False)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return ModelSize(parameters, counter.get_total_flops() // 2, packed.nbytes(model))
 
 
 class _WholeModel(nullcontext[None]):
@@ -208,17 +224,18 @@ def embed(model: Any, images: Tensor) -> tuple[Stream, Iterator[Tensor | None]]:
     return model.norm_pre(tokens), itertools.repeat(rope)
 
 
-def _empty(sizes: Geometry, like: Tensor) -> Trace:
+def _empty(sizes: Geometry, like: Tensor, rows: bool) -> Trace:
     """A trace in one contiguous block: one allocation is quicker than many small ones."""
     shapes = (
         (sizes.depth, sizes.heads, sizes.tokens, sizes.tokens),
         (sizes.depth, sizes.heads, sizes.tokens, sizes.channels),
         (sizes.depth + 1, sizes.tokens, sizes.dim),
         (sizes.classes,),
+        *((sizes.depth, sizes.heads, sizes.tokens),) * (3 if rows else 0),
     )
     lengths = [math.prod(shape) for shape in shapes]
     block = torch.empty(sum(lengths), dtype=like.dtype, device=like.device)
-    attention, values, tokens, logits = (
+    attention, values, tokens, logits, *measured = (
         part.view(shape) for part, shape in zip(block.split(lengths), shapes, strict=True)
     )
     return Trace(
@@ -231,9 +248,15 @@ def _empty(sizes: Geometry, like: Tensor) -> Trace:
         filter=sizes.filter,
         has_class_token=sizes.has_class_token,
         has_distillation_token=sizes.has_distillation_token,
+        rows=RowMeasures(*measured) if rows else None,
     )
 
 
-def _keep(traces: list[Trace], name: str, layer: int, batch: Tensor) -> None:
-    for image, of_image in enumerate(traces):
-        getattr(of_image, name)[layer].copy_(batch[image])
+def _keep(records: Sequence[Trace | RowMeasures | None], name: str, layer: int, batch: Tensor) -> None:
+    for image, record in enumerate(records):
+        getattr(record, name)[layer].copy_(batch[image])
+
+
+def _keep_rows(traces: Sequence[Trace], layer: int, batch: RowMeasures) -> None:
+    for field in fields(RowMeasures):
+        _keep([trace.rows for trace in traces], field.name, layer, getattr(batch, field.name))

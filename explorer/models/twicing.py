@@ -97,10 +97,11 @@ def queries_keys_values(attn: Any, x: Tokens, rope: Tensor | None = None) -> tup
     """Queries, keys and values of the normalised tokens `x`, as timm's three attentions compute them."""
     batch, tokens, _ = x.shape
     if attn.qkv is not None:
-        bias = attn.qkv.bias
-        if getattr(attn, "q_bias", None) is not None:
-            bias = torch.cat((attn.q_bias, attn.k_bias, attn.v_bias))
-        qkv = F.linear(x, attn.qkv.weight, bias).reshape(batch, tokens, 3, attn.num_heads, -1)
+        if getattr(attn, "q_bias", None) is None:
+            qkv = attn.qkv(x)
+        else:
+            qkv = F.linear(x, attn.qkv.weight, torch.cat((attn.q_bias, attn.k_bias, attn.v_bias)))
+        qkv = qkv.reshape(batch, tokens, 3, attn.num_heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, N, d) each
     else:
         projections = (attn.q_proj, attn.k_proj, attn.v_proj)

@@ -21,13 +21,15 @@ def attention(
     k: Float[Tensor, "... key channel"],
     scale: float,
     bias: Tensor | None = None,
+    scores: Tensor | None = None,
     out: Tensor | None = None,
 ) -> Attention:
     """`A = softmax(scale * Q K^T + bias)`; rows sum to 1 (paper Eqn 2, where `scale = 1/sqrt(d)`).
 
-    `bias` is what a mask adds to the scores, `-inf` where it hides a key. `out` is memory for the result.
+    `bias` is what a mask adds to the scores, `-inf` where it hides a key. `scores` is memory for `scale * Q K^T`, which
+    stays there, `out` for the result.
     """
-    scores = torch.matmul(q * scale, k.transpose(-2, -1), out=out)  # (..., N, d) @ (..., d, N) -> (..., N, N)
+    scores = torch.matmul(q * scale, k.transpose(-2, -1), out=scores)  # (..., N, d) @ (..., d, N) -> (..., N, N)
     return torch.softmax(scores if bias is None else scores + bias, dim=-1, out=out)
 
 
@@ -51,8 +53,12 @@ def apply_filter(a: Attention, v: Values, coefficient: float) -> Values:
     """`p_c(A) V = A V + (c - 1) A (V - A V)`: `c = 1` standard, `c = 2` twicing (Def. 2, Eqn 14, Eqn 19)."""
     if coefficient == 1.0:
         return a @ v
-    smoothed, correction = smoothing_steps(a, v)
-    return smoothed + (coefficient - 1.0) * correction
+    return filter_steps(*smoothing_steps(a, v), coefficient)
+
+
+def filter_steps(smoothed: Values, correction: Values, coefficient: float) -> Values:
+    """`p_c(A) V` of the two steps of `smoothing_steps`."""
+    return smoothed if coefficient == 1.0 else smoothed + (coefficient - 1.0) * correction
 
 
 def twicing(a: Attention, v: Values) -> Values:

@@ -25,7 +25,7 @@ from explorer.types import ExplorerError, ModelCard
 
 FORMAT = 1
 
-_MODEL = ("name", "sha256", "filter", "input_size")
+_MODEL = ("name", "sha256", "filter", "input_size", "packed")
 """What a header holds of a model; its file may have another name when the run goes on."""
 _LINES: Lines[dict[str, Any]] = Lines(json.dumps, json.loads)
 

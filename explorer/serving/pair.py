@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from explorer.models import in_bfloat16, with_packed_layers
 from explorer.models.named import HUB as HUB
 from explorer.models.named import ModelSource as ModelSource
 from explorer.models.named import filter_for, load_named
@@ -48,18 +49,28 @@ def load_pair(
     baseline_filter: Filter | float | None = None,
     twicing_filter: Filter | float | None = None,
     input_size: int | Sequence[int | None] | None = None,
+    packed: bool | Sequence[bool] = False,
+    bfloat16: bool = False,
     device: str | None = None,
 ) -> ModelPair:
     """Loads two models, by default the pair that opens, each under its trained filter unless another is given.
 
     A filter is one coefficient for all blocks or one for each: 1 is standard, 2 twicing; another than the trained one
     makes a counterfactual. `input_size` asks for so many pixels on a side, of both models or of each, instead of what
-    is declared. Raises `ExplorerError` for what cannot be loaded.
+    is declared. `packed` computes linear layers of both models, or of each, on a second copy of their weights, which
+    some CPUs do quicker; `bfloat16` rounds weights and all on the way, for plain passes. Raises `ExplorerError` for
+    what cannot be loaded, packed or rounded.
     """
     where = devices.device_called(device)
     size, other = (input_size, input_size) if input_size is None or isinstance(input_size, int) else input_size
     first = load_named(baseline, "standard", where, size)
     second = load_named(twicing, "twicing", where, other)
+    if bfloat16:
+        first, second = in_bfloat16(first), in_bfloat16(second)
+    each = (packed, packed) if isinstance(packed, bool) else packed
+    first, second = (
+        with_packed_layers(model) if wanted else model for model, wanted in zip((first, second), each, strict=True)
+    )
     engine = LocalEngine([first, second], where, cache_bytes=_CACHE)
     cards = [
         model.card if filter is None else engine.swapped(model.card.key, filter_for(model.card, filter))

@@ -180,6 +180,11 @@ def again(record: Record, images: Sequence[Photograph | str | Path], pair: Model
     """The figure that a record describes. Raises `ExplorerError` when images or weights are not those of the record."""
     for known, card in zip(record.models, pair.cards, strict=True):
         size, expected = provenance.input_size(card), known.get("input_size")
+        if bool(known.get("packed")) != card.is_packed:
+            raise ExplorerError(
+                f"{known['name']} was expected {'with' if known.get('packed') else 'without'} packed linear layers, as "
+                "the figure was made."
+            )
         if (known["sha256"], list(known["filter"]), expected) != (card.digest, list(card.filter), size):
             at_size = f" at {expected[0]}x{expected[1]} px" if expected else ""
             raise ExplorerError(

@@ -63,6 +63,8 @@ class Record:
             words += ["--images", *(f"./{name}" if name.startswith("-") else name for name, _ in self.images)]
         for model in self.models:
             words += _model_words(model)
+        packed = [model["role"] for model in self.models if model.get("packed")]
+        words += ["--packed"] if len(packed) == len(ROLES) else [f"--{role}-packed" for role in packed]
         if sizes := size_text(self.models):
             words += _words("input-size", sizes)
         for setting in SETTINGS:

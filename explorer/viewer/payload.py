@@ -197,7 +197,7 @@ def _model(side: ViewerSide, picture: bytes, store: _Sections, means: bool) -> d
 def _entropies(trace: Trace) -> Float[Tensor, "layer head query"]:
     """Entropy of every row of `A`, then of the mean over the patches' rows."""
     mean = trace.attention[:, :, trace.prefix :].mean(dim=2, keepdim=True)
-    return torch.cat([attention_measures.entropy(rows) for rows in (trace.attention, mean)], dim=2)
+    return torch.cat([attention_measures.entropies(trace), attention_measures.entropy(mean)], dim=2)
 
 
 def _by_head(values: Float[Tensor, "layer head token"], means: bool) -> Float[Tensor, "layer sent token"]:

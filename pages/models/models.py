@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.models import LoadedModel, checkpoints, hub, sources
+from explorer.models import LoadedModel, checkpoints, hub, sources, with_quicker_layers
 from explorer.types import ExplorerError
 from explorer.ui.models import panel
 from explorer.ui.shell import pair, panels, resources
@@ -18,7 +18,7 @@ locked = panel.is_locked()
 
 
 def welcome(model: LoadedModel) -> None:
-    card = engine.add(model)
+    card = engine.add(with_quicker_layers(model))
     pair.want(card)
     st.toast(f"{plain(card.name)} is loaded and chosen.")
     st.rerun()

@@ -320,6 +320,27 @@ def test_a_figure_at_another_input_size_is_made_again_at_it(
     said(capsys, f"at {half}x{half} px")
 
 
+@pytest.mark.parametrize(
+    ("flag", "roles"), [("--packed", ["baseline", "twicing"]), ("--twicing-packed", ["twicing"]), ("", [])]
+)
+def test_a_figure_of_packed_layers_says_so_and_is_made_again_with_them(
+    run: Run, cat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, roles: list[str]
+) -> None:
+    flags = flag.split()
+    assert run("figure", "residual", "--images", cat, "--out", "x.png", *flags, *FAST) == 0
+    known = record.read((tmp_path / "x.png").read_bytes())
+    assert [model["role"] for model in known.models if model.get("packed")] == roles
+    command = shlex.split(known.command("y.png"))[3:]
+    assert [word for word in command if "packed" in word] == flags
+    assert run("again", "x.png", "--out", "y.png") == 0
+    assert run(*command[:-1], "z.png") == 0
+    assert (tmp_path / "y.png").read_bytes() == (tmp_path / "z.png").read_bytes() == (tmp_path / "x.png").read_bytes()
+    if roles != ["baseline", "twicing"]:
+        capsys.readouterr()
+        assert run("again", "x.png", "--packed", "--out", "w.png") == 2
+        said(capsys, "without packed linear layers")
+
+
 @pytest.mark.parametrize("words", ["x", "-64", "64,64,64", "63"])
 def test_an_input_size_that_is_none_is_one_sentence(
     run: Run, cat: Path, capsys: pytest.CaptureFixture[str], words: str

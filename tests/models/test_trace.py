@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import timm
 import torch
+from scipy.special import xlogy
 from timm.models.vision_transformer import ParallelScalingBlock, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
+from explorer.measures import attention, residual
 from explorer.models import registry
 from explorer.models import trace as tracing
 from explorer.models.registry import Architecture
@@ -296,13 +298,60 @@ def test_shapes_and_geometry(make_model: MakeModel, images: Tensor) -> None:
     assert one.tokens.shape == (3, 17, 32)
     assert one.logits.shape == (5,)
     assert (one.grid, one.prefix, one.filter, one.depth, one.heads) == ((4, 4), 1, (1.0, 2.0), 2, 2)
-    assert one.nbytes == sizes.nbytes == 4 * (2 * 2 * 17 * 17 + 2 * 2 * 17 * 16 + 3 * 17 * 32 + 5)
+    of_tokens = 2 * 2 * 17 * 17 + 2 * 2 * 17 * 16 + 3 * 17 * 32 + 5
+    assert one.nbytes == sizes.nbytes == 4 * (of_tokens + 3 * 2 * 2 * 17)
+    assert trace(model, images, rows=False)[0].nbytes == 4 * of_tokens
 
 
 def test_rows_of_attention_sum_to_one(make_model: MakeModel, images: Tensor) -> None:
     for one in trace(make_model(dtype=torch.float64), images.double()):
         torch.testing.assert_close(one.attention.sum(-1), torch.ones(2, 2, 17, dtype=torch.float64))
         assert one.attention.min() >= 0
+
+
+def row_measures(one: Trace) -> dict[str, np.ndarray]:
+    """By the definitions, in float64, from attention and values."""
+    A, V = one.attention.double().numpy(), one.values.double().numpy()
+    return {
+        "entropy": -xlogy(A, A).sum(axis=-1),
+        "smoothed": np.linalg.norm(A @ V, axis=-1),
+        "smoothed_residual": np.linalg.norm(A @ (V - A @ V), axis=-1),
+    }
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("filter", FILTERS)
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
+def test_rows_are_measured_in_the_pass(
+    make_model: MakeModel, images: Tensor, dtype: torch.dtype, close: float, filter: Filter, count: int
+) -> None:
+    for one in trace(make_model(filter, dtype), images[:count].to(dtype)):
+        assert one.rows is not None
+        for name, expected in row_measures(one).items():
+            np.testing.assert_allclose(getattr(one.rows, name).numpy(), expected, rtol=close, atol=close)
+        assert attention.entropies(one) is one.rows.entropy
+        assert residual.magnitudes(one).smoothed_residual is one.rows.smoothed_residual
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_a_pass_without_rows_differs_in_nothing_else(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+    model = make_model(filter, torch.float64)
+    with_rows, without = (trace(model, images[:2].double(), rows=rows)[1] for rows in (True, False))
+    assert trace_digest(with_rows) == trace_digest(without)
+    assert without.rows is None
+    for measure in (attention.entropies, lambda one: residual.magnitudes(one).ratio):
+        torch.testing.assert_close(measure(with_rows), measure(without), rtol=1e-12, atol=1e-12)
+
+
+def test_rows_of_models_that_are_sure_have_entropy_0(make_model: MakeModel, images: Tensor) -> None:
+    model = make_model()
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attn.qkv.weight.mul_(100)
+    (one,) = trace(model, images[:1])
+    assert one.rows is not None
+    assert one.rows.entropy.min() == 0
+    np.testing.assert_allclose(one.rows.entropy.numpy(), row_measures(one)["entropy"], rtol=1e-5, atol=1e-7)
 
 
 def test_first_tokens_are_the_embedding(make_model: MakeModel, images: Tensor) -> None:
@@ -317,9 +366,12 @@ def test_each_trace_owns_its_memory(make_model: MakeModel, images: Tensor) -> No
     first, second, _ = trace(make_model(), images)
     before = trace_digest(second)
     with torch.inference_mode():
-        for tensor in (first.attention, first.values, first.tokens, first.logits):
+        assert first.rows is not None
+        for tensor in (first.attention, first.values, first.tokens, first.logits, first.rows.entropy):
             tensor.zero_()
     assert trace_digest(second) == before
+    assert second.rows is not None
+    assert second.rows.entropy.min() > 0
 
 
 def test_nothing_is_left_behind(make_model: MakeModel, images: Tensor) -> None:
@@ -398,10 +450,10 @@ def test_counting_a_model_leaves_gradients_of_others_alone(
 
     expected, seen = gradient(), []
 
-    def beside(model: VisionTransformer, image: Tensor) -> list[Trace]:
+    def beside(model: VisionTransformer, image: Tensor, *, rows: bool) -> list[Trace]:
         with ThreadPoolExecutor(1) as pool:
             seen.append(pool.submit(gradient).result())
-        return trace(model, image)
+        return trace(model, image, rows=rows)
 
     alone = count(counted)
     monkeypatch.setattr(tracing, "trace", beside)

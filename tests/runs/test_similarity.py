@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from explorer import cli
 from explorer.jobs import passes
 from explorer.measures.settings import Definition
 from explorer.measures.similarity import token_similarity
-from explorer.models import LoadedModel, checkpoints, with_filter
+from explorer.models import LoadedModel, checkpoints, with_filter, with_packed_layers
 from explorer.models.trace import trace
 from explorer.pictures import images, preprocess
 from explorer.runs import partial, similarity
@@ -256,6 +257,52 @@ def test_a_folder_of_nothing_readable_is_measured(pair: LoadedPair, tmp_path: Pa
     for name in ("x.csv", "y.parquet"):
         assert measure(tmp_path / "root", pair, tmp_path / name) == FolderStep(1, 1, 1)
     assert pq.read_table(tmp_path / "y.parquet")["twicing_2"].to_pylist() == [None]
+
+
+def test_packed_layers_are_said_and_make_another_run(many: Path, pair: LoadedPair, tmp_path: Path) -> None:
+    stopped_after(many, pair, tmp_path / "x.csv", 8)
+    assert next(measuring(many, pair, tmp_path / "x.csv")).done == 8
+    packed = with_packed_layers(pair[0]), with_packed_layers(pair[1])
+    assert next(measuring(many, packed, tmp_path / "x.csv")).done == 0
+    measure(many, packed, tmp_path / "packed.csv")
+    assert json.loads((tmp_path / "packed.json").read_text())["models"]["twicing"]["packed"] is True
+    measure(many, pair, tmp_path / "plain.csv")
+    for row, other in zip(table(tmp_path / "packed.csv"), table(tmp_path / "plain.csv"), strict=True):
+        if not row["error"]:
+            np.testing.assert_allclose(numbers(row), numbers(other), atol=1e-5)
+
+
+@pytest.fixture
+def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU that has it; on any other torch computes the same, slowly."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+
+
+def test_in_bfloat16_curves_are_near_and_the_file_says_so(
+    many: Path, files: tuple[Path, Path], tmp_path: Path, bfloat16: None
+) -> None:
+    words = ["similarity", str(many), "--baseline", str(files[0]), "--twicing", str(files[1]), "--out"]
+    assert cli.main([*words, str(tmp_path / "plain.csv")]) == 1
+    assert cli.main([*words, str(tmp_path / "half.csv"), "--precision", "bfloat16"]) == 1
+    models = json.loads((tmp_path / "half.json").read_text())["models"]
+    assert [models[role]["precision"] for role in ROLES] == ["bfloat16"] * 2
+    assert "precision" not in (tmp_path / "plain.json").read_text()
+    differences = [
+        np.abs(np.subtract(numbers(row), numbers(other))).max()
+        for row, other in zip(table(tmp_path / "half.csv"), table(tmp_path / "plain.csv"), strict=True)
+        if not row["error"]
+    ]
+    assert 0 < max(differences) < 0.02
+
+
+def test_a_cpu_without_bfloat16_is_said_to_lack_it(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert cli.main(["similarity", str(many), "--out", str(tmp_path / "x.csv"), "--precision", "bfloat16"]) == 2
+    message = capsys.readouterr().err.strip()
+    assert "avx512_bf16" in message
+    assert_one_sentence(message)
 
 
 def test_the_settings_lie_beside_the_result(many: Path, pair: LoadedPair, tmp_path: Path) -> None:

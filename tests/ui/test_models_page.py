@@ -12,7 +12,7 @@ import timm
 import torch
 from streamlit.testing.v1 import AppTest
 
-from explorer.models import hub, registry, sources
+from explorer.models import hub, packed, registry, sources
 from explorer.types import ExplorerError
 from explorer.ui.models import panel
 from explorer.ui.shell import resources
@@ -91,6 +91,19 @@ def test_a_declared_file_loads_and_is_shown(page: AppTest, folder: Path, state: 
     assert "block by block" in shown(app)
     partner = resources.engine().swapped(card.key, (1.0,) * 12)
     assert chosen(app) == [partner.key, card.key]  # the standard one of the two is the baseline
+
+
+def test_packed_linear_layers_are_said_with_their_memory(
+    page: AppTest, folder: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Linear layers" not in shown(page)
+    monkeypatch.setenv(packed.VARIABLE, "1")
+    torch.save({"model": state}, folder / "mine.pth")
+    (folder / "mine.json").write_text(json.dumps({"architecture": CUT, "filter": [1.0] * 12}))
+    app = press(pick(page.run(), "File", f"{folder.name}/mine.pth"), "load-file")
+    assert_sound(app)
+    assert "Linear layers" in shown(app)
+    assert "on a second copy of their weights as oneDNN lays it out, 20 MiB" in shown(app)
 
 
 def test_an_undeclared_file_is_asked_about(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:

@@ -90,8 +90,8 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
     """The cards; every number in them is measured on these two traces, and what is said of it holds for them."""
     last = min(baseline.depth, twicing.depth) - 1
     peak = [float(_map(trace, last).max()) for trace in (baseline, twicing)]
-    bits = [float(attention.entropy(trace.attention[last])[:, 0].mean()) for trace in (baseline, twicing)]
-    first = [float(attention.entropy(trace.attention[0])[:, 0].mean()) for trace in (baseline, twicing)]
+    bits = [float(attention.entropies(trace)[last][:, 0].mean()) for trace in (baseline, twicing)]
+    first = [float(attention.entropies(trace)[0][:, 0].mean()) for trace in (baseline, twicing)]
     y, x = divmod(int(_map(baseline, last).argmax()), baseline.grid[1])
     place = [(y + 0.5) / baseline.grid[0], (x + 0.5) / baseline.grid[1]]
     lowest = float(_map(twicing, last, Matrix.CORRECTION).min())
@@ -183,7 +183,7 @@ def _claimed(collapse: Sequence[float]) -> str:
 
 def answer(baseline: Trace, twicing: Trace) -> str:
     """To `ASKED`, of these two traces."""
-    nats = [float(attention.entropy(trace.attention[-1])[:, 0].mean()) for trace in (baseline, twicing)]
+    nats = [float(attention.entropies(trace)[-1][:, 0].mean()) for trace in (baseline, twicing)]
     wider = int(nats[1] > nats[0])
     tokens = [math.exp(entropy) for entropy in nats]
     ends = (
@@ -241,7 +241,7 @@ def pictures(chosen: View) -> Sequence[HandoutPicture]:
     """For the handout: entropy of the CLS row and token similarity by layer; made outside a visit."""
     colours = learn.PAPER
     comparison = chosen.comparison()
-    entropy = [array(attention.entropy(trace.attention)[:, :, 0].mean(dim=1)) for trace in comparison]
+    entropy = [array(attention.entropies(trace)[:, :, 0].mean(dim=1)) for trace in comparison]
     alike = [array(similarity.token_similarity(trace)) for trace in comparison]
     named = partial(zip, chosen.names, colours.models, strict=True)
     return (

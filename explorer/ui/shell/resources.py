@@ -6,6 +6,7 @@ import gc
 import os
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
-from explorer.models import load, sources
+from explorer.models import load, sources, with_quicker_layers
 from explorer.pictures import examples, isolated
 from explorer.pictures.examples import Example
 from explorer.serving import device as devices
@@ -45,12 +46,14 @@ def loaded() -> Loaded:
     """
     torch.set_num_threads(1)  # to load: small tensors, and beside them a browser that starts
     device = devices.device_called()
-    models, problems = [], []
-    for path in sources.to_load():
-        try:
-            models.append(load(path, device))
-        except ExplorerError as error:
-            problems.append(str(error))
+    ready, problems = [], []
+    with ThreadPoolExecutor(1) as beside:  # tries out packed layers while the next file is read
+        for path in sources.to_load():
+            try:
+                ready.append(beside.submit(with_quicker_layers, load(path, device)))
+            except ExplorerError as error:
+                problems.append(str(error))
+    models = [model.result() for model in ready]
     if not models:
         where = "The checkpoints folder holds" if sources.opens_bundled() else f"{sources.PAIR_VARIABLE} names"
         raise ExplorerError(" ".join([f"{where} no checkpoint that loads.", *problems]))
