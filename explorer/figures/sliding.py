@@ -199,6 +199,11 @@ class SlidingWords:
     slots: Sequence[Slot] = ()
     kind: WordsKind = WordsKind.CAPTION
 
+    @classmethod
+    def literally(cls, text: str) -> SlidingWords:
+        """Words of strangers, in which braces are braces."""
+        return cls("{0}", (Slot.of(text),))
+
     def at(self, positions: Positions) -> str:
         return self.template.format(*(slot.at(positions) for slot in self.slots))
 

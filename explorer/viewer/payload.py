@@ -158,7 +158,7 @@ def _model(side: ViewerSide, image: ImageInput, store: Sections, means: bool) ->
         "entropies": _compact(_by_head(_entropies(trace), means), store),
         "distances": _compact(_by_head(distances, means), store),
         "rolloutErrors": store.add(_floats(rollout_errors(trace, (codes, scales), squares, sent_squares)).tobytes()),
-        "picture": store.add(_jpeg(preprocess.sharp_view(image.rgb, card.preprocessing))),
+        "picture": store.add(jpeg(preprocess.sharp_view(image.rgb, card.preprocessing))),
         "top": _top(trace, card),
     }
     if sent_squares is not None:
@@ -236,7 +236,8 @@ def _floats(tensor: Tensor) -> Float[np.ndarray, "..."]:
     return np.ascontiguousarray(tensor.float().cpu().numpy(), dtype="<f4")
 
 
-def _jpeg(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+def jpeg(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """The picture's bytes, quick to send."""
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "JPEG", quality=85)
     return stream.getvalue()

@@ -17,6 +17,8 @@ from explorer.viewer.source import LESSON, script
 _VALUES = "slider-values"
 """Session key of what sliders were left at, by their keys."""
 
+_ASKED = "asked-for-positions"
+
 
 def values() -> MutableMapping[str, float]:
     """What the visitor's sliders were left at; the same mapping for the whole visit, and readable outside of it."""
@@ -53,10 +55,17 @@ def show(key: str, sliders: Sequence[Slider], payload: bytes) -> None:
 def _remember(key: str, event: str, sliders: Sequence[Slider]) -> None:
     """What a browser says is checked: it may be anybody's."""
     said = getattr(st.session_state[key], event, None)
+    if event == "more" and said is not None:
+        st.session_state[_ASKED] = key
     for slider in sliders if isinstance(said, Mapping) else ():
         value = said.get(slider.key)
         if isinstance(value, int | float) and math.isfinite(value):
             values()[slider.key] = slider.values[slider.nearest(value)]
+
+
+def is_asked(key: str) -> bool:
+    """Whether this run was asked for positions that are not there yet, of which the one that is shown comes first."""
+    return bool(st.session_state.pop(_ASKED, None) == key)
 
 
 def packed(key: work.Key, make: Callable[[], SlidingPart]) -> bytes:

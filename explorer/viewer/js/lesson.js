@@ -15,6 +15,7 @@ const PLACE = Symbol.for("explorer-lessons");
 /** @type {Map<string, number>} */
 const remembered = (/** @type {any} */ (globalThis)[PLACE] ??= new Map());
 const REST = 600;
+const AGAIN = 900;
 
 /**
  * @typedef {{ tell: (values: Record<string, number>) => void, ask: (values: Record<string, number>) => void }} Server
@@ -129,6 +130,7 @@ export function mountPart(root, server) {
       if (document.hidden) return more(REST);
       isTold = true;
       server.ask(values());
+      more(AGAIN); // where what comes is late, or nothing comes
     }, delay);
   }
 
