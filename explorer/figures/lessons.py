@@ -79,13 +79,15 @@ def folds(parts: CurveAmounts, folded: Amount | None, fold: str, formula: str, e
     return SlidingChart("lesson1-folds", "k-fold twicing", _of_x(), AxisScale("value", ends), series)
 
 
-def fold_risk(numbers: Sequence[int], quantities: RiskAmounts, at: Slider | float | None = None) -> SlidingChart:
+def fold_risk(
+    numbers: Sequence[int], quantities: RiskAmounts, at: Slider | float | None = None, ends: Amount | None = None
+) -> SlidingChart:
     """Bias², variance and their sum against the number of folds: bias falls, variance rises."""
     x = Amount.of(np.array(numbers, dtype=float))
     series = [Series(name, x, values, Role.TWICING, Mark.BOTH, dash) for values, name, dash in quantities.named]
     rules = [] if at is None else [Rule("x", at)]
     across = AxisScale("k, folds", Amount.of([min(numbers), max(numbers)]), log=True)
-    upwards = AxisScale("mean over points", _log_ends([values for values, _, _ in quantities.named]), log=True)
+    upwards = AxisScale("mean over points", ends or _log_ends([values for values, _, _ in quantities.named]), log=True)
     return SlidingChart("lesson1-fold-risk", "Risk by folds", across, upwards, series, rules)
 
 

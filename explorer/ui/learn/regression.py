@@ -304,12 +304,20 @@ def folds_part(chosen: SmoothingSettings) -> SlidingPart:
     variance = np.array([[level**2 * row for level in NOISE.values] for row in done.variance])
     bias = np.broadcast_to(done.bias_squared[:, None], variance.shape)
     risks = RiskAmounts(*(Amount.of(values, FOLDED, NOISE) for values in (bias + variance, bias, variance)))
+    risk_ends = Amount.of(
+        [
+            [figures.log_ends(b, v, b + v) for b, v in zip(*row, strict=True)]
+            for row in zip(bias, variance, strict=True)
+        ],
+        FOLDED,
+        NOISE,
+    )
     best = np.array([[f"{numbers[k]}" for k in row] for row in (bias + variance).argmin(axis=-1)], dtype=object)
     return SlidingPart(
         (FOLD, FOLDED, NOISE),
         [
             figures.folds(amounts, folded, f"{{{FOLD.key}}}", truth.formula, ends),
-            figures.fold_risk(numbers, risks, FOLD),
+            figures.fold_risk(numbers, risks, FOLD, risk_ends),
         ],
         [
             SlidingWords(

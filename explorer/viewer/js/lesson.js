@@ -42,6 +42,8 @@ export function mountPart(root, server) {
   let resting = 0;
   let asking = 0;
   let isTold = true;
+  /** Whether somebody came near a slider: until then nothing more is computed for it. */
+  let isWanted = false;
   /** What was drawn last, while the position that was chosen is not there. */
   let drawn = positions;
 
@@ -76,7 +78,7 @@ export function mountPart(root, server) {
     maps = part.maps.map((map) => createHeatMap(map, /** @type {LessonPart} */ (part).colours));
     mapBox.replaceChildren(...maps.map(({ figure }) => figure));
     repaint();
-    more(0);
+    if (isWanted) more(0);
   }
 
   /**
@@ -107,7 +109,8 @@ export function mountPart(root, server) {
     if (isThere) drawn = positions;
     root.classList.toggle("missing", !isThere);
     waiting.hidden = part.ready === null;
-    waiting.textContent = isThere ? arrived(part) : `${stands[part.sliders[0].key].text} is being computed …`;
+    const hint = isWanted ? arrived(part) : "";
+    waiting.textContent = isThere ? hint : `${stands[part.sliders[0].key].text} is being computed …`;
     const there = standsOf(part.sliders, drawn);
     plots.forEach((plot) => plot.draw(there));
     maps.forEach((map) => map.draw(there));
@@ -142,7 +145,14 @@ export function mountPart(root, server) {
     isTold = true;
     server.tell(values());
   }
+  function want() {
+    if (isWanted) return;
+    isWanted = true;
+    more(0);
+  }
   row.addEventListener("focusout", left);
+  row.addEventListener("focusin", want);
+  row.addEventListener("pointerenter", want);
 
   function destroy() {
     observer.disconnect();
@@ -165,7 +175,7 @@ function startOf(/** @type {Slider} */ { key, values, start }) {
 
 const arrived = (/** @type {LessonPart} */ { ready }) => {
   const there = ready?.filter(Boolean).length ?? 0;
-  return there === ready?.length ? "" : `${there} of ${ready?.length} positions are there.`;
+  return there === ready?.length ? "" : `${there} of ${ready?.length} places are computed; the others follow.`;
 };
 
 /**

@@ -12,7 +12,9 @@ import { element, svg } from "./dom.js";
 
 /** @type {Record<string, string>} */
 const DASHES = { solid: "none", dash: "7 4", dot: "2 3", dashdot: "7 3 2 3" };
+/** How near the pointer has to be, and how far from the frame the ends of the axis across are, in pixels. */
 const REACH = 24;
+const EDGE = 6;
 
 /**
  * Text with `<sup>`, `<sub>` and Markdown's `**` as elements; any other markup stays text.
@@ -97,7 +99,7 @@ export function createPlot(chart) {
     const width = Math.max(120, frame.clientWidth);
     const height = Math.round((chart.height * em) / 13);
     const box = { left: 3.4 * em, top: 0.6 * em, right: width - 0.8 * em, bottom: height - 1.7 * em };
-    const x = scaleFrom(amountAt(chart.x.ends, stands), chart.x.log, 0, box.right - box.left);
+    const x = scaleFrom(amountAt(chart.x.ends, stands), chart.x.log, EDGE, box.right - box.left - EDGE);
     const y = scaleFrom(amountAt(chart.y.ends, stands), chart.y.log, box.bottom - box.top, 0);
     const state = [width, height, x.low, x.high, y.low, y.high].join();
     if (state !== axes) {
@@ -106,7 +108,7 @@ export function createPlot(chart) {
       drawing.style.height = `${height}px`;
       const size = { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top };
       for (const [name, value] of Object.entries(size)) inside.setAttribute(name, String(value));
-      const across = (chart.x.ticks.length ? chart.x.ticks : ticksOf(x, size.width / (5 * em))).filter(
+      const across = (chart.x.ticks.length ? chart.x.ticks : ticksOf(x, size.width / ((x.log ? 3.4 : 5) * em))).filter(
         (tick) => tick >= x.low && tick <= x.high,
       );
       const upwards = ticksOf(y, size.height / (4 * em));
