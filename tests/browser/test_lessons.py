@@ -1,4 +1,4 @@
-"""Sliders of the lessons in a real Chromium: answered without the server, by keyboard, in words, on paper, in the dark."""
+"""Sliders of the lessons in a real Chromium: answered without the server, by keyboard, in words and on paper."""
 
 from __future__ import annotations
 

@@ -122,9 +122,10 @@ def powers(times: Sequence[int], palette: Palette, *, a: float | None = None, he
         (str(n), Amount.of(theory.standard_power(unit, n)), Amount.of(theory.twicing_power(unit, n))) for n in times
     ]
     figure = draw(lessons.powers(amounts), palette, height=height)
-    for n in times if a is not None else ():
-        name = f"p<sub>{a:g}</sub><sup>{n}</sup>"
-        _theory(figure, unit, theory.family_power(unit, a, n), name, palette)
+    if a is not None:
+        for n in times:
+            name = f"p<sub>{a:g}</sub><sup>{n}</sup>"
+            _theory(figure, unit, theory.family_power(unit, a, n), name, palette)
     return figure
 
 

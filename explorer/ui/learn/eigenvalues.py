@@ -59,17 +59,13 @@ def _powers() -> None:
 def powers_part() -> SlidingPart:
     """Both filters once and n times, for every n."""
     numbers = [int(n) for n in POWER.values]
-    once, often = (
-        (Amount.of(theory.standard_power(figures.UNIT, 1)), Amount.of(theory.twicing_power(figures.UNIT, 1))),
-        [
-            Amount.of(np.stack([power(figures.UNIT, n) for n in numbers]), POWER)
-            for power in (theory.standard_power, theory.twicing_power)
-        ],
-    )
+    powers = theory.standard_power, theory.twicing_power
+    once = [Amount.of(power(figures.UNIT, 1)) for power in powers]
+    often = [Amount.of(np.stack([power(figures.UNIT, n) for n in numbers]), POWER) for power in powers]
     halves = [[f"{half:.3f}" for half in both] for both in zip(*map(_halves, numbers), strict=True)]
     return SlidingPart(
         (POWER,),
-        [figures.powers([("1", *once), (f"{{{POWER.key}}}", *often)])],
+        [figures.powers([("1", once[0], once[1]), (f"{{{POWER.key}}}", often[0], often[1])])],
         [
             SlidingWords(
                 "For n = {0}, half is left of what lies along an eigenvector with λ = {1} under λⁿ, and with λ = {2} "

@@ -216,13 +216,8 @@ def _by_noise(
     """Risks by noise, and the place and size of the least of each."""
     quantities = ([getattr(risk, name) for risk in risks] for name in ("mse", "bias_squared", "variance"))
     amounts = RiskAmounts(*(Amount.of(factors * np.array(values), NOISE) for values in quantities))
-    return amounts, *(
-        Amount.of([[values[risk.best]] for risk, values in pairs], NOISE)
-        for pairs in (
-            [(risk, sweep.bandwidths) for risk in risks],
-            [(risk, risk.mse) for risk in risks],
-        )
-    )
+    places = Amount.of([[sweep.bandwidths[risk.best]] for risk in risks], NOISE)
+    return amounts, places, Amount.of([[risk.mse[risk.best]] for risk in risks], NOISE)
 
 
 def _risk_words(chosen: SmoothingSettings, exact: Sequence[BandwidthSweep]) -> list[SlidingWords]:

@@ -57,7 +57,9 @@ def _remember(key: str, event: str, sliders: Sequence[Slider]) -> None:
     said = getattr(st.session_state[key], event, None)
     if event == "more" and said is not None:
         st.session_state[_ASKED] = key
-    for slider in sliders if isinstance(said, Mapping) else ():
+    if not isinstance(said, Mapping):
+        return
+    for slider in sliders:
         value = said.get(slider.key)
         if isinstance(value, int | float) and math.isfinite(value):
             values()[slider.key] = slider.values[slider.nearest(value)]
