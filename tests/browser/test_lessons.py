@@ -13,10 +13,12 @@ import pytest
 from explorer.figures.lessons import SliderStep
 from explorer.figures.sliding import SlidingPart
 from explorer.figures.style import PALETTES
+from explorer.lessons import dial
 from explorer.ui.learn import eigenvalues, regression
 from explorer.viewer import lesson
 from explorer.viewer.source import LESSON, script
 from tests.browser.conftest import Visit
+from tests.pair import facts
 from tests.running_app import CHROMIUM, PATIENCE, settle
 
 pytest.importorskip("playwright")
@@ -205,6 +207,29 @@ def test_the_dial_is_answered_by_the_browser_once_its_places_have_come(visit: Vi
     assert drawing(page) != drawn
     page.wait_for_timeout(1000)
     assert frames == []
+
+
+def test_a_place_of_the_dial_that_is_not_there_is_said_and_comes(visit: Visit) -> None:
+    page = visit("dial")
+    *_, last = dial.presets(facts().depth)
+    page.get_by_text(last, exact=True).first.click()
+    settle(page)
+    slider(page, "a in aA")
+    said, before, during = page.locator(".lesson").evaluate(
+        """async (lesson) => {
+            const paths = () => [...lesson.querySelectorAll(".frame path")].map((p) => p.getAttribute("d")).join();
+            const input = lesson.querySelector("input");
+            const before = paths();
+            input.value = 7;
+            input.dispatchEvent(new Event("input"));
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+            return [lesson.querySelector(".waiting").textContent, before, paths()];
+        }"""
+    )
+    assert said == "0.35 is being computed …"
+    assert during == before, "what is there stays meanwhile"
+    page.locator(".lesson:not(.missing)").wait_for(timeout=PATIENCE)
+    expect(page.locator(".lesson .heat strong").nth(1)).to_contain_text("a = 0.35 in")
 
 
 @pytest.mark.parametrize("path", ["smoothing", "eigenvalues", "dial"])

@@ -36,7 +36,7 @@ def readings(
     """What is there by the slider's positions: that where it was left at least, unless the browser asks anyway."""
     filters = [dial.dialled(standard.filter, blocks, a) for a in slider.values]
     here = slider.nearest(sliding.value_of(slider, left))
-    if not is_asked:
+    if not is_asked or not any(is_there(chosen, standard, filter) for filter in filters):
         reading(chosen, standard, filters[here])
     else:
         _take(chosen, standard, filters, here)

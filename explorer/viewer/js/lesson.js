@@ -16,6 +16,7 @@ const PLACE = Symbol.for("explorer-lessons");
 const remembered = (/** @type {any} */ (globalThis)[PLACE] ??= new Map());
 const REST = 600;
 const AGAIN = 900;
+const QUIET = 200;
 
 /**
  * @typedef {{ tell: (values: Record<string, number>) => void, ask: (values: Record<string, number>) => void }} Server
@@ -78,8 +79,12 @@ export function mountPart(root, server) {
     maps = part.maps.map((map) => createHeatMap(map, /** @type {LessonPart} */ (part).colours));
     mapBox.replaceChildren(...maps.map(({ figure }) => figure));
     repaint();
-    if (isWanted) more(0);
+    if (isWanted || !isReady(positions)) more(0);
   }
+
+  /** Whether what these positions show is there. */
+  const isReady = (/** @type {Record<string, number>} */ where) =>
+    !part?.ready || part.ready[where[part.sliders[0].key]];
 
   /**
    * @param {string} key
@@ -92,7 +97,8 @@ export function mountPart(root, server) {
     if (slider) remembered.set(key, slider.values[at]);
     isTold = false;
     repaint();
-    if (asking) more(REST / 2);
+    isWanted = true;
+    more(QUIET); // while it moves, nothing is asked
   }
 
   function repaint() {
@@ -105,8 +111,9 @@ export function mountPart(root, server) {
     root.dataset.theme = isDark(root) ? "dark" : "light";
     const stands = standsOf(part.sliders, positions);
     controls.forEach((control) => control.show(stands[control.key].text));
-    const isThere = !part.ready || part.ready[positions[part.sliders[0].key]];
+    const isThere = isReady(positions);
     if (isThere) drawn = positions;
+    else if (part.ready && !isReady(drawn)) drawn = { ...positions, [part.sliders[0].key]: part.ready.indexOf(true) };
     root.classList.toggle("missing", !isThere);
     waiting.hidden = part.ready === null;
     const hint = isWanted ? arrived(part) : "";
@@ -189,7 +196,7 @@ function createControl({ key, label: name, texts, help }, at, move) {
   const input = element("input", { type: "range", min: 0, max: texts.length - 1, step: 1, value: at, "aria-label": name });
   input.oninput = () => move(key, Number(input.value));
   const label = element("label", { class: "slider" }, element("span", {}, name, " ", output), input);
-  if (help) label.title = help;
+  if (help) label.append(element("small", {}, help));
   return {
     key,
     label,
