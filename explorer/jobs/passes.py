@@ -10,9 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer.arrays import array
 from explorer.jobs import Job, PassJob, views
-from explorer.measures import similarity
-from explorer.measures.settings import Definition
+from explorer.lessons.dial import DialReading
+from explorer.measures import attention, similarity
+from explorer.measures.attention import Heads
+from explorer.measures.settings import Definition, Matrix
 from explorer.models import LoadedModel
 from explorer.models.trace import states, trace
 from explorer.pictures import preprocess
@@ -42,6 +45,29 @@ class DialJob(PassJob[Trace]):
     def identity(self, card: ModelCard) -> Hashable:
         """That of the trace of the model with its operator swapped."""
         return TraceJob(), card.with_filter(self.filter).key
+
+
+@dataclass(frozen=True)
+class DialReadingJob(PassJob[DialReading]):
+    """What the lesson on the dial shows of a pass under another filter; no trace is kept."""
+
+    filter: Filter
+
+    def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[DialReading]:
+        return [reading_of(each) for each in trace(model.module, _pixels(model, pictures), self.filter)]
+
+
+def reading_of(trace: Trace) -> DialReading:
+    """The same of a trace that is there."""
+    query = 0 if trace.has_class_token else None
+    row = attention.maps(trace, query, Matrix.EFFECTIVE, Heads.MEAN)[-1]
+    return DialReading(
+        array(similarity.token_similarity(trace)),
+        array(attention.patch_maps(row, trace)),
+        "CLS" if trace.has_class_token else "the mean patch",
+        attention.is_signed(Matrix.EFFECTIVE, trace, trace.depth - 1),
+        trace.logits,
+    )
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,24 @@ class Prediction:
     """Logit of that class minus the next best; the distance to another prediction."""
 
 
+@dataclass(frozen=True, eq=False)
+class DialReading:
+    """What the lesson shows of one pass, a thousandth of its trace: every place of the dial has one."""
+
+    similarity: Float[np.ndarray, " state"]
+    """Token similarity of every layer."""
+    row: Float[np.ndarray, "height width"]
+    """The effective attention of the query at rest in the last layer, mean over heads."""
+    query: str
+    """What is at rest: CLS, or the mean patch."""
+    is_signed: bool
+    logits: Float[Tensor, " class"]
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.similarity.nbytes + self.row.nbytes + self.logits.nbytes)
+
+
 def presets(depth: int) -> dict[str, range]:
     """Sets of blocks the paper tries, 0-based by their 1-based name: all, the second half, the last quarter.
 

@@ -61,6 +61,13 @@ class BandwidthSweep:
         standard, twicing = self.standard.bias_squared, self.twicing.bias_squared
         return np.asarray(self.bandwidths[twicing > standard * (1 + ROUNDING)])
 
+    def at_noise(self, level: float) -> BandwidthSweep:
+        """Of an exact sweep for noise 1, that for another level: the variance grows with its square."""
+        standard, twicing = (
+            Risk(risk.bias_squared, level**2 * risk.variance) for risk in (self.standard, self.twicing)
+        )
+        return BandwidthSweep(self.bandwidths, standard, twicing, self.runs)
+
 
 @dataclass(frozen=True, eq=False)
 class BiasOrder:

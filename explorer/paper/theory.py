@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import betaln  # type: ignore[import-untyped]
+from scipy.special import betaln, roots_legendre  # type: ignore[import-untyped]
 
 from explorer.types import ExplorerError
 
@@ -131,5 +131,5 @@ def power_law(x: Float[np.ndarray, " point"], y: Float[np.ndarray, " point"]) ->
 @cache
 def _gauss_legendre(count: int) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
     """Nodes and weights on [0, 1]."""
-    nodes, weights = np.polynomial.legendre.leggauss(count)
+    nodes, weights = roots_legendre(count)
     return (nodes + 1) / 2, weights / 2

@@ -13,7 +13,6 @@ Above `MAX_BYTES` (DeiT-Base at 384 px would need 96 MB) heads are not sent one 
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import io
 import json
@@ -39,6 +38,7 @@ from explorer.paper import operators
 from explorer.pictures import preprocess
 from explorer.traces import Trace
 from explorer.types import ExplorerError, ImageInput, ModelCard
+from explorer.viewer.sections import Sections, framed
 from explorer.viewer.source import script
 
 MAX_BYTES = 12_000_000
@@ -75,9 +75,9 @@ def pack(
     `link` is what an address needs besides the viewer's own state to show the same again; `None` for uploads.
     `state` is what the viewer shows at first, in the words of its address.
     """
-    store = _Sections()
+    store = Sections()
     pictures = {
-        preprocessing: _jpeg(preprocess.sharp_view(image.rgb, preprocessing))
+        preprocessing: jpeg(preprocess.sharp_view(image.rgb, preprocessing))
         for preprocessing in {side.card.preprocessing for side in sides}
     }
     means = sum(side.trace.attention.numel() for side in sides) > MAX_BYTES
@@ -100,10 +100,7 @@ def pack(
             f"The viewer shows up to {MOST_BYTES / 1e6:.0f} MB of attention; {len(body) / 1e6:.0f} MB came, "
             "as models with many patches have."
         )
-    header["id"] = hashlib.sha256(body + json.dumps(header, allow_nan=False).encode()).hexdigest()[:16]
-    text = json.dumps(header, separators=(",", ":"), allow_nan=False)
-    text += " " * (-len(text.encode()) % 4)
-    return b"TWX1" + len(text.encode()).to_bytes(4, "little") + text.encode() + body
+    return framed(b"TWX1", header, body)
 
 
 def page(payload: bytes, title: str) -> str:
@@ -131,26 +128,7 @@ def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-class _Sections:
-    """Bytes one after the other, each beginning at a multiple of 4."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self._at = 0
-        self._known: dict[bytes, dict[str, int]] = {}
-
-    def add(self, data: bytes) -> dict[str, int]:
-        """Where the bytes are; the same bytes are stored once."""
-        key = hashlib.sha256(data).digest()
-        if key not in self._known:
-            padded = data + bytes(-len(data) % 4)
-            self._known[key] = {"at": self._at, "size": len(data)}
-            self.parts.append(padded)
-            self._at += len(padded)
-        return self._known[key]
-
-
-def _model(side: ViewerSide, picture: bytes, store: _Sections, means: bool) -> dict[str, Any]:
+def _model(side: ViewerSide, picture: bytes, store: Sections, means: bool) -> dict[str, Any]:
     trace, card = side.trace, side.card
     attention = trace.attention.mean(dim=1, keepdim=True) if means else trace.attention
     codes, scales = quantise(attention)
@@ -205,7 +183,7 @@ def _by_head(values: Float[Tensor, "layer head token"], means: bool) -> Float[Te
     return values.mean(dim=1, keepdim=True) if means else values
 
 
-def _compact(values: Float[Tensor, "layer sent token"], store: _Sections) -> dict[str, float]:
+def _compact(values: Float[Tensor, "layer sent token"], store: Sections) -> dict[str, float]:
     """Two bytes a number, `v = s (c / 65535)^2`, `s` the largest: within 1 in 2,000 down to a thousandth of that."""
     largest = float(values.max())
     codes = (values.cpu().double().clamp(min=0) / (largest or 1.0)).sqrt().mul(65535).round()
@@ -267,7 +245,8 @@ def _floats(tensor: Tensor) -> Float[np.ndarray, "..."]:
     return np.ascontiguousarray(tensor.float().cpu().numpy(), dtype="<f4")
 
 
-def _jpeg(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+def jpeg(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """The picture's bytes, quick to send."""
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "JPEG", quality=85)
     return stream.getvalue()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import BrowserContext, Page
 
+from tests.browser.conftest import Visit
 from tests.pair import facts
-from tests.running_app import CHROMIUM, PAINTED, PATIENCE, running_app, running_browser, settle
+from tests.running_app import CHROMIUM, PAINTED, PATIENCE, settle
 
 pytestmark = pytest.mark.browser
 
@@ -33,69 +33,17 @@ PAGES = {
     "studio": "Figure studio",
     "models": "Models",
 }
-PROBES = ("_stcore/health", "_stcore/host-config")
-"""What Streamlit's frontend asks for beneath a page's own address before it finds where the server's root is."""
-
 if CHROMIUM is None or os.environ.get("EXPLORER_BROWSER") == "skip":
     pytest.skip(
         "NO BROWSER TEST: no chromium, chromium-browser or google-chrome was found, or EXPLORER_BROWSER=skip",
         allow_module_level=True,
     )
 
-Visit = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A running server of the app."""
-    with running_app() as app:
-        yield app.address
-
-
-@pytest.fixture(scope="module")
-def window() -> Iterator[BrowserContext]:
-    """One browser for all pages: its cache spares each of them loading Streamlit's frontend."""
-    with running_browser() as browser:
-        yield browser.new_context()
-
-
-@pytest.fixture
-def visit(window: BrowserContext, address: str) -> Iterator[Visit]:
-    """Opens a page by its address; at the end, no error and no request to another host may have been seen."""
-    problems: list[str] = []
-    opened: list[Page] = []
-
-    def open(path: str = "", width: int = 1440, height: int = 1400) -> Page:
-        page = window.new_page()
-        page.set_viewport_size({"width": width, "height": height})
-        opened.append(page)
-        page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
-        page.on("console", lambda message: problems.append(message.text) if _is_error(message, address) else None)
-        page.on("request", lambda request: problems.append(request.url) if _leaves(request.url, address) else None)
-        page.goto(f"{address}/{path}")
-        settle(page)
-        return page
-
-    yield open
-    for page in opened:
-        page.close()
-    assert not problems
-
 
 @pytest.fixture
 def page(visit: Visit) -> Page:
     """The attention page."""
     return visit()
-
-
-def _leaves(url: str, address: str) -> bool:
-    return not url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
-
-
-def _is_error(message: ConsoleMessage, address: str) -> bool:
-    asked = message.location.get("url", "")
-    probe = any(asked == f"{address}/{path}/{probe}" for path in PAGES if path for probe in PROBES)
-    return message.type == "error" and not (probe and "404" in message.text)
 
 
 def pictures(page: Page) -> list[str]:
@@ -307,19 +255,3 @@ def test_a_figure_comes_out_of_the_studio(visit: Visit, tmp_path: Path) -> None:
         page.get_by_role("button", name="PDF", exact=True).click()
     assert download.value.suggested_filename == "heatmaps.pdf"
     assert Path(download.value.path()).read_bytes().startswith(b"%PDF-")
-
-
-def test_a_slider_of_a_lesson_changes_its_curve(visit: Visit) -> None:
-    page = visit("smoothing")
-    curve = page.locator(".js-plotly-plot").first
-    curve.wait_for(timeout=PATIENCE)
-    before = curve.evaluate("(plot) => Array.from(plot._fullData[2].y).join()")
-    page.get_by_role("slider", name="Bandwidth h").press("ArrowRight")
-    page.wait_for_function(  # the chart is gone for a moment while it is drawn anew
-        """(before) => {
-            const y = document.querySelector(".js-plotly-plot")?._fullData?.[2]?.y;
-            return y && Array.from(y).join() !== before;
-        }""",
-        arg=before,
-        timeout=PATIENCE,
-    )

@@ -33,7 +33,7 @@ from explorer.jobs.disturbances import (
     RanksJob,
     TransferJob,
 )
-from explorer.jobs.passes import BatchJob, DialJob, ProbeJob, SimilarityJob, TraceJob
+from explorer.jobs.passes import BatchJob, DialJob, DialReadingJob, ProbeJob, SimilarityJob, TraceJob, reading_of
 from explorer.jobs.progress import WAITING, parts
 from explorer.measures.settings import Definition, Queries
 from explorer.measures.similarity import token_similarity
@@ -62,6 +62,7 @@ BY_VALUE: list[Job[Any]] = [
     AdversariesJob((FGSM, PGD), (2,), ("a name",)),
     BatchJob(SimilarityJob()),
     ProbeJob(),
+    DialReadingJob(TWICING),
 ]
 
 
@@ -169,6 +170,9 @@ def test_traces_and_curves() -> None:
     assert_same(dialled, run(TraceJob(), with_filter(model(), TWICING))[0])
     assert dialled.filter == TWICING
     assert model().card.filter == STANDARD
+    (reading,) = run(DialReadingJob(TWICING), model())
+    assert_same(reading, reading_of(dialled))
+    assert reading.nbytes < dialled.nbytes / 10
     for definition in (Definition(), Definition(True, True, True)):
         (curve,) = run(SimilarityJob(definition), model())
         torch.testing.assert_close(curve, token_similarity(expected, definition), rtol=0, atol=1e-5)

@@ -24,6 +24,7 @@ from explorer.ui.shell import resources
 from tests.helpers import make_trace, normal, stochastic
 from tests.pair import facts
 from tests.ui.conftest import FRAME
+from tests.ui.sliding import leave, sent
 from tests.ui.test_pages import assert_sound, charts, numbers, texts
 
 PAGES = ("regression", "eigenvalues", "dial", "tour")
@@ -72,69 +73,119 @@ def test_what_a_lesson_cannot_do_is_one_sentence_and_the_page_goes_on(
 
 
 def test_large_text_enlarges_page_and_charts() -> None:
-    app = open_lesson("regression")
-    before = charts(app)["lesson1-curves"]["layout"]["font"]["size"]
+    app = pick(open_lesson("regression"), "lesson1-part", "Why: the order of the bias")
+    before = charts(app)["lesson1-order"]["layout"]["font"]["size"]
     app.toggle(key="large-text").set_value(True).run()
     assert_sound(app)
-    assert charts(app)["lesson1-curves"]["layout"]["font"]["size"] > before
+    assert charts(app)["lesson1-order"]["layout"]["font"]["size"] > before
     assert any("font-size: 21px" in one.proto.body for one in app.get("html"))
 
 
 # --- lesson 1 -----------------------------------------------------------------------------------------------------
 
 
-def test_the_curves_are_the_smoothers() -> None:
-    app = pick(open_lesson("regression"), "lesson1-h", 0.1)
-    smoother = regression.smoother(200, kernels.KERNELS["Gaussian"], 0.1)
-    observed = regression.observe(regression.TRUTHS["waves"], 200, 0.3, 0)
-    drawn = {trace["name"]: numbers(trace["y"]) for trace in charts(app)["lesson1-curves"]["data"]}
-    np.testing.assert_allclose(drawn["smoothed, AV"], smoother.matrix @ observed.values)
-    A = smoother.matrix
-    np.testing.assert_allclose(drawn["twiced, AV + A(V − AV)"], (2 * A - A @ A) @ observed.values)
+@pytest.mark.parametrize(("bandwidth", "noise"), [(0.1, 0.3), (0.005, 1.0), (0.25, 0.0)])
+def test_the_curves_are_the_smoothers(bandwidth: float, noise: float) -> None:
+    part = sent(open_lesson("regression"), "lesson1")
+    smoother = regression.smoother(200, kernels.KERNELS["Gaussian"], bandwidth)
+    observed = regression.observe(regression.TRUTHS["waves"], 200, noise, 0)
+    drawn = part.charts(lesson1_h=bandwidth, lesson1_noise=noise)
+    A, V = smoother.matrix, observed.values
+    for chart, name, expected in (
+        ("lesson1-curves", "noisy values V", V),
+        ("lesson1-curves", "sin(4πx)", observed.curve),
+        ("lesson1-curves", "smoothed, AV", A @ V),
+        ("lesson1-curves", "twiced, AV + A(V − AV)", (2 * A - A @ A) @ V),
+        ("lesson1-residuals", "residual V − AV", V - A @ V),
+        ("lesson1-residuals", "what AV misses of the curve", observed.curve - A @ V),
+        ("lesson1-residuals", "smoothed residual A(V − AV)", A @ (V - A @ V)),
+    ):
+        x, y = drawn[chart][name]
+        np.testing.assert_allclose(x, observed.x, rtol=1e-6)
+        np.testing.assert_allclose(y, expected, atol=2e-6)
+    once, twiced = (np.sqrt(np.mean((M @ V - observed.curve) ** 2)) for M in (A, 2 * A - A @ A))
+    (said,) = part.words(lesson1_h=bandwidth, lesson1_noise=noise)
+    assert f"once {once:.3f}, twiced {twiced:.3f}" in said
+
+
+def test_every_part_is_under_300_kilobytes_a_chart() -> None:
+    app = open_lesson("regression")
+    pick(app, "lesson1-points", 400)
+    for name, count in (("Three steps", 2), ("Bias and variance", 1), ("Again and again", 2)):
+        part = sent(pick(app, "lesson1-part", name), "lesson1")
+        assert len(part.header["charts"]) == count
+        assert part.size < 300_000 * count
+    app = open_lesson("eigenvalues")
+    for name in ("Powers", "Eigencapacity", "The family"):
+        assert sent(pick(app, "lesson3-part", name), "lesson3").size < 300_000
+    assert sent(open_lesson("dial"), "dial").size < 300_000
 
 
 def test_the_steps_come_one_at_a_time() -> None:
     app = open_lesson("regression")
     pick(app, "lesson1-step", "smooth")
-    assert "lesson1-residuals" not in charts(app)
-    assert len(charts(app)["lesson1-curves"]["data"]) == 3
+    drawn = sent(app, "lesson1").charts()
+    assert "lesson1-residuals" not in drawn
+    assert len(drawn["lesson1-curves"]) == 3
     pick(app, "lesson1-step", "residual")
-    assert "lesson1-residuals" in charts(app)
+    assert "lesson1-residuals" in sent(app, "lesson1").charts()
 
 
 def test_a_kernel_with_negative_eigenvalues_says_so() -> None:
     app = open_lesson("regression")
-    assert not any("eigenvalues are negative" in one.value for one in app.warning)
-    pick(app, "lesson1-kernel", "box")
-    assert any("eigenvalues are negative" in one.value for one in app.warning)
+    assert not any("eigenvalues are negative" in said for said in sent(app, "lesson1").words())
+    part = sent(pick(app, "lesson1-kernel", "box"), "lesson1")
+    for bandwidth in (0.05, 0.25):
+        negative = regression.smoother(200, kernels.KERNELS["box"], bandwidth).negative
+        expected = f"**{len(negative)} of 200 eigenvalues are negative**, the lowest {negative[-1]:.3f}"
+        assert any(expected in said for said in part.words(lesson1_h=bandwidth))
 
 
 def test_new_noise_is_another_draw() -> None:
     app = open_lesson("regression")
-    before = numbers(charts(app)["lesson1-curves"]["data"][0]["y"])
+    before = sent(app, "lesson1").charts()["lesson1-curves"]["noisy values V"][1]
     app.button(key="lesson1-again").click().run()
-    assert not np.allclose(before, numbers(charts(app)["lesson1-curves"]["data"][0]["y"]))
+    assert not np.allclose(before, sent(app, "lesson1").charts()["lesson1-curves"]["noisy values V"][1])
 
 
-def test_monte_carlo_is_drawn_over_the_exact_curves() -> None:
-    app = pick(open_lesson("regression"), "lesson1-part", "Bias and variance")
-    assert not any(trace["name"] == "exact" for trace in charts(app)["lesson1-risk"]["data"])
+def test_monte_carlo_is_drawn_over_the_exact_curves_where_the_slider_was_left() -> None:
+    app = leave(pick(open_lesson("regression"), "lesson1-part", "Bias and variance"), lesson1_noise=0.5)
+    assert "exact" not in sent(app, "lesson1").charts()["lesson1-risk"]
     app.button(key="lesson1-monte-carlo").click().run()
     assert_sound(app)
-    drawn = {trace["name"]: trace for trace in charts(app)["lesson1-risk"]["data"]}
+    part = sent(app, "lesson1")
+    drawn = part.charts(lesson1_noise=0.5)["lesson1-risk"]
     assert "exact" in drawn
-    exact = risk.exact_sweep(
-        regression.TRUTHS["waves"], 200, 0.3, kernels.KERNELS["Gaussian"], numbers(drawn["K: MSE"]["x"])
-    )
-    np.testing.assert_allclose(numbers(drawn["K: MSE"]["y"]), exact.standard.mse, rtol=0.25)
+    x, y = drawn["K: MSE"]
+    exact = risk.exact_sweep(regression.TRUTHS["waves"], 200, 0.5, kernels.KERNELS["Gaussian"], x)
+    np.testing.assert_allclose(y, exact.standard.mse, rtol=0.25)
+    assert not np.allclose(y, exact.standard.mse, rtol=1e-4)
+    elsewhere = part.charts(lesson1_noise=0.3)["lesson1-risk"]
+    assert np.isnan(elsewhere["exact"][1]).all()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 1.0])
+def test_the_risk_is_exact_at_every_noise(noise: float) -> None:
+    part = sent(pick(open_lesson("regression"), "lesson1-part", "Bias and variance"), "lesson1")
+    drawn = part.charts(lesson1_noise=noise)["lesson1-risk"]
+    bandwidths = risk.bandwidths(0.006, 0.25, 24)
+    exact = risk.exact_sweep(regression.TRUTHS["waves"], 200, noise, kernels.KERNELS["Gaussian"], bandwidths)
+    for name, of_kernel in (("K", exact.standard), ("2K − K∗K", exact.twicing)):
+        quantities = (("MSE", of_kernel.mse), ("bias²", of_kernel.bias_squared), ("variance", of_kernel.variance))
+        for quantity, expected in quantities:
+            np.testing.assert_allclose(drawn[f"{name}: {quantity}"][1], expected, rtol=1e-5)
+        x, y = drawn[f"{name}: least error"]
+        assert (x[0], y[0]) == pytest.approx((bandwidths[of_kernel.best], of_kernel.mse.min()), rel=1e-5)
+    best = exact.standard.best
+    assert f"K {exact.standard.mse[best]:.4f} at h = {bandwidths[best]:.3f}" in part.words(lesson1_noise=noise)[-1]
 
 
 def test_where_twicing_raises_the_bias_stands_below_the_chart() -> None:
     app = pick(open_lesson("regression"), "lesson1-part", "Bias and variance")
-    assert not app.warning
+    assert not any("raises the bias" in said for said in sent(app, "lesson1").words())
     pick(app, "lesson1-kernel", "box")
-    (warning,) = app.warning
-    assert "At **1 of 24 bandwidths**, the widest h = 0.250, twicing raises the bias" in warning.value
+    (warning, _) = sent(app, "lesson1").words()
+    assert "At **1 of 24 bandwidths**, the widest h = 0.250, twicing raises the bias" in warning
 
 
 def test_the_order_and_the_folds() -> None:
@@ -142,8 +193,19 @@ def test_the_order_and_the_folds() -> None:
     legend = [trace.get("name", "") for trace in charts(app)["lesson1-order"]["data"]]
     assert any(name.startswith("K: h<sup>2.0") or name.startswith("K: h<sup>1.9") for name in legend)
     pick(app, "lesson1-part", "Again and again")
-    pick(app, "lesson1-fold", 50)
-    assert any(trace["name"] == "50-fold twicing" for trace in charts(app)["lesson1-folds"]["data"])
+    part = sent(app, "lesson1")
+    smoother = regression.smoother(200, kernels.KERNELS["Gaussian"], 0.1)
+    observed = regression.observe(regression.TRUTHS["waves"], 200, 0.5, 0)
+    expected = regression.folds(smoother, observed.values, 50)
+    values = {"lesson1_h": 0.1, "lesson1_noise": 0.5}
+    for fold in (1, 2, 50):
+        drawn = part.charts(lesson1_fold=fold, **values)
+        np.testing.assert_allclose(drawn["lesson1-folds"][f"{fold}-fold twicing"][1], expected[fold - 1], atol=1e-5)
+        np.testing.assert_allclose(drawn["lesson1-folds"]["once"][1], expected[0], atol=1e-6)
+    numbers_of_folds = (1, 2, 3, 5, 8, 13, 20, 30, 50)
+    exact = risk.fold_risk(smoother, observed.truth, 0.5, numbers_of_folds)
+    np.testing.assert_allclose(drawn["lesson1-fold-risk"]["MSE"][1], exact.mse, rtol=1e-5)
+    assert f"least at k = {numbers_of_folds[exact.best]}." in part.words(**values)[0]
 
 
 # --- lesson 3 -----------------------------------------------------------------------------------------------------
@@ -157,11 +219,24 @@ def test_the_halves_are_halves() -> None:
 
 
 def test_the_family_breaks_outside_one_and_two() -> None:
-    app = pick(open_lesson("eigenvalues"), "lesson3-part", "The family")
+    part = sent(pick(open_lesson("eigenvalues"), "lesson3-part", "The family"), "lesson3")
     for a, broken in ((2.0, 0), (2.5, 1), (0.5, 1)):
-        pick(app, "lesson3-a", a)
-        (verdict,) = [one for one in texts(app) if one.startswith(f"a = {a:g}:")]
+        (verdict,) = [said for said in part.words(lesson3_a=a) if said.startswith(f"a = {a:g}:")]
         assert verdict.count("**no**") == broken
+        drawn = part.charts(lesson3_a=a)["lesson3-family"]
+        x, y = drawn[f"a = {a:g}"]
+        np.testing.assert_allclose(y, theory.family(x, a), atol=1e-6)
+        assert np.isfinite(drawn["maximum"][1]).all() == (a > 2)
+
+
+def test_every_power_is_there() -> None:
+    part = sent(open_lesson("eigenvalues"), "lesson3")
+    for n in range(1, 49):
+        drawn = part.charts(lesson3_n=n)["lesson3-powers"]
+        for name, power in (("λ", theory.standard_power), ("(2λ − λ²)", theory.twicing_power)):
+            x, y = drawn[f"{name}<sup>{n}</sup>"]
+            np.testing.assert_allclose(y, power(x, n), atol=1e-6)
+    assert "For n = 12, half is left of what lies along an eigenvector with λ = 0.944" in part.words(lesson3_n=12)[0]
 
 
 def test_the_models_own_eigenvalues_are_counted() -> None:
@@ -173,17 +248,23 @@ def test_the_models_own_eigenvalues_are_counted() -> None:
 
 
 def test_capacity_by_quadrature_is_the_exact_one() -> None:
-    app = pick(open_lesson("eigenvalues"), "lesson3-part", "Eigencapacity")
-    (table,) = [one.value for one in app.dataframe]
-    np.testing.assert_allclose(table["exact"], table["by quadrature"], rtol=1e-4)
+    part = sent(pick(open_lesson("eigenvalues"), "lesson3-part", "Eigencapacity"), "lesson3")
+    for n in (1, 12, 200):
+        rows = part.table(lesson3_capacity_n=n)
+        for (_, exact, by_quadrature, _), expected in zip(
+            rows, (theory.eigencapacity_standard(n), theory.eigencapacity_twicing(n)), strict=True
+        ):
+            assert float(exact) == pytest.approx(float(by_quadrature), rel=1e-4)
+            assert float(exact) == pytest.approx(expected, rel=1e-4)
 
 
 # --- lesson 5 -----------------------------------------------------------------------------------------------------
 
 
 def test_the_dial_at_one_is_the_model_as_trained() -> None:
-    app = pick(open_lesson("dial"), "dial-a", 1.0)
-    before, now, _ = (numbers(trace["y"]) for trace in charts(app)["dial-similarity"]["data"])
+    app = leave(open_lesson("dial"), dial_a=1.0)
+    assert_sound(app)
+    before, now, _ = (y for _, y in sent(app, "dial").charts(dial_a=1.0)["dial-similarity"].values())
     np.testing.assert_allclose(before, now, rtol=1e-5)
     assert any("Operator swapped, not trained" in one.value for one in app.warning)
 
@@ -192,7 +273,7 @@ def test_the_dial_changes_only_the_blocks_chosen() -> None:
     depth = facts().depth
     first = depth - max(1, depth // 4) + 1
     app = pick(open_lesson("dial"), "dial-blocks", f"[{first}–{depth}]")
-    before, now, trained = (numbers(trace["y"]) for trace in charts(app)["dial-similarity"]["data"])
+    before, now, trained = (y for _, y in sent(app, "dial").charts()["dial-similarity"].values())
     np.testing.assert_allclose(before[:first], now[:first], rtol=1e-5)
     assert not np.allclose(before[first:], now[first:], rtol=1e-3)
     engine = resources.engine()
@@ -204,7 +285,7 @@ def test_the_dial_leaves_no_model_behind() -> None:
     app = open_lesson("dial")
     known = len(resources.engine()._models)  # type: ignore[attr-defined]
     for a in (0.5, 1.5, 2.5):
-        pick(app, "dial-a", a)
+        leave(app, dial_a=a)
     assert len(resources.engine()._models) == known  # type: ignore[attr-defined]
 
 
@@ -375,7 +456,7 @@ def test_a_handout_is_one_page_and_needs_no_visit(page: str) -> None:
 
 @pytest.mark.usefixtures("callables")
 def test_a_handout_has_the_pictures_as_they_stand() -> None:
-    app = pick(open_lesson("regression"), "lesson1-h", 0.1)
+    app = leave(open_lesson("regression"), lesson1_h=0.1)
     assert "h = 0.1, σ = 0.3" in made("smoothing", app)
-    app = pick(open_lesson("dial"), "dial-a", 1.5)
+    app = leave(open_lesson("dial"), dial_a=1.5)
     assert f"a = 1.5 in {facts().depth} blocks" in made("dial", app)

@@ -1,4 +1,4 @@
-"""The viewer's modules as one script, without a browser; that it parses and works is seen in `tests/browser`."""
+"""The components' modules as scripts, without a browser; that they parse and work is seen in `tests/browser`."""
 
 import re
 import shutil
@@ -25,47 +25,53 @@ def imports(name: str) -> Iterator[tuple[str, str]]:
         yield from ((match[2], name) for name in re.split(r",\s*", match[1]))
 
 
+COMPONENTS = pytest.mark.parametrize("component", [source.VIEWER, source.LESSON], ids=["viewer", "lesson"])
+
+
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of two modules, the second of which is still to be written."""
     (tmp_path / "first.js").write_text("export const one = 1;\n", encoding="utf-8")
     monkeypatch.setattr(source, "JS", tmp_path)
-    monkeypatch.setattr(source, "MODULES", ("first", "second"))
     return tmp_path / "second.js"
 
 
 def test_every_module_is_there() -> None:
-    assert sorted(source.MODULES) == sorted(path.stem for path in source.JS.glob("*.js"))
+    assert sorted({*source.VIEWER, *source.LESSON}) == sorted(path.stem for path in source.JS.glob("*.js"))
 
 
-def test_no_two_modules_give_the_same_name() -> None:
-    counts = Counter(name for module in source.MODULES for name in DECLARED.findall(text_of(module)))
-    assert len(counts) > 80
+@COMPONENTS
+def test_no_two_modules_give_the_same_name(component: tuple[str, ...]) -> None:
+    counts = Counter(name for module in component for name in DECLARED.findall(text_of(module)))
+    assert len(counts) > (80 if component == source.VIEWER else 40)
     assert [name for name, count in counts.items() if count > 1] == []
 
 
-def test_an_import_names_what_an_earlier_module_exports() -> None:
+@COMPONENTS
+def test_an_import_names_what_an_earlier_module_exports(component: tuple[str, ...]) -> None:
     exported: dict[str, set[str]] = {}
-    for module in source.MODULES:
+    for module in component:
         for origin, name in imports(module):
             assert name in exported.get(origin, ()), f"{module} imports {name} from {origin}"
         exported[module] = set(re.findall(r"^export (?:const|function) (\w+)", text_of(module), re.MULTILINE))
 
 
-def test_names_are_given_where_they_are_looked_for() -> None:
+@COMPONENTS
+def test_names_are_given_where_they_are_looked_for(component: tuple[str, ...]) -> None:
     """At the left edge stand comments, brackets, and declarations as above; a default only in the last module."""
     known = re.compile(r"(//|/\*\*| \*|[ })\]]|import \{|export default function|$)")
-    for module in source.MODULES:
+    for module in component:
         edge = [line for line in text_of(module).splitlines() if not known.match(line) and not DECLARED.match(line)]
         assert edge == []
-        assert ("export default" in text_of(module)) == (module == source.MODULES[-1])
+        assert ("export default" in text_of(module)) == (module == component[-1])
 
 
-def test_nothing_but_imports_is_left_out() -> None:
-    parts = [line for module in source.MODULES for line in source.IMPORT.sub("", text_of(module)).splitlines()]
-    assert [line for line in source.script().splitlines() if line] == [line for line in parts if line]
-    lines = sum(text_of(module).count("\n") for module in source.MODULES)
-    imported = sum(m[0].count("\n") for module in source.MODULES for m in source.IMPORT.finditer(text_of(module)))
+@COMPONENTS
+def test_nothing_but_imports_is_left_out(component: tuple[str, ...]) -> None:
+    parts = [line for module in component for line in source.IMPORT.sub("", text_of(module)).splitlines()]
+    assert [line for line in source.script(component).splitlines() if line] == [line for line in parts if line]
+    lines = sum(text_of(module).count("\n") for module in component)
+    imported = sum(m[0].count("\n") for module in component for m in source.IMPORT.finditer(text_of(module)))
     assert len(parts) == lines - imported
 
 
@@ -73,7 +79,7 @@ def test_imports_of_one_line_and_of_several_go(modules: Path) -> None:
     modules.write_text(
         'import { one } from "./first.js";\nimport {\n  one,\n} from "./first.js";\nlet two = one;\n', encoding="utf-8"
     )
-    assert source.script.__wrapped__() == "export const one = 1;\n\nlet two = one;\n"
+    assert source.script.__wrapped__(("first", "second")) == "export const one = 1;\n\nlet two = one;\n"
 
 
 @pytest.mark.parametrize(
@@ -91,11 +97,12 @@ def test_imports_of_one_line_and_of_several_go(modules: Path) -> None:
 def test_other_imports_are_refused(modules: Path, line: str) -> None:
     modules.write_text(line + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"An import of names of one of first, second was expected; .*import"):
-        source.script.__wrapped__()
+        source.script.__wrapped__(("first", "second"))
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node; the browser's tests parse it too")
-def test_it_parses(tmp_path: Path) -> None:
-    path = tmp_path / "viewer.mjs"
-    path.write_text(source.script(), encoding="utf-8")
+@COMPONENTS
+def test_it_parses(tmp_path: Path, component: tuple[str, ...]) -> None:
+    path = tmp_path / "component.mjs"
+    path.write_text(source.script(component), encoding="utf-8")
     subprocess.run(["node", "--check", path], check=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,24 +12,36 @@ import streamlit as st
 import torch
 
 from explorer.figures import maps
-from explorer.figures.records import Line
-from explorer.figures.screen import curves
 from explorer.figures.screen import lessons as figures
-from explorer.figures.settings import Look
+from explorer.figures.screen import sliding as sliding_figure
+from explorer.figures.sliding import (
+    Amount,
+    AxisScale,
+    Mark,
+    Role,
+    Series,
+    Slider,
+    SlidingChart,
+    SlidingMap,
+    SlidingPart,
+    SlidingTable,
+    SlidingWords,
+    Slot,
+    steps,
+)
 from explorer.figures.style import Palette, Range
-from explorer.jobs.passes import DialJob, TraceJob
+from explorer.jobs.passes import TraceJob, reading_of
 from explorer.lessons import dial
-from explorer.measures import attention, similarity
-from explorer.measures.attention import Heads
-from explorer.measures.settings import Matrix
+from explorer.lessons.dial import DialReading
 from explorer.pictures import preprocess
 from explorer.serving.engine import ask
-from explorer.traces import Trace
 from explorer.types import TWICING, Filter, ModelCard, Progress
 from explorer.ui import learn, view, work
-from explorer.ui.learn import HandoutPicture
+from explorer.ui.learn import HandoutPicture, arrivals, sliding
 from explorer.ui.shell import resources
-from explorer.ui.shell.session import View, array, palette, plain
+from explorer.ui.shell.session import View, palette, plain
+from explorer.viewer import lesson as payload
+from explorer.viewer import payload as viewer
 
 TITLE = "The filter as a dial"
 WORDS = (
@@ -65,6 +76,15 @@ def trained_of(chosen: View, standard: ModelCard) -> ModelCard | None:
     )  # fmt: skip
 
 
+DIAL = Slider(
+    "dial-a",
+    "a in aA + (1 − a)A²",
+    steps(dial.LOWEST, dial.HIGHEST, 0.05),
+    2.0,
+    help="0 is A², 1 the model as trained, 2 twicing; between 1 and 2 enhancement and 0-1 boundedness both hold.",
+)
+
+
 @learn.fragment
 def lesson() -> None:
     """The dial, and what it does to the chosen photograph."""
@@ -73,123 +93,147 @@ def lesson() -> None:
     if standard is None:
         st.info("The dial turns a standard model, as it was trained: choose one in the sidebar.")
         return
-    setting = _controls(len(standard.filter))
+    blocks, left = _blocks(len(standard.filter)), sliding.values()
     st.warning(
         f"**Operator swapped, not trained.** {plain(standard.name)} was trained with a = 1; "
         "any other a is a counterfactual."
     )
-    traces, trained = _traces(chosen, standard, setting)
-    _maps(chosen, standard, traces[0], traces[1], setting)
-    left, right = st.columns(2, gap="large")
-    with left:
-        learn.chart(_similarity(standard, trained, traces, palette()), "dial-similarity", "Token similarity")
-    with right:
-        _predictions(standard, traces)
-    learn.handout("dial", TITLE, WORDS, ASKED, partial(pictures, chosen, standard, setting))
-
-
-Traces = tuple[Trace, Trace, Trace | None]
-"""The standard model as trained and where the dial stands, and its partner that was trained with twicing."""
-
-
-def _traces(chosen: View, standard: ModelCard, setting: DialSetting) -> tuple[Traces, ModelCard | None]:
-    engine, image = resources.engine(), chosen.photo.image
+    arrived = arrivals.readings(chosen, standard, blocks, DIAL, left, is_asked=sliding.is_asked("dial"))
     trained = trained_of(chosen, standard)
-    (now,) = ask(engine, DialJob(dial.dialled(standard.filter, setting.blocks, setting.a)), [image], standard.key)
-    reference = _trace(chosen, trained) if trained else None
-    return (_trace(chosen, standard), now, reference), trained
+    sliding.show("dial", (DIAL,), payload.pack(dial_part(chosen, standard, trained, blocks, arrived)))
+    learn.handout(
+        "dial",
+        TITLE,
+        WORDS,
+        ASKED,
+        lambda: pictures(chosen, standard, DialSetting(sliding.value_of(DIAL, left), blocks)),
+    )
 
 
-def _trace(chosen: View, card: ModelCard) -> Trace:
-    return ask(resources.engine(), TraceJob(), [chosen.photo.image], card.key)[0]
+def _reading(chosen: View, card: ModelCard) -> DialReading:
+    """As trained, of the trace that other pages have, too."""
+    return reading_of(ask(resources.engine(), TraceJob(), [chosen.photo.image], card.key)[0])
 
 
-def _controls(depth: int) -> DialSetting:
-    value, which, some = st.columns([3, 3, 3], gap="medium")
-    a = value.slider(
-        "a in aA + (1 − a)A²", dial.LOWEST, dial.HIGHEST, 2.0, 0.05, key="dial-a", persist_state="session",
-        help="0 is A², 1 the model as trained, 2 twicing; between 1 and 2 enhancement and 0-1 boundedness both hold.",
-    )  # fmt: skip
+def _blocks(depth: int) -> tuple[int, ...]:
+    which, some = st.columns([3, 6], gap="medium")
     presets = dial.presets(depth)
     name = which.segmented_control(
         "Blocks", [*presets, _SOME], default=next(iter(presets)), key="dial-blocks", required=True,
         persist_state="session",
     )  # fmt: skip
     if name in presets:
-        return DialSetting(float(a), tuple(presets[str(name)]))
+        return tuple(presets[str(name)])
     picked = some.multiselect(
         "Which blocks", range(1, depth + 1), default=[depth], key="dial-some", persist_state="session"
     )
-    return DialSetting(float(a), tuple(block - 1 for block in picked))
+    return tuple(block - 1 for block in picked)
 
 
-def _maps(chosen: View, card: ModelCard, before: Trace, now: Trace, setting: DialSetting) -> None:
-    """CLS in the last layer, as trained and with the dial where it stands, on one scale."""
-    rows = [_last_map(trace) for trace in (before, now)]
-    signed = any(attention.is_signed(Matrix.EFFECTIVE, trace, trace.depth - 1) for trace in (before, now))
-    span = Range.of(*rows, signed=signed)
-    colours = palette()
-    picture = preprocess.sharp_view(chosen.photo.image.rgb, card.preprocessing, side=300)  # quick to send
-    headings = ("as trained, a = 1", f"a = {setting.a:g} in {len(setting.blocks)} blocks")
-    for column, values, heading, key in zip(st.columns(2, gap="medium"), rows, headings, "ab", strict=True):
-        with column:
-            st.markdown(f"**{heading}**")
-            drawn = maps.interactive(
-                maps.draw(picture, values, span, Look()),
-                maps.hover_texts(values, "effective attention"),
-                values.shape,
-                colours,
-                height=340,
+def dial_part(
+    chosen: View,
+    standard: ModelCard,
+    trained: ModelCard | None,
+    blocks: tuple[int, ...],
+    arrived: Sequence[DialReading | None],
+) -> SlidingPart:
+    """Maps, curves and predictions at every place of the dial that is there."""
+    before = _reading(chosen, standard)
+    reference = None if trained is None else _reading(chosen, trained)
+    counts = f"{len(blocks)} block" + ("" if len(blocks) == 1 else "s")
+    return SlidingPart(
+        (DIAL,),
+        [_similarity(standard, trained, before, arrived, reference)],
+        [
+            SlidingWords(
+                "Row of the effective attention pₐ(A) in the last layer, query "
+                f"{before.query}, mean over heads; both maps on one scale, "
+                "colours end at {0}. Margin: logit of the preferred class minus the next best.",
+                [Slot.of([_end(before, reading) for reading in arrived], DIAL)],
             )
-            learn.chart(drawn, f"dial-map-{key}", f"Attention of CLS in the last layer, {heading}")
-    st.caption(
-        "Row of the effective attention pₐ(A) in the last layer, query "
-        f"{'CLS' if before.has_class_token else 'the mean patch'}, mean over heads; both maps on one scale, "
-        f"colours end at {maps.number(span.high)}."
+        ],
+        _predictions(standard, before, arrived, reference),
+        _maps(chosen, standard, before, arrived, counts),
+        [reading is not None for reading in arrived],
     )
 
 
-def _last_map(trace: Trace) -> np.ndarray:
-    query = 0 if trace.has_class_token else None
-    row = attention.maps(trace, query, Matrix.EFFECTIVE, Heads.MEAN)[-1]
-    return array(attention.patch_maps(row, trace))
+def _maps(
+    chosen: View, standard: ModelCard, before: DialReading, arrived: Sequence[DialReading | None], counts: str
+) -> list[SlidingMap]:
+    """The query at rest in the last layer, as trained and with the dial where it stands, on one scale."""
+    photograph = viewer.jpeg(preprocess.sharp_view(chosen.photo.image.rgb, standard.preprocessing, side=300))
+    spans = [_span(before, reading or before) for reading in arrived]
+    ends = Amount.of([[span.low, span.high] for span in spans], DIAL)
+    grid = before.row.shape[0], before.row.shape[1]
+    rows = Amount.of(np.stack([(reading or before).row.ravel() for reading in arrived]), DIAL)
+    alt = f"Attention of {before.query} in the last layer"
+    return [
+        SlidingMap("dial-map-a", "as trained, a = 1", f"{alt}, as trained", Amount.of(before.row.ravel()), grid, ends,
+                   photograph),
+        SlidingMap("dial-map-b", f"a = {{{DIAL.key}}} in {counts}", f"{alt}, with the dial", rows, grid, ends,
+                   photograph),
+    ]  # fmt: skip
 
 
-def _similarity(standard: ModelCard, trained: ModelCard | None, traces: Traces, colours: Palette) -> Any:
+def _span(*readings: DialReading) -> Range:
+    return Range.of(*(each.row for each in readings), signed=any(each.is_signed for each in readings))
+
+
+def _end(before: DialReading, reading: DialReading | None) -> str:
+    return "" if reading is None else maps.number(_span(before, reading).high)
+
+
+def _similarity(
+    standard: ModelCard,
+    trained: ModelCard | None,
+    before: DialReading,
+    arrived: Sequence[DialReading | None],
+    reference: DialReading | None,
+) -> SlidingChart:
     """Curves of the model as trained, with the dial, and of its trained partner."""
-    before, now, reference = traces
-    named_traces = [
-        (f"{standard.name}, as trained", before, colours.baseline, "solid"),
-        ("operator swapped, not trained", now, colours.baseline, "dash"),
+    states = len(before.similarity)
+    layers, missing = Amount.of(np.arange(states)), np.full(states, np.nan)
+    curves = np.stack([missing if reading is None else reading.similarity for reading in arrived])
+    series = [
+        Series(f"{standard.name}, as trained", layers, Amount.of(before.similarity), Role.BASELINE, Mark.BOTH),
+        Series("operator swapped, not trained", layers, Amount.of(curves, DIAL), Role.BASELINE, Mark.BOTH, "dash"),
     ]
-    if trained and reference:
-        named_traces.append((f"{trained.name}, as trained", reference, colours.twicing, "solid"))
-    lines = [
-        Line(name, array(similarity.token_similarity(trace)), colour, dash=dash)
-        for name, trace, colour, dash in named_traces
-    ]
-    return curves.by_layer(lines, colours, y="Token similarity", first_layer=0)
+    if trained is not None and reference is not None:
+        of_trained = Amount.of(np.arange(len(reference.similarity))), Amount.of(reference.similarity)
+        series.append(Series(f"{trained.name}, as trained", *of_trained, Role.TWICING, Mark.BOTH))
+    lowest = min(0.0, *(float(np.nanmin(term.stack.values)) for each in series for term in each.y.terms))
+    ticks = tuple(range(states)) if states <= 17 else ()
+    return SlidingChart(
+        "dial-similarity",
+        "Token similarity",
+        AxisScale("Layer", Amount.of([0, states - 1]), ticks=ticks),
+        AxisScale("Token similarity", Amount.of([lowest, 1.0])),
+        series,
+    )
 
 
-def _predictions(standard: ModelCard, traces: Traces) -> None:
+def _predictions(
+    standard: ModelCard, before: DialReading, arrived: Sequence[DialReading | None], reference: DialReading | None
+) -> list[SlidingTable]:
+    """What is predicted as trained, by the dial and by the model that was trained with twicing."""
     if len(standard.classes) < 2:
-        st.info("No classes are named for this model, so there is no prediction to name.")
-        return
-    rows = []
-    for words, trace in zip(("as trained", "dial", "trained with twicing"), traces, strict=True):
-        if trace is None or not bool(torch.isfinite(trace.logits).all()):
-            continue
-        prediction = dial.prediction(trace.logits)
-        rows.append(
-            {
-                "model": words,
-                "predicts": standard.classes[prediction.label],
-                "probability": f"{prediction.probability:.1%}",
-                "margin": round(prediction.margin, 3),
-            }
-        )
-    st.dataframe(rows, hide_index=True)
-    st.caption("Margin: logit of the preferred class minus the next best.")
+        return []
+    rows = [[SlidingWords.literally(text) for text in ("as trained", *_prediction(standard, before))]]
+    by_place = zip(*(_prediction(standard, reading) for reading in arrived), strict=True)
+    rows.append([SlidingWords("dial"), *(SlidingWords("{0}", [Slot.of(texts, DIAL)]) for texts in by_place)])
+    if reference is not None:
+        texts = "trained with twicing", *_prediction(standard, reference)
+        rows.append([SlidingWords.literally(text) for text in texts])
+    return [SlidingTable(("model", "predicts", "probability", "margin"), rows)]
+
+
+def _prediction(standard: ModelCard, reading: DialReading | None) -> tuple[str, str, str]:
+    """Class, probability and margin; nothing where they are no numbers."""
+    if reading is None or not bool(torch.isfinite(reading.logits).all()):
+        return "", "", ""
+    best = dial.prediction(reading.logits)
+    return standard.classes[best.label], f"{best.probability:.1%}", f"{best.margin:.3f}"
 
 
 Numbers = tuple[float, float]
@@ -217,13 +261,13 @@ def sweep() -> None:
         work.line(st.container()),
         "Turning the dial …",
         lambda tell: _all_numbers(chosen, standard, wanted, label, tell),
-        all(work.kept(_key(chosen, standard, filter, label)) is not None for filter in wanted),
+        all(arrivals.is_there(chosen, standard, filter) for filter in wanted),
         start="Turn the dial from 0 to 3",
     )
     if all_numbers is None:
         return
     trained = trained_of(chosen, standard)
-    reference = None if trained is None else _read(_trace(chosen, trained), label)
+    reference = None if trained is None else _read(_reading(chosen, trained), label)
     parts = (
         (over_a, all_numbers[: len(over_a)], "a"),
         (over_depth, all_numbers[len(over_a) :], "last k blocks with a = 2"),
@@ -263,19 +307,7 @@ def _label(chosen: View, standard: ModelCard) -> int | None:
     """The class the model predicts as trained."""
     if len(standard.classes) < 2:
         return None
-    return int(_trace(chosen, standard).logits.argmax())
-
-
-def _key(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -> work.Key:
-    return "dial", chosen.photo.digest, standard.key, filter, label
-
-
-def _numbers(chosen: View, standard: ModelCard, filter: Filter, label: int | None) -> Numbers:
-    """Remembered: two numbers for each place of the dial."""
-    return work.remembered(
-        _key(chosen, standard, filter, label),
-        lambda: _read(ask(resources.engine(), DialJob(filter), [chosen.photo.image], standard.key)[0], label),
-    )
+    return int(_reading(chosen, standard).logits.argmax())
 
 
 def _all_numbers(
@@ -284,30 +316,35 @@ def _all_numbers(
     all_numbers = []
     for number, filter in enumerate(filters):
         tell(number, len(filters))
-        all_numbers.append(_numbers(chosen, standard, filter, label))
+        all_numbers.append(_read(arrivals.reading(chosen, standard, filter), label))
     return all_numbers
 
 
-def _read(trace: Trace, label: int | None) -> Numbers:
-    finite = label is not None and bool(torch.isfinite(trace.logits).all())
-    margin = dial.margin_for(trace.logits, label) if finite and label is not None else math.nan
-    return margin, float(similarity.token_similarity(trace)[-1])
+def _read(reading: DialReading, label: int | None) -> Numbers:
+    finite = label is not None and bool(torch.isfinite(reading.logits).all())
+    margin = dial.margin_for(reading.logits, label) if finite and label is not None else math.nan
+    return margin, float(reading.similarity[-1])
 
 
 def pictures(chosen: View, standard: ModelCard, setting: DialSetting) -> Sequence[HandoutPicture]:
     """The similarity curves where the dial stands, and the margin over the dial; made outside a visit."""
     colours = learn.PAPER
     a, blocks = setting.a, setting.blocks
-    traces, trained = _traces(chosen, standard, setting)
-    label = _label(chosen, standard)
+    trained, label = trained_of(chosen, standard), _label(chosen, standard)
+    before, reference = _reading(chosen, standard), None if trained is None else _reading(chosen, trained)
+    now = arrivals.reading(chosen, standard, dial.dialled(standard.filter, blocks, a))
     over_a = dial.over_a(standard.filter, blocks)
-    numbers = [_numbers(chosen, standard, filter, label) for _, filter in over_a]
+    numbers = [_read(arrivals.reading(chosen, standard, filter), label) for _, filter in over_a]
     which, y = (1, _ALIKE) if label is None else (0, "margin")
-    reference = None if traces[2] is None else _read(traces[2], label)
+    worth = None if reference is None else _read(reference, label)
+    chart = _similarity(standard, trained, before, [now if value == a else None for value in DIAL.values], reference)
     return (
-        (f"Token similarity, a = {a:g} in {len(blocks)} blocks.", _similarity(standard, trained, traces, colours)),
+        (
+            f"Token similarity, a = {a:g} in {len(blocks)} blocks.",
+            sliding_figure.draw(chart, colours, {DIAL.key: DIAL.values.index(a)}),
+        ),
         (
             f"{y.capitalize()} over the dial, in the same blocks.",
-            _swept([place for place, _ in over_a], numbers, which, "a", y, reference, colours),
+            _swept([place for place, _ in over_a], numbers, which, "a", y, worth, colours),
         ),
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import streamlit as st
 
+from explorer.figures import lessons as figures
 from explorer.figures.records import SYMBOLS, Points
-from explorer.figures.screen import lessons as figures
+from explorer.figures.screen import lessons as screen
 from explorer.figures.screen import spectra
+from explorer.figures.sliding import Amount, Slider, SlidingPart, SlidingTable, SlidingWords, Slot, WordsKind, steps
 from explorer.paper import theory
 from explorer.ui import learn, view
-from explorer.ui.learn import HandoutPicture
+from explorer.ui.learn import HandoutPicture, sliding
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import palette, plain
 
@@ -29,26 +32,47 @@ ASKED = (
 )
 
 
+POWER = Slider("lesson3-n", "n, times the filter is applied", tuple(range(1, 49)), 12)
+STEPS = Slider("lesson3-capacity-n", POWER.label, tuple(range(1, 201)), 12)
+A = Slider("lesson3-a", "a", steps(0.0, 3.0, 0.05), 2.0)
+
+
 @learn.fragment
 def lesson() -> None:
     """One part at a time."""
     part = learn.choose_part("lesson3-part", PARTS)
     part.draw()
-    n, a = (st.session_state.get(key, start) for key, start in (("lesson3-n", 12), ("lesson3-a", 2.0)))
-    learn.handout("eigenvalues", TITLE, WORDS, ASKED, partial(pictures, n, a))
-
-
-def _steps(key: str, most: int = 48) -> int:
-    return int(st.slider("n, times the filter is applied", 1, most, 12, key=key, persist_state="session"))
+    left = sliding.values()
+    learn.handout(
+        "eigenvalues",
+        TITLE,
+        WORDS,
+        ASKED,
+        lambda: pictures(int(sliding.value_of(POWER, left)), sliding.value_of(A, left)),
+    )
 
 
 def _powers() -> None:
-    n = _steps("lesson3-n")
-    learn.chart(figures.powers((1, n) if n > 1 else (1,), palette()), "lesson3-powers", "Filters iterated")
-    half = _halves(n)
-    st.caption(
-        f"For n = {n}, half is left of what lies along an eigenvector with λ = {half[0]:.3f} under λⁿ, and with "
-        f"λ = {half[1]:.3f} under (2λ − λ²)ⁿ."
+    sliding.show("lesson3", (POWER,), sliding.packed(("lesson3-powers",), powers_part))
+
+
+def powers_part() -> SlidingPart:
+    """Both filters once and n times, for every n."""
+    numbers = [int(n) for n in POWER.values]
+    powers = theory.standard_power, theory.twicing_power
+    once = [Amount.of(power(figures.UNIT, 1)) for power in powers]
+    often = [Amount.of(np.stack([power(figures.UNIT, n) for n in numbers]), POWER) for power in powers]
+    halves = [[f"{half:.3f}" for half in both] for both in zip(*map(_halves, numbers), strict=True)]
+    return SlidingPart(
+        (POWER,),
+        [figures.powers([("1", once[0], once[1]), (f"{{{POWER.key}}}", often[0], often[1])])],
+        [
+            SlidingWords(
+                "For n = {0}, half is left of what lies along an eigenvector with λ = {1} under λⁿ, and with λ = {2} "
+                "under (2λ − λ²)ⁿ.",
+                [Slot.of(texts, POWER) for texts in (POWER.texts, *halves)],
+            )
+        ],
     )
 
 
@@ -59,39 +83,63 @@ def _halves(n: int) -> tuple[float, float]:
 
 
 def _capacity() -> None:
-    n = _steps("lesson3-capacity-n", 200)
-    learn.chart(figures.eigencapacity(200, palette(), n=n), "lesson3-capacity", "Eigencapacity on log axes")
-    st.dataframe(
+    sliding.show("lesson3", (STEPS,), sliding.packed(("lesson3-capacity",), capacity_part))
+
+
+def capacity_part() -> SlidingPart:
+    """How much is left after n steps, for every n, and by which of three ways it is known."""
+    numbers = [int(n) for n in STEPS.values]
+    rows = [
+        [SlidingWords(name)]
+        + [
+            SlidingWords("{0}", [Slot.of([f"{value(n):.5g}" for n in numbers], STEPS)])
+            for value in (exact, partial(theory.eigencapacity, a), partial(theory.eigencapacity_rate, a))
+        ]
+        for name, a, exact in (
+            ("λⁿ", 1.0, theory.eigencapacity_standard),
+            ("(2λ − λ²)ⁿ", 2.0, theory.eigencapacity_twicing),
+        )
+    ]
+    return SlidingPart(
+        (STEPS,),
+        [figures.eigencapacity(numbers[-1], STEPS)],
         [
-            {"filter": name, "exact": _digits(exact(n)), "by quadrature": _digits(theory.eigencapacity(a, n)),
-             "rate": _digits(theory.eigencapacity_rate(a, n))}
-            for name, a, exact in (
-                ("λⁿ", 1.0, theory.eigencapacity_standard),
-                ("(2λ − λ²)ⁿ", 2.0, theory.eigencapacity_twicing),
+            SlidingWords(
+                "κₙ for n = {0}: ∫₀¹ pⁿ dλ (paper Prop. 1); quadrature by Gauss-Legendre with n + 1 nodes, exact here.",
+                [Slot.of(STEPS.texts, STEPS)],
             )
         ],
-        hide_index=True,
-    )  # fmt: skip
-    st.caption(f"κₙ for n = {n}: ∫₀¹ pⁿ dλ (paper Prop. 1); quadrature by Gauss-Legendre with n + 1 nodes, exact here.")
-
-
-def _digits(value: float) -> float:
-    return float(f"{value:.5g}")
+        [SlidingTable(("filter", "exact", "by quadrature", "rate"), rows)],
+    )
 
 
 def _family() -> None:
-    a = st.slider("a", 0.0, 3.0, 2.0, 0.05, key="lesson3-a", persist_state="session")
-    member = theory.family_member(a)
-    learn.chart(figures.family(a, palette()), "lesson3-family", f"The filter with a = {a:g}")
+    sliding.show("lesson3", (A,), sliding.packed(("lesson3-family",), family_part))
+
+
+def family_part() -> SlidingPart:
+    """The filter with every a, and what of the theory holds for it."""
+    members = [theory.family_member(a) for a in A.values]
+    over = [(m.maximum_at, m.maximum) if m.maximum > 1 else (np.nan, np.nan) for m in members]
+    maximum = Amount.of([[at] for at, _ in over], A), Amount.of([[most] for _, most in over], A)
+    curves = Amount.of(np.stack([theory.family(figures.UNIT, a) for a in A.values]), A)
     yes = {True: "yes", False: "**no**"}
-    st.markdown(
-        f"a = {a:g}: enhances every λ in [0, 1]: {yes[member.enhances]}; stays in [0, 1]: {yes[member.bounded]}; "
-        f"largest value {member.maximum:.3f} at λ = {member.maximum_at:.2f}; gain at ½: {member.greatest_gain:+.3f}."
-    )
-    st.caption(
-        "aλ + (1 − a)λ² − λ = (a − 1)(λ − λ²), so it enhances where a ≥ 1; above a = 2 its maximum a²/(4(a − 1)) lies "
-        "inside [0, 1] and exceeds 1. Only a = 2 is flat at λ = 1, and only there does eigencapacity fall like 1/√n: "
-        "for a < 2 it is about 1/((2 − a)n)."
+    verdicts = [
+        f"a = {m.a:g}: enhances every λ in [0, 1]: {yes[m.enhances]}; stays in [0, 1]: {yes[m.bounded]}; "
+        f"largest value {m.maximum:.3f} at λ = {m.maximum_at:.2f}; gain at ½: {m.greatest_gain:+.3f}."
+        for m in members
+    ]
+    return SlidingPart(
+        (A,),
+        [figures.family(curves, f"{{{A.key}}}", maximum)],
+        [
+            SlidingWords("{0}", [Slot.of(verdicts, A)], WordsKind.TEXT),
+            SlidingWords(
+                "aλ + (1 − a)λ² − λ = (a − 1)(λ − λ²), so it enhances where a ≥ 1; above a = 2 its maximum "
+                "a²/(4(a − 1)) lies inside [0, 1] and exceeds 1. Only a = 2 is flat at λ = 1, and only there does "
+                "eigencapacity fall like 1/√n: for a < 2 it is about 1/((2 − a)n)."
+            ),
+        ],
     )
 
 
@@ -158,8 +206,8 @@ def pictures(n: int, a: float) -> Sequence[HandoutPicture]:
     """For the handout; made outside a visit, so it asks the session nothing."""
     colours = learn.PAPER
     return (
-        (f"What is left after 1 and {n} steps.", figures.powers((1, n) if n > 1 else (1,), colours)),
-        ("Eigencapacity: exact, by quadrature (marks), and its rates.", figures.eigencapacity(200, colours, n=n)),
-        (f"The quadratic filter with a = {a:g}; shaded: 1 ≤ a ≤ 2.", figures.family(a, colours)),
-        ("Powers between a = 1 and a = 2, for n = 1, 2, 6, 12.", figures.powers((1, 2, 6, 12), colours)),
+        (f"What is left after 1 and {n} steps.", screen.powers((1, n) if n > 1 else (1,), colours)),
+        ("Eigencapacity: exact, by quadrature (marks), and its rates.", screen.eigencapacity(200, colours, n=n)),
+        (f"The quadratic filter with a = {a:g}; shaded: 1 ≤ a ≤ 2.", screen.family(a, colours)),
+        ("Powers between a = 1 and a = 2, for n = 1, 2, 6, 12.", screen.powers((1, 2, 6, 12), colours)),
     )

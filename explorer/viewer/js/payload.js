@@ -1,24 +1,14 @@
 // @ts-check
 // The bytes that the viewer is sent; `explorer/viewer/payload.py` writes them.
 
+import { floatsOf, headerOf, identityOf } from "./sections.js";
+
 /** @import { Header } from "./types.js" */
 
-/**
- * The text of a payload's header, and where its sections begin.
- * @param {Uint8Array} bytes
- */
-function headerOf(bytes) {
-  const start = new Uint8Array(bytes.buffer, bytes.byteOffset, 8);
-  if (String.fromCharCode(...start.subarray(0, 4)) !== "TWX1") throw new Error("A payload of the viewer was expected.");
-  const base = 8 + new DataView(bytes.buffer, bytes.byteOffset + 4, 4).getUint32(0, true);
-  return { text: new TextDecoder().decode(bytes.subarray(8, base)), base };
-}
+const LETTERS = "TWX1";
 
-/**
- * The identity of a payload, without unpacking it: the last entry of its header.
- * @param {Uint8Array} bytes
- */
-export const identity = (bytes) => headerOf(bytes).text.match(/"id":"(\w+)"} *$/)?.[1];
+/** The identity of a payload. */
+export const identity = (/** @type {Uint8Array} */ bytes) => identityOf(bytes, LETTERS);
 
 /**
  * The header of a payload, with its sections as typed arrays and blobs.
@@ -26,11 +16,10 @@ export const identity = (bytes) => headerOf(bytes).text.match(/"id":"(\w+)"} *$/
  * @returns {Header}
  */
 export function unpack(bytes) {
-  const { text, base } = headerOf(bytes);
+  const { text, base } = headerOf(bytes, LETTERS);
   const header = JSON.parse(text);
   /** @typedef {{ at: number, size: number }} Section */
-  const floats = (/** @type {Section} */ { at, size }) =>
-    new Float32Array(bytes.slice(base + at, base + at + size).buffer);
+  const floats = (/** @type {Section} */ section) => floatsOf(bytes, base, section);
   const numbers = (/** @type {Section & { scale: number }} */ { at, size, scale }) =>
     Float32Array.from(new Uint16Array(bytes.slice(base + at, base + at + size).buffer), (c) => scale * (c / 65535) ** 2);
   const codes = (/** @type {Section} */ { at, size }) => bytes.subarray(base + at, base + at + size);
