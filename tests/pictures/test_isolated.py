@@ -60,7 +60,7 @@ def test_a_damaged_file_says_nothing_on_the_servers_output(
     decoder: IsolatedDecoder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = io.BytesIO()
-    Image.effect_noise((64, 64), 90).save(out, "TIFF", compression="packbits")
+    Image.effect_noise((64, 64), 90).convert("RGB").save(out, "TIFF", compression="packbits")
     data = bytearray(out.getvalue())
     data[8:28] = b"\xff" * 20  # where the pixels begin
     with suppress(ImageError):
