@@ -18,6 +18,7 @@ from docs.gpu import home, loads
 from docs.gpu.timetable import Paces, Timetable
 from explorer import files
 from explorer.cli import train as command
+from explorer.cli.options import given
 from explorer.models import registry, starts, weights
 from explorer.serving import device as devices
 from explorer.training import kept, plan, processes
@@ -25,7 +26,7 @@ from explorer.training.batches import TrainingBatch
 from explorer.training.learner import Learner
 from explorer.training.recipe import Decay, operators
 from explorer.training.run import Process, bf16_pays
-from explorer.training.settings import TrainingRun
+from explorer.training.settings import Schedule, TrainingRun
 from explorer.training.track import Track
 from explorer.types import ExplorerError
 
@@ -168,7 +169,8 @@ def train(
     loads.assemble(folder)
     kept.begin(run, start.state)
     first = run.recipe.operator_warmup + SETTLING
-    timetable = Timetable(options.last_size, first, TRIAL, until)
+    size = Schedule(**given(options, Schedule)).last_size or run.preprocessing.input_size[0]
+    timetable = Timetable(size, first, TRIAL, until)
     if steps:
         timetable = replace(timetable, first=min(first, steps[0] // 2), trial=3, steps=steps)
     process = Timed(run, timetable, out)

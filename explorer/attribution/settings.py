@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from explorer.settings import SEEDS, SIDES, Option, check, setting
+from explorer.settings import SIDES, Option, check, setting
 from explorer.types import ExplorerError
 
 PASSES = (1, 1000)
@@ -65,7 +65,7 @@ class Baseline(Option):
 class AttributionSettings:
     """Everything a map depends on beside model, image, class and method; each method reads what it needs."""
 
-    seed: int = setting(0, "of gradient-shap's noise", SEEDS)
+    seed: int = setting(0, "of gradient-shap's noise")
     baseline: Baseline = setting(
         Baseline.MEAN,
         "what stands for nothing in integrated-gradients, occlusion and feature-ablation",
@@ -83,9 +83,18 @@ class AttributionSettings:
     """Images per pass; bounds memory and changes no definition."""
 
     def __post_init__(self) -> None:
-        check(self)
-        if min(self.square, self.batch) < 1 or not 0 <= self.noise <= 1:
+        counts = (
+            self.steps,
+            self.samples,
+            self.square,
+            self.batch,
+            *(n for n in (self.window, self.stride) if n is not None),
+        )
+        if min(counts) < 1 or not 0 <= self.noise <= 1:
             raise ExplorerError(
-                "A square and a batch of at least 1 and noise in [0, 1] were expected; "
-                f"{self.square}, {self.batch} and {self.noise:g} came."
+                "Steps, samples, square, window, stride and batch of at least 1 and noise in [0, 1] were expected; "
+                f"{self} came."
             )
+        if not 0 <= self.seed < 2**63:  # what torch and numpy both take
+            raise ExplorerError(f"A seed from 0 to 2^63 - 1 was expected; {self.seed} came.")
+        check(self)

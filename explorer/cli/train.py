@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from explorer.models.starts import Start
     from explorer.training.recipe import Recipe
-    from explorer.training.settings import About, Reading
+    from explorer.training.settings import Reading, TrainingRun
     from explorer.types import Preprocessing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -95,26 +95,16 @@ def _train(options: argparse.Namespace) -> int:
     from explorer.serving import device as devices
     from explorer.training import kept, processes, stored
     from explorer.training.recipe import operators
-    from explorer.training.settings import Reading, Schedule, TrainingRun
+    from explorer.training.settings import Reading, Schedule
 
     reading, schedule = Reading(**given(options, Reading)), Schedule(**given(options, Schedule))
     start = starts.load_start(options.init) if options.init else None
     architecture = start.architecture if start else options.architecture
     row = registry.architecture(architecture)
     chosen = operators(options.operators, row.depth)
-    recipe = _recipe(options, architecture, start, reading)
+    recipe = _recipe(options, architecture, start)
     device = devices.device_called(options.device)
-    run = TrainingRun(
-        folder=options.run_folder,
-        recipe=recipe,
-        operators=chosen,
-        preprocessing=_preprocessing(reading, architecture),
-        about=_about(options, recipe, start),
-        device=str(device),
-        compiled=options.compile,
-        resumed=options.resume,
-        evaluate_every=schedule.evaluate_every,
-    )
+    run = _run(options, recipe, chosen, start, str(device))
     classes = read_classes(options.classes) if options.classes else None
     wnids = options.wnids.split(",") if options.wnids else None
     files.make_folder(run.folder)  # before hours go into the data
@@ -128,30 +118,38 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(options: argparse.Namespace, architecture: str, start: Start | None, reading: Reading) -> Recipe:
+def _recipe(options: argparse.Namespace, architecture: str, start: Start | None) -> Recipe:
     from explorer.cli.options import given
     from explorer.training.recipe import Augmentation, Recipe
+    from explorer.training.settings import Reading
     from explorer.types import Interpolation
 
-    sizes = _sizes(options.sizes)
+    sizes, source_size = _sizes(options.sizes), Reading(**given(options, Reading)).source_size
     return Recipe(
         architecture=architecture,
         start=start.digest if start else None,
         sizes=sizes,
         augmentation=Augmentation(
             scale=(options.scale, 1.0),
-            interpolation=Interpolation.BICUBIC if sizes[0][1] > reading.source_size else Interpolation.BILINEAR,
+            interpolation=Interpolation.BICUBIC if sizes[0][1] > source_size else Interpolation.BILINEAR,
             **given(options, Augmentation),
         ),
         **given(options, Recipe),
     )
 
 
-def _about(options: argparse.Namespace, recipe: Recipe, start: Start | None) -> About:
+def _run(
+    options: argparse.Namespace,
+    recipe: Recipe,
+    operators: Mapping[str, tuple[float, ...]],
+    start: Start | None,
+    device: str,
+) -> TrainingRun:
+    from explorer.cli.options import given
     from explorer.models.declaration import UNDECLARED
-    from explorer.training.settings import About
+    from explorer.training.settings import About, Reading, Schedule, TrainingRun
 
-    return About(
+    about = About(
         prefix=options.prefix,
         title=options.title,
         recipe=_describe(recipe),
@@ -159,6 +157,17 @@ def _about(options: argparse.Namespace, recipe: Recipe, start: Start | None) -> 
         license=options.license or (start.license if start else UNDECLARED),
         git_revision=_revision(),
         origin=f"{start.origin}; {'; '.join(start.changes)}" if start else None,
+    )
+    return TrainingRun(
+        folder=options.run_folder,
+        recipe=recipe,
+        operators=operators,
+        preprocessing=_preprocessing(Reading(**given(options, Reading)), recipe.architecture),
+        about=about,
+        device=device,
+        compiled=options.compile,
+        resumed=options.resume,
+        evaluate_every=Schedule(**given(options, Schedule)).evaluate_every,
     )
 
 
