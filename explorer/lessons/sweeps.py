@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -53,7 +53,7 @@ def smoothings(truth: Truth, kernel: Kernel, points: int, bandwidths: Sequence[f
     return Smoothings(observed.x, observed.curve, noise, smoothed, corrections)
 
 
-@cache
+@lru_cache(maxsize=64)
 def negative_eigenvalues(kernel: str, points: int, bandwidths: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
     """How many eigenvalues of `A` are negative at every bandwidth, and the lowest (0 where none is).
 

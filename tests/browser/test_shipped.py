@@ -7,7 +7,7 @@ from tests.browser import test_browser, test_viewer
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("shipped")]
 
-address, visit, page = test_browser.address, test_browser.visit, test_browser.page
+page = test_browser.page
 browser, module, compared, disk = test_viewer.browser, test_viewer.module, test_viewer.compared, test_viewer.disk
 
 test_a_click_pins_a_patch_without_asking_the_server = test_browser.test_a_click_pins_a_patch_without_asking_the_server

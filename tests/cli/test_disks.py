@@ -18,7 +18,7 @@ from explorer.training.processes import Ending
 from explorer.training.run import Process
 from explorer.training.settings import TrainingRun
 from tests import hostile
-from tests.cli.test_hostile import _loaded
+from tests.cli.test_hostile import load_once
 from tests.disks import Disk, mounted
 from tests.helpers import assert_one_sentence
 
@@ -30,7 +30,7 @@ RESUMED = ("robustness", "corruptions", "corruptions, parquet", "similarity", "s
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Runs a command in a folder with what it reads; a pair that was loaded before is not loaded again."""
-    monkeypatch.setattr(pairs, "load_pair", _loaded)
+    monkeypatch.setattr(pairs, "load_named", load_once)
     monkeypatch.setattr(processes, "train", some_steps)
     monkeypatch.chdir(tmp_path)
     hostile.prepare(tmp_path)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,12 +19,8 @@ from tests import hostile
 
 SECONDS = 30
 """For a command; they take up to three."""
-_load = pairs.load_pair
-
-
-@cache
-def _loaded(*arguments: Any, **options: Any) -> pairs.ModelPair:
-    return _load(*arguments, **options)
+load_once = cache(pairs.load_named)
+"""Commands end their engine; the models are loaded once for all of them."""
 
 
 @contextmanager
@@ -62,7 +57,7 @@ def test_what_is_no_file_or_far_too_large_ends_in_a_sentence(
     command: str,
     kind: str,
 ) -> None:
-    monkeypatch.setattr(pairs, "load_pair", _loaded)
+    monkeypatch.setattr(pairs, "load_named", load_once)
     monkeypatch.setattr(processes, "train", begins)
     monkeypatch.chdir(tmp_path)
     hostile.prepare(tmp_path)

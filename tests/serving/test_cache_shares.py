@@ -27,6 +27,7 @@ SMALL = {
     "explorer/figures/print/page.py:_installed": "the names of the installed fonts",
     "explorer/figures/print/text.py:_width": "1000 numbers",
     "explorer/figures/style.py:lookup_table": "768 bytes for each of a few colour maps",
+    "explorer/lessons/sweeps.py:negative_eigenvalues": "64 times two numbers for each of 50 bandwidths",
     "explorer/measures/spectrum.py:_threads": "the threads that decompose",
     "explorer/models/hub.py:names": "timm's list of names",
     "explorer/models/pixels.py:_statistics": "8 times six numbers",

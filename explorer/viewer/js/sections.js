@@ -1,6 +1,9 @@
 // @ts-check
 // What the components' bytes have in common: four letters, the length of a header in JSON, the header, sections.
 
+/** @type {Record<string, string>} */
+const COMPONENTS = { TWX1: "viewer", TWL1: "lesson" };
+
 /**
  * The text of a header, and where its sections begin.
  * @param {Uint8Array} bytes
@@ -8,7 +11,8 @@
  */
 export function headerOf(bytes, letters) {
   const start = new Uint8Array(bytes.buffer, bytes.byteOffset, 8);
-  if (String.fromCharCode(...start.subarray(0, 4)) !== letters) throw new Error(`Bytes of ${letters} were expected.`);
+  if (String.fromCharCode(...start.subarray(0, 4)) !== letters)
+    throw new Error(`A payload of the ${COMPONENTS[letters]} was expected.`);
   const base = 8 + new DataView(bytes.buffer, bytes.byteOffset + 4, 4).getUint32(0, true);
   return { text: new TextDecoder().decode(bytes.subarray(8, base)), base };
 }
