@@ -14,11 +14,13 @@ import torch
 from docs.gpu import home, loads, timed
 from docs.gpu.__main__ import _parser, main
 from docs.gpu.timetable import GRACE, MARGIN, SHARE, Paces, Timetable
+from explorer.cli.options import given
 from explorer.models import checkpoints, starts, weights
 from explorer.models.classes import read_classes
 from explorer.models.starts import Start
 from explorer.training import data, kept, plan, stored
 from explorer.training.recipe import Decay
+from explorer.training.settings import Schedule
 from explorer.types import ExplorerError
 from tests.conftest import MakeModel
 from tests.helpers import assert_one_sentence, write_class_list, write_parquet
@@ -220,7 +222,8 @@ def test_a_model_is_warmed_up_by_its_steps(tiny: str) -> None:
 def test_the_recipe_is_read_as_train_reads_it() -> None:
     options = timed.options_of(Path("run"), ["--lr", "1e-4"])
     recipe = timed.command._recipe(options, options.architecture, None)
-    assert (recipe.batch_size, recipe.lr, options.last_size, options.sharp) == (256, 1e-4, 224, True)
+    last_size = Schedule(**given(options, Schedule)).last_size
+    assert (recipe.batch_size, recipe.lr, last_size, options.sharp) == (256, 1e-4, 224, True)
     images = np.array([recipe.operator_warmup * recipe.batch_size, 400 * 32])
     assert images[0] == images[1]
     assert recipe.ema_decay == pytest.approx(0.995 ** (256 / 32), abs=1e-4)
