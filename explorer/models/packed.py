@@ -94,7 +94,7 @@ def ratio(module: Any, tokens: int) -> float:
         shape: [statistics.median(form) for form in zip(*taken[1:], strict=True)] for shape, taken in times.items()
     }
     of_packed, of_plain = (sum(each) for each in zip(*(medians[layer.weight.shape] for layer in layers), strict=True))
-    return of_packed / of_plain
+    return float(of_packed / of_plain)
 
 
 def _both_times(layer: nn.Linear, x: Tensor) -> tuple[float, float]:
