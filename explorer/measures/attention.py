@@ -140,8 +140,8 @@ def entropy(attention: Float[Tensor, "*lead query key"]) -> Float[Tensor, "*lead
     tiny = torch.finfo(attention.dtype).tiny
     if attention.ndim > 3:
         return torch.stack([entropy(layer) for layer in attention])
-    surprise: Tensor = torch.linalg.vecdot(attention.clamp(min=tiny).log_(), attention)
-    return surprise.neg_()
+    weighted: Tensor = torch.linalg.vecdot(attention.clamp(min=tiny).log_(), attention)
+    return weighted.neg_()
 
 
 def entropy_of_scores(
