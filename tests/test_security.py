@@ -30,10 +30,12 @@ def test_every_line_is_held_by_a_test_or_is_the_operators() -> None:
 
 def test_the_documents_name_every_switch() -> None:
     """What an operator can set is in the page that an operator reads."""
+    from explorer.models import hub, packed
     from explorer.serving import cache
     from explorer.ui.models import panel
-    from explorer.ui.shell import guards, logs
+    from explorer.ui.shell import guards, logs, uploads
 
     text = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
-    for name in (cache.VARIABLE, panel.LOCKED_VARIABLE, guards.METRICS, logs.LOG):
+    limits = (cache.VARIABLE, uploads.VISITOR, uploads.SERVER, hub.SIZE_VARIABLE, hub.NAMES_VARIABLE)
+    for name in (*limits, panel.LOCKED_VARIABLE, packed.VARIABLE, guards.METRICS, logs.LOG):
         assert f"`{name}" in text
