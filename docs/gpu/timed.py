@@ -59,7 +59,9 @@ def options_of(folder: Path, extra: Sequence[str]) -> argparse.Namespace:
     command.add_train(parser)
     parts = str(folder / "parts")
     places = ("--train", parts, "--val", parts, "--run-folder", str(folder))
-    return parser.parse_args([*RECIPE, *places, *extra])
+    options = parser.parse_args([*RECIPE, *places, *extra])
+    options.last_size = Schedule(**given(options, Schedule)).last_size
+    return options
 
 
 class Timed(Process):
@@ -169,8 +171,7 @@ def train(
     loads.assemble(folder)
     kept.begin(run, start.state)
     first = run.recipe.operator_warmup + SETTLING
-    size = Schedule(**given(options, Schedule)).last_size or run.preprocessing.input_size[0]
-    timetable = Timetable(size, first, TRIAL, until)
+    timetable = Timetable(options.last_size, first, TRIAL, until)
     if steps:
         timetable = replace(timetable, first=min(first, steps[0] // 2), trial=3, steps=steps)
     process = Timed(run, timetable, out)
