@@ -35,7 +35,10 @@ SHORT = {
 
 def choose_settings(method: Method) -> AttributionSettings:
     """The settings that matter to the method, beside one another."""
-    settings = AttributionSettings()
+    settings, about = AttributionSettings(), f"**{method.label}**: {ABOUT[method]}."
+    if not method.takes_baseline and method is not Method.GRADIENT_SHAP:
+        st.caption(about)
+        return settings
     first, second, third = st.columns([2, 2, 2], gap="medium")
     if method.takes_baseline:
         with first:
@@ -65,5 +68,5 @@ def choose_settings(method: Method) -> AttributionSettings:
         samples = first.slider("Samples", 4, 64, 16, 4, key="attribution-samples", persist_state="session")
         seed = second.number_input("Seed", 0, 9999, 0, key="attribution-seed", persist_state="session")
         settings = replace(settings, samples=samples, seed=int(seed))
-    third.caption(f"**{method.label}**: {ABOUT[method]}.")
+    third.caption(about)
     return settings
