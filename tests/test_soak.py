@@ -10,7 +10,6 @@ from bench import soak
 from bench.common import Row
 from bench.soak import __main__ as driver
 
-
 MISSED = {"60 visitors at once: upload to maps, p99", "60 first visits to 10 pages, twice: longest answer"}
 """Bounds that two cores do not keep, in bold in the README: 26 and 21 s in place of 15."""
 
