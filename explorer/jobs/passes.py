@@ -54,7 +54,8 @@ class DialReadingJob(PassJob[DialReading]):
     filter: Filter
 
     def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[DialReading]:
-        return [reading_of(each) for each in trace(model.module, _pixels(model, pictures), self.filter)]
+        traces = trace(model.module, _pixels(model, pictures), self.filter, rows=False)
+        return [reading_of(each) for each in traces]
 
 
 def reading_of(trace: Trace) -> DialReading:

@@ -8,7 +8,7 @@ from functools import partial
 
 import streamlit as st
 
-from explorer.figures.sliding import Positions, Slider, SlidingPart
+from explorer.figures.sliding import Slider, SlidingPart
 from explorer.files import ASSETS
 from explorer.ui import work
 from explorer.viewer import lesson
@@ -29,11 +29,6 @@ def values() -> MutableMapping[str, float]:
 def value_of(slider: Slider, left: Mapping[str, float]) -> float:
     """A slider's value, where it may stand."""
     return slider.values[slider.nearest(left.get(slider.key, slider.start))]
-
-
-def positions_of(sliders: Sequence[Slider], left: Mapping[str, float]) -> Positions:
-    """Where sliders were left."""
-    return {slider.key: slider.nearest(left.get(slider.key, slider.start)) for slider in sliders}
 
 
 def show(key: str, sliders: Sequence[Slider], payload: bytes) -> None:
