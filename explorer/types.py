@@ -33,14 +33,39 @@ Size = tuple[int, int]
 Picture = UInt8[np.ndarray, "height width 3"]
 """RGB pixels."""
 
-Filter = tuple[float, ...]
-"""The coefficient `a` of `p_a(A) = a A + (1 - a) A^2` of every block: 1 is standard, 2 is twicing."""
+
+@dataclass(frozen=True, repr=False)
+class Operator:
+    """What a block makes of its values: a *kernel* makes `A`, a *filter* says what is done with it, by their names.
+
+    `paper.operators` knows what the names mean; here stands nothing but which ones were chosen.
+    """
+
+    filter: str = "standard"
+    parameter: float | None = None
+    """Of the filter, where it takes one."""
+    kernel: str = "softmax"
+
+    def __str__(self) -> str:
+        """As settings, files and links spell it: `twicing`, `neutreno=0.6`, `linear`, `linear-twicing`."""
+        filter = self.filter if self.parameter is None else f"{self.filter}={self.parameter:.9g}"
+        if self.kernel == "softmax":
+            return filter
+        return self.kernel if filter == "standard" else f"{self.kernel}-{filter}"
+
+    def __repr__(self) -> str:
+        return repr(str(self))
+
+
+Operators = tuple[Operator, ...]
+"""The operator of every block."""
+Filter = Operators
 
 Progress = Callable[[int, int], None]
 """Told `(done, total)` in passes of one image, before the first and after each; what it raises cancels the work."""
 
-STANDARD = 1.0
-TWICING = 2.0
+STANDARD = Operator("standard")
+TWICING = Operator("twicing")
 
 
 class ExplorerError(Exception):
@@ -156,7 +181,7 @@ class ModelCard:
 
     @property
     def is_standard(self) -> bool:
-        return all(a == STANDARD for a in self.filter)
+        return all(operator == STANDARD for operator in self.filter)
 
     @property
     def is_twicing(self) -> bool:

@@ -20,9 +20,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from explorer.models.classes import ClassName
+from explorer.paper import operators
 from explorer.traces import Trace
 from explorer.training.data import Dataset
-from explorer.types import Filter
+from explorer.types import Filter, Operators
 
 TINY = "tiny_random"
 CLASSES = ("cat", "dog", "fox", "hen", "owl")
@@ -49,6 +50,11 @@ def stochastic(*shape: int, seed: int = 0, sharpness: float = 2.0) -> Tensor:
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def quadratics(*coefficients: float) -> Operators:
+    """Blocks under `a A + (1 - a) A^2`: 1 is standard, 2 twicing."""
+    return tuple(map(operators.quadratic, coefficients))
 
 
 def make_trace(

@@ -46,8 +46,8 @@ def load_pair(
     baseline: ModelSource = None,
     twicing: ModelSource = None,
     *,
-    baseline_filter: Filter | float | None = None,
-    twicing_filter: Filter | float | None = None,
+    baseline_filter: Filter | float | str | None = None,
+    twicing_filter: Filter | float | str | None = None,
     input_size: int | Sequence[int | None] | None = None,
     packed: bool | Sequence[bool] = False,
     bfloat16: bool = False,
@@ -55,11 +55,11 @@ def load_pair(
 ) -> ModelPair:
     """Loads two models, by default the pair that opens, each under its trained filter unless another is given.
 
-    A filter is one coefficient for all blocks or one for each: 1 is standard, 2 twicing; another than the trained one
-    makes a counterfactual. `input_size` asks for so many pixels on a side, of both models or of each, instead of what
-    is declared. `packed` computes linear layers of both models, or of each, on a second copy of their weights, which
-    some CPUs do quicker; `bfloat16` rounds weights and all on the way, for plain passes. Raises `ExplorerError` for
-    what cannot be loaded, packed or rounded.
+    An operator is a word such as `"twicing@10-12"` or `"neutreno=0.6"`, a number, which is `a` of the quadratic filter,
+    or one for each block; another than the trained one makes a counterfactual. `input_size` asks for so many pixels on
+    a side, of both models or of each, instead of what is declared. `packed` computes linear layers of both models, or
+    of each, on a second copy of their weights, which some CPUs do quicker; `bfloat16` rounds weights and all on the
+    way, for plain passes. Raises `ExplorerError` for what cannot be loaded, packed or rounded.
     """
     where = devices.device_called(device)
     size, other = (input_size, input_size) if input_size is None or isinstance(input_size, int) else input_size

@@ -37,7 +37,7 @@ from explorer.models.classes import class_name
 from explorer.paper import operators
 from explorer.pictures import preprocess
 from explorer.traces import Trace
-from explorer.types import ExplorerError, ImageInput, ModelCard
+from explorer.types import ExplorerError, ImageInput, ModelCard, Operator
 from explorer.viewer.sections import Sections, framed
 from explorer.viewer.source import script
 
@@ -108,7 +108,7 @@ def page(payload: bytes, title: str) -> str:
     length = int.from_bytes(payload[4:8], "little")
     metadata = json.loads(payload[8 : 8 + length])["provenance"]
     models = "; ".join(
-        f"{model['source']}, SHA-256 {model['sha256'][:16]}, a = {model['filter']}"
+        f"{model['source']}, SHA-256 {model['sha256'][:16]}, operators {model['filter']}"
         + "".join(f" ({change.removesuffix('.')})" for change in model.get("changes", ()))
         for model in metadata["models"]
     )
@@ -142,7 +142,7 @@ def _model(side: ViewerSide, picture: bytes, store: Sections, means: bool) -> di
         "name": card.title,
         "label": card.operator,
         "counterfactual": card.is_counterfactual,
-        "filter": list(trace.filter),
+        "filter": [_coefficient(operator) for operator in trace.filter],
         "layers": trace.depth,
         "heads": attention.shape[1],
         "tokens": attention.shape[-1],
@@ -170,6 +170,14 @@ def _model(side: ViewerSide, picture: bytes, store: Sections, means: bool) -> di
         described["squares"] = store.add(square_codes.tobytes())
         described["square_scales"] = store.add(square_scales.tobytes())
     return described
+
+
+def _coefficient(operator: Operator) -> float:
+    """`a` of the quadratic filter."""
+    number = operators.written((operator,))[0]
+    if not isinstance(number, float):
+        raise ExplorerError(f"The viewer shows the quadratic filter; {operator} came.")
+    return number
 
 
 def _entropies(trace: Trace) -> Float[Tensor, "layer head query"]:
@@ -224,10 +232,10 @@ def rollout_errors(
     """
     exact = back = torch.eye(trace.attention.shape[-1])
     errors = []
-    for layer, a in enumerate(trace.filter):
+    for layer, a in enumerate(map(_coefficient, trace.filter)):
         attention, received = trace.attention[layer].float().cpu(), dequantised(*(part[layer] for part in sent))
         if squares is None or sent_squares is None:
-            steps = [operators.effective(A, a).mean(dim=0) for A in (attention, received)]
+            steps = [(a * A + (1 - a) * (A @ A)).mean(dim=0) for A in (attention, received)]
         else:
             square, of_codes = squares[layer].float().cpu(), dequantised(*(part[layer] for part in sent_squares))
             steps = [

@@ -16,7 +16,7 @@ from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.models.trace import trace
 from explorer.paper import operators
-from tests.helpers import normal
+from tests.helpers import normal, quadratics
 
 MakeModel = Callable[..., VisionTransformer]
 MakeLoaded = Callable[..., LoadedModel]
@@ -92,7 +92,7 @@ def test_the_model_with_a_grid_is_the_same_model_and_leaves_the_original(make_mo
 def test_the_differentiable_capture_is_the_traced_one(
     make_model: MakeModel, images: Tensor, options: dict[str, object]
 ) -> None:
-    model = make_model((2.0, 1.5), torch.float64, **options).requires_grad_(False)
+    model = make_model(quadratics(2.0, 1.5), torch.float64, **options).requires_grad_(False)
     logits, matrices = forward(model, images.double())
     one = trace(model, images.double())[1]
     torch.testing.assert_close(logits[1].detach(), one.logits)
@@ -104,7 +104,7 @@ def test_the_differentiable_capture_is_the_traced_one(
 def test_weighted_rollout_is_the_product_written_out(
     make_model: MakeModel, images: Tensor, options: dict[str, object]
 ) -> None:
-    model = make_model((2.0, 1.5), torch.float64, **options).requires_grad_(False)
+    model = make_model(quadratics(2.0, 1.5), torch.float64, **options).requires_grad_(False)
     x = images.double()
     logits, matrices = forward(model, x)
     gradients = torch.autograd.grad(logits[0, TARGET], matrices)
@@ -120,7 +120,7 @@ def test_weighted_rollout_is_the_product_written_out(
 
 def test_the_gradient_is_that_of_each_entry_of_the_effective_matrix(make_model: MakeModel, images: Tensor) -> None:
     """Moves one entry of the first block's `E` by a little and watches the logit."""
-    model = make_model((2.0, 2.0), torch.float64).requires_grad_(False)
+    model = make_model(quadratics(2.0, 2.0), torch.float64).requires_grad_(False)
     logits, matrices = forward(model, images[:1].double())
     gradient = torch.autograd.grad(logits[0, TARGET], matrices[0])[0]
     entry, step, real = (0, 1, 4, 7), 1e-5, operators.effective
@@ -160,7 +160,7 @@ def test_gradients_of_the_filter(a: float) -> None:
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_gradients_of_a_model_with_filters(make_model: MakeModel, images: Tensor, fused: bool) -> None:
-    model = make_model((2.0, 1.5), torch.float64).requires_grad_(False)
+    model = make_model(quadratics(2.0, 1.5), torch.float64).requires_grad_(False)
     for block in model.blocks:
         block.attn.fused_attn = fused
     x = images[:1].double().requires_grad_()

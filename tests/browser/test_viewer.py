@@ -30,7 +30,7 @@ from explorer.traces import Trace
 from explorer.types import ImageInput, ModelCard, Preprocessing
 from explorer.viewer import payload as viewer
 from explorer.viewer.source import script
-from tests.helpers import CLASSES, make_trace, normal, stochastic
+from tests.helpers import CLASSES, make_trace, normal, quadratics, stochastic
 from tests.pair import facts
 from tests.studio import helpers as tiny
 
@@ -377,7 +377,7 @@ def test_scales(module: Page, scale: str, signs: list[bool], expected: list[tupl
     assert [(r["low"], r["high"]) for r in found] == expected
 
 
-@pytest.mark.parametrize("filter", [(1.0, 1.0, 1.0), (1.0, 2.0, 1.0), (0.5, 1.0, 3.0)])
+@pytest.mark.parametrize("filter", [quadratics(1.0, 1.0, 1.0), quadratics(1.0, 2.0, 1.0), quadratics(0.5, 1.0, 3.0)])
 def test_what_is_signed(module: Page, filter: tuple[float, ...]) -> None:
     trace = replace(random_trace(), filter=filter)
     for matrix in Matrix:
@@ -471,7 +471,7 @@ def test_digits_of_adversarial_attention_hold(
     of_rows = attention_of(prefix + 12, 2)
     traces = [
         replace(random_trace(prefix, seed=seed), attention=of_rows, filter=filter, has_class_token=prefix > 0)
-        for seed, filter in ((1, (1.0, 2.0, 1.5)), (2, (2.0, 2.0, 2.0)))
+        for seed, filter in ((1, quadratics(1.0, 2.0, 1.5)), (2, quadratics(2.0, 2.0, 2.0)))
     ]
     exact = [replace(trace, attention=trace.attention.double()) for trace in traces]
     heads, payload = choice if isinstance(choice, int) else Heads(choice), packed(*traces)

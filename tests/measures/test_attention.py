@@ -13,9 +13,9 @@ from explorer.measures.attention import Heads
 from explorer.measures.settings import TOKEN, Matrix
 from explorer.traces import Trace
 from explorer.types import Filter
-from tests.helpers import make_trace, stochastic
+from tests.helpers import make_trace, quadratics, stochastic
 
-FILTER: Filter = (1.0, 2.0, 1.5)
+FILTER: Filter = quadratics(1.0, 2.0, 1.5)
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 ROW_MATRICES = [matrix for matrix in Matrix if matrix is not Matrix.ROLLOUT]
 
@@ -68,7 +68,7 @@ def test_rows_are_rows_of_the_full_matrices(trace: Trace, matrix: Matrix, query:
     ],
 )
 def test_a_query_is_called_by_its_token(prefix: int, kinds: tuple[bool, bool], token: str, query: int | None) -> None:
-    named = make_trace(stochastic(1, 1, 7, 7), (1.0,), prefix=prefix)
+    named = make_trace(stochastic(1, 1, 7, 7), quadratics(1.0), prefix=prefix)
     named = replace(named, has_class_token=kinds[0], has_distillation_token=kinds[1])
     assert measure.query_called(named, token) == query
     assert TOKEN.fullmatch(token)
@@ -120,7 +120,7 @@ def test_rollout_order_matters_here(trace: Trace) -> None:
     assert (full_rollout(backwards, 2) - full_rollout(trace, 2)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("filter", [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0), FILTER])
+@pytest.mark.parametrize("filter", [quadratics(1.0, 1.0, 1.0), quadratics(2.0, 2.0, 2.0), FILTER])
 def test_rollout_sums_to_one(trace: Trace, filter: Filter) -> None:
     rollout = measure.rollout(make_trace(trace.attention, filter), 2)
     torch.testing.assert_close(rollout.sum(-1), torch.ones(3, dtype=torch.float64), **CLOSE)
@@ -128,7 +128,7 @@ def test_rollout_sums_to_one(trace: Trace, filter: Filter) -> None:
 
 def test_rollout_may_be_negative() -> None:
     cycle = torch.eye(4, dtype=torch.float64).roll(1, dims=1).expand(1, 2, 4, 4)
-    rollout = measure.rollout(make_trace(cycle, (2.0,)), 0)
+    rollout = measure.rollout(make_trace(cycle, quadratics(2.0)), 0)
     expected = torch.tensor([[0.5, 1.0, -0.5, 0.0]], dtype=torch.float64)
     torch.testing.assert_close(rollout, expected)
 
@@ -150,12 +150,12 @@ def test_rollout_map_ignores_the_choice_of_heads(trace: Trace) -> None:
 )
 def test_which_matrices_are_signed(matrix: Matrix, standard: bool, twicing: bool) -> None:
     A = stochastic(2, 1, 4, 4)
-    assert measure.is_signed(matrix, make_trace(A, (1.0, 1.0)), 1) is standard
-    assert measure.is_signed(matrix, make_trace(A, (1.0, 2.0)), 1) is twicing
+    assert measure.is_signed(matrix, make_trace(A, quadratics(1.0, 1.0)), 1) is standard
+    assert measure.is_signed(matrix, make_trace(A, quadratics(1.0, 2.0)), 1) is twicing
 
 
 def test_patch_maps_lay_patches_out_row_by_row() -> None:
-    trace = make_trace(stochastic(1, 1, 7, 7), (1.0,))
+    trace = make_trace(stochastic(1, 1, 7, 7), quadratics(1.0))
     trace = Trace(**{**vars(trace), "grid": (2, 3)})
     per_token = torch.arange(14.0).reshape(2, 7)
     expected = torch.tensor([[[1.0, 2, 3], [4, 5, 6]], [[8, 9, 10], [11, 12, 13]]])

@@ -21,11 +21,21 @@ from explorer.models.trace import count, geometry, states, trace
 from explorer.models.twicing import make_filtered, set_filter
 from explorer.traces import Trace
 from explorer.types import ExplorerError, Filter
-from tests.helpers import TINY, digest, make_trace, normal, randomise, stochastic, trace_digest, vit_reference
+from tests.helpers import (
+    TINY,
+    digest,
+    make_trace,
+    normal,
+    quadratics,
+    randomise,
+    stochastic,
+    trace_digest,
+    vit_reference,
+)
 
 MakeModel = Callable[..., VisionTransformer]
 
-FILTERS: tuple[Filter, ...] = ((1.0, 1.0), (2.0, 2.0), (1.0, 2.0), (1.5, 0.5))
+FILTERS: tuple[Filter, ...] = (quadratics(1.0, 1.0), quadratics(2.0, 2.0), quadratics(1.0, 2.0), quadratics(1.5, 0.5))
 
 # Options of timm's transformer that the traced pass accepts.
 FAMILIES = {
@@ -103,7 +113,7 @@ def distilled(monkeypatch: pytest.MonkeyPatch, tiny: str) -> VisionTransformer:
         row.title, "deit_tiny_distilled_patch16_224", row.input_size, depth=row.depth, options=row.options
     )
     monkeypatch.setitem(registry.ARCHITECTURES, tiny, changed)
-    return randomise(registry.create(tiny, 5, (1.0, 2.0))).double().eval()
+    return randomise(registry.create(tiny, 5, quadratics(1.0, 2.0))).double().eval()
 
 
 @pytest.fixture
@@ -135,7 +145,7 @@ def test_logits_equal_the_untraced_ones_in_float64(make_model: MakeModel, images
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_accepted_family_is_reproduced(make_model: MakeModel, images: Tensor, family: str) -> None:
-    model, images = make_model((1.0, 2.0), torch.float64, **FAMILIES[family]), images.double()
+    model, images = make_model(quadratics(1.0, 2.0), torch.float64, **FAMILIES[family]), images.double()
     with torch.no_grad():
         expected = model(images)
     traced = torch.stack([one.logits for one in trace(model, images)])
@@ -178,7 +188,7 @@ def test_the_distillation_token_has_a_name(distilled: VisionTransformer, images:
 
 
 def test_gated_attention_is_reproduced(make_model: MakeModel, images: Tensor) -> None:
-    model = make_model((1.0, 2.0))
+    model = make_model(quadratics(1.0, 2.0))
     for block in model.blocks:
         block.attn.gate = nn.Linear(32, 32)
     model, images = model.double(), images.double()
@@ -196,7 +206,7 @@ def test_timms_models_are_reproduced(name: str) -> None:
     small = {} if "_r26_" in name else {"img_size": 56 if "14" in name else 64}
     model = timm.create_model(name, num_classes=5, depth=2, embed_dim=32 * heads, num_heads=heads, **small)
     make_filtered(model)
-    set_filter(model, (1.0, 2.0))
+    set_filter(model, quadratics(1.0, 2.0))
     randomise(model).double().eval()
     images = normal(2, 3, *model.patch_embed.img_size, seed=4)
     with torch.no_grad():
@@ -232,7 +242,7 @@ def test_states_are_the_tokens_of_a_trace(name: str) -> None:
         name, num_classes=5, depth=2, embed_dim=96, num_heads=3, img_size=56 if "14" in name else 64
     )
     make_filtered(model)
-    set_filter(model, (1.0, 2.0))
+    set_filter(model, quadratics(1.0, 2.0))
     randomise(model).double().eval()
     images = normal(2, 3, *model.patch_embed.img_size, seed=4)
     together = torch.stack(list(states(model, images)), dim=1)
@@ -291,7 +301,7 @@ def test_a_trace_cannot_be_written_by_accident(make_model: MakeModel, images: Te
 
 
 def test_shapes_and_geometry(make_model: MakeModel, images: Tensor) -> None:
-    model = make_model((1.0, 2.0))
+    model = make_model(quadratics(1.0, 2.0))
     one, sizes = trace(model, images)[0], geometry(model)
     assert one.attention.shape == (2, 2, 17, 17)
     assert one.values.shape == (2, 2, 17, 16)
@@ -429,7 +439,7 @@ def test_a_block_of_another_kind_is_refused_in_words(make_model: MakeModel, imag
 
 
 def test_bytes_and_sizes_come_from_the_tensors() -> None:
-    one: Trace = make_trace(stochastic(2, 3, 6, 6), (1.0, 2.0))
+    one: Trace = make_trace(stochastic(2, 3, 6, 6), quadratics(1.0, 2.0))
     assert (one.depth, one.heads) == (2, 3)
     assert one.nbytes == 8 * (2 * 3 * 36 + 2 * 3 * 6 * 4 + 3 * 6 * 8 + 5)
 

@@ -25,11 +25,11 @@ from explorer.serving import engine as serving
 from explorer.serving.engine import LocalEngine, ask, compare
 from explorer.traces import Trace
 from explorer.types import BusyError, ExplorerError, Filter, ImageInput, ModelCard, Preprocessing
-from tests.helpers import CLASSES, TINY, assert_one_sentence, trace_digest
+from tests.helpers import CLASSES, TINY, assert_one_sentence, quadratics, trace_digest
 
 CPU = torch.device("cpu")
-STANDARD: Filter = (1.0, 1.0)
-TWICING: Filter = (2.0, 2.0)
+STANDARD: Filter = quadratics(1.0, 1.0)
+TWICING: Filter = quadratics(2.0, 2.0)
 
 MakeEngine = Callable[..., LocalEngine]
 
@@ -665,7 +665,7 @@ def test_swapped_models_are_not_among_the_cards(engine: LocalEngine, keys: tuple
 
 def test_a_filter_of_the_wrong_length_is_one_sentence(engine: LocalEngine, keys: tuple[str, str]) -> None:
     with pytest.raises(ExplorerError, match="each of the 2 blocks; 3 came") as raised:
-        engine.swapped(keys[0], (2.0, 2.0, 2.0))
+        engine.swapped(keys[0], quadratics(2.0, 2.0, 2.0))
     assert_one_sentence(str(raised.value))
 
 

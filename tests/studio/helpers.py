@@ -19,10 +19,10 @@ from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import Made, make
 from explorer.studio.parse import from_settings
 from explorer.types import CropMode, Filter, ModelCard, Preprocessing, Size
-from tests.helpers import CLASSES, randomise
+from tests.helpers import CLASSES, quadratics, randomise
 
-STANDARD: Filter = (1.0, 1.0, 1.0)
-TWICING: Filter = (2.0, 2.0, 2.0)
+STANDARD: Filter = quadratics(1.0, 1.0, 1.0)
+TWICING: Filter = quadratics(2.0, 2.0, 2.0)
 
 
 def model(

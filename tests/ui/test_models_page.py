@@ -17,7 +17,7 @@ from explorer.types import ExplorerError
 from explorer.ui.models import panel
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import plain
-from tests.helpers import plain_text, randomise
+from tests.helpers import plain_text, quadratics, randomise
 from tests.pair import facts
 from tests.ui.conftest import Open
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
-    return randomise(registry.create(CUT, 7, (1.0,) * 12)).state_dict()
+    return randomise(registry.create(CUT, 7, quadratics(1.0) * 12)).state_dict()
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_declared_file_loads_and_is_shown(page: AppTest, folder: Path, state: 
     card = resources.engine().cards[-1]
     assert (card.name, card.license, card.declared_by) == ("Mine", "CC0", "mine.json beside the file")
     assert "block by block" in shown(app)
-    partner = resources.engine().swapped(card.key, (1.0,) * 12)
+    partner = resources.engine().swapped(card.key, quadratics(1.0) * 12)
     assert chosen(app) == [partner.key, card.key]  # the standard one of the two is the baseline
 
 
@@ -118,7 +118,7 @@ def test_an_undeclared_file_is_asked_about(page: AppTest, folder: Path, state: d
     press(app, "load-file")
     assert_sound(app)
     card = resources.engine().cards[-1]
-    assert card.trained_filter == (1.0,) * 10 + (2.0, 2.0)
+    assert card.trained_filter == quadratics(1.0) * 10 + quadratics(2.0, 2.0)
     assert card.declared_by == "whoever loaded it"
 
 
@@ -171,7 +171,7 @@ def test_another_input_size_is_asked_for_and_said(page: AppTest, folder: Path, s
 
 
 def test_names_and_crop_are_offered_where_nobody_declares_them(page: AppTest, folder: Path) -> None:
-    torch.save(registry.create(CUT, 1000, (1.0,) * 12).state_dict(), folder / "mine.pth")
+    torch.save(registry.create(CUT, 1000, quadratics(1.0) * 12).state_dict(), folder / "mine.pth")
     (folder / "mine.json").write_text(json.dumps({"architecture": CUT, "filter": 1}))
     label = f"{folder.name}/mine.pth"
     app = press(pick(page.run(), "File", label), "load-file")
@@ -211,7 +211,7 @@ def test_a_hub_model_stands_beside_its_own_counterfactual(
     first, second = chosen(app)
     panel = {card.key: card for card in resources.engine().cards}
     assert panel[first].name == name
-    assert second == resources.engine().swapped(first, (2.0,) * 12).key
+    assert second == resources.engine().swapped(first, quadratics(2.0) * 12).key
     app.switch_page("explore/attention.py").run()
     assert_sound(app)
     assert any("Operator swapped, not trained" in warning.value for warning in app.warning)

@@ -24,7 +24,9 @@ Curve = Float[Tensor, " layer"]
 
 def operator_alone(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, "3 layer"]:
     """Similarity of `V`, `A V` and `(2A - A^2) V` in every block, from one model's own `A` and `V`."""
-    once, twiced = (similarity.of_outputs(trace, definition, filter=(a,) * trace.depth) for a in (STANDARD, TWICING))
+    once, twiced = (
+        similarity.of_outputs(trace, definition, filter=(operator,) * trace.depth) for operator in (STANDARD, TWICING)
+    )
     return torch.stack([similarity.of_values(trace, definition), once, twiced])
 
 
@@ -50,7 +52,7 @@ def claims_apply(pair: Pair) -> bool:
     """Whether the paper speaks of such a pair: a standard model, and one trained with twicing in all blocks."""
     return (
         pair.baseline.is_standard
-        and all(a == TWICING for a in pair.twicing.filter)
+        and all(operator == TWICING for operator in pair.twicing.filter)
         and not any(card.is_counterfactual for card in pair.cards)
     )
 

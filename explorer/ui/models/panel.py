@@ -13,6 +13,7 @@ import streamlit as st
 from explorer.models import checkpoints, packed, registry
 from explorer.models.checkpoints import Inspection
 from explorer.models.trace import ModelSize
+from explorer.paper import operators
 from explorer.settings import Option
 from explorer.types import ExplorerError, ModelCard
 from explorer.ui.shell import resources
@@ -95,8 +96,8 @@ def _is_deit(architecture: str) -> bool:
 
 def _coefficients(card: ModelCard) -> str:
     if len(set(card.filter)) == 1:
-        return f"a = {card.filter[0]:g} in all {len(card.filter)} blocks"
-    return f"a = {' '.join(f'{a:g}' for a in card.filter)}, block by block"
+        return f"{card.filter[0]} in all {len(card.filter)} blocks"
+    return f"{', '.join(map(str, card.filter))}, block by block"
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -166,7 +167,7 @@ def questions(inspection: Inspection, key: str) -> dict[str, Any]:
     )
     standard = registry.uniform_filter(depth, 1.0)
     filter = standard if kind == TrainedWith.STANDARD else registry.twicing_in(depth, first, last)
-    return {"architecture": architecture, "filter": list(filter)}
+    return {"architecture": architecture, "filter": operators.written(filter)}
 
 
 def additions(inspection: Inspection, architecture: str | None, key: str) -> dict[str, Any]:

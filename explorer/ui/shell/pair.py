@@ -66,8 +66,8 @@ def _run(card: ModelCard) -> str:
 
 def swapped(card: ModelCard) -> ModelCard:
     """The same weights under the other filter: twicing everywhere for a standard model, else standard."""
-    a = TWICING if card.is_standard else STANDARD
-    return resources.engine().swapped(card.key, (a,) * len(card.filter))
+    operator = TWICING if card.is_standard else STANDARD
+    return resources.engine().swapped(card.key, (operator,) * len(card.filter))
 
 
 def _box(label: str, names: dict[str, str], default: str, key: str) -> str:
