@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-Matrix = Float[Tensor, "*lead query key"]
-Rows = Float[Tensor, "*lead row key"]
-Values = Float[Tensor, "*lead token channel"]
+Matrix = Float[Tensor, "... query key"]
+Rows = Float[Tensor, "... row key"]
+Values = Float[Tensor, "... token channel"]
 Smooth = Callable[[Values], Values]
 """What makes `A X` of `X`, with or without `A` as a matrix."""
 
@@ -111,7 +111,7 @@ class Polynomial:
             result = own if result is None else result + own
         return result + self.mean * values.mean(dim=-2, keepdim=True) if self.mean else result
 
-    def eigenvalues(self, of_attention: Complex[Tensor, "*lead token"]) -> Complex[Tensor, "*lead token"]:
+    def eigenvalues(self, of_attention: Complex[Tensor, "... token"]) -> Complex[Tensor, "... token"]:
         """`p(lambda)` of the eigenvalues of an `A` whose rows sum to 1, in their order (Sec. 3.2).
 
         `J` moves one of them alone, the 1 that belongs to the constant vector: to `p(1) + m` (Brauer 1952, rank-one

@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-HeadTensor = Float[Tensor, "*lead token channel"]
+HeadTensor = Float[Tensor, "... token channel"]
 EPSILON = 1e-5
 """What is added to the sums of linear attention's rows."""
 
 
-def linear(q: HeadTensor, k: HeadTensor, scale: float) -> Float[Tensor, "*lead query key"]:
+def linear(q: HeadTensor, k: HeadTensor, scale: float) -> Float[Tensor, "... query key"]:
     """`S / (rowsum S + 1e-5)` with `S = phi(Q) phi(K)^T scale` and `phi = elu + 1`, as a matrix (paper B.1).
 
     Katharopoulos et al. 2020 never form it, which the second power of `A` needs.

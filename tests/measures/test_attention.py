@@ -12,10 +12,11 @@ from explorer.measures import attention as measure
 from explorer.measures.attention import Heads
 from explorer.measures.settings import TOKEN, Matrix
 from explorer.traces import Trace
-from explorer.types import Filter
-from tests.helpers import make_trace, quadratics, stochastic
+from explorer.types import Operators
+from tests.helpers import filter_reference, make_trace, quadratics, stochastic
 
-FILTER: Filter = quadratics(1.0, 2.0, 1.5)
+COEFFICIENTS = (1.0, 2.0, 1.5)
+FILTER: Operators = quadratics(*COEFFICIENTS)
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 ROW_MATRICES = [matrix for matrix in Matrix if matrix is not Matrix.ROLLOUT]
 
@@ -40,7 +41,8 @@ def full_rollout(trace: Trace, last: int) -> Tensor:
     """`E_L ... E_1` with `E_l = (mean_h p_a(A_h) + I) / 2`, as matrices."""
     product = torch.eye(trace.attention.shape[-1], dtype=torch.float64)
     for layer in range(last + 1):
-        mean = full_matrix(trace.attention[layer], Matrix.EFFECTIVE, trace.filter[layer]).mean(dim=0)
+        effective, _ = filter_reference(trace.filter[layer], layer, trace.attention[layer].numpy())
+        mean = torch.from_numpy(effective).mean(dim=0)
         product = (mean + torch.eye(len(mean), dtype=torch.float64)) / 2 @ product
     return product
 
@@ -49,7 +51,7 @@ def full_rollout(trace: Trace, last: int) -> Tensor:
 @pytest.mark.parametrize("matrix", ROW_MATRICES)
 def test_rows_are_rows_of_the_full_matrices(trace: Trace, matrix: Matrix, query: int) -> None:
     rows = measure.rows(trace, query, matrix)
-    for layer, a in enumerate(FILTER):
+    for layer, a in enumerate(COEFFICIENTS):
         expected = full_matrix(trace.attention[layer], matrix, a)[:, query]
         torch.testing.assert_close(rows[layer], expected, **CLOSE)
 
@@ -82,7 +84,7 @@ def test_rollout_has_no_rows_per_head(trace: Trace) -> None:
 @pytest.mark.parametrize("matrix", ROW_MATRICES)
 def test_maps_average_the_heads(trace: Trace, matrix: Matrix) -> None:
     maps = measure.maps(trace, 2, matrix, Heads.MEAN)
-    for layer, a in enumerate(FILTER):
+    for layer, a in enumerate(COEFFICIENTS):
         expected = full_matrix(trace.attention[layer], matrix, a)[:, 2].mean(dim=0)
         torch.testing.assert_close(maps[layer], expected, **CLOSE)
 
@@ -121,7 +123,7 @@ def test_rollout_order_matters_here(trace: Trace) -> None:
 
 
 @pytest.mark.parametrize("filter", [quadratics(1.0, 1.0, 1.0), quadratics(2.0, 2.0, 2.0), FILTER])
-def test_rollout_sums_to_one(trace: Trace, filter: Filter) -> None:
+def test_rollout_sums_to_one(trace: Trace, filter: Operators) -> None:
     rollout = measure.rollout(make_trace(trace.attention, filter), 2)
     torch.testing.assert_close(rollout.sum(-1), torch.ones(3, dtype=torch.float64), **CLOSE)
 
@@ -176,7 +178,7 @@ def test_entropy_is_in_nats(trace: Trace) -> None:
 
 def grid_trace(attention: Tensor) -> Trace:
     """Six patches on a grid of 2 by 3 behind a class token."""
-    return Trace(**{**vars(make_trace(attention, (1.0,) * len(attention))), "grid": (2, 3)})
+    return Trace(**{**vars(make_trace(attention, quadratics(1.0) * len(attention))), "grid": (2, 3)})
 
 
 def brute_distances(patch_size: tuple[int, int]) -> np.ndarray:

@@ -79,7 +79,7 @@ def test_nothing_drifts_from_itself() -> None:
 
 
 def test_traces_of_different_models_are_refused() -> None:
-    one, other = (make_trace(stochastic(2, 3, n, n), quadratics(1.0, 2.0)) for n in quadratics(5, 6))
+    one, other = (make_trace(stochastic(2, 3, n, n), quadratics(1.0, 2.0)) for n in (5, 6))
     with pytest.raises(ExplorerError, match="one model") as caught:
         drift(one, other)
     assert_one_sentence(str(caught.value))

@@ -78,5 +78,5 @@ def test_rank_one_attention_gives_nothing_back() -> None:
 
 def test_magnitudes_do_not_depend_on_the_filter() -> None:
     trace = small_trace()
-    other = Trace(**{**vars(trace), "filter": (2.0, 1.0)})
+    other = Trace(**{**vars(trace), "filter": quadratics(2.0, 1.0)})
     assert torch.equal(magnitudes(trace).smoothed_residual, magnitudes(other).smoothed_residual)

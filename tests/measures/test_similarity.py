@@ -55,7 +55,7 @@ def test_outputs_under_another_filter_are_of_the_same_attention_and_values() -> 
         for i in (0, 1)
     ]
     expected = [mean_over_pairs(tokens, Definition()) for tokens in twiced]
-    np.testing.assert_allclose(of_outputs(trace, filter=(2.0, 2.0)).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(of_outputs(trace, filter=quadratics(2.0, 2.0)).numpy(), expected, rtol=1e-12)
     joined = [np.concatenate(list(V[i].numpy()), axis=1)[1:] for i in (0, 1)]
     expected = [mean_over_pairs(tokens, Definition()) for tokens in joined]
     np.testing.assert_allclose(of_values(trace).numpy(), expected, rtol=1e-12)
@@ -70,7 +70,7 @@ def test_curves_are_ordered_layer_by_layer() -> None:
 
 def test_outputs_of_rank_one_attention_are_all_alike_and_of_the_identity_the_values_themselves() -> None:
     V = normal(2, 3, 7, 4)
-    flat = make_trace(torch.full(quadratics(2, 3, 7, 7), 1 / 7, dtype=torch.float64), quadratics(1.0, 2.0), values=V)
+    flat = make_trace(torch.full((2, 3, 7, 7), 1 / 7, dtype=torch.float64), quadratics(1.0, 2.0), values=V)
     torch.testing.assert_close(of_outputs(flat), torch.ones(2, dtype=torch.float64))
     same = make_trace(torch.eye(7, dtype=torch.float64).expand(2, 3, 7, 7), quadratics(1.0, 2.0), values=V)
     joined = V.transpose(1, 2).flatten(start_dim=2)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from explorer.measures.spectrum import Spectrum, spectrum
+from explorer.paper import operators
 from tests.helpers import assert_same_multiset, make_trace, quadratics, stochastic
 
 
@@ -49,7 +50,7 @@ def test_mapped_eigenvalues_are_those_of_the_twicing_matrix() -> None:
 def test_mapped_takes_any_coefficient() -> None:
     A = stochastic(1, 1, 6, 6)
     full = A[0, 0].numpy()
-    mapped = spectrum(make_trace(A, quadratics(2.0)), 0).mapped(1.5)
+    mapped = spectrum(make_trace(A, quadratics(2.0)), 0).mapped(operators.quadratic(1.5))
     assert_same_multiset(mapped[0].numpy(), np.linalg.eigvals(1.5 * full - 0.5 * full @ full))
 
 
@@ -104,7 +105,8 @@ def test_real_eigenvalues_leave_below_one_minus_root_two() -> None:
 def test_rounding_of_float32_rows_counts_nothing_as_leaving(a: float) -> None:
     """Rows of a float32 softmax sum to 1 within 1e-7, so the eigenvalue 1 is off by as much."""
     logits = 0.2 * torch.randn(1, 16, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert spectrum(make_trace(torch.softmax(logits, dim=-1), (a,)), 0).leaving_unit_disc(a) == 0
+    result = spectrum(make_trace(torch.softmax(logits, dim=-1), quadratics(a)), 0)
+    assert result.leaving_unit_disc(operators.quadratic(a)) == 0
 
 
 def test_effective_rank_of_identity_and_rank_one() -> None:
@@ -118,7 +120,9 @@ def test_effective_rank_is_the_exponential_of_the_entropy() -> None:
     s = np.linalg.svd(A[0].numpy(), compute_uv=False)
     p = s / s.sum(-1, keepdims=True)
     expected = np.exp(-(p * np.log(p)).sum(-1))
-    np.testing.assert_allclose(spectrum(make_trace(A, (2.0,)), 0).effective_rank().numpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        spectrum(make_trace(A, quadratics(2.0)), 0).effective_rank().numpy(), expected, rtol=1e-9
+    )
 
 
 def test_on_curve_takes_real_eigenvalues_that_are_not_negative_up_to_their_noise() -> None:

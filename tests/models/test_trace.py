@@ -19,8 +19,11 @@ from explorer.models import trace as tracing
 from explorer.models.registry import Architecture
 from explorer.models.trace import count, geometry, states, trace
 from explorer.models.twicing import make_filtered, set_filter
+from explorer.paper import operators
+from explorer.paper.filters import FILTERS as FILTERS_BY_NAME
+from explorer.paper.kernels import KERNELS
 from explorer.traces import Trace
-from explorer.types import ExplorerError, Filter
+from explorer.types import ExplorerError, Operator, Operators
 from tests.helpers import (
     TINY,
     digest,
@@ -35,7 +38,21 @@ from tests.helpers import (
 
 MakeModel = Callable[..., VisionTransformer]
 
-FILTERS: tuple[Filter, ...] = (quadratics(1.0, 1.0), quadratics(2.0, 2.0), quadratics(1.0, 2.0), quadratics(1.5, 0.5))
+FILTERS: tuple[Operators, ...] = (
+    quadratics(1.0, 1.0),
+    quadratics(2.0, 2.0),
+    quadratics(1.0, 2.0),
+    quadratics(1.5, 0.5),
+)
+
+OPERATORS: tuple[Operators, ...] = (
+    *((operators.named(name),) * 2 for name in FILTERS_BY_NAME),
+    *((Operator(kernel=name),) * 2 for name in KERNELS if name != "softmax"),
+    operators.in_blocks("elliptical-twicing,elliptical-neutreno", 2),
+    operators.in_blocks("linear-twicing,resformer", 2),
+    operators.in_blocks("standard,linear-boosting=4", 2),
+)
+"""Every filter, every kernel, and some of both."""
 
 # Options of timm's transformer that the traced pass accepts.
 FAMILIES = {
@@ -125,8 +142,8 @@ def rapid_switching() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-@pytest.mark.parametrize("filter", FILTERS)
-def test_logits_equal_the_untraced_ones_in_float32(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
+def test_logits_equal_the_untraced_ones_in_float32(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model = make_model(filter)
     with torch.no_grad():
         expected = model(images)
@@ -134,8 +151,8 @@ def test_logits_equal_the_untraced_ones_in_float32(make_model: MakeModel, images
     assert (traced - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("filter", FILTERS)
-def test_logits_equal_the_untraced_ones_in_float64(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
+def test_logits_equal_the_untraced_ones_in_float64(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model, images = make_model(filter, torch.float64), images.double()
     with torch.no_grad():
         expected = model(images)
@@ -258,10 +275,10 @@ def test_distilled_models_are_reproduced(distilled: VisionTransformer, images: T
     torch.testing.assert_close(torch.stack([one.logits for one in traces]), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("filter", FILTERS)
+@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
 @pytest.mark.parametrize("what", ["logits", "tokens", "attention", "values"])
 def test_trace_equals_an_independent_transformer(
-    make_model: MakeModel, images: Tensor, filter: Filter, what: str
+    make_model: MakeModel, images: Tensor, filter: Operators, what: str
 ) -> None:
     model = make_model(filter, torch.float64)
     (one,) = trace(model, images[:1].double())
@@ -274,17 +291,17 @@ def test_the_filter_changes_the_logits(make_model: MakeModel, images: Tensor) ->
     assert min((a - b).abs().max() for i, a in enumerate(logits) for b in logits[:i]) > 1e-3
 
 
-@pytest.mark.parametrize("filter", FILTERS)
-def test_another_filter_is_as_a_model_that_has_it(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
+def test_another_filter_is_as_a_model_that_has_it(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model, images = make_model(dtype=torch.float64), images.double()
     other = make_model(filter, torch.float64)
     other.load_state_dict(model.state_dict())
-    own = model.blocks[0].attn.a
+    own = model.blocks[0].attn.operator
     for swapped, expected in zip(trace(model, images, filter), trace(other, images), strict=True):
         for what in ("attention", "values", "tokens", "logits"):
             assert torch.equal(getattr(swapped, what), getattr(expected, what))
         assert swapped.filter == filter
-    assert model.blocks[0].attn.a == own
+    assert model.blocks[0].attn.operator == own
 
 
 def test_batched_equals_single(make_model: MakeModel, images: Tensor) -> None:
@@ -307,7 +324,7 @@ def test_shapes_and_geometry(make_model: MakeModel, images: Tensor) -> None:
     assert one.values.shape == (2, 2, 17, 16)
     assert one.tokens.shape == (3, 17, 32)
     assert one.logits.shape == (5,)
-    assert (one.grid, one.prefix, one.filter, one.depth, one.heads) == ((4, 4), 1, (1.0, 2.0), 2, 2)
+    assert (one.grid, one.prefix, one.filter, one.depth, one.heads) == ((4, 4), 1, quadratics(1.0, 2.0), 2, 2)
     of_tokens = 2 * 2 * 17 * 17 + 2 * 2 * 17 * 16 + 3 * 17 * 32 + 5
     assert one.nbytes == sizes.nbytes == 4 * (of_tokens + 3 * 2 * 2 * 17)
     assert trace(model, images, rows=False)[0].nbytes == 4 * of_tokens
@@ -333,7 +350,7 @@ def row_measures(one: Trace) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("filter", FILTERS)
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
 def test_rows_are_measured_in_the_pass(
-    make_model: MakeModel, images: Tensor, dtype: torch.dtype, close: float, filter: Filter, count: int
+    make_model: MakeModel, images: Tensor, dtype: torch.dtype, close: float, filter: Operators, count: int
 ) -> None:
     for one in trace(make_model(filter, dtype), images[:count].to(dtype)):
         assert one.rows is not None
@@ -343,8 +360,8 @@ def test_rows_are_measured_in_the_pass(
         assert residual.magnitudes(one).smoothed_residual is one.rows.smoothed_residual
 
 
-@pytest.mark.parametrize("filter", FILTERS)
-def test_a_pass_without_rows_differs_in_nothing_else(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
+def test_a_pass_without_rows_differs_in_nothing_else(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model = make_model(filter, torch.float64)
     with_rows, without = (trace(model, images[:2].double(), rows=rows)[1] for rows in (True, False))
     assert trace_digest(with_rows) == trace_digest(without)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from explorer.models import registry
 from explorer.models.twicing import FilteredAttention, get_filter, set_filter
+from explorer.paper import operators
 from explorer.types import ExplorerError
 from tests.helpers import CLASSES, normal, quadratics
 
@@ -26,7 +27,7 @@ def attention_pair(a: float, dtype: torch.dtype = torch.float64, **options: obje
     attn = FilteredAttention(32, num_heads=2, qkv_bias=True, **options)
     for parameter in attn.parameters():
         nn.init.normal_(parameter, std=0.3)
-    attn.a = a
+    attn.operator, attn.layer = operators.quadratic(a), 1
     return attn.to(dtype).eval(), normal(2, 9, 32).to(dtype)
 
 
@@ -35,8 +36,15 @@ def explicit(attn: FilteredAttention, x: Tensor, mask: Tensor | None = None) -> 
     q, k, v = attn.qkv(x).reshape(*x.shape[:2], 3, 2, 16).permute(2, 0, 3, 1, 4)
     A = torch.softmax(torch.einsum("bhqc,bhkc->bhqk", q, k) / 4.0, dim=-1)
     A = A if mask is None else A * mask
-    u = torch.einsum("bhqk,bhkc->bqhc", attn.a * A + (1 - attn.a) * A @ A, v)
+    a = coefficient(attn)
+    u = torch.einsum("bhqk,bhkc->bqhc", a * A + (1 - a) * A @ A, v)
     return attn.proj(u.reshape(*x.shape[:2], 32))
+
+
+def coefficient(attn: FilteredAttention) -> float:
+    (a,) = operators.written((attn.operator,))
+    assert isinstance(a, float)
+    return a
 
 
 class FixedDropout(nn.Module):
@@ -147,7 +155,7 @@ def test_filter_is_read_back(make_model: MakeModel) -> None:
 
 
 def test_a_filter_of_the_wrong_length_is_refused(make_model: MakeModel) -> None:
-    with pytest.raises(ExplorerError, match="each of the 2 blocks; 3 came"):
+    with pytest.raises(ExplorerError, match="each of the 2 blocks was expected; 3 came"):
         set_filter(make_model(), quadratics(1.0, 2.0, 2.0))
 
 

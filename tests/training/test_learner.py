@@ -152,7 +152,8 @@ graphs = []
 def backend(graph, _):
     graphs.append(graph)
     return graph.forward
-learners = [Learner(Recipe("tiny"), filter, 5, torch.device("cpu"), compiled=True) for filter in (quadratics(1, 1), quadratics(1, 2))]
+filters = registry.uniform_filter(2, 1.0), registry.twicing_in(2, 2, 2)
+learners = [Learner(Recipe("tiny"), filter, 5, torch.device("cpu"), compiled=True) for filter in filters]
 for side in (16, 32, 16, 32):
     for learner in learners:
         compiled = torch.compile(learner.model, dynamic=False, backend=backend, fullgraph=True)

@@ -85,7 +85,7 @@ def test_a_decay_begins_at_the_constant_rate(at: int, steps: int) -> None:
 
 def test_the_operator_goes_from_standard_to_the_declared_one() -> None:
     recipe = Recipe("any", operator_warmup=4)
-    filters = [recipe.operator(quadratics(1.0, 2.0, 1.5), step) for step in quadratics(0, 1, 2, 4, 400)]
+    filters = [recipe.operator(quadratics(1.0, 2.0, 1.5), step) for step in (0, 1, 2, 4, 400)]
     assert filters == [
         quadratics(1.0, 1.0, 1.0),
         quadratics(1.0, 1.25, 1.125),

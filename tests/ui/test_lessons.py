@@ -412,8 +412,7 @@ def test_the_tours_answer_is_of_these_models(first: float, second: float, words:
 
 def test_the_last_card_sets_the_papers_figure_beside_the_pair() -> None:
     low, high = (
-        make_trace(stochastic(1, 2, 10, 10), quadratics(1.0), tokens=normal(2, 10, 8) + shift)
-        for shift in quadratics(0, 3)
+        make_trace(stochastic(1, 2, 10, 10), quadratics(1.0), tokens=normal(2, 10, 8) + shift) for shift in (0, 3)
     )
     assert "so it is here" in tour.steps(high, low)[-1].text
     assert "here it is not" in tour.steps(low, high)[-1].text
