@@ -16,6 +16,7 @@ from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.models.trace import trace
 from explorer.paper import operators
+from explorer.types import Operator
 from tests.helpers import normal, quadratics
 
 MakeModel = Callable[..., VisionTransformer]
@@ -93,11 +94,32 @@ def test_the_differentiable_capture_is_the_traced_one(
     make_model: MakeModel, images: Tensor, options: dict[str, object]
 ) -> None:
     model = make_model(quadratics(2.0, 1.5), torch.float64, **options).requires_grad_(False)
-    logits, matrices = forward(model, images.double())
+    logits, matrices, _ = forward(model, images.double())
     one = trace(model, images.double())[1]
     torch.testing.assert_close(logits[1].detach(), one.logits)
-    for found, attention, a in zip(matrices, one.attention, one.filter, strict=True):
-        torch.testing.assert_close(found[1].detach(), operators.effective(attention, a))
+    for layer, (found, attention) in enumerate(zip(matrices, one.attention, strict=True)):
+        torch.testing.assert_close(found[1].detach(), operators.effective(attention, one.filter[layer], layer))
+
+
+@pytest.mark.parametrize("name", ["neutreno", "resformer", "svformer", "elliptical-neutreno", "linear-resformer"])
+def test_what_the_first_blocks_values_get_joins_the_rollout(make_model: MakeModel, images: Tensor, name: str) -> None:
+    """The product by blocks of a matrix twice as large, whose second half is the first block's values."""
+    model = make_model(operators.in_blocks(name, 2), torch.float64).requires_grad_(False)
+    logits, own, of_first = forward(model, images[:1].double())
+    torch.testing.assert_close(logits.detach(), model(images[:1].double()))
+    assert of_first[0] is None
+    assert of_first[1] is not None
+    gradients = torch.autograd.grad(logits[0, TARGET], [*own, of_first[1]])
+    first, second, past = (
+        (gradient[0] * matrix[0].detach()).clamp(min=0).mean(dim=0).numpy()
+        for matrix, gradient in zip([*own, of_first[1]], gradients, strict=True)
+    )
+    unit = np.eye(len(first))
+    whole = (unit + second) @ (unit + first) + past
+    start = readout(model, 1)[0].double().numpy()
+    np.testing.assert_allclose(
+        weighted_rollout(model, images[:1].double(), TARGET)[0], start @ whole - start, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
@@ -106,7 +128,7 @@ def test_weighted_rollout_is_the_product_written_out(
 ) -> None:
     model = make_model(quadratics(2.0, 1.5), torch.float64, **options).requires_grad_(False)
     x = images.double()
-    logits, matrices = forward(model, x)
+    logits, matrices, _ = forward(model, x)
     gradients = torch.autograd.grad(logits[0, TARGET], matrices)
     product = torch.eye(matrices[0].shape[-1], dtype=torch.float64)
     for matrix, gradient in zip(matrices, gradients, strict=True):
@@ -121,15 +143,15 @@ def test_weighted_rollout_is_the_product_written_out(
 def test_the_gradient_is_that_of_each_entry_of_the_effective_matrix(make_model: MakeModel, images: Tensor) -> None:
     """Moves one entry of the first block's `E` by a little and watches the logit."""
     model = make_model(quadratics(2.0, 2.0), torch.float64).requires_grad_(False)
-    logits, matrices = forward(model, images[:1].double())
+    logits, matrices, _ = forward(model, images[:1].double())
     gradient = torch.autograd.grad(logits[0, TARGET], matrices[0])[0]
     entry, step, real = (0, 1, 4, 7), 1e-5, operators.effective
 
     def moved(by: float) -> float:
         first = iter([True])
 
-        def effective(a: Tensor, coefficient: float) -> Tensor:
-            matrix = real(a, coefficient).clone()
+        def effective(a: Tensor, operator: Operator, layer: int) -> Tensor:
+            matrix = real(a, operator, layer).clone()
             if next(first, False):
                 matrix[entry] += by
             return matrix
@@ -147,12 +169,13 @@ def test_the_gradient_is_that_of_each_entry_of_the_effective_matrix(make_model: 
 @pytest.mark.parametrize("a", [0.5, 1.0, 1.5, 2.0])
 def test_gradients_of_the_filter(a: float) -> None:
     scores, v = normal(2, 5, 5).requires_grad_(), normal(2, 5, 3, seed=1).requires_grad_()
+    operator = operators.quadratic(a)
 
     def filtered(scores: Tensor, v: Tensor) -> Tensor:
-        return operators.apply_filter(scores.softmax(dim=-1), v, a)
+        return operators.output(operator, 1, scores.softmax(dim=-1).matmul, v, None)
 
     def formed(scores: Tensor, v: Tensor) -> Tensor:
-        return operators.effective(scores.softmax(dim=-1), a) @ v
+        return operators.effective(scores.softmax(dim=-1), operator) @ v
 
     assert torch.autograd.gradcheck(filtered, (scores, v))
     assert torch.autograd.gradcheck(formed, (scores, v))

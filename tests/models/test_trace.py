@@ -142,7 +142,7 @@ def rapid_switching() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
 def test_logits_equal_the_untraced_ones_in_float32(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model = make_model(filter)
     with torch.no_grad():
@@ -151,7 +151,7 @@ def test_logits_equal_the_untraced_ones_in_float32(make_model: MakeModel, images
     assert (traced - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
 def test_logits_equal_the_untraced_ones_in_float64(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model, images = make_model(filter, torch.float64), images.double()
     with torch.no_grad():
@@ -275,7 +275,7 @@ def test_distilled_models_are_reproduced(distilled: VisionTransformer, images: T
     torch.testing.assert_close(torch.stack([one.logits for one in traces]), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
 @pytest.mark.parametrize("what", ["logits", "tokens", "attention", "values"])
 def test_trace_equals_an_independent_transformer(
     make_model: MakeModel, images: Tensor, filter: Operators, what: str
@@ -291,7 +291,7 @@ def test_the_filter_changes_the_logits(make_model: MakeModel, images: Tensor) ->
     assert min((a - b).abs().max() for i, a in enumerate(logits) for b in logits[:i]) > 1e-3
 
 
-@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
 def test_another_filter_is_as_a_model_that_has_it(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model, images = make_model(dtype=torch.float64), images.double()
     other = make_model(filter, torch.float64)
@@ -360,7 +360,7 @@ def test_rows_are_measured_in_the_pass(
         assert residual.magnitudes(one).smoothed_residual is one.rows.smoothed_residual
 
 
-@pytest.mark.parametrize("filter", (*FILTERS, *OPERATORS), ids=str)
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
 def test_a_pass_without_rows_differs_in_nothing_else(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model = make_model(filter, torch.float64)
     with_rows, without = (trace(model, images[:2].double(), rows=rows)[1] for rows in (True, False))
