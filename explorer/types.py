@@ -54,7 +54,9 @@ class Operator:
         return self.kernel if filter == "standard" else f"{self.kernel}-{filter}"
 
     def __repr__(self) -> str:
-        return repr(str(self))
+        """The quadratic filters as their numbers, as they always were: keys, which addresses hold, are made of it."""
+        number = {"standard": 1.0, "twicing": 2.0, "quadratic": self.parameter}.get(self.filter)
+        return repr(str(self) if number is None or self.kernel != "softmax" else number)
 
 
 Operators = tuple[Operator, ...]
@@ -190,16 +192,17 @@ class ModelCard:
 
     @property
     def operator(self) -> str:
-        """The effective operator in symbols."""
-        distinct = set(self.filter)
-        if distinct == {STANDARD}:
-            return "A"
-        if distinct == {TWICING}:
-            return "2A − A²"
-        if distinct == {STANDARD, TWICING}:
-            twiced = [str(block) for block, a in enumerate(self.filter, start=1) if a == TWICING]
-            return f"2A − A² in blocks {', '.join(twiced)}"
-        return "aA + (1 − a)A²"
+        """What the blocks apply, in symbols where it is one of the quadratic filters, else by name."""
+        others = {operator for operator in self.filter if operator != STANDARD}
+        if not others:
+            return _symbol(STANDARD)
+        if len(others) > 1:
+            return _QUADRATIC if all(map(_is_quadratic, others)) else "operators by block"
+        (operator,) = others
+        blocks = [str(block) for block, each in enumerate(self.filter, start=1) if each == operator]
+        if len(blocks) == len(self.filter):
+            return _symbol(operator)
+        return _QUADRATIC if operator.filter == "quadratic" else f"{_symbol(operator)} in blocks {', '.join(blocks)}"
 
     @property
     def title(self) -> str:
@@ -226,6 +229,18 @@ class ModelCard:
                 f"A filter needs one coefficient for each of the {len(self.filter)} blocks; {len(filter)} came."
             )
         return replace(self, filter=filter)
+
+
+_QUADRATIC = "aA + (1 − a)A²"
+
+
+def _is_quadratic(operator: Operator) -> bool:
+    return operator.kernel == "softmax" and operator.filter in ("standard", "twicing", "quadratic")
+
+
+def _symbol(operator: Operator) -> str:
+    known = {STANDARD: "A", TWICING: "2A − A²"}
+    return known.get(operator) or (_QUADRATIC if _is_quadratic(operator) else str(operator))
 
 
 def prefix_names(count: int, has_class_token: bool, has_distillation_token: bool) -> tuple[str, ...]:
