@@ -42,7 +42,7 @@ def cam(features: Tensor, gradients: Tensor, prefix: int) -> Tensor:
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 def test_grad_cam_is_the_formula(make_loaded: MakeLoaded, view: np.ndarray, options: dict[str, object]) -> None:
-    model = make_loaded((2.0, 1.5), **options)
+    model = make_loaded(quadratics(2.0, 1.5), **options)
     module, kept = model.module, []
     pooled = options.get("global_pool", "token") != "token"
     place = module.norm if pooled else module.blocks[-1].attn

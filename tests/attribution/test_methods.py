@@ -142,7 +142,7 @@ def test_overlapping_squares_are_averaged(linear: LoadedModel, view: np.ndarray)
 
 
 def test_integrated_gradients_are_complete(make_loaded: MakeLoaded, view: np.ndarray) -> None:
-    model = make_loaded((2.0, 1.5), torch.float64)
+    model = make_loaded(quadratics(2.0, 1.5), torch.float64)
     forward, x = from_pixels(model), as_batch(view, model)
     ends = torch.cat([x, baseline_picture(x, Baseline.BLURRED, forward)])
     fall = float(forward(ends)[:, TARGET].diff().neg())

@@ -6,20 +6,20 @@ import torch
 
 from explorer.models import registry
 from explorer.models.twicing import get_filter
-from explorer.types import ExplorerError
+from explorer.types import ExplorerError, Operators
 from tests.helpers import assert_one_sentence, quadratics
 
 
 @pytest.mark.parametrize(
     ("first", "last", "expected"),
     [
-        (1, 4, (2.0, 2.0, 2.0, 2.0)),
-        (3, 4, (1.0, 1.0, 2.0, 2.0)),
-        (2, 2, (1.0, 2.0, 1.0, 1.0)),
-        (4, 4, (1.0, 1.0, 1.0, 2.0)),
+        (1, 4, quadratics(2.0, 2.0, 2.0, 2.0)),
+        (3, 4, quadratics(1.0, 1.0, 2.0, 2.0)),
+        (2, 2, quadratics(1.0, 2.0, 1.0, 1.0)),
+        (4, 4, quadratics(1.0, 1.0, 1.0, 2.0)),
     ],
 )
-def test_twicing_in_counts_from_one_and_includes_both_ends(first: int, last: int, expected: tuple[float, ...]) -> None:
+def test_twicing_in_counts_from_one_and_includes_both_ends(first: int, last: int, expected: Operators) -> None:
     assert registry.twicing_in(4, first, last) == expected
 
 
