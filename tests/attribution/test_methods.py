@@ -15,7 +15,7 @@ from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.models import LoadedModel
 from explorer.models.pixels import FromPixels, as_batch, from_pixels
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, quadratics
 
 MakeLoaded = Callable[..., LoadedModel]
 
