@@ -67,9 +67,10 @@ class Record:
         words += ["--packed"] if len(packed) == len(ROLES) else [f"--{role}-packed" for role in packed]
         if sizes := size_text(self.models):
             words += _words("input-size", sizes)
+        said = {"input_size"} if sizes else set()
         for setting in SETTINGS:
             value = getattr(self.spec, setting.name)
-            if value != setting.default:
+            if value != setting.default and setting.name not in said:
                 words += _setting_words(setting.name, value)
         return shlex.join([*words, "--out", out])
 

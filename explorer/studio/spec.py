@@ -68,6 +68,9 @@ class Spec:
     """The settings of one figure. Raises `ExplorerError` for a value out of its range."""
 
     template: Template
+    input_size: int | None = setting(
+        None, "pixels on a side of both models' input instead of what they declare", (1, 10_000)
+    )
     layers: tuple[int, ...] = setting(
         (), "layers from 1, such as 1,6,12 or 10-12; the template's own by default", (1, 1000)
     )
