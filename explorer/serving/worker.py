@@ -35,7 +35,7 @@ CPU_LANES = 2
 """As many as a comparison has models."""
 
 _LARGER = 2
-"""So many times the cache's bytes each of them may have: 288 MiB, and a trace of DeiT-Small at 28x28 patches has 199."""
+"""So many times the cache's bytes each of them may have: 288 MiB; DeiT-Small at 28x28 patches leaves 199."""
 
 RequestKey = tuple[Hashable, str]
 """Identity of a job on a model, and digest of the picture."""

@@ -6,8 +6,8 @@ import streamlit as st
 from explorer.figures.records import SYMBOLS, Points
 from explorer.figures.screen import spectra
 from explorer.figures.screen.spectra import Plane
-from explorer.measures import spectrum
 from explorer.measures.settings import ROUNDING
+from explorer.measures.spectrum import seconds
 from explorer.ui import view
 from explorer.ui.shell import choices, detail, panels, resources
 from explorer.ui.shell.session import palette
@@ -45,7 +45,7 @@ plane = choices.segments("Complex plane", Plane.BEFORE, key="spectrum-plane", pl
 which = range(heads) if head == "all" else [int(head) - 1]
 tokens = max(trace.attention.shape[-1] for trace in comparison)
 matrices = sum(trace.heads for trace in comparison)
-wait = spectrum.seconds(matrices, tokens)
+wait = seconds(matrices, tokens)
 words = f"Decomposing {matrices} matrices of {tokens} x {tokens}" + (f": about {wait:.0f} s" if wait >= 2 else "")
 with st.spinner(f"{words} …"):
     keys = chosen.pair.baseline.key, chosen.pair.twicing.key
@@ -65,18 +65,18 @@ with right:
     st.plotly_chart(spectra.overlay(points, colours), key="spectrum-overlay", config=quiet, alt="Moduli on 2λ − λ²")
 
 rows = []
-for name, result, cloud in zip(chosen.names, results, points, strict=True):
+for name, result, spectrum in zip(chosen.names, results, points, strict=True):
     ranks = result.effective_rank()[list(which)]
     rows.append(
         {
             "model": name,
-            "eigenvalues": len(cloud.eigenvalues),
-            "not 0": cloud.nonzero,
-            "real and > 0": int(cloud.on_curve.sum()),
-            "leave the unit disc under the map": cloud.outside,
-            "largest |2λ − λ²|": round(float(np.abs(cloud.mapped).max()), 3),
+            "eigenvalues": len(spectrum.eigenvalues),
+            "not 0": spectrum.nonzero,
+            "real and > 0": int(spectrum.on_curve.sum()),
+            "leave the unit disc under the map": spectrum.outside,
+            "largest |2λ − λ²|": round(float(np.abs(spectrum.mapped).max()), 3),
             "mean |λ|": round(float(np.abs(spectrum.eigenvalues).mean()), 4),
-            "mean |2λ − λ²|": round(float(np.abs(cloud.mapped).mean()), 4),
+            "mean |2λ − λ²|": round(float(np.abs(spectrum.mapped).mean()), 4),
             "effective rank of A": round(float(ranks.mean()), 2),
         }
     )

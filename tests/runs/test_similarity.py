@@ -272,6 +272,23 @@ def test_packed_layers_are_said_and_make_another_run(many: Path, pair: LoadedPai
             np.testing.assert_allclose(numbers(row), numbers(other), atol=1e-5)
 
 
+def test_another_size_of_the_input_never_goes_on_in_the_same_table(
+    many: Path, pair: LoadedPair, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.csv"
+    stopped_after(many, pair.at(48), out, CHUNK)
+    assert next(iter(measuring(many, pair, out))).done == 0
+    measure(many, pair, out)
+    small = out.read_bytes()
+    message = refusal(many, pair.at(48), out)
+    assert "x.csv holds numbers at an input of the models' own size; an input of 48x48 px was asked for" in message
+    assert out.read_bytes() == small
+    measure(many, pair.at(48), tmp_path / "y.csv")
+    assert (tmp_path / "y.csv").read_bytes() != small
+    said = json.loads((tmp_path / "y.json").read_text())["models"]["baseline"]
+    assert (said["input_size"], len(said["changes"])) == ([48, 48], 1)
+
+
 @pytest.fixture
 def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a CPU that has it; on any other torch computes the same, slowly."""
