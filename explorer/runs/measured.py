@@ -54,7 +54,7 @@ def of_pair(by_label: Mapping[str, Result], cards: Sequence[ModelCard]) -> dict[
 
 SIZES = "sizes.json"
 """The end of the name of the file beside a pair that holds its accuracy by size of the input."""
-SIZED_IMAGES = 150
+SIZED_IMAGES = 100
 """Validation images of a row of it, drawn by their names."""
 Interval = tuple[float, float, float]
 """A share, and where its 95% interval begins and ends."""
