@@ -49,6 +49,8 @@ SIZES = (224, 336, 448)
 """Pixels a side at which top-1 is measured, in one file: rows that are there are not measured again."""
 SIZED = {"photographs": "{photographs}", "validation": f"{{data}} --images {measured.SIZED_IMAGES}"}
 """The images of such a row."""
+PATCH = 16
+"""Pixels a side of the pair's patches."""
 IMAGES_OF = {"photographs": "photographs", "validation": "validation images"}
 
 
@@ -370,7 +372,7 @@ def by_size() -> list[str]:
     lines = ["| input | patches | images | standard | twicing | twicing minus standard, points |", "|---" * 6 + "|"]
     for side, by_data in sorted(known.items()):
         for name, row in by_data.items():
-            cells = [f"{side} px", f"{side // 16}x{side // 16}", f"{row.images} {IMAGES_OF[name]}"]
+            cells = [f"{side} px", f"{side // PATCH}x{side // PATCH}", f"{row.images} {IMAGES_OF[name]}"]
             lines.append(f"| {' | '.join([*cells, *map(share, row.top1), points(row.difference)])} |")
     return lines
 
