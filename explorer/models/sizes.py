@@ -13,7 +13,7 @@ import torch
 from explorer.models import positions, registry, room
 from explorer.models.checkpoints import LoadedModel, on_the_same_weights
 from explorer.models.trace import geometry
-from explorer.types import ExplorerError, Size
+from explorer.types import ExplorerError, ModelCard, Size
 
 
 def with_input_size(model: LoadedModel, side: int) -> LoadedModel:
@@ -34,9 +34,8 @@ def with_input_size(model: LoadedModel, side: int) -> LoadedModel:
             f"{card.name} was asked for at {side} px; timm's {card.architecture} takes no other size than it was made "
             "for."
         ) from error
-    own_size = registry.architecture(card.architecture.partition(" (")[0]).input_size
     changes = (*card.changes, *_changes(module, before))
-    return LoadedModel(replace(card, is_resized=own_size != (side, side), changes=changes), module)
+    return LoadedModel(replace(card, is_resized=_is_resized(model.card, (side, side)), changes=changes), module)
 
 
 def grid_at(model: LoadedModel, side: int) -> Size:
@@ -54,6 +53,11 @@ def grid_at(model: LoadedModel, side: int) -> Size:
         )
     room.check(room.at(geometry(model.module), count), patch, next(model.module.parameters()).device)
     return count, count
+
+
+def _is_resized(before: ModelCard, size: Size) -> bool:
+    """Whether a size is another one than the architecture's; `before` is of another size."""
+    return not before.is_resized or registry.architecture(before.architecture.partition(" (")[0]).input_size != size
 
 
 def _changes(module: Any, before: Size) -> list[str]:
