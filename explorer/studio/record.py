@@ -65,12 +65,11 @@ class Record:
             words += _model_words(model)
         packed = [model["role"] for model in self.models if model.get("packed")]
         words += ["--packed"] if len(packed) == len(ROLES) else [f"--{role}-packed" for role in packed]
-        if sizes := size_text(self.models):
+        if self.spec.input_size is None and (sizes := size_text(self.models)):
             words += _words("input-size", sizes)
-        said = {"input_size"} if sizes else set()
         for setting in SETTINGS:
             value = getattr(self.spec, setting.name)
-            if value != setting.default and setting.name not in said:
+            if value != setting.default:
                 words += _setting_words(setting.name, value)
         return shlex.join([*words, "--out", out])
 
