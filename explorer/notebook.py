@@ -47,15 +47,18 @@ def view(
     image: str | Path | bytes | Example | Photograph,
     baseline: ModelSource | ModelPair = None,
     twicing: ModelSource = None,
+    input_size: int | None = None,
 ) -> Viewing:
     """Both models' attention over an image, by default of the pair that opens.
 
     `image` is a file, its bytes or an example; a model one that was loaded, its file or its name on the hub; instead of
-    the two models a pair may be given. Raises `ExplorerError` for an image or a checkpoint that cannot be read.
+    the two models a pair may be given. `input_size` asks for so many pixels on a side, for finer maps. Raises
+    `ExplorerError` for an image or a checkpoint that cannot be read.
     """
     photo = photograph(image)
     models = nullcontext(baseline) if isinstance(baseline, ModelPair) else closing(load_pair(baseline, twicing))
-    with models as pair:
+    with models as loaded:
+        pair = loaded if input_size is None else loaded.at(input_size)
         decoded = photo.open()
         sides = [viewer.ViewerSide(trace, card) for trace, card in zip(pair.compare(decoded), pair.cards, strict=True)]
         names = " and ".join(card.title for card in pair.cards)

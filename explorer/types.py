@@ -194,6 +194,10 @@ class ModelCard:
         unnamed = f', {self.outputs:,} by number ("classes" in their declaration names them)' if self.outputs else ""
         return f"no named classes{unnamed}"
 
+    def with_input_size(self, size: Size) -> ModelCard:
+        """The same weights at another size of their input; what that changes of them is said by who changes it."""
+        return replace(self, preprocessing=replace(self.preprocessing, input_size=size))
+
     def with_filter(self, filter: Filter) -> ModelCard:
         """The same weights under another filter, declared as such."""
         if len(filter) != len(self.filter):

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer.ui import view
 from explorer.ui.explore import evidence, viewer_panel
-from explorer.ui.shell import panels
+from explorer.ui.shell import detail, panels
 from explorer.ui.shell.session import plain
 
 chosen = view()
@@ -14,6 +14,7 @@ panels.opening(
     "compare how concentrated the maps stay towards the last layers.",
 )
 panels.warn_swapped(chosen)
+detail.control(chosen)
 viewer_panel.show(chosen)
 panels.class_note(chosen)
 _, once, twiced = evidence.of_view(chosen)

@@ -14,7 +14,7 @@ from explorer.measures import attention, residual
 from explorer.measures.settings import Quantity
 from explorer.pictures import preprocess
 from explorer.ui import view
-from explorer.ui.shell import choices, panels
+from explorer.ui.shell import choices, detail, panels
 from explorer.ui.shell.session import array, palette
 
 chosen = view()
@@ -25,6 +25,7 @@ panels.opening(
     "back. Look where on the image, and in which layers, that is most.",
 )
 panels.warn_swapped(chosen)
+detail.control(chosen)
 comparison = chosen.comparison()
 depth, heads = comparison.depth, comparison.heads
 magnitudes = [residual.magnitudes(trace) for trace in comparison]

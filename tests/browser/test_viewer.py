@@ -1037,3 +1037,37 @@ def test_the_page_is_usable_on_a_phone(disk: Page) -> None:
     row, column, _ = facts().patch(0.2, 0.2)
     point(disk, 0.2, 0.2)
     assert live(disk).startswith(f"row {row}, column {column}: ")
+
+
+# --- another size of the input ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("finer", [2, 1.5])
+def test_finer_maps_keep_the_layer_the_head_and_the_patch_under_the_same_pixels(module: Page, finer: float) -> None:
+    grids = [(4, 6), (int(4 * finer), int(6 * finer))]
+    payloads = [packed(*[random_trace(grid=grid, seed=seed) for seed in range(2)]) for grid in grids]
+    states = module.evaluate(
+        """(payloads) => {
+            const root = document.body.appendChild(document.createElement("div"));
+            let state = null;
+            const shown = viewer.mount(root, { announce: (next) => { state = { ...next }; } });
+            const states = payloads.map((text, size) => {
+                const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+                shown.load(bytes);
+                if (!size) shown.set({ layer: 1, head: 1, matrix: "A", place: [1.5 / 4, 3.5 / 6], pinned: true });
+                const [model] = viewer.unpack(bytes).models;
+                return { ...state, query: viewer.queryOf(state, model) - model.prefix };
+            });
+            shown.destroy();
+            root.remove();
+            return states;
+        }""",
+        payloads,
+    )
+    before, after = states
+    kept = ("layer", "head", "matrix", "place", "pinned")
+    assert [after[name] for name in kept] == [before[name] for name in kept]
+    places = [divmod(state["query"], grid[1]) for state, grid in zip(states, grids, strict=True)]
+    assert places[0] == (1, 3)
+    for coarse, fine in zip(*places, strict=True):
+        assert coarse * finer - 1 < fine < (coarse + 1) * finer  # shares pixels with the coarse patch

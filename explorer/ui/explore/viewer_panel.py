@@ -10,7 +10,7 @@ from explorer import views
 from explorer.files import ASSETS
 from explorer.serving.device import computing
 from explorer.ui import view as current_view
-from explorer.ui.shell import pair, resources
+from explorer.ui.shell import detail, pair, resources
 from explorer.ui.shell.session import View
 from explorer.viewer import payload as viewer
 from explorer.viewer.source import script
@@ -55,7 +55,7 @@ def _remember() -> None:
     saved = st.session_state[_KEY].saved
     if isinstance(saved, dict):
         state = {str(key)[:40]: str(value)[:100] for key, value in saved.items()}
-        st.session_state[_SAVED] = current_view().photo.key, state
+        st.session_state[_SAVED] = current_view().photo.key, state | detail.parameters(current_view())
 
 
 def payload(view: View) -> bytes:
@@ -65,8 +65,12 @@ def payload(view: View) -> bytes:
 
     def pack() -> resources.Payload:
         sides = [viewer.ViewerSide(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
-        baseline, twicing = (pair.short(card) for card in cards)
-        link = {"image": view.photo.key, "baseline": baseline, "twicing": twicing} if view.photo.example else None
+        baseline, twicing = (pair.short(card) for card in view.loaded.cards)
+        link = (
+            {"image": view.photo.key, "baseline": baseline, "twicing": twicing, **detail.parameters(view)}
+            if view.photo.example
+            else None
+        )
         with computing():
             return resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.state))
 

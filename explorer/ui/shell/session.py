@@ -62,6 +62,8 @@ class View:
     photo: Photo
     photos: Sequence[Photo]
     pair: Pair
+    loaded: Pair
+    """The same two models at the size of input that they were loaded at."""
 
     @property
     def names(self) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from explorer.pictures import examples
 from explorer.pictures.photographs import EXAMPLE
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
-from explorer.ui.shell import gallery, pair, resources, uploads
+from explorer.ui.shell import detail, gallery, pair, resources, uploads
 from explorer.ui.shell.session import Pair, Photo, View, plain
 
 MAX_UPLOADS = 500
@@ -44,8 +44,10 @@ def render() -> View:
             for note in photo.image.notes:
                 st.caption(plain(note, 200))
         models = pair.choose_pair(cards)
-        _footer(models)
-    return View(photo, photos, models)
+        detail.restore(photo)
+        at_size = detail.at_chosen(models)
+        _footer(at_size)
+    return View(photo, photos, at_size, models)
 
 
 def example_photos() -> list[Photo]:
@@ -133,7 +135,7 @@ def _choose_new(uploaded: Sequence[Photo]) -> None:
 
 def _footer(models: Pair) -> None:
     for card in dict.fromkeys(models.cards):
-        trained = ", as trained" if card.is_counterfactual else ""
+        trained = ", as trained" if card.is_counterfactual or card.changes else ""
         top1 = "top-1 not declared" if card.top1 is None else f"top-1 {card.top1:.1f}%{trained}"
         st.caption(" ".join([f"{plain(card.title, 90)}: {card.chance}, {top1}", *card.changes]))
     st.caption(f"Runs on {devices.describe(resources.engine().device)}")
