@@ -10,11 +10,11 @@ from typing import Any
 import streamlit as st
 
 from explorer import views
-from explorer.pictures import examples
+from explorer.pictures import examples, images
 from explorer.pictures.photographs import EXAMPLE
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
-from explorer.ui.shell import gallery, pair, resources, uploads
+from explorer.ui.shell import dropping, framing, gallery, pair, resources, uploads
 from explorer.ui.shell.session import Pair, Photo, View, plain
 
 MAX_UPLOADS = 500
@@ -32,20 +32,21 @@ def render() -> View:
     with st.sidebar:
         for problem in resources.loaded().problems:
             st.error(plain(problem, 400))
-        st.markdown("**Image**")
-        slot = st.container()
+        dropping.listen()
         uploaded = _uploads()
         _choose_new(uploaded)
         photos = [*uploaded, *example_photos()]
-        with slot:
-            photo = gallery.choose_photo(photos)
+        photo = gallery.choose_photo(photos)
+        below = st.container()
+        models = pair.choose_pair(cards)
+        _footer(models)
+        with below:
             credit = f" ({photo.example.credit})" if photo.example else ""
             st.caption(plain(photo.title + credit, 120))
             for note in photo.image.notes:
                 st.caption(plain(note, 200))
-        models = pair.choose_pair(cards)
-        _footer(models)
-    return View(photo, photos, models)
+            framing.choose(photo, models)
+    return View(photo, [framing.applied(each) for each in photos], models)
 
 
 def example_photos() -> list[Photo]:
@@ -59,13 +60,15 @@ def example_photos() -> list[Photo]:
 
 def _uploads() -> list[Photo]:
     generation = st.session_state.setdefault(_GENERATION, 0)
-    files: list[Any] = st.file_uploader(
-        "Upload images",
-        accept_multiple_files=True,
-        key=f"{_UPLOADS}-images-{generation}",
-        help="JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, at most 20 MB each and "
-        f"{uploads.visitor_limit() >> 20} MiB together; or a view saved as ZIP.",
-    )
+    with st.container(key=dropping.UPLOADER):
+        files: list[Any] = st.file_uploader(
+            "**Your photographs**: choose, drop anywhere or paste",
+            accept_multiple_files=True,
+            key=f"{_UPLOADS}-images-{generation}",
+            help=f"{images.KINDS}, at most 20 MB each and {uploads.visitor_limit() >> 20} MiB together; "
+            "or a view saved as ZIP.",
+        )
+    st.caption(uploads.promise())
     with st.expander("Upload a folder"):
         folder: Any = st.file_uploader(
             "Upload a folder",
@@ -74,7 +77,6 @@ def _uploads() -> list[Photo]:
             label_visibility="collapsed",
         )
     everything = [*files, *(folder or [])]
-    st.caption("Images stay on this server, in memory only, until you remove them or close the tab.")
     if len(everything) > MAX_UPLOADS:
         st.error(f"At most {MAX_UPLOADS} images at a time were expected; {len(everything)} came, the rest is left out.")
     photos: dict[str, Photo] = {}
@@ -86,17 +88,18 @@ def _uploads() -> list[Photo]:
             try:
                 digests[file.file_id] = resources.decode(_image(file)).digest
                 if _is_view(file):
-                    saved[file.file_id] = replace(views.unpack(file.getvalue()), image=b"")  # the file holds it
+                    saved[file.file_id] = view = replace(views.unpack(file.getvalue()), image=b"")  # the file holds it
+                    framing.remember(digests[file.file_id], view.state.get("crop"))
             except ExplorerError as error:
                 refused[file.file_id] = str(error)
         if file.file_id in refused:
             st.error(f"{plain(file.name)}: {plain(refused[file.file_id], 300)}")
         else:
             digest = digests[file.file_id]
-            view = saved.get(file.file_id)
-            photo = _photo(digest, view.name if view else file.name, digest, partial(_image, file))
+            bundle = saved.get(file.file_id)
+            photo = _photo(digest, bundle.name if bundle else file.name, digest, partial(_image, file))
             photos.setdefault(
-                digest, replace(photo, state=view.state if view else None)
+                digest, replace(photo, state=bundle.state if bundle else None)
             )  # the same bytes are one image
     if everything and st.button("Clear all uploads", key="clear-uploads", width="stretch"):
         st.session_state[_GENERATION] += 1

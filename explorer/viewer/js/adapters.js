@@ -28,7 +28,7 @@ export const pageAddress = {
  */
 export const fragment = {
   read: () => new URLSearchParams(location.hash.slice(1)),
-  write({ image, baseline, twicing, ...state }) {
+  write({ image, crop, baseline, twicing, ...state }) {
     try {
       history.replaceState(null, "", `#${new URLSearchParams(/** @type {Record<string, string>} */ (state))}`);
     } catch {

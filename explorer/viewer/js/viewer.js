@@ -130,7 +130,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
   }
 
   function write() {
-    if (header) address?.write({ image: null, baseline: null, twicing: null, ...toParameters(state), ...header.link });
+    if (header) address?.write({ image: null, crop: null, baseline: null, twicing: null, ...toParameters(state), ...header.link });
   }
 
   /** The line under the maps, and the patch under the pointer. */
