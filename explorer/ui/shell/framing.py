@@ -41,8 +41,10 @@ def applied(photo: Photo) -> Photo:
 def choose(photo: Photo, pair: Pair) -> None:
     """Says what of the photograph the models see, and offers other ways."""
     size = photo.image.size
-    for sentence in dict.fromkeys(preprocess.fate(size, card.preprocessing) for card in pair.cards):
-        st.caption(sentence)
+    sentences = [f"{photo.crop.words.capitalize()}."] if photo.crop else []
+    sentences += [preprocess.fate(size, card.preprocessing) for card in pair.cards]
+    if said := " ".join(filter(None, dict.fromkeys(sentences))):
+        st.caption(said)
     whole = photo.whole or photo
     widget = f"framing-{photo.key}"
     st.session_state.setdefault(widget, _framing(photo.crop))

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from explorer import views
 from explorer.pictures import examples, images
@@ -33,18 +34,16 @@ def render() -> View:
         for problem in resources.loaded().problems:
             st.error(plain(problem, 400))
         dropping.listen()
-        uploaded = _uploads()
+        above = st.container()
+        between = st.container()
+        uploaded = _uploads(above)
         _choose_new(uploaded)
         photos = [*uploaded, *example_photos()]
-        photo = gallery.choose_photo(photos)
-        below = st.container()
         models = pair.choose_pair(cards)
         _footer(models)
-        with below:
-            credit = f" ({photo.example.credit})" if photo.example else ""
-            st.caption(plain(photo.title + credit, 120))
-            for note in photo.image.notes:
-                st.caption(plain(note, 200))
+        with between:
+            photo = gallery.choose_photo(photos)
+            _describe(photo)
             framing.choose(photo, models)
     return View(photo, [framing.applied(each) for each in photos], models)
 
@@ -58,17 +57,26 @@ def example_photos() -> list[Photo]:
     return photos
 
 
-def _uploads() -> list[Photo]:
+def _describe(photo: Photo) -> None:
+    credit = f" ({photo.example.credit})" if photo.example else ""
+    st.caption(plain((photo.whole or photo).title + credit, 120))
+    for note in photo.image.notes:
+        st.caption(plain(note, 200))
+
+
+def _uploads(above: DeltaGenerator) -> list[Photo]:
+    """The uploader comes first; what else belongs to uploads has a place further down."""
     generation = st.session_state.setdefault(_GENERATION, 0)
-    with st.container(key=dropping.UPLOADER):
+    with above.container(key=dropping.UPLOADER):
         files: list[Any] = st.file_uploader(
-            "**Your photographs**: choose, drop anywhere or paste",
+            "Upload images",
             accept_multiple_files=True,
             key=f"{_UPLOADS}-images-{generation}",
-            help=f"{images.KINDS}, at most 20 MB each and {uploads.visitor_limit() >> 20} MiB together; "
+            help="Drop them anywhere on the page, paste them, or choose files: "
+            f"{images.KINDS}, at most 20 MB each and {uploads.visitor_limit() >> 20} MiB together; "
             "or a view saved as ZIP.",
         )
-    st.caption(uploads.promise())
+        st.caption(f"Or drop them anywhere, or paste. {uploads.promise()}")
     with st.expander("Upload a folder"):
         folder: Any = st.file_uploader(
             "Upload a folder",
@@ -78,7 +86,9 @@ def _uploads() -> list[Photo]:
         )
     everything = [*files, *(folder or [])]
     if len(everything) > MAX_UPLOADS:
-        st.error(f"At most {MAX_UPLOADS} images at a time were expected; {len(everything)} came, the rest is left out.")
+        above.error(
+            f"At most {MAX_UPLOADS} images at a time were expected; {len(everything)} came, the rest is left out."
+        )
     photos: dict[str, Photo] = {}
     refused: dict[str, str] = st.session_state.setdefault(_REFUSED, {})
     digests: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
@@ -93,7 +103,7 @@ def _uploads() -> list[Photo]:
             except ExplorerError as error:
                 refused[file.file_id] = str(error)
         if file.file_id in refused:
-            st.error(f"{plain(file.name)}: {plain(refused[file.file_id], 300)}")
+            above.error(f"{plain(file.name)}: {plain(refused[file.file_id], 300)}")
         else:
             digest = digests[file.file_id]
             bundle = saved.get(file.file_id)
@@ -101,7 +111,7 @@ def _uploads() -> list[Photo]:
             photos.setdefault(
                 digest, replace(photo, state=bundle.state if bundle else None)
             )  # the same bytes are one image
-    if everything and st.button("Clear all uploads", key="clear-uploads", width="stretch"):
+    if everything and above.button("Clear all uploads", key="clear-uploads", width="stretch"):
         st.session_state[_GENERATION] += 1
         st.rerun()
     return list(photos.values())

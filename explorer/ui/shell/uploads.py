@@ -124,8 +124,8 @@ def promise() -> str:
     """What happens to a photograph, in a sentence, by the settings that hold."""
     seconds = _PATIENCE * get_option("server.disconnectedSessionTTL")
     return (
-        f"Kept in this server's memory alone and sent nowhere; gone when you remove it or {seconds:.0f} s after you "
-        f"close the tab, its pixels and maps when others need their place in {total_mib()} MiB."
+        f"They stay in this server's memory, sent nowhere, until you remove them or {seconds:.0f} s after you close "
+        f"the tab; pixels and maps, until others need their place in {total_mib()} MiB."
     )
 
 
