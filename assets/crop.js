@@ -5,6 +5,7 @@
 
 const LEAST = 0.1; // of the shorter side
 const REST = 400; // ms after a key
+const HIGHEST = 240; // px
 
 /** @type {Record<string, [number, number]>} */
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -41,6 +42,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   corner.className = "corner";
   box.append(corner);
   root.style.aspectRatio = `${width} / ${height}`;
+  root.style.width = `min(100%, ${(HIGHEST * width) / height}px)`;
   root.replaceChildren(picture, box);
   if (hadFocus) box.focus({ preventScroll: true });
 

@@ -53,9 +53,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     button.onkeydown = (event) => {
       if (!STEPS[event.key]) return;
       event.preventDefault();
-      const shown = [.../** @type {NodeListOf<HTMLElement>} */ (group.querySelectorAll("button"))];
-      const next = (shown.indexOf(button) + STEPS[event.key] + shown.length) % shown.length;
-      shown[next].focus();
+      const buttons = [.../** @type {NodeListOf<HTMLElement>} */ (group.querySelectorAll("button"))];
+      const next = (buttons.indexOf(button) + STEPS[event.key] + buttons.length) % buttons.length;
+      buttons[next].focus();
       choose(matching()[next]);
     };
     picture.src = item.thumbnail;
@@ -73,14 +73,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
     place.textContent = items.length ? `${at < 0 ? "–" : at + 1} of ${items.length}` : "none is called so";
     back.disabled = forward.disabled = items.length < 2 && at === 0;
     const checked = buttons[Math.max(at, 0)];
-    if (!checked) return;
+    if (!checked) return null;
     checked.tabIndex = 0;
-    group.scrollTop = checked.offsetTop - group.offsetTop - 70;
-    if (hadFocus) checked.focus();
+    group.scrollTop = checked.offsetTop - 70;
+    return checked;
   }
 
   back.onclick = () => step(-1);
   forward.onclick = () => step(1);
   search.oninput = show;
-  show();
+  const checked = show();
+  if (hadFocus) checked?.focus();
 }

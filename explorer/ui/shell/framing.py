@@ -16,6 +16,7 @@ from explorer.ui.shell.session import Pair, Photo
 
 _CROPS = "crops"
 _HAND = "crop"
+_WIDGET = "framing-"
 
 
 class Framing(StrEnum):
@@ -30,7 +31,8 @@ def remember(key: str | None, text: str | None) -> None:
     """The crop that an address or a saved view says of a photograph; what says none is passed over."""
     with suppress(ExplorerError):
         if key and text:
-            _crops()[key] = crops.parse(text)
+            crop = _crops()[key] = crops.parse(text)
+            st.session_state[_WIDGET + key] = _framing(crop)
 
 
 def applied(photo: Photo) -> Photo:
@@ -46,7 +48,7 @@ def choose(photo: Photo, pair: Pair) -> None:
     if said := " ".join(filter(None, dict.fromkeys(sentences))):
         st.caption(said)
     whole = photo.whole or photo
-    widget = f"framing-{photo.key}"
+    widget = _WIDGET + photo.key
     st.session_state.setdefault(widget, _framing(photo.crop))
 
     def change() -> None:
