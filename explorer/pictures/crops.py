@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from explorer.types import ExplorerError, ImageInput
+from explorer.types import ExplorerError, ImageInput, Picture
 
 SQUASHED = "squash"
 MARK = "#"
@@ -45,18 +45,9 @@ class Crop:
 
     def of(self, image: ImageInput) -> ImageInput:
         """The picture that is left of a picture."""
-        rgb = np.ascontiguousarray(self._part(image.rgb) if self.part else _squashed(image.rgb))
+        rgb = np.ascontiguousarray(_part(image.rgb, self.part) if self.part else _squashed(image.rgb))
         rgb.setflags(write=False)
         return replace(image, digest=self.digest(image.digest), rgb=rgb)
-
-    def _part(self, rgb: np.ndarray) -> np.ndarray:
-        """At least one pixel, whatever the shares are."""
-        assert self.part
-        top, left, bottom, right = (
-            round(share * length) for share, length in zip(self.part, rgb.shape[:2] * 2, strict=True)
-        )
-        top, left = min(top, rgb.shape[0] - 1), min(left, rgb.shape[1] - 1)
-        return rgb[top : max(bottom, top + 1), left : max(right, left + 1)].copy()
 
 
 def parse(text: str) -> Crop:
@@ -77,6 +68,13 @@ def of_name(name: str) -> tuple[str, Crop | None]:
     return (before, parse(after)) if mark and _CROP.fullmatch(after) else (name, None)
 
 
-def _squashed(rgb: np.ndarray) -> np.ndarray:
+def _part(rgb: Picture, part: tuple[float, float, float, float]) -> Picture:
+    """At least one pixel, whatever the shares are."""
+    top, left, bottom, right = (round(share * length) for share, length in zip(part, rgb.shape[:2] * 2, strict=True))
+    top, left = min(top, rgb.shape[0] - 1), min(left, rgb.shape[1] - 1)
+    return rgb[top : max(bottom, top + 1), left : max(right, left + 1)].copy()
+
+
+def _squashed(rgb: Picture) -> Picture:
     side = min(rgb.shape[:2])
     return np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.BICUBIC))

@@ -33,7 +33,6 @@ def render() -> View:
     with st.sidebar:
         for problem in resources.loaded().problems:
             st.error(plain(problem, 400))
-        dropping.listen()
         above = st.container()
         between = st.container()
         uploaded = _uploads(above)
@@ -41,6 +40,7 @@ def render() -> View:
         photos = [*uploaded, *example_photos()]
         models = pair.choose_pair(cards)
         _footer(models)
+        dropping.listen()
         with between:
             photo = gallery.choose_photo(photos)
             _describe(photo)
