@@ -93,7 +93,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, eq=False)
 class ImageInput:
-    """A decoded image: upright RGB pixels and the SHA-256 of the bytes it came from."""
+    """A decoded image: upright RGB pixels and the SHA-256 of the bytes it came from, or of that and a crop."""
 
     digest: str
     rgb: UInt8[np.ndarray, "height width 3"]

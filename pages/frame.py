@@ -40,6 +40,6 @@ page = st.navigation(
         "Publish": [st.Page(PAGES / "publish" / "studio.py", title="Figure studio")],
         "Set up": [st.Page(PAGES / "models" / "models.py", title="Models")],
     },
-    expanded=True,  # more than twelve pages would be folded away
+    position="top",  # the sidebar belongs to the images, whose uploader comes first
 )
 start(page)

@@ -126,6 +126,12 @@ def running_browser() -> Iterator[Browser]:
             browser.close()
 
 
+def follow(page: Page, section: str, name: str) -> None:
+    """Opens another page of the app by the navigation."""
+    page.get_by_test_id("stTopNavSection").filter(has_text=section).click()
+    page.get_by_role("link", name=name, exact=True).click()
+
+
 def settle(page: Page) -> None:
     """Waits until the page has its heading and its script has ended."""
     page.wait_for_selector("h1", timeout=PATIENCE)

@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.conftest import Visit
 from tests.pair import facts
-from tests.running_app import CHROMIUM, PAINTED, PATIENCE, settle
+from tests.running_app import CHROMIUM, PAINTED, PATIENCE, follow, settle
 
 pytestmark = pytest.mark.browser
 
@@ -124,7 +124,7 @@ def test_the_state_survives_other_pages_other_images_and_a_reload(page: Page) ->
     another(page, first)
     assert told(page) == expected
     for name in ("Token similarity", "Smoothed residual", "Spectrum", "Models", "Attention"):
-        page.get_by_role("link", name=name, exact=True).click()
+        follow(page, "Set up" if name == "Models" else "Explore", name)
         page.wait_for_selector(f"h1:has-text('{name}')", timeout=PATIENCE)
         settle(page)
         assert page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0

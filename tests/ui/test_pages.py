@@ -130,7 +130,7 @@ def test_the_gallery_starts_with_the_examples_and_the_first_one_chosen(opened: O
     sent = gallery(app)
     assert [item["title"] for item in sent["items"]] == [item.name for item in examples.EXAMPLES]
     assert sent["chosen"] == examples.EXAMPLES[0].file
-    assert all(item["thumbnail"].startswith("data:image/png;base64,") for item in sent["items"])
+    assert all(item["thumbnail"].startswith("data:image/jpeg;base64,") for item in sent["items"])
 
 
 def test_a_photograph_that_is_gone_falls_back_to_the_first(app: AppTest) -> None:

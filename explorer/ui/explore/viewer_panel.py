@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from explorer.files import ASSETS
 from explorer.serving.device import computing
 from explorer.ui import view as current_view
 from explorer.ui.shell import detail, pair, resources
-from explorer.ui.shell.session import View
+from explorer.ui.shell.session import Photo, View
 from explorer.viewer import payload as viewer
 from explorer.viewer.source import script
 
@@ -42,7 +43,7 @@ def show(view: View) -> None:
     if key == view.photo.key and view.photo.example is None:
         view_column.download_button(
             "Download the view",
-            data=lambda: views.pack(views.Bundle(view.photo.title, view.photo.read(), state)),
+            data=lambda: views.pack(_bundle(view.photo, state)),
             file_name=f"{stem}.zip",
             mime="application/zip",
             on_click="ignore",
@@ -58,6 +59,12 @@ def _remember() -> None:
         st.session_state[_SAVED] = current_view().photo.key, state | detail.parameters(current_view())
 
 
+def _bundle(photo: Photo, state: Mapping[str, str]) -> views.Bundle:
+    """The photograph as it came, what is made of it, and what is shown of that."""
+    crop = {"crop": str(photo.crop)} if photo.crop else {}
+    return views.Bundle((photo.whole or photo).title, photo.read(), {**state, **crop})
+
+
 def payload(view: View) -> bytes:
     """What the viewer is sent; remembered, because every rerun asks for it again."""
     cards = view.pair.cards
@@ -66,12 +73,11 @@ def payload(view: View) -> bytes:
     def pack() -> resources.Payload:
         sides = [viewer.ViewerSide(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
         baseline, twicing = (pair.short(card) for card in view.loaded.cards)
-        link = (
-            {"image": view.photo.key, "baseline": baseline, "twicing": twicing, **detail.parameters(view)}
-            if view.photo.example
-            else None
-        )
+        crop = {"crop": str(view.photo.crop)} if view.photo.crop else {}
+        link = {"image": view.photo.key, **crop, "baseline": baseline, "twicing": twicing, **detail.parameters(view)}
         with computing():
-            return resources.Payload(viewer.pack(view.photo.image, sides, link, view.photo.state))
+            return resources.Payload(
+                viewer.pack(view.photo.image, sides, link if view.photo.example else None, view.photo.state)
+            )
 
     return resources.payloads().get_or_make(key, pack).data

@@ -18,12 +18,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from streamlit import get_option
 from streamlit.runtime import Runtime
 
 from explorer import processes
+from explorer.serving.cache import total_mib
 from explorer.types import ExplorerError
 
 if TYPE_CHECKING:
@@ -106,8 +108,18 @@ class UploadBudget:
                 del self._coming[session]
 
 
+def promise() -> str:
+    """What happens to a photograph, in a sentence, by the settings that hold."""
+    seconds = _PATIENCE * get_option("server.disconnectedSessionTTL")
+    return (
+        f"They stay in this server's memory, sent nowhere, until you remove them or {seconds:.0f} s after you close "
+        f"the tab; pixels and maps, until others need their place in {total_mib()} MiB."
+    )
+
+
 def bounded_uploads() -> list[Middleware]:
-    """For `st.App(middleware=...)`."""
+    """For `st.App(middleware=...)`; files are received in memory, where Starlette puts more than 1 MB on the disk."""
+    MultiPartParser.spool_max_size = 2 * get_option("server.maxUploadSize") * 2**20
     return [Middleware(UploadBudget)]
 
 

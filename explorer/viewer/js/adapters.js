@@ -28,7 +28,7 @@ export const pageAddress = {
  */
 export const fragment = {
   read: () => new URLSearchParams(location.hash.slice(1)),
-  write({ image, baseline, twicing, input_size, ...state }) {
+  write({ image, crop, baseline, twicing, input_size, ...state }) {
     try {
       history.replaceState(null, "", `#${new URLSearchParams(/** @type {Record<string, string>} */ (state))}`);
     } catch {

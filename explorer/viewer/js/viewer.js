@@ -130,7 +130,8 @@ export function mount(root, { address = null, save = null, announce = null } = {
   }
 
   function write() {
-    if (header) address?.write({ image: null, baseline: null, twicing: null, input_size: null, ...toParameters(state), ...header.link });
+    const none = { image: null, crop: null, baseline: null, twicing: null, input_size: null };
+    if (header) address?.write({ ...none, ...toParameters(state), ...header.link });
   }
 
   /** The line under the maps, and the patch under the pointer. */
