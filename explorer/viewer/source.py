@@ -8,7 +8,7 @@ from pathlib import Path
 
 JS = Path(__file__).parent / "js"
 VIEWER = (
-    "dom", "sections", "payload", "arithmetic", "readings", "paint", "state", "comparison",
+    "dom", "sections", "arithmetic", "state", "pieces", "payload", "readings", "paint", "comparison",
     "keys", "maps", "strips", "charts", "tools", "viewer", "adapters",
 )  # fmt: skip
 """Each imports from those before it alone; none gives a name that another one gives."""

@@ -236,23 +236,22 @@ def test_prefix_tokens_beside_the_query_at_rest_are_offered(
     assert module.evaluate("(models) => viewer.tokenChoices(models)", models) == choices
 
 
-def test_means_over_heads_stand_in_for_large_models(module: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("matrix", list(Matrix))
+def test_the_query_at_rest_is_there_without_any_layer(module: Page, matrix: Matrix) -> None:
     trace = random_trace()
-    monkeypatch.setattr(viewer, "MAX_BYTES", 100)
-    payload = packed(trace, trace)
-    assert module.evaluate("(text) => open64(text).models[0].heads", payload) == 1
-    for matrix in Matrix:
-        found = rows_of(module, payload, 0, 3, matrix.label, "mean")
-        assert_within_a_percent(found, attention.maps(trace, 3, matrix, Heads.MEAN))
+    payload = packed(trace, trace, layers=(1,))
+    found = rows_of(module, payload, 0, 0, matrix.label, "mean")
+    of = attention.maps(trace, 0, matrix if matrix is Matrix.ROLLOUT else Matrix.ATTENTION, Heads.MEAN)
+    assert_within_a_percent(found, attention.maps(trace, 0, matrix, Heads.MEAN), of=of)
+    there = """([text, matrix]) => {
+        const [model] = open64(text).models;
+        return [0, 3].map((query) => [0, 1, 2].map((layer) => viewer.isThere(model, layer, query, matrix)));
+    }"""
+    assert module.evaluate(there, [payload, matrix.label]) == [[True] * 3, [False, True, False]]
 
 
-@pytest.mark.parametrize(("choice", "most"), [("mean", None), (1, None), ("mean", 100)])
-def test_entropy_and_distance_of_a_query(
-    module: Page, choice: str | int, most: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Means over the heads' own, also where only means over heads of A are sent."""
-    if most is not None:
-        monkeypatch.setattr(viewer, "MAX_BYTES", most)
+@pytest.mark.parametrize("choice", ["mean", 1])
+def test_entropy_and_distance_of_a_query(module: Page, choice: str | int) -> None:
     trace = random_trace()
     payload, heads = packed(trace, trace), slice(None) if choice == "mean" else slice(choice, choice + 1)
     for query in (1, 6, 12):
@@ -270,9 +269,7 @@ def test_entropy_and_distance_of_a_query(
     assert module.evaluate("(text) => Number.isNaN(viewer.distance(open64(text).models[0], 0, 0, 'mean'))", payload)
 
 
-@pytest.mark.parametrize("most", [10**9, 100])
-def test_entropy_of_the_mean_query(module: Page, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer, "MAX_BYTES", most)
+def test_entropy_of_the_mean_query(module: Page) -> None:
     trace = replace(random_trace(prefix=0), has_class_token=False)
     found = module.evaluate(
         "(text) => [0, 1, 2].map((l) => viewer.entropy(open64(text).models[0], l, -1, 'mean'))", packed(trace, trace)
@@ -454,8 +451,8 @@ def mixed(n: int, heads: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("choice", "prefix", "most"),
-    [("mean", 1, 10**9), ("max", 1, 10**9), (1, 1, 10**9), ("mean", 0, 10**9), ("max", 0, 10**9), ("mean", 1, 100)],
+    ("choice", "prefix"),
+    [("mean", 1), ("max", 1), (1, 1), ("mean", 0), ("max", 0)],
 )
 @pytest.mark.parametrize("attention_of", [sink, one_hot, mixed])
 def test_digits_of_adversarial_attention_hold(
@@ -463,11 +460,8 @@ def test_digits_of_adversarial_attention_hold(
     attention_of: Callable[[int, int], Tensor],
     choice: str | int,
     prefix: int,
-    most: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What the status line prints of every value is true of the trace, for both models and for their difference."""
-    monkeypatch.setattr(viewer, "MAX_BYTES", most)
     of_rows = attention_of(prefix + 12, 2)
     traces = [
         replace(random_trace(prefix, seed=seed), attention=of_rows, filter=filter, has_class_token=prefix > 0)

@@ -1,6 +1,6 @@
 // @ts-check
-// Rows of every matrix from A alone: `r = A[q]` and `r A`. Pure functions of numbers; no document, no state. How far a
-// value may be from the model's own is said by `readings.js`.
+// Rows of every matrix from A alone: `r = A[q]` and `r A`, or the rows themselves where they came; rollout comes as it is.
+// Pure functions of numbers; no document, no state. How far a value may be from the model's own is said by `readings.js`.
 
 /** @import { Codes, ColourRange, HeadChoice, MatrixName, Model, Place, Scale, Size } from "./types.js" */
 
@@ -21,21 +21,54 @@ export function weights(model, layer, matrix) {
 }
 
 /**
+ * Whether a row can be had: the query's rows came, or the layer.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} query
+ * @param {MatrixName} matrix
+ */
+export const isThere = (model, layer, query, matrix) =>
+  model.rows.has(query) || Boolean(matrix === "rollout" ? model.rollouts[layer] : model.matrices[layer]);
+
+/**
+ * What came of a layer. Throws where nothing did.
+ * @template Part
+ * @param {(Part | null)[]} parts
+ * @param {number} layer
+ * @returns {Part}
+ */
+export function partOf(parts, layer) {
+  const part = parts[layer];
+  if (!part) throw new Error(`Layer ${layer + 1} has not come.`);
+  return part;
+}
+
+/**
+ * A line of codes as numbers.
+ * @param {Codes} codes
+ * @param {number} line
+ * @param {number} n
+ */
+function decoded({ codes, scales }, line, n) {
+  const scale = scales[line];
+  const result = new Float32Array(n);
+  for (let key = 0, at = line * n; key < n; key++, at++) result[key] = scale * SQUARES[codes[at]];
+  return result;
+}
+
+/**
  * Row `query` of A in a layer and head; -1 is the mean over the patches' rows.
  * @param {Model} model
  * @param {number} layer
  * @param {number} head
  * @param {number} query
- * @param {Codes} matrices others than A
  */
-export function row(model, layer, head, query, { codes, scales } = model) {
+export function row(model, layer, head, query) {
   const n = model.tokens;
-  if (query < 0) return times({ ...model, codes, scales }, layer, head, start(model, query));
-  const line = (layer * model.heads + head) * n + query;
-  const scale = scales[line];
-  const result = new Float32Array(n);
-  for (let key = 0, at = line * n; key < n; key++, at++) result[key] = scale * SQUARES[codes[at]];
-  return result;
+  const own = model.rows.get(query);
+  if (own) return decoded(own.attention, layer * model.heads + head, n);
+  if (query < 0) return times(model, layer, head, start(model, query));
+  return decoded(partOf(model.matrices, layer), head * n + query, n);
 }
 
 /**
@@ -57,8 +90,9 @@ function start(model, query) {
  * @param {number} head
  * @param {Float32Array} r
  */
-export function times({ tokens: n, heads, codes, scales }, layer, head, r) {
-  const first = (layer * heads + head) * n;
+export function times({ tokens: n, matrices }, layer, head, r) {
+  const { codes, scales } = partOf(matrices, layer);
+  const first = head * n;
   const result = new Float32Array(n);
   for (let query = 0; query < n; query++) {
     const weight = (r[query] * scales[first + query]) / 255 ** 2; // quicker than a look-up in SQUARES
@@ -69,8 +103,7 @@ export function times({ tokens: n, heads, codes, scales }, layer, head, r) {
 }
 
 /**
- * Row `query` of a matrix other than rollout, in one head. `A[q] A` is a product, or the row of A² where only means over
- * heads were sent.
+ * Row `query` of a matrix other than rollout, in one head. `A[q] A` is a product, or came with the query's rows.
  * @param {Model} model
  * @param {number} layer
  * @param {number} head
@@ -81,33 +114,29 @@ export function matrixRow(model, layer, head, query, matrix) {
   const r = row(model, layer, head, query);
   const [ofA, ofSquare] = weights(model, layer, matrix);
   if (ofSquare === 0) return r;
-  const rA = model.squares ? row(model, layer, head, query, model.squares) : times(model, layer, head, r);
+  const own = model.rows.get(query);
+  const rA = own ? decoded(own.squares, layer * model.heads + head, model.tokens) : times(model, layer, head, r);
   return r.map((value, i) => ofA * value + ofSquare * rA[i]);
 }
 
 /**
- * Row `query` of the rollout up to a layer: e_q (E_l + I)/2 ... (E_1 + I)/2, E the mean of the effective matrices.
+ * Row `query` of the rollout up to a layer; -1 is the mean over the patches' rows.
  * @param {Model} model
  * @param {number} layer
  * @param {number} query
  */
 export function rolloutRow(model, layer, query) {
-  let r = start(model, query);
-  for (let l = layer; l >= 0; l--) {
-    const next = r.map((value) => value / 2);
-    const c = model.filter[l];
-    for (let head = 0; head < model.heads; head++) {
-      const rA = times(model, l, head, r);
-      let e = rA;
-      if (c !== 1) {
-        const rAA = model.squares ? times({ ...model, ...model.squares }, l, 0, r) : times(model, l, head, rA);
-        e = rA.map((value, i) => c * value + (1 - c) * rAA[i]);
-      }
-      for (let i = 0; i < e.length; i++) next[i] += e[i] / (2 * model.heads);
-    }
-    r = next;
+  const n = model.tokens;
+  const own = model.rows.get(query);
+  if (own) return own.rollout.slice(layer * n, (layer + 1) * n);
+  const { codes, scales } = partOf(model.rollouts, layer);
+  const result = new Float32Array(n);
+  const [first, last] = query < 0 ? [model.prefix, n] : [query, query + 1];
+  for (let line = first; line < last; line++) {
+    const unit = scales[line] / (32767 * (last - first));
+    for (let key = 0, at = line * n; key < n; key++, at++) result[key] += unit * codes[at];
   }
-  return r;
+  return result;
 }
 
 /**

@@ -119,6 +119,16 @@ export function statusLine(state, models, pictures) {
 }
 
 /**
+ * The line under the maps while what they need is not there.
+ * @param {State} state
+ * @param {Model[]} models
+ * @param {boolean} isComing whether a server is asked for it
+ */
+export const waitingLine = (state, models, isComing) =>
+  `Layer ${state.layer + 1}, query ${queryName(state, models)}: ` +
+  (isComing ? "on its way …" : "this file does not carry it; it has the rows of the query at rest in every layer.");
+
+/**
  * What the colour bar is of: the right place's range with its ends in words, and the left one's where it is another.
  * @param {State} state
  * @param {Model[]} models

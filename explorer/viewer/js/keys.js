@@ -2,7 +2,7 @@
 // The keyboard: a table from keys to changes of the state.
 
 import { MATRICES } from "./arithmetic.js";
-import { beside, depthOf, headChoices, isAveraged, stepped, tokenChoices } from "./state.js";
+import { beside, depthOf, headChoices, stepped, tokenChoices } from "./state.js";
 
 /** @import { Model, State } from "./types.js" */
 
@@ -51,7 +51,7 @@ export const KEYS = {
   1: blink(1),
   2: blink(2),
   d: (state) => ({ difference: !state.difference }),
-  g: (state, models) => (isAveraged(models) ? null : { allHeads: !state.allHeads }),
+  g: (state) => ({ allHeads: !state.allHeads }),
   t: nextToken,
   "[": matrix(-1),
   "]": matrix(1),

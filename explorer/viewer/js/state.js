@@ -34,12 +34,6 @@ export const DEFAULTS = {
 export const depthOf = (models) => Math.min(...models.map((model) => model.layers));
 
 /**
- * Large pairs are sent as means over their heads.
- * @param {Model[]} models
- */
-export const isAveraged = (models) => models.some((model) => model.squares);
-
-/**
  * The numbers of the heads that both have, from 0.
  * @param {Model[]} models
  */
@@ -50,7 +44,7 @@ export const eachHead = (models) =>
  * @param {Model[]} models
  * @returns {HeadChoice[]}
  */
-export const headChoices = (models) => (isAveraged(models) ? ["mean"] : ["mean", "max", ...eachHead(models)]);
+export const headChoices = (models) => ["mean", "max", ...eachHead(models)];
 
 /**
  * The queries that are no patches: at rest (null), and by name the prefix tokens that are not that.
@@ -121,8 +115,7 @@ export const changed = (state, change) => ({ ...state, ...("place" in change && 
  */
 export function settled(state, models) {
   const fits = { ...state, layer: Math.min(state.layer, depthOf(models) - 1) };
-  if (isAveraged(models)) Object.assign(fits, { head: "mean", allHeads: false });
-  else if (!headChoices(models).includes(state.head)) fits.head = "mean";
+  if (!headChoices(models).includes(state.head)) fits.head = "mean";
   if (!tokenChoices(models).includes(state.token)) Object.assign(fits, { token: null, pinned: false });
   if (!fits.pinned) Object.assign(fits, { place: null, token: null });
   return fits;

@@ -4,7 +4,7 @@
 import { MATRICES } from "./arithmetic.js";
 import { queryName } from "./comparison.js";
 import { button, element } from "./dom.js";
-import { COLOUR_MAPS, DRAWINGS, SCALES, depthOf, headChoices, isAveraged, tokenChoices } from "./state.js";
+import { COLOUR_MAPS, DRAWINGS, SCALES, depthOf, headChoices, tokenChoices } from "./state.js";
 
 /** @import { Actions, Model, State } from "./types.js" */
 
@@ -57,9 +57,7 @@ const choices = (models) => [
     "Head",
     headChoices(models),
     "head",
-    isAveraged(models)
-      ? "This model is large: only means over its heads are sent."
-      : "max: patch by patch, the head of largest magnitude",
+    "max: patch by patch, the head of largest magnitude",
   ],
   [
     "Matrix",

@@ -25,8 +25,31 @@ export interface Codes {
   scales: Float32Array;
 }
 
+/** Entry `(q, k)` is `scales[q] codes[q, k] / 32767`, up to half a step. */
+export interface Signed {
+  codes: Int16Array;
+  scales: Float32Array;
+}
+
+/** A query's row of A and of A² in every layer and head, and of rollout in every layer. */
+export interface Rows {
+  attention: Codes;
+  squares: Codes;
+  rollout: Float32Array;
+}
+
+export type PieceKind = "rows" | "layer" | "rollout";
+/** A part of what the models made of the image that comes by itself. */
+export interface Piece {
+  /** Which model. */
+  of: number;
+  kind: PieceKind;
+  /** The layer from 0; of rows the query, a token or -1. */
+  at: number;
+}
+
 /** One model and what it made of the image: a model's part of the payload's header, with its sections. */
-export interface Model extends Codes {
+export interface Model {
   name: string;
   label: string;
   counterfactual: boolean;
@@ -57,10 +80,10 @@ export interface Model extends Codes {
   /** Entropies of rows of A by layer, head and token, the mean patch last; attention distances by patch. */
   entropies: Float32Array;
   distances: Float32Array;
-  /** How far a row of rollout is off at most, by layer and token, the mean patch last. */
-  rolloutErrors: Float32Array;
-  /** Means of `A²`: of large models, whose heads were sent as their mean alone. */
-  squares?: Codes;
+  /** What came of it: rows by query, first those of the query at rest; matrices of all heads and rollouts by layer. */
+  rows: Map<number, Rows>;
+  matrices: (Codes | null)[];
+  rollouts: (Signed | null)[];
 }
 
 export interface Header {

@@ -3,18 +3,19 @@
 // a state and the parts of the page that show them; it knows nothing of Streamlit.
 
 import { createCharts, predictionOf } from "./charts.js";
-import { picturesOf, scaleOf, statusLine } from "./comparison.js";
+import { picturesOf, scaleOf, statusLine, waitingLine } from "./comparison.js";
 import { element, isDark } from "./dom.js";
 import { KEYS, helpOf, nameOf } from "./keys.js";
 import { createMap } from "./maps.js";
 import { drawTable, tableOf } from "./paint.js";
 import { identity, unpack } from "./payload.js";
+import { areThere, createLoader, wantedOf } from "./pieces.js";
 import { DIGITS } from "./readings.js";
-import { DEFAULTS, changed, clicked, depthOf, fromParameters, settled, toParameters, towardsRest } from "./state.js";
+import { DEFAULTS, changed, clicked, depthOf, fromParameters, queryOf, settled, toParameters, towardsRest } from "./state.js";
 import { createStrips } from "./strips.js";
 import { createTools } from "./tools.js";
 
-/** @import { Header, Options, Picture, Place, State } from "./types.js" */
+/** @import { Header, Options, Picture, Piece, Place, State } from "./types.js" */
 
 /** @type {Partial<State>} what was shown last, for the next viewer of this page */
 let remembered = {};
@@ -32,16 +33,26 @@ export function mount(root, { address = null, save = null, announce = null } = {
   let header = null;
   /** @type {ReturnType<typeof build> | null} */
   let parts = null;
+  /** @type {ReturnType<typeof createLoader> | null} what fetches matrices from a server */
+  let loader = null;
+  /** @type {string | null} why what is missing does not come */
+  let problem = null;
   /** @type {Picture[]} as drawn */
   let pictures = [];
   let frame = 0;
   let playing = 0;
   let writing = 0;
 
-  /** @param {Uint8Array} bytes */
-  function load(bytes) {
+  /**
+   * @param {Uint8Array} bytes
+   * @param {string | null} pieces the address under which the server has what the bytes lack
+   */
+  function load(bytes, pieces = null) {
     if (header && header.id === identity(bytes)) return repaint();
+    loader?.stop();
     header = unpack(bytes);
+    problem = null;
+    loader = pieces === null ? null : createLoader(header.models, pieces, arrived, fail);
     if (header.state) {
       const stored = fromParameters(new URLSearchParams(header.state));
       state = changed({ ...state, place: null, token: null, pinned: false }, stored);
@@ -112,14 +123,9 @@ export function mount(root, { address = null, save = null, announce = null } = {
     const palette = header.palettes[isDark(root) ? "dark" : "light"];
     root.style.setProperty("--one", palette[0]);
     root.style.setProperty("--two", palette[1]);
-    pictures = picturesOf(state, models);
-    parts.maps.forEach((map, place) => map.draw(pictures[place], state));
-    const { range, low, text, high } = scaleOf(state, models, pictures);
-    drawTable(parts.bar, tableOf(colours, state.colours, range));
-    const [left, middle, right] = parts.ticks;
-    left.textContent = low;
-    middle.textContent = text;
-    right.textContent = high;
+    const isWaiting = !areThere(state, models, state.layer);
+    root.classList.toggle("waiting", isWaiting); // what was drawn stays until the layer has come
+    if (!isWaiting) drawMaps(parts, models, colours);
     parts.tools.show(state, playing !== 0);
     describe();
     parts.charts.draw(state);
@@ -127,6 +133,38 @@ export function mount(root, { address = null, save = null, announce = null } = {
     clearTimeout(writing);
     writing = setTimeout(write, 200); // not at every frame: browsers look at the page anew when its address changes
     root.dataset.painted = id;
+    root.dataset.missing = String(loader?.want(state) ?? 0);
+  }
+
+  /**
+   * @param {ReturnType<typeof build>} parts
+   * @param {Header["models"]} models
+   * @param {Header["colours"]} colours
+   */
+  function drawMaps({ maps, bar, ticks }, models, colours) {
+    pictures = picturesOf(state, models);
+    maps.forEach((map, place) => map.draw(pictures[place], state));
+    const { range, low, text, high } = scaleOf(state, models, pictures);
+    drawTable(bar, tableOf(colours, state.colours, range));
+    const [left, middle, right] = ticks;
+    left.textContent = low;
+    middle.textContent = text;
+    right.textContent = high;
+  }
+
+  /** @param {Piece} piece */
+  function arrived({ kind }) {
+    if (!header) return;
+    const { models } = header;
+    root.dataset.missing = String(wantedOf(state, models).wanted.length);
+    const isKnown = models.every((model) => model.rows.has(queryOf(state, model)));
+    if (kind === "rows" || !isKnown) repaint(); // else nothing that is drawn was made of it
+  }
+
+  /** @param {string | null} sentence */
+  function fail(sentence) {
+    problem = sentence;
+    describe();
   }
 
   function write() {
@@ -138,7 +176,10 @@ export function mount(root, { address = null, save = null, announce = null } = {
   function describe() {
     if (!header || !parts) return;
     parts.maps.forEach((map) => map.mark(state.cursor));
-    parts.live.textContent = statusLine(state, header.models, pictures);
+    const { models } = header;
+    parts.live.textContent = areThere(state, models, state.layer)
+      ? statusLine(state, models, pictures)
+      : problem ?? waitingLine(state, models, loader !== null);
   }
 
   // Pointer and keys
@@ -204,8 +245,9 @@ export function mount(root, { address = null, save = null, announce = null } = {
     stop();
     cancelAnimationFrame(frame);
     clearTimeout(writing);
+    loader?.stop();
     parts?.forget();
-    header = parts = null;
+    header = parts = loader = null;
   }
 
   return {
