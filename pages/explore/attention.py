@@ -36,9 +36,9 @@ with st.expander("What the numbers are"):
 - **Similarity**: mean cosine between patch tokens after each block; of *this token*: its mean cosine with the other
   patches. **‖A(V − AV)‖ / ‖AV‖**: Frobenius norms over the patch tokens, mean over heads.
 
-A is sent in one byte an entry. Values are printed in the digits that hold all the same, right to within one unit of the
-last; where fewer than two do, as what the value lies between, and where it cannot be told from 0, as “< x”. Prefix
-tokens (CLS; in some models a distillation token or registers) are not drawn; the row of each can be, with it as the
-query. A heatmap is not an attribution: it does not say what the prediction rests on.
+A is sent in one byte an entry, rollout in two. Values are printed in the digits that hold all the same, right to within
+one unit of the last; where fewer than two do, as what the value lies between, and where it cannot be told from 0, as
+“< x”. Prefix tokens (CLS; in some models a distillation token or registers) are not drawn; the row of each can be, with
+it as the query. A heatmap is not an attribution: it does not say what the prediction rests on.
 """
     )

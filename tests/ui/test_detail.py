@@ -29,6 +29,7 @@ def control(app: AppTest) -> object:
 def sent(app: AppTest) -> dict[str, object]:
     """The header of what the viewer was sent."""
     data = next(each for each in app.main.get("bidi_component") if each.key == "viewer").proto.bytes
+    data = data[4 + int.from_bytes(data[:4], "little") :]
     return json.loads(data[8 : 8 + int.from_bytes(data[4:8], "little")])
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import streamlit as st
 from starlette.requests import Request
@@ -32,40 +31,18 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Offer:
-    """Whose pieces an address gives: a session's, of a view."""
+    """Whose pieces an address gives: a session's, of a view. It lives in the session's state, and ends with that."""
 
     session: str
+    token: str
     view: object
     """A `session.View`, which imports the models; this module is imported before them."""
 
 
-class _Offers:
-    """Addresses by their secret; for any number of threads."""
-
-    def __init__(self) -> None:
-        self._by_token: OrderedDict[str, Offer] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def add(self, offer: Offer) -> str:
-        token = secrets.token_urlsafe(24)
-        with self._lock:
-            self._by_token[token] = offer
-            for old in [key for key, each in self._by_token.items() if not _is_active(each.session)]:
-                del self._by_token[old]
-            own = [key for key, each in self._by_token.items() if each.session == offer.session]
-            for old in own[:-_MOST]:
-                del self._by_token[old]
-        return token
-
-    def get(self, token: str) -> Offer | None:
-        with self._lock:
-            offer = self._by_token.get(token)
-        return offer if offer and _is_active(offer.session) else None
-
-
-_offers = _Offers()
+_offers: WeakValueDictionary[str, Offer] = WeakValueDictionary()
+_OFFERED = "pieces"
 
 
 def _is_active(session: str) -> bool:
@@ -74,13 +51,14 @@ def _is_active(session: str) -> bool:
 
 def address(key: object, view: object) -> str:
     """Where the viewer finds the pieces of a view: the same for every run of a session that shows it."""
-    known: dict[object, str] = st.session_state.setdefault("pieces", {})
-    if key not in known or _offers.get(known[key]) is None:
+    offered: dict[object, Offer] = st.session_state.setdefault(_OFFERED, {})
+    if key not in offered:
         context = get_script_run_ctx()
-        known[key] = _offers.add(Offer(context.session_id if context else "", view))
-        for old in list(known)[:-_MOST]:
-            del known[old]
-    return f"{_base()}/{_PATH}/{known[key]}"
+        offer = Offer(context.session_id if context else "", secrets.token_urlsafe(24), view)
+        offered[key] = _offers[offer.token] = offer
+        for old in list(offered)[:-_MOST]:
+            del offered[old]
+    return f"{_base()}/{_PATH}/{offered[key].token}"
 
 
 def _base() -> str:
@@ -93,7 +71,7 @@ async def piece(request: Request) -> Response:
     offer = _offers.get(request.path_params["token"])
     match = _PIECE.fullmatch(request.path_params["piece"])
     side = request.path_params["side"]
-    if offer is None or match is None or side > 1:
+    if offer is None or not _is_active(offer.session) or match is None or side > 1:
         return PlainTextResponse("The server has let go of this view; reload the page.", 404)
     try:
         body = await asyncio.to_thread(_make, offer, side, match[1], int(match[2]))
