@@ -5,10 +5,10 @@ import { middleOf, patchAt } from "./arithmetic.js";
 import { element } from "./dom.js";
 import { drawMap, tableOf } from "./paint.js";
 
-/** @import { Picture, Place, Size, State } from "./types.js" */
+/** @import { Drawing, Picture, Place, Size, State } from "./types.js" */
 
-/** Pixels of a map at most: a smooth one is no finer for more, and lines stay within the time of two frames. */
-const FINEST = { smooth: 448, cells: 0, contours: 896 };
+/** Pixels of a map's height at most: a smooth one is no finer for more, and lines stay within the time of two frames. */
+const FINEST = { smooth: 336, cells: 0, contours: 768 };
 
 /**
  * A place for a map, and what draws into it.
@@ -28,10 +28,14 @@ export function createMap(colours, photos, pointer, resized) {
   const figure = element("figure", {}, element("figcaption", {}, name, label), stack);
   /** @type {Size} of the model that was drawn last */
   let grid = [1, 1];
-  let height = 0;
+  /** @type {Drawing} of the last map */
+  let drawn = "smooth";
+  let height = FINEST.smooth;
+  const sideOf = (/** @type {Drawing} */ drawing) => Math.min(FINEST[drawing], Math.round(height * devicePixelRatio));
   const observer = new ResizeObserver(([{ contentRect }]) => {
-    height = contentRect.height;
-    resized();
+    const before = sideOf(drawn);
+    height = Math.max(1, contentRect.height);
+    if (sideOf(drawn) !== before) resized();
   });
   observer.observe(stack);
 
@@ -58,8 +62,8 @@ export function createMap(colours, photos, pointer, resized) {
       const { model, index, range } = picture;
       grid = model.grid;
       const table = tableOf(colours, unsigned, range);
-      const side = Math.min(FINEST[drawing], Math.round(height * devicePixelRatio));
-      drawMap(canvas, picture.values, grid, range, { table, opacity, drawing, side: side || FINEST.smooth });
+      drawn = drawing;
+      drawMap(canvas, picture.values, grid, range, { table, opacity, drawing, side: sideOf(drawing) });
       canvas.classList.toggle("sharp", drawing === "cells");
       name.textContent = picture.name;
       label.textContent = picture.label;

@@ -113,7 +113,7 @@ export function sentenceOf(state, models, rows) {
   const names = models.map(({ name }, index) => ({ text: name, index }));
   const weight = models.some((model) => isSigned(model, state.layer, state.matrix)) ? "positive weight" : "weight";
   const [first, second] = rows.map((values, i) => concentrationOf(values, models[i].grid));
-  const most = (/** @type {typeof first} */ { ninth, inside }) => `most of it in the ${regionName(ninth)} (${percent(inside)})`;
+  const most = (/** @type {typeof first} */ { ninth, inside }) => `above all in the ${regionName(ninth)} (${percent(inside)})`;
   /** @type {Part[]} */
   const parts = [
     names[0],
@@ -156,7 +156,7 @@ function receiverParts(state, models, names) {
 /** What is meant, for the list a click away. */
 const DEFINITIONS = [
   ["weight", "the row that is drawn, over the patches; of a signed row its positive part; as shares of its sum"],
-  ["a tenth of the patches", "the strongest tenth, rounded up; “most of it”: the ninth of the picture, a third of its height by a third of its width, with the largest share"],
+  ["a tenth of the patches", "the strongest tenth, rounded up; “above all”: the ninth of the picture, a third of its height by a third of its width, with the largest share"],
   ["elsewhere", "total variation: half the sum of |p − q| over the patches, p and q the two models' shares; 0% of equal rows, 100% of rows that share no patch"],
   ["the same", "how many of one model's strongest tenth are among the other's"],
   ["the layer's attention", "what a patch receives of A, whatever the matrix and the query drawn: the mean of its column over all queries and the chosen heads; “most” is more than half. Such a patch is called a sink"],

@@ -251,7 +251,7 @@ function opacityControl(set) {
  * @returns {Control}
  */
 function restControl(models, { toRest }) {
-  const title = "Esc. Pressed: the pointer reads values instead of choosing a patch";
+  const title = `Whose row is drawn. Pressed: the pointer reads values instead of choosing a patch (Esc). CLS is ${MEANINGS.CLS}`;
   const node = button({ class: "toggle rest", onclick: toRest, title });
   return {
     node,
@@ -273,7 +273,7 @@ function tokenControls(models, set) {
   if (tokens.length === 1) return [];
   const rest = queryName({ place: null, token: null }, models);
   const buttons = tokens.map((token) =>
-    button({ onclick: () => set({ place: null, token, pinned: true }) }, token ?? rest),
+    button({ onclick: () => set({ place: null, token, pinned: true }), title: MEANINGS[token ?? rest] ?? "" }, token ?? rest),
   );
   const show = (/** @type {State} */ { place, token }) =>
     buttons.forEach((each, i) => each.setAttribute("aria-pressed", String(!place && tokens[i] === token)));

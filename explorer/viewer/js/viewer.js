@@ -46,6 +46,9 @@ export function mount(root, { address = null, save = null, announce = null } = {
   const phone = matchMedia("(max-width: 640px)");
   const sized = () => header && set({ narrow: phone.matches });
   phone.addEventListener("change", sized);
+  root.addEventListener("focusout", ({ relatedTarget }) => {
+    if (!(relatedTarget instanceof Node && root.contains(relatedTarget))) original(false);
+  });
   let state = { ...DEFAULTS };
   /** @type {Header | null} */
   let header = null;
@@ -54,6 +57,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
   /** @type {Picture[]} as drawn */
   let pictures = [];
   let frame = 0;
+  let onlyMoved = true;
   let playing = 0;
   let writing = 0;
 
@@ -76,11 +80,13 @@ export function mount(root, { address = null, save = null, announce = null } = {
   /** @param {Partial<State>} change */
   function set(change) {
     state = changed(state, change);
-    repaint();
+    repaint(Object.keys(change).every((key) => key === "wipe" || key === "narrow"));
     announce?.(state, false);
   }
 
-  function repaint() {
+  /** @param {boolean} isMoved whether what is drawn only stands elsewhere */
+  function repaint(isMoved = false) {
+    onlyMoved &&= isMoved;
     if (!frame) frame = requestAnimationFrame(draw);
   }
 
@@ -88,7 +94,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
   function build({ models, colours, link }) {
     const photos = models.map((model) => URL.createObjectURL(new Blob([model.photo])));
     const pointer = { over, out, click };
-    const maps = models.map(() => createMap(colours, photos, pointer, repaint));
+    const maps = models.map(() => createMap(colours, photos, pointer, () => repaint()));
     const names = models.map(({ name }) => name);
     const pair = createPair(maps.map((map) => map.figure), names, (wipe) => set({ wipe }));
     const tools = createTools(models, {
@@ -109,7 +115,7 @@ export function mount(root, { address = null, save = null, announce = null } = {
     const strips = createStrips(models, colours, photos, set);
     const charts = createCharts(models, (layer) => layer !== state.layer && set({ layer }));
     root.replaceChildren(
-      ...tools.lines,
+      element("div", { class: "controls" }, ...tools.lines),
       pair.node,
       element("div", { class: "scale" }, bar, element("div", { class: "ticks" }, ...ticks)),
       sentence.node,
@@ -124,9 +130,6 @@ export function mount(root, { address = null, save = null, announce = null } = {
     root.setAttribute("aria-label", `Attention of both models. ${help}`);
     root.onkeydown = onKey;
     root.onkeyup = ({ key }) => key.toLowerCase() === "o" && original(false);
-    root.addEventListener("focusout", ({ relatedTarget }) => {
-      if (!(relatedTarget instanceof Node && root.contains(relatedTarget))) original(false);
-    });
     const forget = () => {
       strips.stop();
       maps.forEach((map) => map.forget());
@@ -137,17 +140,23 @@ export function mount(root, { address = null, save = null, announce = null } = {
 
   function draw() {
     frame = 0;
+    const moved = onlyMoved;
+    onlyMoved = true;
     if (!header || !parts) return;
     const { models, colours, id } = header;
     remembered = { ...state };
+    const [height, width] = models[0].input;
+    parts.pair.show(dividerOf(state, models), `${width} / ${height}`);
+    parts.tools.show(state, playing !== 0);
+    clearTimeout(writing);
+    writing = setTimeout(write, 200); // not at every frame: browsers look at the page anew when its address changes
+    if (moved) return;
     const palette = header.palettes[isDark(root) ? "dark" : "light"];
     root.style.setProperty("--one", palette[0]);
     root.style.setProperty("--two", palette[1]);
     root.style.setProperty("--veil", String(state.opacity));
     const drawn = mapsOf(state, models, state.layer);
     pictures = picturesOf(state, models, drawn);
-    const [height, width] = models[0].input;
-    parts.pair.show(dividerOf(state, models), `${width} / ${height}`);
     parts.maps.forEach((map, place) => map.draw(pictures[place], state));
     const { range, low, text, high } = scaleOf(state, models, pictures);
     drawBar(parts.bar, range, { table: tableOf(colours, state.colours, range), opacity: state.opacity });
@@ -155,13 +164,10 @@ export function mount(root, { address = null, save = null, announce = null } = {
     left.textContent = low;
     middle.textContent = text;
     right.textContent = high;
-    parts.tools.show(state, playing !== 0);
     describe();
     parts.sentence.show(sentenceOf(state, models, drawn.values));
     parts.charts.draw(state);
     parts.strips.draw(state);
-    clearTimeout(writing);
-    writing = setTimeout(write, 200); // not at every frame: browsers look at the page anew when its address changes
     root.dataset.painted = id;
   }
 
@@ -211,7 +217,10 @@ export function mount(root, { address = null, save = null, announce = null } = {
     if (change) set(change);
   }
 
-  /** @param {boolean} is */
+  /**
+   * The photographs alone, as long as a key or a button is held: a matter of style, nothing is drawn.
+   * @param {boolean} is
+   */
   function original(is) {
     root.classList.toggle("original", is);
   }
