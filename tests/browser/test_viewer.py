@@ -1042,7 +1042,7 @@ def test_a_tap_pins_a_patch(
 
 def divided(page: Page) -> list[str]:
     """Which model answers at the left and at the right of the photograph, by the class of its figure."""
-    return page.evaluate(
+    classes: list[str] = page.evaluate(
         """() => {
             const box = document.querySelector(".stack").getBoundingClientRect();
             const y = box.top + box.height / 4;
@@ -1050,6 +1050,7 @@ def divided(page: Page) -> list[str]:
                 document.elementFromPoint(box.left + share * box.width, y).closest(".map").className);
         }"""
     )
+    return classes
 
 
 def test_a_wipe_has_both_models_on_one_photograph(disk: Page) -> None:
@@ -1171,7 +1172,7 @@ def test_what_opens_first_is_the_layer_that_was_sent(
         return layer;
     }"""
     monkeypatch.setattr(sources, "opening_layer", lambda _: 2)
-    options = {} if asked is None else {"state": {"layer": asked}}
+    options: dict[str, Any] = {} if asked is None else {"state": {"layer": asked}}
     text = base64.b64encode(viewer.pack(*compared, **options)).decode()
     assert module.evaluate(opened, text) == (1 if asked is None else int(asked) - 1)
 

@@ -131,6 +131,6 @@ def test_the_sentence_says_the_numbers(module: Page) -> None:
     for row in rows:
         assert f"{100 * sum(shares(row)[list(strongest(row))]):.0f}%" in said
     p, q = map(shares, rows)
-    assert f"{50 * np.abs(p - q).sum():.0f}% of the weight lies elsewhere" in said
+    assert f"Of the weight, {50 * np.abs(p - q).sum():.0f}% lies elsewhere" in said
     received = float(torch.as_tensor(sink(13, 2))[LAST].mean(dim=(0, 1))[3])
     assert f"one patch (row 1, column 3) draws {100 * received:.0f}% of the layer's attention" in said
