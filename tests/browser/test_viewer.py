@@ -551,6 +551,22 @@ def test_the_state_survives_an_address(module: Page) -> None:
     assert back == state
 
 
+@pytest.mark.parametrize("kept", [{}, {"wipe": "off"}, {"wipe": 0.0}, {"wipe": 0.25, "blink": 2}])
+def test_wipe_and_blink_survive_an_address_that_has_them_where_they_are_chosen(
+    module: Page, kept: dict[str, Any]
+) -> None:
+    through = "(state) => viewer.fromParameters(new URLSearchParams(viewer.toParameters(state)))"
+    back = module.evaluate(
+        through, {"layer": 4, "head": 1, "place": None, "matrix": "A", "wipe": "auto", "blink": 0, **kept}
+    )
+    assert {name: back[name] for name in ("wipe", "blink") if name in back} == kept
+
+
+@pytest.mark.parametrize("address", ["wipe=2", "wipe=x", "wipe=-1", "wipe=auto", "blink=3", "blink=0", "wipe="])
+def test_a_foreign_divider_is_none(module: Page, address: str) -> None:
+    assert module.evaluate("(text) => viewer.fromParameters(new URLSearchParams(text))", address) == {}
+
+
 def test_a_pinned_class_token_survives_an_address_and_one_at_rest_is_none(module: Page) -> None:
     through = "(state) => viewer.fromParameters(new URLSearchParams(viewer.toParameters(state)))"
     state = {"layer": 4, "head": "mean", "place": None, "pinned": True, "matrix": "A", "scale": "map"}
