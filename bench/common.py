@@ -13,14 +13,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of `bench/results.json`."""
+    """One line of `bench/results.json`, or of the soak's.
+
+    Without a value it was not measured, and the note says why. Where a goal is missed, what follows `MISSED` in the
+    note is the reason: written by hand, kept from run to run, and printed in the README.
+    """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     goal: float | None
     better: str = "lower"
     note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the goal is kept, as far as it was measured."""
+        if self.goal is None or self.value is None:
+            return True
+        return self.value <= self.goal if self.better == "lower" else self.value >= self.goal
+
+    @property
+    def reason(self) -> str:
+        """Why the goal is missed."""
+        return self.note.partition(MISSED)[2]
+
+
+MISSED = "; missed: "
 
 
 def medians(
