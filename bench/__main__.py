@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from bench import gpu, speed, table
-from bench.common import MISSED, Row
+from bench.common import Row, explained
 from explorer.pictures import examples, images, preprocess
 from explorer.types import ImageInput, Preprocessing
 
@@ -65,14 +65,8 @@ def merged(before: list[dict[str, object]], group: str, measured: Iterable[Row])
 
     A row that misses its goal as it did before keeps its reason.
     """
-    reasons = {row["name"]: str(row["note"]).partition(MISSED)[2] for row in before}
     results = [row for row in before if row.get("group") != group]
-    for row in measured:
-        reason = "" if row.holds else reasons.get(row.name, "")
-        noted = replace(row, note=f"{row.note}{MISSED}{reason}") if reason else row
-        if not row.holds and not reason:
-            print(f"{row.name} misses its goal: its note in {RESULTS.name} needs '{MISSED}...', then `bench table`")
-        results.append({**asdict(noted), "group": group})
+    results += [{**asdict(explained(row, before)), "group": group} for row in measured]
     order = [*GROUPS, *sorted({str(row.get("group")) for row in results} - set(GROUPS))]
     return sorted(results, key=lambda row: order.index(str(row.get("group"))))
 

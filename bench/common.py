@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -40,6 +40,17 @@ class Row:
 
 
 MISSED = "; missed: "
+
+
+def explained(row: Row, before: Iterable[Mapping[str, Any]]) -> Row:
+    """The row with the reason that it had among these, where it misses its goal again; says where there is none."""
+    if row.holds or row.reason:
+        return row
+    reasons = {old["name"]: old["note"].partition(MISSED)[2] for old in before}
+    if reason := reasons.get(row.name):
+        return replace(row, note=f"{row.note}{MISSED}{reason}")
+    print(f"{row.name} misses its goal: its note in results.json needs '{MISSED}' and a reason, then make the tables.")
+    return row
 
 
 def medians(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -159,27 +159,34 @@ def between(text: str, mark: str, content: str) -> str:
 def speed(rows: Sequence[Row]) -> str:
     """Every section, then what is missed and what was not measured, each with its reason."""
     parts: list[str] = []
-    missed: list[tuple[str, str]] = []
+    used: list[Row] = []
     absent: list[tuple[str, str]] = []
     for title, lines in SECTIONS.items():
         cells = []
         for line in lines:
             if of_line := [row for name in line.rows for row in rows if fnmatchcase(row.name, name)]:
-                missed += [(row.name, row.reason or "not yet known why") for row in of_line if not row.holds]
+                used += of_line
                 absent += dict.fromkeys((line.text, row.note) for row in of_line if row.value is None)
                 cells.append(f"| {line.text} | {_values(of_line)} | {_goals(of_line)} |")
         parts.append("\n".join((title, "", "| | | goal |", "|---|---|---|", *cells)))
-    for title, reasons in (("Missed, and why:", missed), ("Not measured, and why:", absent)):
-        if reasons:
-            parts.append("\n".join((title, "", *_reasons(reasons))))
-    return "\n\n".join(parts)
+    if absent:
+        parts.append(because("Not measured, and why:", absent))
+    return "\n\n".join((*parts, *misses(used)))
 
 
-def _reasons(reasons: Sequence[tuple[str, str]]) -> Iterator[str]:
+def misses(rows: Sequence[Row]) -> list[str]:
+    """Why the goals are missed that are, or nothing."""
+    reasons = [(row.name, row.reason or "not yet known why") for row in rows if not row.holds]
+    return [because("Missed, and why:", reasons)] if reasons else []
+
+
+def because(title: str, reasons: Sequence[tuple[str, str]]) -> str:
     """A point for each reason, with all that share it."""
+    points = []
     for reason in dict.fromkeys(reason for _, reason in reasons):
         names = "; ".join(name for name, own in reasons if own == reason)
-        yield f"- {names}: {reason}."
+        points.append(f"- {names}: {reason}.")
+    return "\n".join((title, "", *points))
 
 
 def _values(rows: Sequence[Row]) -> str:

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import soak
-from bench.common import Row
-from bench.table import between
+from bench.common import Row, explained
+from bench.table import between, misses
 
 RESULTS = Path(__file__).parent / "results.json"
 README = Path(__file__).parents[2] / "README.md"
@@ -29,7 +29,7 @@ def main() -> int:
     before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     results = {name: before[name] for name in soak.CASES if name in before}
     for name in chosen:
-        results[name] = [asdict(row) for row in soak.CASES[name]()]
+        results[name] = [asdict(explained(row, before.get(name, []))) for row in soak.CASES[name]()]
         print(
             *(f"{name}: {row['name']}: {row['value']:g} {row['unit']}" for row in results[name]), sep="\n", flush=True
         )
@@ -45,13 +45,13 @@ def rows(results: dict[str, list[dict[str, object]]]) -> list[Row]:
 
 
 def table(results: list[Row]) -> str:
-    """In Markdown, what broke its bound in bold."""
+    """In Markdown, what broke its bound in bold, and why below."""
     lines = [
         f"| {row.name} | {text if row.holds else f'**{text}**'} | {'' if row.goal is None else f'{row.goal:g}'} |"
         for row in results
         for text in [f"{row.value:.3g} {row.unit}".strip()]
     ]
-    return "\n".join(("| attack | | at most |", "|---|---|---|", *lines))
+    return "\n\n".join(("\n".join(("| attack | | at most |", "|---|---|---|", *lines)), *misses(results)))
 
 
 def written(text: str, results: list[Row]) -> str:
