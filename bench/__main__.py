@@ -56,6 +56,9 @@ def _run(chosen: list[str], folder: Path | None) -> None:
             value = "not measured," if row.value is None else f"{row.value:g}"
             print(f"{row.name}: {value} {row.unit}{goal}", flush=True)
             measured.append(row)
+        if not measured:  # no Chromium, say
+            print(f"{group}: nothing can be measured here; its rows stay as they are", flush=True)
+            continue
         before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
         RESULTS.write_text(json.dumps(merged(before, group, measured), indent=2) + "\n", encoding="utf-8")
 

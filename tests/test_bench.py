@@ -83,6 +83,18 @@ def test_a_part_exchanges_its_own_rows_and_no_others(
     assert "new misses its goal" in capsys.readouterr().out
 
 
+def test_a_part_that_cannot_be_measured_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = tmp_path / "results.json"
+    old = [{**asdict(Row("new image", 1.0, "s", None)), "group": "browser"}]
+    results.write_text(json.dumps(old), encoding="utf-8")
+    monkeypatch.setattr(bench, "RESULTS", results)
+    monkeypatch.setattr(table, "write", lambda rows: None)
+    monkeypatch.setitem(bench.GROUPS, "browser", lambda images: iter(()))
+    monkeypatch.setattr("sys.argv", ["bench", "--only", "browser"])
+    bench.main()
+    assert json.loads(results.read_text(encoding="utf-8")) == old
+
+
 def test_a_group_that_does_not_exist_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
