@@ -100,7 +100,7 @@ def _bfloat16(root: Path) -> Row:
     try:
         pair = load_pair(bfloat16=True, device="cpu")
     except ExplorerError as error:
-        return Row(name, None, unit, 0.6, note=str(error))
+        return Row(name, None, unit, 0.6, note=str(error).rstrip("."))
     (_, row) = _time("bundled pair", root, pair)
     return Row(name, row.value, unit, 0.6, note=row.note)
 

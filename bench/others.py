@@ -184,7 +184,7 @@ def _grad_cam(model: Model) -> Task:
     return lambda x: explain.attribute(x, TARGET)
 
 
-def _lens(model: Model) -> Task:
+def _nnsight(model: Model) -> Task:
     from nnsight import NNsight
 
     wrapped = NNsight(model)
@@ -233,7 +233,13 @@ TOOLS = (
     Tool("timm AttentionExtract (fx)", MAPS, _extract("fx"), _between_maps, _ONLY_A, note=_FX_NOTE),
     Tool("timm AttentionExtract (hooks)", MAPS, _extract("hook"), _between_maps, _ONLY_A, note=_HOOK_NOTE),
     Tool(
-        "nnsight 0.7", MAPS, _lens, _between_maps, _ONLY_A, "nnsight", "attn_drop's output of each block; " + _HOOK_NOTE
+        "nnsight 0.8.1",
+        MAPS,
+        _nnsight,
+        _between_maps,
+        _ONLY_A,
+        "nnsight",
+        "attn_drop's output of each block; " + _HOOK_NOTE,
     ),
     Tool(
         "timm AttentionExtract (fx)",
