@@ -184,19 +184,6 @@ def _grad_cam(model: Model) -> Task:
     return lambda x: explain.attribute(x, TARGET)
 
 
-def _nnsight(model: Model) -> Task:
-    from nnsight import NNsight
-
-    wrapped = NNsight(model)
-
-    def task(x: Tensor) -> list[Tensor]:
-        with torch.inference_mode(), wrapped.trace(x):
-            saved = [block.attn.attn_drop.output.save() for block in wrapped.blocks]
-        return saved
-
-    return task
-
-
 def _between_cams(result: Tensor, one: Attribution) -> float:
     return _largest(result[0, 0], torch.as_tensor(one.values))
 
@@ -232,15 +219,6 @@ _ONLY_A = "A of all heads"
 TOOLS = (
     Tool("timm AttentionExtract (fx)", MAPS, _extract("fx"), _between_maps, _ONLY_A, note=_FX_NOTE),
     Tool("timm AttentionExtract (hooks)", MAPS, _extract("hook"), _between_maps, _ONLY_A, note=_HOOK_NOTE),
-    Tool(
-        "nnsight 0.8.1",
-        MAPS,
-        _nnsight,
-        _between_maps,
-        _ONLY_A,
-        "nnsight",
-        "attn_drop's output of each block; " + _HOOK_NOTE,
-    ),
     Tool(
         "timm AttentionExtract (fx)",
         ROLLOUT,

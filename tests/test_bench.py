@@ -132,7 +132,7 @@ def test_what_is_missed_is_bold_with_its_reason(monkeypatch: pytest.MonkeyPatch)
     )
     assert "| both | **1.23**, 0.5 s | 1 s |\n| ratio | –, 1.01x | 1.05x |" in text
     assert text.endswith(
-        "Missed, and why:\n\n- a: a thread waits.\n\nNot measured, and why:\n\n- ratio: no such processor."
+        "Not measured, and why:\n\n- ratio: no such processor.\n\nMissed, and why:\n\n- a: a thread waits."
     )
 
 
