@@ -143,7 +143,7 @@ def write(rows: Sequence[Row]) -> None:
 def written(text: str, rows: Sequence[Row]) -> str:
     """A document with the tables between its marks."""
     for mark, table in {"speed": speed, "peers": peers, "growth": growth, "depth": depth}.items():
-        text = between(text, mark, table(rows))
+        text = between(text, mark, table(rows) or "Not measured yet.")
     return text
 
 
@@ -230,6 +230,8 @@ def peers(rows: Sequence[Row]) -> str:
     labels = dict.fromkeys(
         match[1] for row in rows if (match := re.fullmatch(r"time of (.+), DeiT-\w+", row.name))
     )  # such as `rollout, ours`
+    if not labels:
+        return ""
     lines = ["| | package | keeps | time | peak memory, MiB | largest difference |", "|---|---|---|---|---|---|"]
     for label in labels:
         times, peaks, differences = (
@@ -248,13 +250,15 @@ def peers(rows: Sequence[Row]) -> str:
 
 def growth(rows: Sequence[Row]) -> str:
     """Time and memory of a pass against image size, blocks and heads."""
-    found: dict[tuple[str, str], dict[str, Row]] = {}
+    inputs: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
         if match := re.fullmatch(r"growth, (.+), (\d+ px): (.+)", row.name):
-            found.setdefault((match[1], match[2]), {})[match[3]] = row
-    columns = list(dict.fromkeys(what for values in found.values() for what in values))
+            inputs.setdefault((match[1], match[2]), {})[match[3]] = row
+    if not inputs:
+        return ""
+    columns = list(dict.fromkeys(what for values in inputs.values() for what in values))
     lines = [f"| model | input | {' | '.join(columns)} |", "|---|---|" + "---|" * len(columns)]
-    for (model, side), values in found.items():
+    for (model, side), values in inputs.items():
         cells = [_plain(values[what]) for what in columns]
         lines.append(f"| {model} | {side} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -262,12 +266,12 @@ def growth(rows: Sequence[Row]) -> str:
 
 def depth(rows: Sequence[Row]) -> str:
     """Time and memory of a folder against the number of its images."""
-    lines = ["| images | time | peak memory |", "|---|---|---|"]
+    lines = []
     for row in rows:
         if match := re.fullmatch(r"folder of ([\d,]+) images: time", row.name):
             (peak,) = [other for other in rows if other.name == f"folder of {match[1]} images: peak memory"]
             lines.append(f"| {match[1]} | {_plain(row)} | {_plain(peak)} |")
-    return "\n".join(lines)
+    return "\n".join(("| images | time | peak memory |", "|---|---|---|", *lines)) if lines else ""
 
 
 def _plain(row: Row) -> str:

@@ -136,6 +136,30 @@ def test_what_is_missed_is_bold_with_its_reason(monkeypatch: pytest.MonkeyPatch)
     )
 
 
+def test_tables_of_peers_growth_and_folders() -> None:
+    rows = [
+        Row("time of rollout, ours, DeiT-Tiny", 0.69, "x two plain forwards", None, note="keeps A; 2 threads"),
+        Row("time of rollout, ours, DeiT-Base", 0.53, "x two plain forwards", None, note="keeps A; 2 threads"),
+        Row("time of rollout, other 1.0, DeiT-Tiny", 0.9, "x of ours", 1.0, "higher", "keeps a row; 2 threads"),
+        Row("peak memory of rollout, other 1.0, DeiT-Tiny", 12.3, "MiB", None),
+        Row("agreement of rollout, other 1.0, DeiT-Tiny", 1.9e-08, "largest absolute difference", 1e-6),
+        Row("growth, DeiT-Tiny, 12 blocks, 224 px: tokens", 197, "", None),
+        Row("growth, DeiT-Tiny, 12 blocks, 1024 px: tokens", 4097, "", None),
+        Row("growth, DeiT-Tiny, 12 blocks, 224 px: traced to plain", 1.26, "x", None),
+        Row("growth, DeiT-Tiny, 12 blocks, 1024 px: traced to plain", None, "x", None, note="no room"),
+        Row("folder of 1,000 images: time", 3.21, "ms an image", None),
+        Row("folder of 1,000 images: peak memory", 512, "MiB", None),
+    ]
+    text = "".join(f"<!-- {mark} -->\n<!-- end -->\n" for mark in ("peers", "growth", "depth"))
+    lines = table.written(text, rows).splitlines()
+    assert "| rollout | ours | A | 0.69x, 0.53x of two plain forwards |  |  |" in lines
+    assert "| rollout | other 1.0 | a row | **0.9x** of ours | 12 | 1.9e-08 |" in lines
+    assert "| DeiT-Tiny, 12 blocks | 224 px | 197 | 1.26x |" in lines
+    assert "| DeiT-Tiny, 12 blocks | 1024 px | 4,097 | – |" in lines
+    assert "| 1,000 | 3.21 ms an image | 512 MiB |" in lines
+    assert table.written(text, []).count("Not measured yet.") == 3
+
+
 def test_higher_is_better_where_a_row_says_so() -> None:
     assert Row("", 0.9, "x", 1.0).holds
     assert not Row("", 0.9, "x", 1.0, "higher").holds
