@@ -60,9 +60,8 @@ UNITS = {
 def measure(size: str, depth: int, side: int) -> dict[str, object]:
     """Values by name, and a note."""
     name = f"deit_{size}_patch16_224"
-    options = {"img_size": side, "depth": depth}
-    stock = timm.create_model(name, **options).eval().requires_grad_(False)
-    model = create(name, 1000, uniform_filter(depth, 2.0), **options).eval().requires_grad_(False)
+    stock = timm.create_model(name, img_size=side, depth=depth).eval().requires_grad_(False)
+    model = create(name, 1000, uniform_filter(depth, 2.0), img_size=side, depth=depth).eval().requires_grad_(False)
     sizes = geometry(model)
     values: dict[str, object] = {"tokens": sizes.tokens, "trace": round(sizes.nbytes / 2**20, 1)}
     x = torch.randn(1, 3, side, side)
