@@ -63,7 +63,7 @@ def measure(size: str, depth: int, side: int) -> dict[str, object]:
     stock = timm.create_model(name, img_size=side, depth=depth).eval().requires_grad_(False)
     model = create(name, 1000, uniform_filter(depth, 2.0), img_size=side, depth=depth).eval().requires_grad_(False)
     sizes = geometry(model)
-    values: dict[str, object] = {"tokens": sizes.tokens, "trace": round(sizes.nbytes / 2**20, 1)}
+    values: dict[str, object] = {"tokens": sizes.tokens, "trace": round(sizes.nbytes / 2**20, 2)}
     x = torch.randn(1, 3, side, side)
     if 1.5 * sizes.nbytes > _available() / 2:
         return {**values, "note": f"not measured: {_available() / 2**30:.0f} GiB of memory were free"}

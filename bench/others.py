@@ -180,12 +180,13 @@ def _grad_cam(model: Model) -> Task:
     """Its attribution wants tokens on a grid, which its user lays out: so does ours, by the same function."""
     from captum.attr import LayerGradCam
 
-    explain = LayerGradCam(*with_grid(model))
+    size = model.default_cfg["architecture"].split("_")[1]
+    explain = LayerGradCam(*with_grid(_filtered(model, size)))
     return lambda x: explain.attribute(x, TARGET)
 
 
 def _between_cams(result: Tensor, one: Attribution) -> float:
-    return _largest(result[0, 0], torch.as_tensor(one.values))
+    return _largest(result[0, 0].detach(), torch.as_tensor(one.values))
 
 
 def _between_maps(result: Sequence[Tensor], one: Trace) -> float:
