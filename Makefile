@@ -1,6 +1,6 @@
 # make run    sets everything up and opens the explorer; PAIR=/srv/mine opens on mine-standard.safetensors and its twin
 # make test   sets everything up and runs the checks and the tests; PAIR=/srv/mine does so on that pair
-# make bench  measures speed and memory into bench/results.json
+# make bench  measures speed and memory into bench/results.json and makes the tables of it; ARGS="--only speed" a part
 # make soak   attacks fresh servers for minutes and writes the README's table; ARGS="--only studio" runs a part
 # make card   makes the tables of the pair's card; ARGS="--data ... --photographs ..." measures what is stale
 # make pictures  makes the README's pictures with an installed Chromium
