@@ -68,6 +68,7 @@ def another(page: Page, before: str | None) -> str:
         })""",
         arg=before,
         timeout=PATIENCE,
+        polling=50,
     )
     return page.locator(".viewer").get_attribute("data-painted") or ""
 

@@ -198,6 +198,7 @@ def test_the_dial_is_answered_by_the_browser_once_its_places_have_come(visit: Vi
         """() => [...document.querySelectorAll("*")].some((e) =>
             e.shadowRoot?.querySelector(".lesson .waiting")?.textContent === "")""",
         timeout=PATIENCE,
+        polling=50,
     )
     page.wait_for_timeout(1000)
     frames = sent_frames(page)
