@@ -29,6 +29,7 @@ from explorer.models import load, sources
 from explorer.models.sources import BUNDLED, BUNDLED_PAIR, VARIANTS
 from explorer.paper import reported
 from explorer.runs import measured, robustness_file
+from explorer.types import ModelCard
 
 Report = dict[str, Any]
 
@@ -141,8 +142,13 @@ def measure(name: str, options: argparse.Namespace) -> None:
 
 def missing_sizes() -> list[tuple[str, int]]:
     """Images and sizes at which top-1 of the weights that ship was not measured."""
-    known = measured.sizes([load(sources.bundled(variant)).card for variant in VARIANTS]) or {}
+    known = sized([load(sources.bundled(variant)).card for variant in VARIANTS]) or {}
     return [(name, side) for side in SIZES for name in SIZED if name not in known.get(side, {})]
+
+
+def sized(cards: Sequence[ModelCard]) -> dict[int, dict[str, measured.SizedAccuracy]] | None:
+    """What was measured of the bundled pair, whichever pair opens."""
+    return measured.sizes(cards, BUNDLED / BUNDLED_PAIR)
 
 
 def measure_size(name: str, side: int, options: argparse.Namespace) -> None:
@@ -157,7 +163,7 @@ def measure_size(name: str, side: int, options: argparse.Namespace) -> None:
         subprocess.run([sys.executable, "-m", "explorer", *command], check=True)
         of = json.loads(out.read_text(encoding="utf-8"))
     path = beside(measured.SIZES)
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if measured.sizes(cards) else []
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if sized(cards) else []
     row = {"data": name, "input_size": side, "images": of["models"][0]["images"]}
     row |= {"top1": [model["top1"] for model in of["models"]], "difference": of["differences"][0]["top1"]}
     text = json.dumps({"models": [card.digest for card in cards], "rows": [*rows, row]}, indent=1)
@@ -366,7 +372,7 @@ def attacks() -> list[str]:
 
 def by_size() -> list[str]:
     """Top-1 of both models at each size of the input, and the paired difference of the two."""
-    known = measured.sizes([load(sources.bundled(variant)).card for variant in VARIANTS])
+    known = sized([load(sources.bundled(variant)).card for variant in VARIANTS])
     if not known:
         return ["Not measured of these weights."]
     lines = ["| input | patches | images | standard | twicing | twicing minus standard, points |", "|---" * 6 + "|"]

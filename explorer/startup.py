@@ -34,14 +34,6 @@ def few_spins() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
-def huge_pages() -> None:
-    """Lets torch ask for huge pages where it takes 2 MiB or more on a CPU; before it takes any, and on Linux alone.
-
-    A trace is new memory at every pass: 208 MB of DeiT-Small at 28x28 patches took 117 ms in small pages, 26 in huge.
-    """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
-
 def import_timm() -> None:
     """Imports torch and timm; does nothing special where the compiler is there already."""
     import torch

@@ -79,10 +79,3 @@ print(grown, resident() - before)
     grown, left = map(float, run(code).split())
     assert grown > 170
     assert left < 20
-
-
-def test_torch_asks_for_huge_pages_unless_somebody_says_otherwise() -> None:
-    """Torch reads it when it first takes memory, which is after this."""
-    code = "from explorer import startup; import os; startup.huge_pages(); print(os.environ['THP_MEM_ALLOC_ENABLE'])"
-    assert run(code).split() == ["1"]
-    assert run(f"import os; os.environ['THP_MEM_ALLOC_ENABLE'] = '0'; {code}").split() == ["0"]

@@ -136,7 +136,6 @@ def _import(command: str) -> None:
 
     if command != "train":  # alone on its machine for hours, it may as well spin: steps were 4 to 10% shorter
         startup.few_spins()
-    startup.huge_pages()
     with startup.no_collecting():
         startup.import_timm()
 

@@ -69,14 +69,15 @@ class SizedAccuracy:
     difference: Interval
 
 
-def sizes(cards: Sequence[ModelCard]) -> dict[int, dict[str, SizedAccuracy]] | None:
+def sizes(cards: Sequence[ModelCard], prefix: Path | None = None) -> dict[int, dict[str, SizedAccuracy]] | None:
     """By pixels a side, and by what the images are; `None` where nothing was measured of these very models.
 
-    They are looked for by the digests of their weights, under the filters that they were trained with.
+    They are looked for by the digests of their weights, under the filters that they were trained with, beside the pair
+    whose files begin with `prefix`, by default the one that opens.
     """
+    pair = prefix or sources.prefix()
     try:
-        text = (sources.prefix().parent / f"{sources.prefix().name}-{SIZES}").read_text(encoding="utf-8")
-        known = json.loads(text)
+        known = json.loads((pair.parent / f"{pair.name}-{SIZES}").read_text(encoding="utf-8"))
         if known["models"] != [card.digest for card in cards] or any(card.is_counterfactual for card in cards):
             return None
         by_size: dict[int, dict[str, SizedAccuracy]] = {}

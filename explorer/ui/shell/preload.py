@@ -110,7 +110,6 @@ def _load() -> None:
     try:
         startup.small_heaps()
         startup.few_spins()
-        startup.huge_pages()
         with startup.no_collecting():
             load_first_page()
             _first_page.set()
