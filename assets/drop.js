@@ -28,10 +28,10 @@ function hand(files) {
   input.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
-/** @param {HTMLElement} parent whose colours it takes */
-function createSign(parent) {
+/** @param {Element} place whose colours it takes */
+function createSign(place) {
   const sign = document.createElement("div");
-  const colours = getComputedStyle(parent);
+  const colours = getComputedStyle(place);
   const [text, ground] = ["--st-text-color", "--st-background-color"].map((name) => colours.getPropertyValue(name));
   sign.textContent = "Drop photographs anywhere";
   sign.setAttribute("role", "status");
@@ -57,6 +57,7 @@ let leave = () => {}; // of the functions that a component returns, Streamlit ca
 /** @param {{ parentElement: HTMLElement }} component */
 export default function ({ parentElement }) {
   leave();
+  const place = /** @type {Element} */ (parentElement.querySelector("span"));
   const ears = new AbortController();
   /** @type {HTMLElement | null} */
   let sign = null;
@@ -71,7 +72,7 @@ export default function ({ parentElement }) {
   /** @param {DragEvent} event */
   function over(event) {
     if (!event.dataTransfer?.types.includes("Files") || !inputOf()) return;
-    if (!sign) document.body.append((sign = createSign(parentElement)));
+    if (!sign) document.body.append((sign = createSign(place)));
     clearTimeout(timer);
     timer = setTimeout(hide, REST);
     if (isElsewhere(event)) return;

@@ -129,7 +129,7 @@ def running_browser() -> Iterator[Browser]:
 def follow(page: Page, section: str, name: str) -> None:
     """Opens another page of the app by the navigation."""
     page.get_by_test_id("stTopNavSection").filter(has_text=section).click()
-    page.get_by_role("link", name=name, exact=True).click()
+    page.get_by_test_id("stTopNavDropdownLink").filter(has_text=name).click()
 
 
 def settle(page: Page) -> None:

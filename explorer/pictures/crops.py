@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from explorer.types import ExplorerError, ImageInput, Picture
@@ -68,13 +69,13 @@ def of_name(name: str) -> tuple[str, Crop | None]:
     return (before, parse(after)) if mark and _CROP.fullmatch(after) else (name, None)
 
 
-def _part(rgb: Picture, part: tuple[float, float, float, float]) -> Picture:
+def _part(rgb: Picture, part: tuple[float, float, float, float]) -> UInt8[np.ndarray, "_ _ 3"]:
     """At least one pixel, whatever the shares are."""
     top, left, bottom, right = (round(share * length) for share, length in zip(part, rgb.shape[:2] * 2, strict=True))
     top, left = min(top, rgb.shape[0] - 1), min(left, rgb.shape[1] - 1)
     return rgb[top : max(bottom, top + 1), left : max(right, left + 1)].copy()
 
 
-def _squashed(rgb: Picture) -> Picture:
+def _squashed(rgb: Picture) -> UInt8[np.ndarray, "_ _ 3"]:
     side = min(rgb.shape[:2])
     return np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.BICUBIC))

@@ -13,8 +13,9 @@ from explorer import views
 from explorer.pictures import examples, images
 from explorer.pictures.crops import Crop, parse
 from explorer.pictures.photographs import photograph
+from explorer.pictures.preprocess import fate
 from explorer.serving import cache
-from explorer.ui.shell import uploads
+from explorer.ui.shell import resources, uploads
 from explorer.ui.shell.framing import Framing
 from tests.ui.conftest import FRAME, gallery
 from tests.ui.test_pages import assert_sound, header, png, upload
@@ -37,7 +38,8 @@ def test_the_models_see_what_is_chosen_and_the_link_says_it(app: AppTest) -> Non
     before = header(app)
     whole = photograph(FIRST).open()
     assert before["provenance"]["image"] == whole.digest
-    assert "The models see the middle 67% of it." in captions(app)
+    assert "The models see the middle" in (sentence := fate(whole.size, resources.engine().cards[0].preprocessing))
+    assert sentence in captions(app)
     after = header(frame(app, FIRST.file, Framing.SQUASH))
     assert after["provenance"]["image"] == Crop().of(whole).digest
     assert after["link"] == {**before["link"], "crop": "squash"}
