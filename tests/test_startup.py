@@ -57,6 +57,30 @@ print([name for name in sys.modules if name.startswith("torch._dynamo")])
     assert run(code) == "[]"
 
 
+def test_captum_comes_without_what_it_draws_with_until_that_is_asked_for() -> None:
+    code = """
+import sys
+from explorer import startup
+startup.captum_without_drawing()
+import captum.attr, captum.metrics, captum.robust
+from captum.attr import visualization
+from captum.attr._core.llm_attr import draw_mask_border
+print([name for name in ("matplotlib", "IPython", "mpl_toolkits") if name in sys.modules])
+import numpy
+assert callable(visualization.visualize_image_attr) and "matplotlib.pyplot" in sys.modules
+from captum.attr._utils import visualization as real
+assert real.visualize_image_attr is visualization.visualize_image_attr
+assert real.__file__.endswith("visualization.py") and draw_mask_border.func is startup._draw
+try:
+    draw_mask_border()
+except TypeError as error:
+    print(error)
+"""
+    missing = run(code).splitlines()
+    assert missing[0] == "[]"
+    assert "draw_mask_border() missing" in missing[1]
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="heaps of glibc")
 def test_what_is_large_goes_back_to_the_system() -> None:
     """Between large blocks lie small ones that stay, as between what two visitors were sent."""
