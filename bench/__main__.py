@@ -1,6 +1,6 @@
 """Runs every benchmark and writes bench/results.json; `--images DIR` uses a folder instead of the bundled examples.
 
-`--only speed,folder,figures,others,attribution,browser,visitors,gpu` runs some of them and keeps the other rows.
+`--only speed,start,folder,figures,others,attribution,browser,visitors,gpu` runs some of them and keeps the other rows.
 """
 
 from __future__ import annotations
@@ -52,6 +52,12 @@ def _speed(decoded: list[ImageInput]) -> Iterator[Row]:
         yield from speed.rows(_inputs(decoded), size)
 
 
+def _start(decoded: list[ImageInput]) -> Iterator[Row]:
+    from bench import start
+
+    yield from start.rows(decoded)
+
+
 def _folder(decoded: list[ImageInput]) -> Iterator[Row]:
     from bench import folder
 
@@ -96,6 +102,7 @@ def _attribution(decoded: list[ImageInput]) -> Iterator[Row]:
 
 GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
     "speed": _speed,
+    "start": _start,
     "folder": _folder,
     "figures": _figures,
     "others": _others,

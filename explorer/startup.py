@@ -54,7 +54,7 @@ def captum_without_drawing() -> None:
         return
     drawing = types.ModuleType(_DRAWING)
     vars(drawing).update({name: functools.partial(_draw, name) for name in _DRAWN_BY_NAME})
-    drawing.__getattr__ = lambda name: getattr(_captums_drawing(), name)  # type: ignore[method-assign]
+    drawing.__getattr__ = _asked_of_drawing  # type: ignore[method-assign]
     sys.modules[_DRAWING] = drawing
 
 
@@ -122,6 +122,12 @@ def _without_compiler(compiler: Any) -> Iterator[None]:
         compiler.disable = disable
         if sys.modules.get(_UTILITIES) is utilities:
             del sys.modules[_UTILITIES]
+
+
+def _asked_of_drawing(name: str) -> Any:
+    if name.startswith("__"):  # by whoever imports
+        raise AttributeError(name)
+    return getattr(_captums_drawing(), name)
 
 
 def _draw(name: str, *args: Any, **named: Any) -> Any:

@@ -36,7 +36,7 @@ def test_without_a_gpu_the_results_stay(
     assert results.read_text(encoding="utf-8") == "as it was"
 
 
-@pytest.mark.parametrize("name", ["attribution", "browser", "figures", "folder", "speed", "visitors"])
+@pytest.mark.parametrize("name", ["attribution", "browser", "figures", "folder", "speed", "start", "visitors"])
 def test_a_benchmark_imports(name: str) -> None:
     """They run rarely, and what they measure moves on; `others` needs packages of its own."""
     import_module(f"bench.{name}")

@@ -65,8 +65,7 @@ startup.captum_without_drawing()
 import captum.attr, captum.metrics, captum.robust
 from captum.attr import visualization
 from captum.attr._core.llm_attr import draw_mask_border
-print([name for name in ("matplotlib", "IPython", "mpl_toolkits") if name in sys.modules])
-import numpy
+print([name for name in ("matplotlib.pyplot", "IPython", "mpl_toolkits") if name in sys.modules])
 assert callable(visualization.visualize_image_attr) and "matplotlib.pyplot" in sys.modules
 from captum.attr._utils import visualization as real
 assert real.visualize_image_attr is visualization.visualize_image_attr
