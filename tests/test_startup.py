@@ -45,6 +45,27 @@ print("torch._dynamo" in sys.modules)
     assert run(code) == "True"
 
 
+def test_the_hubs_library_comes_when_timm_asks_it_and_its_errors_are_the_real_ones() -> None:
+    code = """
+import os, sys, tempfile
+os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=tempfile.mkdtemp())
+from explorer import startup
+startup.import_timm()
+import timm
+print("huggingface_hub" in sys.modules, "huggingface_hub.utils" in sys.modules)
+from timm.models import _hub
+assert not issubclass(FileNotFoundError, _hub.EntryNotFoundError)
+try:
+    timm.create_model("deit_tiny_patch16_224.fb_in1k", pretrained=True)
+except Exception as error:
+    print(type(error).__name__)
+from huggingface_hub import errors, snapshot_download
+print(*(getattr(_hub, name) is getattr(errors, name) for name in ("EntryNotFoundError", "RepositoryNotFoundError")))
+from explorer.models import hub
+"""
+    assert run(code).splitlines() == ["False False", "LocalEntryNotFoundError", "True True"]
+
+
 def test_loading_the_pair_imports_no_compiler() -> None:
     code = """
 import sys

@@ -17,25 +17,21 @@ from tests.pair import CLASSES
 
 ROOT = Path(__file__).parents[2]
 
-HUB = {
-    *("anyio", "charset_normalizer", "filelock", "h11", "httpcore2", "httpx2", "huggingface_hub", "idna"),
-    *("truststore", "yaml"),
-}
-"""The hub's library, which timm imports, and what that does."""
-EVERY = HUB | {"PIL", "cachetools", "explorer", "jaxtyping", "msgspec", "safetensors", "timm", "torchvision"}
-PRINT = {
-    *("contourpy", "cycler", "dateutil", "fontTools", "kiwisolver", "matplotlib", "mpl_toolkits", "packaging"),
-    *("pyparsing", "six"),
-}
+EVERY = {"PIL", "explorer", "jaxtyping", "msgspec", "safetensors", "timm", "torchvision"}
+PAIR = EVERY | {"filelock", "huggingface_hub"}
+"""A model may be named that is on the hub."""
+COLOURS = {"cycler", "dateutil", "kiwisolver", "matplotlib", "packaging", "pyparsing"}
+"""matplotlib without anything to draw on: captum's attributions of language models import its colours."""
+PRINT = COLOURS | {"fontTools", "mpl_toolkits", "threadpoolctl"}
 IMPORTS = {
-    "figure": EVERY | PRINT,
-    "compare": EVERY | PRINT,
-    "similarity": EVERY,
-    "attribute": EVERY,
-    "corruptions": EVERY,
-    "robustness": EVERY,
-    "evaluate": EVERY,
-    "explorer.view": EVERY,
+    "figure": PAIR | PRINT | {"cachetools"},
+    "compare": PAIR | PRINT | {"cachetools"},
+    "similarity": PAIR | {"cachetools"},
+    "attribute": PAIR | COLOURS | {"cachetools", "captum"},
+    "corruptions": PAIR | {"cachetools"},
+    "robustness": PAIR | COLOURS | {"captum", "pyarrow"},
+    "evaluate": EVERY | {"filelock", "pyarrow", "threadpoolctl"},
+    "explorer.view": PAIR | {"cachetools"},
 }
 """Beyond what `import torch` does, which the environment decides."""
 
