@@ -132,6 +132,8 @@ def test_the_picture_fills_the_grid(photograph: np.ndarray, texts: list[str]) ->
     (image,) = figure.layout.images
     assert (image.x, image.y, image.sizex, image.sizey, image.sizing) == (-0.5, -0.5, 3, 2, "stretch")
     assert (figure.layout.xaxis.range, figure.layout.yaxis.range) == ((-0.5, 2.5), (1.5, -0.5))
+    sent = Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2])))
+    np.testing.assert_array_equal(np.asarray(sent), photograph)
 
 
 def test_the_colour_bar_has_the_ranges_numbers_and_the_maps_colours() -> None:
