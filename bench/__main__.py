@@ -79,6 +79,12 @@ def _speed(decoded: list[ImageInput]) -> Iterator[Row]:
         yield from speed.rows(_inputs(decoded), size)
 
 
+def _start(decoded: list[ImageInput]) -> Iterator[Row]:
+    from bench import start
+
+    yield from start.rows(decoded)
+
+
 def _folder(decoded: list[ImageInput]) -> Iterator[Row]:
     from bench import folder
 
@@ -142,6 +148,7 @@ def _attribution(decoded: list[ImageInput]) -> Iterator[Row]:
 
 GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
     "speed": _speed,
+    "start": _start,
     "folder": _folder,
     "figures": _figures,
     "others": _others,
