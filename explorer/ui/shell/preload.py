@@ -13,11 +13,13 @@ import logging
 import pkgutil
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from explorer import startup
 from explorer.ui.shell import uploads
+from explorer.ui.start import opening as stored
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -39,6 +41,7 @@ _LATER = (
 )
 """What pages import while they run, or libraries for them; what they import at once comes with `explorer.ui`."""
 _loading: threading.Thread | None = None
+_opening: Future[bytes | None] = Future()
 _first_page, _going_on = threading.Event(), threading.Event()
 _MEMORY_SECONDS = 5.0
 """Between two looks for memory that nobody uses."""
@@ -62,9 +65,11 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any] | None]:
 
 def start() -> threading.Thread:
     """Loads what every visitor needs, in a thread that does not keep the process from ending."""
-    global _loading
+    global _loading, _opening
     _first_page.clear()
     _going_on.clear()
+    _opening = Future()
+    threading.Thread(target=_check_opening, args=(_opening,), name="explorer-opening", daemon=True).start()
     _loading = threading.Thread(target=_load, name="explorer-preload", daemon=True)
     _loading.start()
     return _loading
@@ -73,6 +78,19 @@ def start() -> threading.Thread:
 def is_running(first_page: bool = False) -> bool:
     """Whether a visitor would have to wait, with `first_page` one who asks for no other page."""
     return _loading is not None and _loading.is_alive() and not (first_page and _first_page.is_set())
+
+
+def opening() -> bytes | None:
+    """The stored bytes of the start page, where what is being loaded is what they were made of."""
+    return _opening.result()
+
+
+def _check_opening(checked: Future[bytes | None]) -> None:
+    try:
+        checked.set_result(stored.of_files())
+    except Exception:
+        _LOG.exception("What the start page opens with could not be read")
+        checked.set_result(None)
 
 
 def wait(first_page: bool = False) -> None:
@@ -113,6 +131,7 @@ def _load() -> None:
         with startup.no_collecting():
             load_first_page()
             _first_page.set()
+            trace_example()
             _going_on.wait(_PAUSE_SECONDS)
             import_other_pages()
     except Exception:
@@ -122,25 +141,35 @@ def _load() -> None:
 
 
 def load_first_page() -> None:
-    """Imports what the first page needs, loads the models and traces the first example with each."""
+    """Imports what the first page needs and loads the models; traces the first example, unless its page is stored."""
     from explorer.pictures import isolated
 
     isolated.DECODER.start()  # gets ready while torch is imported
     startup.import_timm()
+    from explorer.types import ExplorerError
+    from explorer.ui.explore import evidence, viewer_panel  # noqa: F401
+    from explorer.ui.shell import pair, panels, resources, sidebar
+    from explorer.ui.start import compute  # noqa: F401
+
+    with suppress(ExplorerError):  # every visitor is told
+        for card in resources.engine().cards:
+            pair.swapped(card)
+        sidebar.example_photos()
+    if not (_opening.done() and _opening.result()):
+        trace_example()
+
+
+def trace_example() -> None:
+    """The first example through every model; remembered."""
     from explorer.jobs.passes import TraceJob
     from explorer.serving.engine import ask
     from explorer.types import ExplorerError
-    from explorer.ui.explore import evidence, viewer_panel  # noqa: F401
-    from explorer.ui.shell import pair, panels, resources, sidebar  # noqa: F401
+    from explorer.ui.shell import resources, sidebar
 
-    try:
+    with suppress(ExplorerError):  # every visitor is told
         engine = resources.engine()
-        photos = sidebar.example_photos()
         for card in engine.cards:
-            pair.swapped(card)
-            ask(engine, TraceJob(), [photos[0].image], card.key)
-    except ExplorerError:
-        return  # every visitor is told
+            ask(engine, TraceJob(), [sidebar.example_photos()[0].image], card.key)
 
 
 def import_other_pages() -> None:
