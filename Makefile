@@ -76,6 +76,9 @@ card: $(VENV)/run.stamp
 pictures: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_pictures.py
 
+opening: $(VENV)/run.stamp
+	$(BIN)/python docs/make_opening.py
+
 gallery: $(VENV)/run.stamp
 	mkdir -p docs/figures
 	$(BIN)/python docs/make_gallery.py

@@ -64,7 +64,9 @@ def colours(steps: Float[Tensor, "step patch component"]) -> UInt8[Tensor, "step
 def of_trace(trace: Trace, depth: int) -> StepColours:
     """Those of the first `depth` blocks of a model, with its own `A` and `V`."""
     blocks = [projections(A, V, trace.prefix) for A, V in zip(trace.attention[:depth], trace.values, strict=False)]
-    return StepColours(torch.stack([colours(steps) for steps, _ in blocks]), torch.stack([share for _, share in blocks]))
+    return StepColours(
+        torch.stack([colours(steps) for steps, _ in blocks]), torch.stack([share for _, share in blocks])
+    )
 
 
 def _components(centred: Float[Tensor, "patch dim"]) -> tuple[Float[Tensor, "dim component"], Float[Tensor, ""]]:

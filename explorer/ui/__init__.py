@@ -27,15 +27,15 @@ def start(page: StreamlitPage) -> None:
     """Draws the sidebar, then the page; what a visitor can act on is one sentence, never a traceback."""
     import streamlit as st
 
+    from explorer.ui.opening import draw
     from explorer.ui.shell import preload
-    from explorer.ui.start import draw
 
     st.html(f"<style>{_STYLE}</style>")
     first_page = page.url_path == ""  # that of the page that opens
     draw.begin()
     if preload.is_running(first_page):
-        if first_page and (opening := preload.opening()):
-            draw.show(opening)  # the page below takes over what is drawn
+        if first_page and (stored := preload.opening()):
+            draw.show(stored)  # the page below takes over what is drawn
         with st.spinner("Loading the models …"):
             preload.wait(first_page)
     from explorer.ui.shell import panels, resources, sidebar

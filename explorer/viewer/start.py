@@ -80,16 +80,20 @@ def similarity_words(values: float, smoothed: float, twiced: float) -> str:
         return f"Here smoothing leaves patches as alike as they were: {smoothed:.2f}. With twicing: {twiced:.2f}."
     effect = "makes patches more alike" if change > 0 else "makes patches less alike"
     back = _change(smoothed, twiced)
-    outcome = (
-        "twicing does not change that"
-        if back == 0
-        else f"twicing takes part of that back: {twiced:.2f}"
-        if back == -change and _change(values, twiced) in (0, change)
-        else f"twicing takes more than that back: {twiced:.2f}"
-        if back == -change
-        else f"twicing goes further: {twiced:.2f}"
+    outcome = f"{_outcome(change, _change(smoothed, twiced), _change(values, twiced))}: {twiced:.2f}"
+    return (
+        f"Smoothing {effect}: mean similarity {values:.2f} → {smoothed:.2f}. With what it lost, smoothed and added, "
+        f"{outcome}."
     )
-    return f"Smoothing {effect}: mean similarity {values:.2f} → {smoothed:.2f}. What it lost, smoothed, is added: {outcome}."
+
+
+def _outcome(smoothing: int, twicing: int, both: int) -> str:
+    """What twicing does to a change that is not 0, from the signs of all three."""
+    if twicing == 0:
+        return "twicing leaves it there"
+    if twicing == smoothing:
+        return "twicing goes further"
+    return "twicing takes part of it back" if both == smoothing else "twicing takes all of it back"
 
 
 def _change(before: float, after: float) -> int:
@@ -106,7 +110,7 @@ def looks(cards: Sequence[ModelCard], comparison: Comparison) -> list[str]:
     shares = [concentration(trace)[: comparison.depth].tolist() for trace in comparison]
     first, second = (card.title for card in cards)
     return [
-        f"A tenth of the patches draws {one:.0%} of it in {first}, {other:.0%} in {second}."
+        f"A tenth of the patches draws {one:.0%} of the attention in {first}, {other:.0%} in {second}."
         for one, other in zip(*shares, strict=True)
     ]
 

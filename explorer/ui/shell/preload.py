@@ -18,8 +18,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from explorer import startup
+from explorer.ui.opening import stored
 from explorer.ui.shell import uploads
-from explorer.ui.start import opening as stored
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -148,8 +148,8 @@ def load_first_page() -> None:
     startup.import_timm()
     from explorer.types import ExplorerError
     from explorer.ui.explore import evidence, viewer_panel  # noqa: F401
-    from explorer.ui.shell import pair, panels, resources, sidebar
-    from explorer.ui.start import compute  # noqa: F401
+    from explorer.ui.opening import compute  # noqa: F401
+    from explorer.ui.shell import pair, resources, sidebar
 
     with suppress(ExplorerError):  # every visitor is told
         for card in resources.engine().cards:

@@ -4,10 +4,10 @@
 import { element } from "./dom.js";
 import { drawMap, tableOf } from "./paint.js";
 
-/** @import { Size } from "./types.js" */
 /** @import { Side } from "./start-types.js" */
 
-const CURTAIN_SIDE = 336;
+const CURTAIN_SIDE = 168;
+const SWEEP = 2600;
 /** @type {Record<string, number>} */
 const MOVES = { ArrowLeft: -0.02, ArrowDown: -0.02, ArrowRight: 0.02, ArrowUp: 0.02, PageDown: -0.1, PageUp: 0.1 };
 /** @type {Record<string, number>} */
@@ -25,6 +25,21 @@ export function createCurtain(slide) {
   const handle = element("div", { class: "handle", role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-valuemax": 100 });
   const stage = element("div", { class: "stage wipe" }, ...halves.map(({ node }) => node), mark, ...chips, handle);
   let at = 0.5;
+  let frame = 0;
+  const rest = () => cancelAnimationFrame(frame);
+
+  /** Shows the whole of the first model's map, then of the second one's, and ends in the middle. */
+  function sweep() {
+    rest();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return slide(0.5);
+    const started = performance.now();
+    const next = (/** @type {number} */ now) => {
+      const share = Math.min(1, Math.max(0, now - started) / SWEEP);
+      slide((1 + Math.sin(2 * Math.PI * share)) / 2);
+      if (share < 1) frame = requestAnimationFrame(next);
+    };
+    frame = requestAnimationFrame(next);
+  }
 
   const follow = (/** @type {PointerEvent} */ event) => {
     const box = stage.getBoundingClientRect();
@@ -46,6 +61,8 @@ export function createCurtain(slide) {
 
   return {
     stage,
+    sweep,
+    rest,
     /**
      * @param {Side[]} sides
      * @param {Record<string, Uint8Array>} colours

@@ -18,7 +18,7 @@ export const STEPS = [
 /** Which steps have a mean similarity of their own. */
 export const COUNTED = [0, 1, 4];
 const LAST = STEPS.length - 1;
-const PICTURE_SIDE = 168;
+const PICTURE_SIDE = 126;
 const HOLD = 700;
 const GLIDE = 600;
 
@@ -153,7 +153,7 @@ export function createPictures(slide) {
         small[step].getContext("2d")?.drawImage(canvas, 0, 0, canvas.width / 2, canvas.height / 2);
       });
       COUNTED.forEach((step, i) => {
-        numbers[step].textContent = alike[i].toFixed(2);
+        numbers[step].replaceChildren(element("i", {}, "similarity "), alike[i].toFixed(2));
         numbers[step].style.setProperty("--share", String(Math.max(0, alike[i])));
         numbers[step].title = "Mean similarity of the patches: cosine, over pairs of patches";
       });

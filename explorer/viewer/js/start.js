@@ -45,8 +45,8 @@ export function unpackStart(bytes) {
 
 /**
  * Both maps of a state on one scale.
- * @param {StartPayload} payload
- * @param {StartState} state
+ * @param {Pick<StartPayload, "models" | "partings">} payload
+ * @param {Pick<StartState, "layer" | "parting">} state
  * @returns {{ values: Float32Array, range: ColourRange }[]}
  */
 export function mapsOfState({ models, partings }, { layer, parting }) {
@@ -126,11 +126,18 @@ export function mountStart(root) {
   root.onkeydown = (event) => {
     if (event.key === "Escape" && state.parting >= 0) set({ parting: -1 });
   };
-  root.addEventListener("pointerdown", pictures.rest);
+  root.addEventListener("pointerdown", rest);
+  root.addEventListener("keydown", rest);
   file.onchange = () => {
     hand([...(file.files ?? [])], yourWords);
     file.value = "";
   };
+
+  /** Whoever touches anything is followed at once. */
+  function rest() {
+    pictures.rest();
+    curtain.rest();
+  }
 
   /** @param {Uint8Array} bytes */
   function load(bytes) {
@@ -176,7 +183,7 @@ export function mountStart(root) {
   }
 
   /** @param {StartPayload} shown */
-  function paintLayer({ id, models, layers, steps, share, alike, said: words, looks: sentences, partings, link, colours }) {
+  function paintLayer({ id, models, layers, steps, share, alike, said: words, looks: sentences, partings, colours }) {
     const { layer: now, parting } = state;
     const place = parting < 0 ? null : partings[parting];
     if (!drawn.startsWith(`${id} ${now} `)) {
@@ -230,10 +237,11 @@ export function mountStart(root) {
     if (!payload?.partings.length) return;
     const parting = (state.parting + 1) % payload.partings.length;
     set({ parting, layer: payload.partings[parting].layer });
+    curtain.sweep();
   }
 
   function destroy() {
-    pictures.rest();
+    rest();
     cancelAnimationFrame(frame);
     photos.forEach((url) => URL.revokeObjectURL(url));
     payload = null;

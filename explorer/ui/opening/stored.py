@@ -45,7 +45,7 @@ def provenance_of(payload: bytes) -> dict[str, Any]:
 
 
 def of_files() -> bytes | None:
-    """The bytes, where the pair that will be loaded and the first example are what they were made of, to the last bit."""
+    """The bytes, where the pair that will be loaded and the first example are what they were made of."""
     payload = None if named_pair() else stored()
     if payload is None:
         return None

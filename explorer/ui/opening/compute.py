@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from explorer import provenance
 from explorer.serving.device import computing
+from explorer.ui.opening import stored
 from explorer.ui.shell import pair, resources
 from explorer.ui.shell.session import View
-from explorer.ui.start import opening
 from explorer.viewer import start
 
 
@@ -19,14 +19,14 @@ def payload(view: View) -> bytes:
 def _stored(view: View) -> bytes | None:
     link = link_of(view)
     models = [provenance.of_model(card) for card in view.pair.cards]
-    return opening.for_view(view.photo.digest, models, link) if link else None
+    return stored.for_view(view.photo.digest, models, link) if link else None
 
 
 def computed(view: View) -> bytes:
     """The bytes from the two traces."""
     comparison = view.comparison()
     with computing():
-        return start.pack(view.photo.image, comparison, view.pair.cards, link_of(view), opening.LAYER)
+        return start.pack(view.photo.image, comparison, view.pair.cards, link_of(view), stored.LAYER)
 
 
 def link_of(view: View) -> dict[str, str] | None:
