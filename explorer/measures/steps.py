@@ -16,8 +16,6 @@ from torch import Tensor
 from explorer.paper import operators
 from explorer.traces import Trace
 
-STEPS = ("V", "AV", "V − AV", "A(V − AV)", "(2A − A²)V")
-"""In the order in which twicing makes them."""
 QUANTILE = 0.98
 """Of the magnitudes of `V` along a component: what is larger has the end of its colour."""
 _COMPONENTS = 3
@@ -34,7 +32,7 @@ class StepColours:
 def projections(
     attention: Float[Tensor, "head query key"], values: Float[Tensor, "head token channel"], prefix: int
 ) -> tuple[Float[Tensor, "step patch component"], Float[Tensor, ""]]:
-    """The five steps of a block along three components, and the share of variance that these hold.
+    """`V`, `AV`, `V - AV`, `A(V - AV)` and `(2A - A^2)V` along three components, and the share of variance they hold.
 
     `V`, `AV` and `(2A - A^2)V` are counted from the mean of `V` over the patches, the two differences from 0, so that
     they add up: `V = AV + (V - AV)` and `(2A - A^2)V = AV + A(V - AV)`. The sign of a component is the one by which

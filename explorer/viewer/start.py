@@ -79,7 +79,6 @@ def similarity_words(values: float, smoothed: float, twiced: float) -> str:
     if change == 0:
         return f"Here smoothing leaves patches as alike as they were: {smoothed:.2f}. With twicing: {twiced:.2f}."
     effect = "makes patches more alike" if change > 0 else "makes patches less alike"
-    back = _change(smoothed, twiced)
     outcome = f"{_outcome(change, _change(smoothed, twiced), _change(values, twiced))}: {twiced:.2f}"
     return (
         f"Smoothing {effect}: mean similarity {values:.2f} → {smoothed:.2f}. With what it lost, smoothed and added, "

@@ -6,10 +6,17 @@ import torch
 
 from explorer.measures import steps
 from explorer.traces import Trace
+from explorer.types import Filter
 
 
 def make_trace(
-    seed: int, *, heads: int = 3, grid: tuple[int, int] = (4, 5), channels: int = 8, prefix: int = 1
+    seed: int,
+    *,
+    heads: int = 3,
+    grid: tuple[int, int] = (4, 5),
+    channels: int = 8,
+    prefix: int = 1,
+    filter: Filter = (1.0, 1.0),
 ) -> Trace:
     generator = torch.Generator().manual_seed(seed)
     tokens = grid[0] * grid[1] + prefix
@@ -21,7 +28,8 @@ def make_trace(
         logits=torch.zeros(3),
         grid=grid,
         prefix=prefix,
-        filter=(1.0, 1.0),
+        filter=filter,
+        has_class_token=prefix > 0,
     )
 
 

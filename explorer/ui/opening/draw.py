@@ -28,6 +28,11 @@ def show(payload: bytes) -> None:
             st.rerun()
         return
     st.session_state[_DRAWN] = payload
+    mount(payload)
+
+
+def mount(payload: bytes) -> None:
+    """The component with what it is sent."""
     st.html(f"<style>{_STYLE}</style>")
     render = st.components.v2.component(
         "start",

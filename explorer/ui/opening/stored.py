@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from explorer.files import ASSETS, CHECKPOINTS
-from explorer.pictures import examples
 from explorer.places import named_pair
 from explorer.types import ExplorerError
 
@@ -49,6 +48,8 @@ def of_files() -> bytes | None:
     payload = None if named_pair() else stored()
     if payload is None:
         return None
+    from explorer.pictures import examples  # with numpy and Pillow, which a server that starts does not wait for
+
     said = provenance_of(payload)
     try:
         photograph = examples.read(examples.EXAMPLES[0])

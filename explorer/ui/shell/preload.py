@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from explorer import startup
-from explorer.ui.opening import stored
+from explorer.ui.opening import draw, stored  # noqa: F401  # drawn by a visit while the thread below imports
 from explorer.ui.shell import uploads
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _LATER = (
 )
 """What pages import while they run, or libraries for them; what they import at once comes with `explorer.ui`."""
 _loading: threading.Thread | None = None
-_opening: Future[bytes | None] = Future()
+_opening: Future[bytes | None] | None = None
 _first_page, _going_on = threading.Event(), threading.Event()
 _MEMORY_SECONDS = 5.0
 """Between two looks for memory that nobody uses."""
@@ -69,7 +69,6 @@ def start() -> threading.Thread:
     _first_page.clear()
     _going_on.clear()
     _opening = Future()
-    threading.Thread(target=_check_opening, args=(_opening,), name="explorer-opening", daemon=True).start()
     _loading = threading.Thread(target=_load, name="explorer-preload", daemon=True)
     _loading.start()
     return _loading
@@ -82,7 +81,14 @@ def is_running(first_page: bool = False) -> bool:
 
 def opening() -> bytes | None:
     """The stored bytes of the start page, where what is being loaded is what they were made of."""
-    return _opening.result()
+    return _opening.result() if _opening else None
+
+
+def _start_checking() -> None:
+    """Reads the pair's files beside the imports; what that needs is imported first, in the one thread that imports."""
+    import explorer.pictures.examples  # noqa: F401
+
+    threading.Thread(target=_check_opening, args=(_opening,), name="explorer-opening", daemon=True).start()
 
 
 def _check_opening(checked: Future[bytes | None]) -> None:
@@ -128,6 +134,7 @@ def _load() -> None:
     try:
         startup.small_heaps()
         startup.few_spins()
+        _start_checking()
         with startup.no_collecting():
             load_first_page()
             _first_page.set()
@@ -155,7 +162,7 @@ def load_first_page() -> None:
         for card in resources.engine().cards:
             pair.swapped(card)
         sidebar.example_photos()
-    if not (_opening.done() and _opening.result()):
+    if opening() is None:
         trace_example()
 
 
