@@ -13,7 +13,6 @@ import logging
 import pkgutil
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +40,8 @@ _LATER = (
 )
 """What pages import while they run, or libraries for them; what they import at once comes with `explorer.ui`."""
 _loading: threading.Thread | None = None
-_opening: Future[bytes | None] | None = None
-_first_page, _going_on = threading.Event(), threading.Event()
+_opening: bytes | None = None
+_first_page, _going_on, _checked = threading.Event(), threading.Event(), threading.Event()
 _MEMORY_SECONDS = 5.0
 """Between two looks for memory that nobody uses."""
 _PAUSE_SECONDS = 10.0
@@ -66,9 +65,9 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any] | None]:
 def start() -> threading.Thread:
     """Loads what every visitor needs, in a thread that does not keep the process from ending."""
     global _loading, _opening
-    _first_page.clear()
-    _going_on.clear()
-    _opening = Future()
+    _opening = None
+    for event in (_first_page, _going_on, _checked):
+        event.clear()
     _loading = threading.Thread(target=_load, name="explorer-preload", daemon=True)
     _loading.start()
     return _loading
@@ -81,22 +80,20 @@ def is_running(first_page: bool = False) -> bool:
 
 def opening() -> bytes | None:
     """The stored bytes of the start page, where what is being loaded is what they were made of."""
-    return _opening.result() if _opening else None
+    if _loading is None:
+        return None
+    _checked.wait()
+    return _opening
 
 
-def _start_checking() -> None:
-    """Reads the pair's files beside the imports; what that needs is imported first, in the one thread that imports."""
-    import explorer.pictures.examples  # noqa: F401
-
-    threading.Thread(target=_check_opening, args=(_opening,), name="explorer-opening", daemon=True).start()
-
-
-def _check_opening(checked: Future[bytes | None]) -> None:
+def _check_opening() -> None:
+    global _opening
     try:
-        checked.set_result(stored.of_files())
+        _opening = stored.of_files()
     except Exception:
         _LOG.exception("What the start page opens with could not be read")
-        checked.set_result(None)
+    finally:
+        _checked.set()
 
 
 def wait(first_page: bool = False) -> None:
@@ -134,7 +131,9 @@ def _load() -> None:
     try:
         startup.small_heaps()
         startup.few_spins()
-        _start_checking()
+        import explorer.pictures.examples  # noqa: F401  # here, as all imports; the thread below finds it there
+
+        threading.Thread(target=_check_opening, name="explorer-opening", daemon=True).start()
         with startup.no_collecting():
             load_first_page()
             _first_page.set()
@@ -145,6 +144,7 @@ def _load() -> None:
         _LOG.exception("Loading ahead failed; the first visitor loads instead")
     finally:
         _first_page.set()
+        _checked.set()
 
 
 def load_first_page() -> None:
