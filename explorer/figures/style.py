@@ -28,6 +28,7 @@ _SCALES = {
     "cividis": plotly.colors.sequential.Cividis,
     "viridis": plotly.colors.sequential.Viridis,
     "magma": plotly.colors.sequential.Magma,
+    "cold": ["#2F6FB5", "#4FA8FF", "#8FD3FF"],  # negative values over a photograph on the screen
     "diverging": plotly.colors.diverging.RdBu_r[1:-1],  # its ends are too dark to be seen over a dim photograph
 }
 

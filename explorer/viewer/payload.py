@@ -33,6 +33,7 @@ from explorer.figures.style import PALETTES, lookup_table
 from explorer.files import ASSETS
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
+from explorer.models import sources
 from explorer.models.classes import class_name
 from explorer.paper import operators
 from explorer.pictures import preprocess
@@ -83,12 +84,11 @@ def pack(
     means = sum(side.trace.attention.numel() for side in sides) > MAX_BYTES
     header: dict[str, Any] = {
         "models": [_model(side, pictures[side.card.preprocessing], store, means) for side in sides],
+        "layer": None if (layer := sources.opening_layer(side.card.source for side in sides)) is None else layer - 1,
         "link": None if link is None else dict(link),
         "state": None if state is None else dict(state),
         "palettes": {theme: list(palette.models) for theme, palette in PALETTES.items()},
-        "colours": {
-            name: base64.b64encode(lookup_table(name).tobytes()).decode() for name in (*ColourMap, "diverging")
-        },
+        "colours": {name: base64.b64encode(lookup_table(name).tobytes()).decode() for name in (*ColourMap, "cold")},
         "provenance": {
             "image": image.digest,
             "models": [provenance.of_model(side.card) for side in sides],

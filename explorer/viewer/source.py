@@ -9,7 +9,7 @@ from pathlib import Path
 JS = Path(__file__).parent / "js"
 VIEWER = (
     "dom", "sections", "payload", "arithmetic", "readings", "paint", "state", "comparison",
-    "keys", "maps", "strips", "charts", "tools", "viewer", "adapters",
+    "keys", "maps", "wipe", "strips", "charts", "tools", "sentence", "viewer", "adapters",
 )  # fmt: skip
 """Each imports from those before it alone; none gives a name that another one gives."""
 LESSON = ("dom", "sections", "paint", "amounts", "axes", "plot", "lesson")

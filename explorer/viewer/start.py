@@ -31,7 +31,7 @@ from explorer.viewer.sections import Sections, framed
 LETTERS = b"TWS1"
 PARTINGS = 8
 """So many places where the models part are sent."""
-_TABLES = ("cividis", "diverging")
+_TABLES = ("cividis", "cold")
 
 
 def pack(

@@ -35,6 +35,10 @@ with st.expander("What the numbers are"):
 - **Similarity**: mean cosine between patch tokens after each block; of *this token*: its mean cosine with the other
   patches. **‖A(V − AV)‖ / ‖AV‖**: Frobenius norms over the patch tokens, mean over heads.
 
+Maps are drawn by monotone cubic curves through the patches' values, downwards and then across (Fritsch & Carlson 1980):
+a patch's centre has its own value, and nothing between two patches is above or below both. Colour and opacity carry the
+magnitude; of signed maps negative values are blue and 0 is the photograph. **Contours** are at eighths of the scale.
+
 A is sent in one byte an entry. Values are printed in the digits that hold all the same, right to within one unit of the
 last; where fewer than two do, as what the value lies between, and where it cannot be told from 0, as “< x”. Prefix
 tokens (CLS; in some models a distillation token or registers) are not drawn; the row of each can be, with it as the

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from scipy.interpolate import PchipInterpolator  # type: ignore[import-untyped]
 from torch import Tensor
 
-from explorer.figures.maps import coloured
-from explorer.figures.settings import ColourMap, Look
-from explorer.figures.style import Range, lookup_table
+from explorer.figures.maps import refined
+from explorer.figures.style import lookup_table
 from explorer.files import ASSETS
 from explorer.jobs.passes import TraceJob
 from explorer.measures import attention, residual, similarity
@@ -331,33 +330,48 @@ def test_curves_and_predictions_are_python_s(module: Page) -> None:
     np.testing.assert_allclose(header[3], similarity.of_each(trace)[:, [0, 1, 8]], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(14, 14), (3, 5), (1, 7)])
-def test_bilinear_refinement_is_torch_s(module: Page, rows: int, columns: int) -> None:
-    values = normal(rows, columns)
-    found = module.evaluate(
-        "([v, grid]) => [...viewer.refine(Float32Array.from(v), grid, [24, 36])]",
-        [values.flatten().tolist(), [rows, columns]],
+@pytest.mark.parametrize(("rows", "columns"), [(14, 14), (3, 5), (2, 2), (1, 7), (1, 1)])
+def test_refinement_is_scipy_s_monotone_cubic(module: Page, rows: int, columns: int) -> None:
+    """And what figures for print are drawn with."""
+    values = normal(rows, columns).numpy()
+    fine = np.reshape(
+        module.evaluate(
+            "([v, grid]) => [...viewer.refine(Float32Array.from(v), grid, [24, 36])]",
+            [values.flatten().tolist(), [rows, columns]],
+        ),
+        (24, 36),
     )
-    expected = F.interpolate(values[None, None], size=(24, 36), mode="bilinear", align_corners=False)
-    np.testing.assert_allclose(np.reshape(found, (24, 36)), expected[0, 0], atol=1e-6)
+    expected = values
+    for axis, length in enumerate((24, 36)):
+        padded = np.pad(expected, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        count = values.shape[axis]
+        places = np.clip((np.arange(length) + 0.5) * count / length - 0.5, 0, count - 1)
+        expected = PchipInterpolator(np.arange(-1, count + 1), padded, axis=axis)(places)
+    np.testing.assert_allclose(fine, expected, atol=1e-6)
+    np.testing.assert_allclose(refined(values, (24, 36)), expected, atol=1e-6)
+    assert values.min() - 1e-6 <= fine.min() <= fine.max() <= values.max() + 1e-6
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.5), (-0.5, 0.5)])
 def test_colours_are_those_of_the_table(module: Page, low: float, high: float) -> None:
-    table = lookup_table("diverging" if low < 0 else "cividis")
+    tables = {name: lookup_table(name) for name in ("cividis", "cold")}
     values = np.linspace(-0.7, 0.7, 41)
     painted = module.evaluate(
-        "([v, low, high, table]) => [...viewer.paint(Float32Array.from(v), { low, high }, table, 0.5)]",
-        [values.tolist(), low, high, table.flatten().tolist()],
+        """([v, low, high, tables]) => {
+            for (const name in tables) tables[name] = Uint8Array.from(tables[name]);
+            const table = viewer.tableOf(tables, "cividis", { low, high });
+            return [...viewer.paint(Float32Array.from(v), { low, high }, table, 0.5)];
+        }""",
+        [values.tolist(), low, high, {name: table.flatten().tolist() for name, table in tables.items()}],
     )
-    unit = np.clip((values - low) / (high - low), 0, 1)
-    rgba = np.reshape(painted, (-1, 4))
-    assert (np.abs(rgba[:, :3] - table[(unit * 255).round().astype(int)]).max(axis=1) <= 6).all()
-    strength = np.abs(2 * unit - 1) if low < 0 else unit**0.6
-    np.testing.assert_allclose(rgba[:, 3], 255 * 0.5 * strength, atol=1)
-    look = Look(ColourMap.CIVIDIS, 0.5, smooth=False)
-    elsewhere = coloured(values[None].astype(np.float32), Range(low, high), look, (1, 41))
-    np.testing.assert_allclose(rgba[:, 3], 255 * elsewhere[0, :, 3], atol=1)
+    rgba = np.reshape(painted, (-1, 4)).astype(int)
+    strength = np.clip(values / high, -1 if low < 0 else 0, 1)
+    places = (np.abs(strength) * 255).round().astype(int)
+    above = tables["cividis"][(255 * (5 + 3 * np.abs(strength)) / 8).round().astype(int)]
+    expected = np.where(strength[:, None] < 0, tables["cold"][places], above).astype(int)
+    assert (np.abs(rgba[:, :3] - expected).max(axis=1) <= 6).all(), "the positive half is that of unsigned maps"
+    np.testing.assert_allclose(rgba[:, 3], 255 * 0.5 * np.abs(strength) ** 0.7, atol=2)
+    assert rgba[20, 3] == 0, "0 is the photograph"
 
 
 @pytest.mark.parametrize(
@@ -756,9 +770,11 @@ def pixels(page: Page, model: int = 0) -> str:
 
 
 def assert_readings(page: Page, sides: list[viewer.ViewerSide], queries: Sequence[int], key: int) -> None:
-    """What the line says of the last layer is true of what Python computes."""
-    for side, query, (low, high) in zip(sides, queries, claims(live(page)), strict=True):
-        assert low <= attention.maps(side.trace, query, Matrix.EFFECTIVE, Heads.MEAN)[-1, key] <= high
+    """What the line says is true of what Python computes of the layer it names."""
+    line = live(page)
+    layer = int(line.rsplit("layer ", 1)[1].split(",")[0]) - 1
+    for side, query, (low, high) in zip(sides, queries, claims(line), strict=True):
+        assert low <= attention.maps(side.trace, query, Matrix.EFFECTIVE, Heads.MEAN)[layer, key] <= high
 
 
 def test_pointing_asks_both_models_in_all_layers(
@@ -1024,12 +1040,156 @@ def test_a_tap_pins_a_patch(
     context.close()
 
 
+def divided(page: Page) -> list[str]:
+    """Which model answers at the left and at the right of the photograph, by the class of its figure."""
+    classes: list[str] = page.evaluate(
+        """() => {
+            const box = document.querySelector(".stack").getBoundingClientRect();
+            const y = box.top + box.height / 4;
+            return [0.05, 0.95].map((share) =>
+                document.elementFromPoint(box.left + share * box.width, y).closest(".map").className);
+        }"""
+    )
+    return classes
+
+
+def test_a_wipe_has_both_models_on_one_photograph(disk: Page) -> None:
+    disk.locator(".viewer").focus()
+    assert "W both models on one photograph" in disk.locator(".keys").inner_text()
+    assert disk.locator(".divider").is_hidden()
+    disk.keyboard.press("w")
+    settle(disk)
+    boxes = [disk.locator(".stack").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[0] == boxes[1]
+    assert divided(disk) == ["map m0", "map m1"]
+    slider = disk.get_by_role("slider", name=re.compile("Divider"))
+    thumb = boxes[0]["x"] + boxes[0]["width"] / 2, boxes[0]["y"] + boxes[0]["height"] - 34
+    disk.mouse.move(*thumb)
+    disk.mouse.down()
+    disk.mouse.move(boxes[0]["x"] + 0.98 * boxes[0]["width"], thumb[1], steps=4)
+    disk.mouse.up()
+    settle(disk)
+    assert float(slider.input_value()) == pytest.approx(0.98, abs=0.01)
+    assert divided(disk) == ["map m0", "map m0"]
+    disk.keyboard.press(",")
+    settle(disk)
+    assert float(slider.input_value()) == pytest.approx(0.93, abs=0.01)
+    disk.wait_for_url(re.compile(r"wipe=0\.9[23]"))
+    disk.reload()
+    disk.wait_for_selector(".viewer[data-painted]")
+    settle(disk)
+    assert float(slider.input_value()) == pytest.approx(0.93, abs=0.01), "a link keeps it"
+    disk.locator(".viewer").focus()
+    disk.keyboard.press("w")
+    settle(disk)
+    assert disk.locator(".divider").is_hidden()
+    disk.wait_for_url("**wipe=off**")
+
+
+def test_buttons_blink_for_a_finger(disk: Page) -> None:
+    left, right = pixels(disk, 0), pixels(disk, 1)
+    disk.get_by_role("button", name="second").click()
+    settle(disk)
+    assert pixels(disk, 0) == pixels(disk, 1) == right
+    disk.wait_for_url("**blink=2**")
+    disk.get_by_role("button", name="first").click()
+    settle(disk)
+    assert pixels(disk, 0) == pixels(disk, 1) == left
+    disk.get_by_role("button", name="both").click()
+    settle(disk)
+    assert (pixels(disk, 0), pixels(disk, 1)) == (left, right)
+    disk.wait_for_function("() => !location.hash.includes('blink')")
+
+
+LOOK = """() => [".stack", ".cell"].map((place) =>
+    [getComputedStyle(document.querySelector(`${place} img`)).filter,
+     getComputedStyle(document.querySelector(`${place} canvas`)).visibility])"""
+"""How photographs and maps are drawn, large and small."""
+
+
+def test_the_original_is_there_as_long_as_it_is_held(disk: Page) -> None:
+    before = disk.evaluate(LOOK)
+    disk.locator(".viewer").focus()
+    held = disk.get_by_role("button", name="Original").bounding_box()
+    disk.keyboard.down("o")
+    assert disk.evaluate(LOOK) == [["none", "hidden"]] * 2
+    disk.keyboard.up("o")
+    assert disk.evaluate(LOOK) == before
+    disk.mouse.move(held["x"] + 9, held["y"] + 9)
+    disk.mouse.down()
+    assert disk.evaluate(LOOK) == [["none", "hidden"]] * 2
+    disk.mouse.up()
+    assert disk.evaluate(LOOK) == before
+
+
+def test_without_opacity_the_photograph_is_untouched(disk: Page) -> None:
+    slider = disk.get_by_role("slider", name="Opacity")
+    slider.fill("0")
+    settle(disk)
+    assert disk.evaluate(LOOK)[0][0] == "saturate(1) brightness(1)"
+    alphas = "(canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data"
+    data = disk.locator(".stack canvas").first.evaluate(
+        f"(canvas) => [...({alphas})(canvas)].filter((_, i) => i % 4 === 3)"
+    )
+    assert max(data) == 0
+
+
+@pytest.mark.parametrize(("drawing", "rendering"), [("smooth", "auto"), ("cells", "pixelated"), ("contours", "auto")])
+def test_maps_are_as_fine_as_what_they_show(disk: Page, drawing: str, rendering: str) -> None:
+    disk.get_by_role("button", name=drawing).click()
+    settle(disk)
+    canvas = disk.locator(".stack canvas").first
+    height, shown, style = canvas.evaluate("(c) => [c.height, c.clientHeight, getComputedStyle(c).imageRendering]")
+    assert style == rendering
+    assert height == {"smooth": min(336, shown), "cells": facts().grid[0], "contours": min(768, shown)}[drawing]
+
+
+def test_signed_maps_take_the_chosen_colours(disk: Page) -> None:
+    disk.keyboard.press("Tab")
+    disk.get_by_role("button", name="2A − A²", exact=True).click()
+    settle(disk)
+    before = pixels(disk)
+    disk.get_by_role("button", name="magma").click()
+    settle(disk)
+    assert pixels(disk) != before
+
+
+@pytest.mark.parametrize("asked", [None, "3"])
+def test_what_opens_first_is_the_layer_that_was_sent(
+    module: Page,
+    compared: tuple[ImageInput, list[viewer.ViewerSide]],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str | None,
+) -> None:
+    """Links and saved views stay what they were."""
+    opened = """(text) => {
+        const root = document.body.appendChild(document.createElement("div"));
+        const shown = viewer.mount(root, {});
+        shown.load(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+        const { layer } = shown.state;
+        shown.destroy();
+        root.remove();
+        return layer;
+    }"""
+    monkeypatch.setattr(sources, "opening_layer", lambda _: 2)
+    options: dict[str, Any] = {} if asked is None else {"state": {"layer": asked}}
+    text = base64.b64encode(viewer.pack(*compared, **options)).decode()
+    assert module.evaluate(opened, text) == (1 if asked is None else int(asked) - 1)
+
+
 def test_strange_titles_stay_text(disk: Page) -> None:
     assert disk.title() == disk.locator("h1").inner_text() == "A <cat> & </script> a dog"
 
 
 def test_the_page_is_usable_on_a_phone(disk: Page) -> None:
+    """Both models are on one photograph, side by side on request, and the controls leave room for it."""
     disk.set_viewport_size({"width": 390, "height": 800})
+    settle(disk)
+    boxes = [disk.locator(".stack").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[1] == boxes[0]
+    assert boxes[0]["y"] + boxes[0]["height"] < 800, "the whole map is on the screen that opens"
+    assert disk.evaluate("() => document.documentElement.scrollWidth") <= 390
+    disk.get_by_role("button", name="Wipe").click()
     settle(disk)
     boxes = [disk.locator(".stack").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[1]["y"] > boxes[0]["y"] + boxes[0]["height"]  # one under the other

@@ -124,8 +124,8 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
         TourStep(
             "What twicing adds",
             "A − A² is what a twicing block adds to A. Each row of it sums to 0: what one patch gains, another loses. "
-            f"Red gains, blue loses; in the right map the lowest entry is {lowest:.3f}. In the left model nothing is "
-            "added: there it is what twicing would add.",
+            f"Yellow gains, blue loses; in the right map the lowest entry is {lowest:.3f}. In the left model nothing "
+            "is added: there it is what twicing would add.",
             {"layer": last, "matrix": "A"},
             "Set the matrix to A − A².",
             {"matrix": ["A − A²"]},

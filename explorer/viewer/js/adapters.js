@@ -29,8 +29,9 @@ export const pageAddress = {
 export const fragment = {
   read: () => new URLSearchParams(location.hash.slice(1)),
   write({ image, baseline, twicing, ...state }) {
+    const kept = Object.entries(state).flatMap(([name, value]) => (value === null ? [] : [[name, value]]));
     try {
-      history.replaceState(null, "", `#${new URLSearchParams(/** @type {Record<string, string>} */ (state))}`);
+      history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
     } catch {
       // a frame in a notebook has no address of its own
     }

@@ -9,6 +9,8 @@ import { MATRICES, middleOf, patchAt, tokenAt } from "./arithmetic.js";
 export const SCALES = ["map", "shared", "absolute"];
 /** @type {Drawing[]} */
 export const DRAWINGS = ["smooth", "cells", "contours"];
+/** Where a divider begins. */
+const MIDDLE = 0.5;
 export const COLOUR_MAPS = ["cividis", "viridis", "magma"];
 
 /** @type {State} */
@@ -26,6 +28,8 @@ export const DEFAULTS = {
   difference: false,
   blink: 0,
   allHeads: false,
+  wipe: "auto",
+  narrow: false,
 };
 
 // --- what both models have -------------------------------------------------------------------------------------------
@@ -103,6 +107,18 @@ export const indexAt = (state, place) => (state.blink ? state.blink - 1 : place)
  */
 export const isDifferent = (state, models) => state.difference && isSameView(models);
 
+/**
+ * Where the divider is that parts both models over one photograph, in shares of its width; null side by side, as models
+ * are that saw other crops.
+ * @param {State} state
+ * @param {Model[]} models
+ */
+export function dividerOf({ wipe, narrow }, [first, second]) {
+  if (wipe === "off" || first.crop !== second.crop) return null;
+  if (wipe !== "auto") return wipe;
+  return narrow ? MIDDLE : null;
+}
+
 // --- changes ---------------------------------------------------------------------------------------------------------
 
 /**
@@ -135,6 +151,26 @@ export function settled(state, models) {
  */
 export const towardsRest = (state) =>
   state.place || state.token || !state.pinned ? { place: null, pinned: true } : { pinned: false };
+
+/**
+ * From side by side to one photograph, and back.
+ * @param {State} state
+ * @param {Model[]} models
+ * @returns {Partial<State>}
+ */
+export const wiped = (state, models) => ({ wipe: dividerOf(state, models) === null ? MIDDLE : "off" });
+
+/**
+ * The divider moved along.
+ * @param {State} state
+ * @param {Model[]} models
+ * @param {number} by
+ * @returns {Partial<State> | null}
+ */
+export function slid(state, models, by) {
+  const divider = dividerOf(state, models);
+  return divider === null ? null : { wipe: Math.max(0, Math.min(1, divider + by)) };
+}
 
 /**
  * A click pins a patch; another one on it lets go.
@@ -196,6 +232,9 @@ export function toParameters(state) {
     query: state.pinned ? query : "rest",
     matrix: SPELLINGS[state.matrix],
     scale: state.scale,
+    ...(typeof state.wipe === "number" && { wipe: state.wipe.toFixed(3) }),
+    ...(state.wipe === "off" && { wipe: "off" }),
+    ...(state.blink && { blink: String(state.blink) }),
   };
 }
 
@@ -217,6 +256,11 @@ export function fromParameters(parameters) {
   if (known) state.matrix = known;
   const scale = SCALES.find((name) => name === parameters.get("scale"));
   if (scale) state.scale = scale;
+  const wipe = parameters.get("wipe");
+  if (wipe === "off") state.wipe = wipe;
+  else if (wipe && Number(wipe) >= 0 && Number(wipe) <= 1) state.wipe = Number(wipe);
+  const blink = parameters.get("blink");
+  if (blink === "1" || blink === "2") state.blink = Number(blink);
   const query = parameters.get("query") ?? "";
   const [y, x, ...more] = query.split(",").map(Number);
   if (query === "cls") Object.assign(state, { place: null, pinned: true });

@@ -91,6 +91,7 @@ export function createStrips(models, colours, photos, set) {
       const { box, canvas } = cells[index][line][layer];
       const table = tableOf(colours, state.colours, spans[index]);
       drawMap(canvas, values[index], grid, spans[index], { table, opacity: state.opacity, drawing, side: CELL_SIDE });
+      canvas.classList.toggle("sharp", drawing === "cells");
       box.classList.toggle("chosen", layer === state.layer && (head === null || head === state.head));
     });
   }

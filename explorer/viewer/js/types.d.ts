@@ -9,6 +9,8 @@ export type HeadChoice = "mean" | "max" | number;
 export type MatrixName = "effective" | "A" | "A − A²" | "2A − A²" | "rollout";
 export type Scale = "map" | "shared" | "absolute";
 export type Drawing = "smooth" | "cells" | "contours";
+/** Where the divider of one photograph for both models is, in shares of its width; `auto`: as narrow pages need it. */
+export type Wipe = "auto" | "off" | number;
 
 /** Where colours begin and end; `low` is below 0 where values are signed. */
 export interface ColourRange {
@@ -70,6 +72,8 @@ export interface Header {
   link: Record<string, string> | null;
   /** What is shown at first, in the words of an address. */
   state: Record<string, string> | null;
+  /** The layer that is shown at first, from 0; null for the last. */
+  layer: number | null;
   palettes: Record<"light" | "dark", string[]>;
   /** RGB by 256 steps. */
   colours: Record<string, Uint8Array>;
@@ -95,6 +99,9 @@ export interface State {
   /** Which model is shown in both places, 1 or 2; 0 for one in each. */
   blink: number;
   allHeads: boolean;
+  wipe: Wipe;
+  /** Whether the page has no room for two maps beside each other. */
+  narrow: boolean;
   /** The patch under the pointer. */
   cursor?: Place | null;
 }
@@ -132,8 +139,11 @@ export interface Options {
 export interface Actions {
   set(change: Partial<State>): void;
   toggle(key: "difference" | "allHeads"): void;
+  toggleWipe(): void;
   togglePlay(): void;
   toRest(): void;
+  /** The photographs alone, while it is so. */
+  original(is: boolean): void;
   /** Null where there is nothing to link to, or nobody who saves. */
   copyLink: ((button: HTMLButtonElement) => void) | null;
   save: (() => void) | null;
