@@ -35,7 +35,7 @@ def from_bundled() -> bytes:
     cards = [model.card for model in models]
     baseline, twicing = map(pair.short, cards)
     link = {"image": example.file, "baseline": baseline, "twicing": twicing}
-    return start.pack(image, Comparison(*traces), cards, link, stored.LAYER)
+    return start.pack(image, Comparison(*traces), cards, link)
 
 
 def main() -> None:

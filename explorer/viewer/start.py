@@ -21,6 +21,7 @@ from explorer.measures import attention, contrast, similarity, steps
 from explorer.measures.attention import Heads
 from explorer.measures.contrast import Parting
 from explorer.measures.settings import Matrix
+from explorer.models import sources
 from explorer.models.classes import class_name
 from explorer.pictures import preprocess
 from explorer.traces import Comparison, Trace
@@ -35,12 +36,11 @@ _TABLES = ("cividis", "cold")
 
 
 def pack(
-    image: ImageInput, comparison: Comparison, cards: Sequence[ModelCard], link: Mapping[str, str] | None, layer: int
+    image: ImageInput, comparison: Comparison, cards: Sequence[ModelCard], link: Mapping[str, str] | None
 ) -> bytes:
     """The bytes that `js/start.js` reads.
 
     `link` is what an address of the attention page needs to show the same image and models; `None` for uploads.
-    `layer` is shown first, from 0; the last one where the models have fewer.
     """
     store = Sections()
     depth = comparison.depth
@@ -52,7 +52,7 @@ def pack(
     header: dict[str, Any] = {
         "models": [_model(image, card, trace, depth, store) for card, trace in sides],
         "layers": depth,
-        "layer": min(layer, depth - 1),
+        "layer": min(sources.opening_layer(card.source for card in cards) or depth, depth) - 1,
         "steps": store.add(pictures.rgb.numpy().tobytes()),
         "share": _rounded(pictures.share),
         "alike": [_rounded(curve) for curve in alike],

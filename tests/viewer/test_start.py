@@ -58,7 +58,7 @@ class Sent:
 @pytest.fixture(scope="module")
 def sent(comparison: Comparison, photo: ImageInput) -> Sent:
     cards = [card(name, trace) for name, trace in zip(("One", "Two"), comparison, strict=True)]
-    return Sent(start.pack(photo, comparison, cards, {"image": "x.png"}, 10))
+    return Sent(start.pack(photo, comparison, cards, {"image": "x.png"}))
 
 
 def test_it_opens_on_a_layer_that_both_models_have(sent: Sent) -> None:
@@ -130,4 +130,4 @@ def test_the_sentence_follows_the_numbers(values: float, smoothed: float, twiced
 def test_models_with_other_patches_say_no_place(photo: ImageInput) -> None:
     comparison = Comparison(make_trace(0), make_trace(1, grid=(5, 4)))
     cards = [card(name, trace) for name, trace in zip(("One", "Two"), comparison, strict=True)]
-    assert Sent(start.pack(photo, comparison, cards, None, 0)).header["partings"] == []
+    assert Sent(start.pack(photo, comparison, cards, None)).header["partings"] == []

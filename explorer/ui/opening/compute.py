@@ -26,7 +26,7 @@ def computed(view: View) -> bytes:
     """The bytes from the two traces."""
     comparison = view.comparison()
     with computing():
-        return start.pack(view.photo.image, comparison, view.pair.cards, link_of(view), stored.LAYER)
+        return start.pack(view.photo.image, comparison, view.pair.cards, link_of(view))
 
 
 def link_of(view: View) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""What the page opens with, and its bytes, which were made by a command and are painted before anything is loaded.
+"""The bytes of the start page as it opens, which were made by a command and are painted before anything is loaded.
 
 `docs/make_opening.py` writes them. They are of the bundled pair and of one photograph, and are used for nothing else:
 the digests of the three files must be those in their header. Imports no torch.
@@ -16,10 +16,6 @@ from explorer.files import ASSETS, CHECKPOINTS
 from explorer.places import named_pair
 from explorer.types import ExplorerError
 
-LAYER = 10
-"""The one that is shown first, from 0: chosen by looking at layers 9 to 12 of the bundled pair on every example. In
-layer 11 both maps lie on the object, and the picture of `AV` is plainly greyer than those of `V` and of twicing. The
-photograph is the first example: it shows a class that both models name, and its parts have colours of their own."""
 FILE = ASSETS / "opening.bin"
 
 
