@@ -25,7 +25,7 @@ from explorer.models import sources
 from explorer.models.classes import class_name
 from explorer.pictures import preprocess
 from explorer.traces import Comparison, Trace
-from explorer.types import STANDARD, TWICING, ImageInput, ModelCard
+from explorer.types import ImageInput, ModelCard
 from explorer.viewer.payload import jpeg
 from explorer.viewer.sections import Sections, framed
 
@@ -46,7 +46,7 @@ def pack(
     depth = comparison.depth
     baseline = comparison.baseline
     pictures = steps.of_trace(baseline, depth)
-    alike = torch.stack([curve[:depth] for curve in of_operator(baseline)])
+    alike = similarity.operator_alone(baseline)[:, :depth]
     sides = zip(cards, comparison, strict=True)
     parted = contrast.partings(comparison, PARTINGS)
     header: dict[str, Any] = {
@@ -65,12 +65,6 @@ def pack(
         "provenance": {"image": image.digest, "models": [_of_model(card) for card in cards]},
     }
     return framed(LETTERS, header, b"".join(store.parts))
-
-
-def of_operator(trace: Trace) -> tuple[Tensor, Tensor, Tensor]:
-    """Similarity of `V`, `A V` and `(2A - A^2) V` in every block, from one model's own `A` and `V`."""
-    once, twiced = (similarity.of_outputs(trace, filter=(a,) * trace.depth) for a in (STANDARD, TWICING))
-    return similarity.of_values(trace), once, twiced
 
 
 def similarity_words(values: float, smoothed: float, twiced: float) -> str:
@@ -109,8 +103,8 @@ def looks(cards: Sequence[ModelCard], comparison: Comparison) -> list[str]:
     shares = [concentration(trace)[: comparison.depth].tolist() for trace in comparison]
     first, second = (card.title for card in cards)
     return [
-        f"A tenth of the patches draws {one:.0%} of the attention in {first}, {other:.0%} in {second}."
-        for one, other in zip(*shares, strict=True)
+        f"A tenth of the patches draws {baseline:.0%} of the attention in {first}, {twicing:.0%} in {second}."
+        for baseline, twicing in zip(*shares, strict=True)
     ]
 
 

@@ -182,7 +182,7 @@ export function mountStart(root) {
     root.dataset.painted = payload.id;
   }
 
-  /** @param {StartPayload} shown */
+  /** @param {StartPayload} sent */
   function paintLayer({ id, models, layers, steps, share, alike, said: words, looks: sentences, partings, colours }) {
     const { layer: now, parting } = state;
     const place = parting < 0 ? null : partings[parting];
@@ -265,13 +265,9 @@ const rests = (models) => [...new Set(models.map(({ rest }) => rest))].join(" / 
 
 /** @param {StartModel[]} models */
 function answersOf(models) {
-  return models
-    .filter(({ answer }) => answer)
-    .flatMap(({ name, answer }, i) => [
-      ...(i ? ["; "] : []),
-      element("b", { class: `m${models.findIndex((model) => model.name === name)}` }, name),
-      ` says ${answer}`,
-    ]);
+  return models.flatMap(({ name, answer }, i) =>
+    answer ? [element("b", { class: `m${i}` }, name), ` says ${answer}. `] : [],
+  );
 }
 
 /**
