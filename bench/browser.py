@@ -111,7 +111,7 @@ def viewer_rows(image: ImageInput) -> list[Row]:
 def _warm(images: Sequence[ImageInput]) -> list[float]:
     with running_browser() as browser, running_app() as app, tempfile.TemporaryDirectory() as folder:
         page = browser.new_page(viewport=_SIZE)
-        page.goto(app.address)
+        page.goto(f"{app.address}/attention")
         page.wait_for_function(FIRST_PICTURE, timeout=PATIENCE)
         settle(page)
         files = [Path(folder) / f"{number}.jpg" for number in range(UPLOADS + 1)]

@@ -14,6 +14,8 @@ VIEWER = (
 """Each imports from those before it alone; none gives a name that another one gives."""
 LESSON = ("dom", "sections", "paint", "amounts", "axes", "plot", "lesson")
 """In the same way, what draws the lessons' charts."""
+START = ("dom", "sections", "paint", "pictures", "curtain", "start")
+"""In the same way, what draws the start page."""
 IMPORT = re.compile(r'^import \{\s*(\w+(?:,\s*\w+)*),?\s*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 """The one kind of import there is: names as they are, of one of these modules."""
 

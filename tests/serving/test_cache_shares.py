@@ -35,7 +35,6 @@ SMALL = {
     "explorer/models/registry.py:_imagenet": "8 lists of classes, of ImageNet's variants",
     "explorer/models/registry.py:shapes": "64 times the shapes of an architecture",
     "explorer/paper/theory.py:_gauss_legendre": "nodes and weights of few orders",
-    "explorer/pictures/heic.py:can_read": "whether a library is there",
     "explorer/pictures/labelled.py:_group": "one row group of a Parquet file the operator offers, while it is walked",
     "explorer/pictures/labelled.py:_groups": "8 times the lengths of a file's row groups",
     "explorer/pictures/labelled.py:_sha256": "8192 digests",
