@@ -46,4 +46,5 @@ def partings(comparison: Comparison, count: int) -> list[Parting]:
     distances = torch.stack([total_variation(p[:, prefix:], q[:, prefix:]) for p, q in zip(first, second, strict=True)])
     largest, patches = distances.flatten(end_dim=1).max(dim=-1)  # (L, H, n) -> (L H)
     order = largest.argsort(descending=True, stable=True)[:count].tolist()
-    return [Parting(*divmod(at, comparison.heads), patch=int(patches[at]), distance=float(largest[at])) for at in order]
+    places = [(at, *divmod(at, comparison.heads)) for at in order]
+    return [Parting(layer, head, int(patches[at]), float(largest[at])) for at, layer, head in places]

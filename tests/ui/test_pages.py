@@ -251,7 +251,7 @@ def test_the_layers_are_had_under_the_address_of_the_session(open_app: Open) -> 
         "0/layer/1/2",
     ):
         assert client.get(f"{addresses[0]}/{foreign}").status_code == 404
-    assert client.get("/pieces/nobody/0/layer/3").status_code == 404
+    assert client.get("/viewer/pieces/nobody/0/layer/3").status_code == 404
 
 
 def test_an_address_ends_with_its_session(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:

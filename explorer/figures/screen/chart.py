@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
-import plotly.io
+import plotly.io  # type: ignore[import-untyped]
 from plotly.basedatatypes import BaseFigure  # type: ignore[import-untyped]
 
 from explorer.figures.style import Palette
@@ -148,5 +148,5 @@ def _bytes(values: np.ndarray) -> Any:
         values = values.astype(next(fitting, np.int64))
     if (kind := values.dtype.str[1:]) not in _NUMBERS:
         return values
-    array = {"dtype": kind, "bdata": base64.b64encode(np.ascontiguousarray(values)).decode()}
+    array = {"dtype": kind, "bdata": base64.b64encode(np.ascontiguousarray(values).data).decode()}
     return array | ({"shape": ", ".join(map(str, values.shape))} if values.ndim > 1 else {})

@@ -21,7 +21,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from explorer.types import BusyError, ExplorerError
 
-_PATH = "pieces"
+_PATH = "viewer/pieces"
+"""Two names, behind which logs of requests end: what follows is a secret."""
 _MOST = 8
 """Views of a session whose pieces can be fetched: the last it was shown."""
 _PIECE = re.compile(r"(layer|rollout|rows)/(-1|\d{1,5})")
@@ -89,5 +90,8 @@ def route() -> Route:
 
 def _make(offer: Offer, side: int, kind: str, at: int) -> bytes:
     from explorer.ui.explore import viewer_panel  # with torch, which is there since the view was
+    from explorer.ui.shell.session import View
+
+    assert isinstance(offer.view, View)
 
     return viewer_panel.piece(offer.view, side, kind, at)

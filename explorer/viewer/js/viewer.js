@@ -58,6 +58,8 @@ export function mount(root, { address = null, save = null, announce = null } = {
   let parts = null;
   /** @type {ReturnType<typeof createLoader> | null} what fetches matrices from a server */
   let loader = null;
+  /** @type {string | null} where it asks */
+  let pieceAddress = null;
   /** @type {string | null} why what is missing does not come */
   let problem = null;
   /** @type {Picture[]} as drawn */
@@ -72,11 +74,12 @@ export function mount(root, { address = null, save = null, announce = null } = {
    * @param {string | null} pieces the address under which the server has what the bytes lack
    */
   function load(bytes, pieces = null) {
-    if (header && header.id === identity(bytes)) return repaint();
-    loader?.stop();
+    if (header && header.id === identity(bytes)) {
+      if (pieces !== pieceAddress) fetchFrom(pieces, header);
+      return repaint();
+    }
     header = unpack(bytes);
-    problem = null;
-    loader = pieces === null ? null : createLoader(header.models, pieces, arrived, fail);
+    fetchFrom(pieces, header);
     if (header.state) {
       const stored = fromParameters(new URLSearchParams(header.state));
       state = changed({ ...state, place: null, token: null, pinned: false, blink: 0 }, stored);
@@ -193,6 +196,17 @@ export function mount(root, { address = null, save = null, announce = null } = {
     left.textContent = low;
     middle.textContent = text;
     right.textContent = high;
+  }
+
+  /**
+   * @param {string | null} address
+   * @param {Header} payload
+   */
+  function fetchFrom(address, { models }) {
+    loader?.stop();
+    problem = null;
+    pieceAddress = address;
+    loader = address === null ? null : createLoader(models, address, arrived, fail);
   }
 
   /** @param {Piece} piece */
