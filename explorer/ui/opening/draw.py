@@ -11,8 +11,8 @@ _KEY = "start"
 _DRAWN = "start-drawn"
 _STYLE = (
     # Everything fits on the screen of a laptop.
-    ".stMainBlockContainer { padding: 2.6rem 2rem 1rem; } "
-    "@media (max-width: 640px) { .stMainBlockContainer { padding: 3.2rem 1rem 2rem; } }"
+    ".stMainBlockContainer { padding: 3.9rem 2rem 0.5rem; } "
+    "@media (max-width: 640px) { .stMainBlockContainer { padding: 3.9rem 1rem 2rem; } }"
 )
 
 
