@@ -24,7 +24,7 @@ _CROP = re.compile(rf"{SQUASHED}|{_SHARE}(?:,{_SHARE}){{3}}")
 
 
 @dataclass(frozen=True)
-class Crop:
+class Cropping:
     """The whole picture squashed into a square, or `(top, left, bottom, right)` of it, in shares of its sides."""
 
     part: tuple[float, float, float, float] | None = None
@@ -51,19 +51,19 @@ class Crop:
         return replace(image, digest=self.digest(image.digest), rgb=rgb)
 
 
-def parse(text: str) -> Crop:
+def parse(text: str) -> Cropping:
     """The crop that an address, a file or a name says. Raises `ExplorerError` for what is none."""
     if not _CROP.fullmatch(text):
         raise ExplorerError(f"{SQUASHED!r} or four shares (top,left,bottom,right) were expected; {text[:40]!r} came.")
     if text == SQUASHED:
-        return Crop()
+        return Cropping()
     top, left, bottom, right = (float(share) for share in text.split(","))
     if not (top < bottom and left < right):
         raise ExplorerError(f"A part of a picture from top left to bottom right was expected; {text} came.")
-    return Crop((top, left, bottom, right))
+    return Cropping((top, left, bottom, right))
 
 
-def of_name(name: str) -> tuple[str, Crop | None]:
+def of_name(name: str) -> tuple[str, Cropping | None]:
     """A picture's name, and the crop that stands behind it."""
     before, mark, after = name.rpartition(MARK)
     return (before, parse(after)) if mark and _CROP.fullmatch(after) else (name, None)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from explorer import files
 from explorer.pictures import crops, examples, images
-from explorer.pictures.crops import MARK, Crop
+from explorer.pictures.crops import MARK, Cropping
 from explorer.pictures.examples import EXAMPLES, Example
 from explorer.types import ExplorerError, ImageInput
 
@@ -27,7 +27,7 @@ class Photograph:
     """What a person would type to name it, without folders."""
     title: str
     read: Callable[[], bytes]
-    crop: Crop | None = None
+    crop: Cropping | None = None
     """What is made of it before a model sees it; the name says so, too."""
 
     @property
@@ -70,7 +70,7 @@ def photograph(source: str | Path | bytes | Example | Photograph) -> Photograph:
     return Photograph(name, name, partial(_read, path))
 
 
-def cropped(photo: AnyPhotograph, crop: Crop) -> AnyPhotograph:
+def cropped(photo: AnyPhotograph, crop: Cropping) -> AnyPhotograph:
     """The same image under another frame, which its name and its title say."""
     return replace(photo, name=f"{photo.name}{MARK}{crop}", title=f"{photo.title}, {crop.words}", crop=crop)
 

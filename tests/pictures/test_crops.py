@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from explorer.pictures import crops, images, preprocess
-from explorer.pictures.crops import Crop
+from explorer.pictures.crops import Cropping
 from explorer.pictures.photographs import photograph
 from explorer.types import ExplorerError, ImageInput, Preprocessing
 from tests.helpers import assert_one_sentence, smooth
@@ -15,7 +15,7 @@ from tests.helpers import assert_one_sentence, smooth
 RGB = smooth(60, 120, period=2.0)
 IMAGE = ImageInput("a" * 64, RGB)
 SQUARE = Preprocessing((32, 32), (0.5,) * 3, (0.25,) * 3)
-PART = Crop((0.25, 0.5, 0.75, 0.75))
+PART = Cropping((0.25, 0.5, 0.75, 0.75))
 
 
 def test_a_part_is_those_pixels_and_no_model_cuts_more_of_a_square() -> None:
@@ -28,25 +28,25 @@ def test_a_part_is_those_pixels_and_no_model_cuts_more_of_a_square() -> None:
 
 
 def test_squashed_nothing_is_cut() -> None:
-    image = Crop().of(IMAGE)
+    image = Cropping().of(IMAGE)
     by_hand = Image.fromarray(RGB).resize((60, 60), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(image.rgb, np.asarray(by_hand))
     assert preprocess.crop_box(image.size, SQUARE) == (0, 0, 60, 60)
 
 
 def test_every_crop_has_a_digest_of_its_own() -> None:
-    every = [IMAGE, *(crop.of(IMAGE) for crop in (Crop(), PART, Crop((0.25, 0.5, 0.75, 0.7501))))]
+    every = [IMAGE, *(crop.of(IMAGE) for crop in (Cropping(), PART, Cropping((0.25, 0.5, 0.75, 0.7501))))]
     assert len({image.digest for image in every}) == 4
     assert PART.of(IMAGE).digest == PART.of(IMAGE).digest == PART.digest(IMAGE.digest)
     assert all(len(image.digest) == 64 for image in every)
 
 
 def test_the_smallest_part_is_one_pixel() -> None:
-    assert Crop((0.9999, 0.9999, 1.0, 1.0)).of(IMAGE).size == (1, 1)
+    assert Cropping((0.9999, 0.9999, 1.0, 1.0)).of(IMAGE).size == (1, 1)
 
 
-@pytest.mark.parametrize("crop", [Crop(), PART, Crop((0.0, 0.0, 1.0, 0.3333))])
-def test_what_is_written_is_read_again(crop: Crop) -> None:
+@pytest.mark.parametrize("crop", [Cropping(), PART, Cropping((0.0, 0.0, 1.0, 0.3333))])
+def test_what_is_written_is_read_again(crop: Cropping) -> None:
     assert crops.parse(str(crop)) == crop
     assert crops.of_name(f"a#b.png#{crop}") == ("a#b.png", crop)
 

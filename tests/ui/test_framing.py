@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from explorer import views
 from explorer.pictures import examples, images
-from explorer.pictures.crops import Crop, parse
+from explorer.pictures.crops import Cropping, parse
 from explorer.pictures.photographs import photograph
 from explorer.pictures.preprocess import fate
 from explorer.serving import cache
@@ -41,7 +41,7 @@ def test_the_models_see_what_is_chosen_and_the_link_says_it(app: AppTest) -> Non
     assert "The models see the middle" in (sentence := fate(whole.size, resources.engine().cards[0].preprocessing))
     assert sentence in captions(app)
     after = header(frame(app, FIRST.file, Framing.SQUASH))
-    assert after["provenance"]["image"] == Crop().of(whole).digest
+    assert after["provenance"]["image"] == Cropping().of(whole).digest
     assert after["link"] == {**before["link"], "crop": "squash"}
     assert [model["top"] for model in after["models"]] != [model["top"] for model in before["models"]]
     assert "Squashed into a square." in captions(app)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from explorer.files import ASSETS
 from explorer.pictures import crops, preprocess
-from explorer.pictures.crops import Crop
+from explorer.pictures.crops import Cropping
 from explorer.types import ExplorerError
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Pair, Photo
@@ -54,7 +54,7 @@ def choose(photo: Photo, pair: Pair) -> None:
     def change() -> None:
         chosen = st.session_state[widget]
         if chosen is Framing.SQUASH:
-            _crops()[photo.key] = Crop()
+            _crops()[photo.key] = Cropping()
         elif not (chosen is Framing.HAND and photo.crop and photo.crop.part):
             _crops().pop(photo.key, None)
 
@@ -72,19 +72,19 @@ def choose(photo: Photo, pair: Pair) -> None:
         _by_hand(whole, photo.crop)
 
 
-def _crops() -> dict[str, Crop]:
+def _crops() -> dict[str, Cropping]:
     """Of this visitor, by the keys of photographs."""
-    chosen: dict[str, Crop] = st.session_state.setdefault(_CROPS, {})
+    chosen: dict[str, Cropping] = st.session_state.setdefault(_CROPS, {})
     return chosen
 
 
-def _framing(crop: Crop | None) -> Framing:
+def _framing(crop: Cropping | None) -> Framing:
     if crop is None:
         return Framing.CENTRE
     return Framing.HAND if crop.part else Framing.SQUASH
 
 
-def _by_hand(whole: Photo, crop: Crop | None) -> None:
+def _by_hand(whole: Photo, crop: Cropping | None) -> None:
     """All of the photograph under a square that can be dragged."""
     render = st.components.v2.component(
         _HAND,

@@ -18,7 +18,7 @@ from torch import Tensor
 from explorer.measures import spectrum
 from explorer.models import load, sources, with_quicker_layers
 from explorer.pictures import examples, isolated
-from explorer.pictures.crops import Crop
+from explorer.pictures.crops import Cropping
 from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph
 from explorer.serving import device as devices
@@ -121,7 +121,7 @@ def reopen(digest: str, read: Callable[[], bytes]) -> ImageInput:
     return _decoded().get(digest) or larger or decode(read())
 
 
-def cropped(digest: str, whole: Photograph, crop: Crop) -> ImageInput:
+def cropped(digest: str, whole: Photograph, crop: Cropping) -> ImageInput:
     """What a crop makes of an image, remembered by its own digest."""
     return _decoded().get_or_make(digest, lambda: crop.of(whole.image))
 

@@ -14,7 +14,7 @@ from explorer.arrays import array as array
 from explorer.figures.style import PALETTES, Palette, Theme
 from explorer.jobs.passes import SimilarityJob
 from explorer.measures.settings import Definition
-from explorer.pictures.crops import Crop
+from explorer.pictures.crops import Cropping
 from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph, cropped
 from explorer.serving import engine as serving
@@ -47,7 +47,7 @@ class Photo(Photograph):
             return resources.cropped(self.digest, self.whole, self.crop)
         return resources.reopen(self.digest, self.read)
 
-    def under(self, crop: Crop | None) -> Photo:
+    def under(self, crop: Cropping | None) -> Photo:
         """The same photograph, cropped."""
         if crop is None:
             return self
