@@ -108,7 +108,7 @@ def _studies() -> ByteLRU[tuple[object, ...], Study]:
 
 
 @dataclass(frozen=True, eq=False)
-class CropWeights:
+class Crop:
     """A crop's dense matrix and spectrum."""
 
     matrix: np.ndarray
@@ -121,7 +121,7 @@ class CropWeights:
 
 
 @once
-def _crops() -> ByteLRU[tuple[object, ...], CropWeights]:
+def _crops() -> ByteLRU[tuple[object, ...], Crop]:
     return cache_of("crops")
 
 
@@ -202,14 +202,14 @@ def _forget_stop() -> None:
     st.session_state.pop(_STOPPED, None)
 
 
-def crop_of(photo: Photo, chosen: DenoisingSettings, place: Place) -> CropWeights:
+def crop_of(photo: Photo, chosen: DenoisingSettings, place: Place) -> Crop:
     """The dense matrix of a crop of the noisy picture, and its spectrum."""
     key = photo.digest, chosen, place
 
-    def compute() -> CropWeights:
+    def compute() -> Crop:
         noisy = nonlocal_means.crop(noisy_of(photo, chosen)[1], place.top, place.left, place.side)
         dense = nonlocal_means.dense(noisy, chosen.filter)
-        return CropWeights(dense.matrix.astype(np.float32), dense.eigenvalues)
+        return Crop(dense.matrix.astype(np.float32), dense.eigenvalues)
 
     return _crops().get_or_make(key, compute)
 

@@ -11,7 +11,7 @@ from explorer.lessons import nonlocal_means
 from explorer.lessons.nonlocal_means import LARGEST_CROP, TIMES
 from explorer.types import Picture
 from explorer.ui import learn
-from explorer.ui.learn.denoising import CropWeights, DenoisingSettings, Place, crop_of, noisy_of, place_of
+from explorer.ui.learn.denoising import Crop, DenoisingSettings, Place, crop_of, noisy_of, place_of
 from explorer.ui.learn.pictures import NamedPicture, picture_row
 from explorer.ui.shell.session import Photo, palette
 
@@ -56,7 +56,7 @@ def _least(eigenvalues: np.ndarray) -> float:
     return max(float(eigenvalues[-1]), 0.0)
 
 
-def _weights_span(crop: CropWeights) -> Range:
+def _weights_span(crop: Crop) -> Range:
     """From the weights that matter to the largest one."""
     high = float(crop.matrix.max())
     return Range(max(float(np.quantile(crop.matrix, 0.02)), 1e-5 * high), high)
@@ -108,7 +108,7 @@ def _marked(pixels: Picture, y: int, x: int, factor: int = 8) -> figures.Enlarge
     return figures.outlined(figures.enlarged(pixels, factor), box, 2)
 
 
-def in_the_middle(photo: Photo, chosen: DenoisingSettings) -> CropWeights:
+def in_the_middle(photo: Photo, chosen: DenoisingSettings) -> Crop:
     """The crop in the middle of the photograph, as large as may be."""
     height, width, _ = nonlocal_means.working_view(photo.image.rgb).shape
     return crop_of(photo, chosen, place_of((height, width), LARGEST_CROP, 50, 50))
