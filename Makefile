@@ -1,9 +1,11 @@
 # make run    sets everything up and opens the explorer; PAIR=/srv/mine opens on mine-standard.safetensors and its twin
 # make test   sets everything up and runs the checks and the tests; PAIR=/srv/mine does so on that pair
-# make bench  measures speed and memory into bench/results.json
+# make bench  measures speed and memory into bench/results.json and makes the tables of it; ARGS="--only speed" a part
 # make soak   attacks fresh servers for minutes and writes the README's table; ARGS="--only studio" runs a part
 # make card   makes the tables of the pair's card; ARGS="--data ... --photographs ..." measures what is stale
 # make pictures  makes the README's pictures with an installed Chromium
+# make animation  makes the README's animation, likewise
+# make opening   makes what the start page shows before the models are loaded
 # make gallery   makes the README's figures, each with the command shown beside it
 # make lock      writes the lock files again after a change of requirements; ARGS=--upgrade renews what floats
 # make sbom      writes build/sbom.cdx.json (CycloneDX), build/licenses.txt (full texts) and the table docs/licenses.md
@@ -48,7 +50,7 @@ define install
 endef
 endif
 
-.PHONY: run test check bench soak card pictures gallery sbom lock clean
+.PHONY: run test check bench soak card pictures animation opening gallery sbom lock clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -75,6 +77,12 @@ card: $(VENV)/run.stamp
 
 pictures: $(VENV)/dev.stamp
 	$(BIN)/python docs/make_pictures.py
+
+animation: $(VENV)/dev.stamp
+	$(BIN)/python docs/make_animation.py
+
+opening: $(VENV)/run.stamp
+	$(BIN)/python docs/make_opening.py
 
 gallery: $(VENV)/run.stamp
 	mkdir -p docs/figures

@@ -1,4 +1,4 @@
-"""What a person waits for in a browser: the first picture after the start, a new image, an answer of the viewer."""
+"""What a person waits for in a browser: a new image, a slider of a lesson, an answer of the viewer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from explorer.viewer import payload as viewer
 from explorer.viewer.source import script
 from tests.running_app import CHROMIUM, FIRST_PICTURE, PATIENCE, running_app, running_browser, settle
 
-STARTS = 5
 UPLOADS = 9
 SWITCHES = 200
 _SIZE: ViewportSize = {"width": 1440, "height": 1400}
@@ -78,46 +77,41 @@ _CHANGES = {
     "pointer on another patch": "(i) => ({ matrix: 'effective', place: [((i % 7) + 0.5) / 14, 0.5] })",
 }
 
-_GOALS = {"tiny": (33.0, 3.0), "small": (33.0, 6.0), "base": (50.0, 12.0)}
-"""By size of the pair: milliseconds to an answer, megabytes sent once."""
+_GOAL = 33.0
+"""Milliseconds to an answer."""
+_PAYLOADS = {"tiny": 3.0, "small": 6.0, "base": 12.0}
+"""By size of the pair: megabytes sent once."""
 
 
 def rows(images: Sequence[ImageInput]) -> list[Row]:
-    """Medians over a few starts, uploads and changes of layer; none where there is no Chromium."""
+    """Medians over a few uploads and steps of a slider; none where there is no Chromium."""
     if CHROMIUM is None:
         return []
-    first = [_first_picture() for _ in range(STARTS)]
     uploads = _warm(images)
-    spread = f"median of {STARTS}, {min(first):.1f} to {max(first):.1f} s"
-    note = "from the start of the server to both maps painted, Chromium open with an empty cache"
-    spread_of_uploads = f"median of {len(uploads)}, {min(uploads):.2f} to {max(uploads):.2f} s"
+    spread = f"median of {len(uploads)}, {min(uploads):.2f} to {max(uploads):.2f} s"
     return [
-        Row("first picture, files cached", round(statistics.median(first), 2), "s", 6.0, note=f"{note}; {spread}"),
         Row(
             "new image, from choosing the file to both maps painted",
             round(statistics.median(uploads), 3),
             "s",
             1.5,
-            note=f"bundled pair, session and models warm; {spread_of_uploads}",
+            note=f"bundled pair, session and models warm; {spread}",
         ),
         *_lessons(),
-        *(row for size, goals in _GOALS.items() for row in _viewer(images[0], size, *goals)),
     ]
 
 
-def _first_picture() -> float:
-    """Seconds from starting the server's process to both models' first maps; the browser is there already."""
-    with running_browser() as browser, running_app() as app:
-        page = browser.new_page(viewport=_SIZE)
-        page.goto(app.address, wait_until="commit")
-        page.wait_for_function(FIRST_PICTURE, polling="raf", timeout=PATIENCE)
-        return time.perf_counter() - app.started
+def viewer_rows(image: ImageInput) -> list[Row]:
+    """Medians of the viewer's answers for pairs of three sizes; none where there is no Chromium."""
+    if CHROMIUM is None:
+        return []
+    return [row for size, megabytes in _PAYLOADS.items() for row in _viewer(image, size, megabytes)]
 
 
 def _warm(images: Sequence[ImageInput]) -> list[float]:
     with running_browser() as browser, running_app() as app, tempfile.TemporaryDirectory() as folder:
         page = browser.new_page(viewport=_SIZE)
-        page.goto(app.address)
+        page.goto(f"{app.address}/attention")
         page.wait_for_function(FIRST_PICTURE, timeout=PATIENCE)
         settle(page)
         files = [Path(folder) / f"{number}.jpg" for number in range(UPLOADS + 1)]
@@ -171,7 +165,7 @@ def _upload(page: Page, file: Path) -> float:
     return seconds
 
 
-def _viewer(image: ImageInput, size: str, goal: float, megabytes: float) -> list[Row]:
+def _viewer(image: ImageInput, size: str, megabytes: float) -> list[Row]:
     """Medians of 30 answers of the viewer for a pair at 224 px, from the change of state to the painted frame."""
     payload = _payload(image, size)
     with running_browser() as browser:
@@ -184,7 +178,7 @@ def _viewer(image: ImageInput, size: str, goal: float, megabytes: float) -> list
         grown = _switches(page) if size == "tiny" else None
     title = f"DeiT-{size.title()} pair"
     note = "median of 30, from the change of state to the frame that shows it, strips excluded, no bytes to the server"
-    found = [Row(f"viewer, {title}: {what}", round(took, 1), "ms", goal, note=note) for what, took in times.items()]
+    found = [Row(f"viewer, {title}: {what}", round(took, 1), "ms", _GOAL, note=note) for what, took in times.items()]
     found.append(Row(f"viewer, {title}: payload", round(len(payload) / 1e6, 2), "MB", megabytes))
     if grown is not None:
         found.append(

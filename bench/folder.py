@@ -24,16 +24,16 @@ from explorer.models import LoadedModel, create, registry, sources, uniform_filt
 from explorer.pictures import images, preprocess
 from explorer.runs import similarity
 from explorer.serving.pair import ModelPair, load_pair
-from explorer.types import ImageInput, ModelCard, Preprocessing
+from explorer.types import ExplorerError, ImageInput, ModelCard, Preprocessing
 
 FILES = 48
 ROUNDS = 7
-FEW, MANY = 100, 10_000
+DEPTHS = FEW, _, MANY = 100, 1_000, 10_000
 PREPROCESSING = Preprocessing((224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), crop_pct=0.9)
 
 
 def rows(decoded: Sequence[ImageInput]) -> Iterator[Row]:
-    """Time per image of the bundled pair and of DeiT-Tiny, then the growth of memory."""
+    """Time per image of the bundled pair and of DeiT-Tiny, and in bfloat16."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "images"
         root.mkdir()
@@ -42,7 +42,7 @@ def rows(decoded: Sequence[ImageInput]) -> Iterator[Row]:
             picture.save(root / f"{number:03}.jpg", quality=80 + number % 16)
         for title, pair in (("bundled pair", bundled()), ("DeiT-Tiny", random_pair())):
             yield from _time(title, root, pair)
-    yield _memory(decoded)
+        yield _bfloat16(root)
 
 
 def bundled() -> ModelPair:
@@ -94,27 +94,44 @@ def _time(title: str, root: Path, pair: ModelPair) -> Iterator[Row]:
         yield Row(f"folder command, {title}, to {what[2:]}", ratio, what, goal, note=note)
 
 
+def _bfloat16(root: Path) -> Row:
+    """The bundled pair rounded to bfloat16, where the CPU computes in it, to stock models in float32."""
+    name, unit = "folder command, bundled pair in bfloat16, to two plain forwards", "x two plain forwards in float32"
+    try:
+        pair = load_pair(bfloat16=True, device="cpu")
+    except ExplorerError as error:
+        return Row(name, None, unit, 0.6, note=str(error).rstrip("."))
+    (_, row) = _time("bundled pair", root, pair)
+    return Row(name, row.value, unit, 0.6, note=row.note)
+
+
 def _batch(paths: Sequence[Path], pre: Preprocessing) -> Tensor:
     return preprocess.batch([preprocess.model_view(images.decode(path.read_bytes()).rgb, pre) for path in paths], pre)
 
 
 # Not `ru_maxrss`, which a process inherits from the one that starts it.
-_PEAK = """
-import sys
+_RUN = """
+import sys, time
 from pathlib import Path
 from bench.folder import random_pair
 from explorer.runs import similarity
-for _ in similarity.measure(Path(sys.argv[1]), random_pair(32, 2, embed_dim=48), Path(sys.argv[2])):
+pair, started = random_pair(32, 2, embed_dim=48), time.perf_counter()
+for _ in similarity.measure(Path(sys.argv[1]), pair, Path(sys.argv[2])):
     pass
+print(time.perf_counter() - started)
 print(next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
-def _memory(decoded: Sequence[ImageInput]) -> Row:
-    """Small photographs under many names, so that the number of images is all that differs."""
+def depths(decoded: Sequence[ImageInput]) -> Iterator[Row]:
+    """Time per image and memory of folders of 100 to 10,000 small photographs under many names.
+
+    The pair is small, so that the number of images is all that differs, and what grows with it is seen.
+    """
+    note = "a pair of 2 blocks at 32 px, a fresh process, one run"
     peaks = {}
     with tempfile.TemporaryDirectory() as name:
-        for count in (FEW, MANY):
+        for count in DEPTHS:
             root = Path(name) / str(count)
             root.mkdir()
             for number in range(count):
@@ -123,15 +140,19 @@ def _memory(decoded: Sequence[ImageInput]) -> Row:
                     Image.fromarray(decoded[number % len(decoded)].rgb).resize((96 + number % 32, 96)).save(source)
                 else:
                     os.link(source, root / f"{number:05}.jpg")
-            command = [sys.executable, "-c", _PEAK, str(root), str(Path(name) / f"{count}.csv")]
+            command = [sys.executable, "-c", _RUN, str(root), str(Path(name) / f"{count}.csv")]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(done.stderr)
-            peaks[count] = float(done.stdout)
-    return Row(
+            seconds, peaks[count] = map(float, done.stdout.split())
+            yield Row(
+                f"folder of {count:,} images: time", round(1e3 * seconds / count, 2), "ms an image", None, note=note
+            )
+            yield Row(f"folder of {count:,} images: peak memory", round(peaks[count]), "MiB", None, note=note)
+    yield Row(
         f"folder command, peak memory of {MANY:,} images beyond that of {FEW}",
         round(peaks[MANY] - peaks[FEW], 1),
         "MiB",
         10,
-        note=f"a pair of 2 blocks at 32 px, fresh processes of {peaks[FEW]:.0f} and {peaks[MANY]:.0f} MiB",
+        note=f"{note.removesuffix(', one run')} each, of {peaks[FEW]:.0f} and {peaks[MANY]:.0f} MiB",
     )

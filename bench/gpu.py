@@ -21,6 +21,7 @@ from explorer.models import create, uniform_filter
 from explorer.models.trace import trace
 from explorer.serving import device as devices
 
+SIZES = ("tiny", "small", "base")
 BATCH = 64
 ROUNDS = {1: 41, BATCH: 15}
 GOAL = 1.5
@@ -43,7 +44,7 @@ def is_available() -> bool:
 def rows(
     size: str, device: torch.device, batch: int = BATCH, rounds: int | None = None, **options: Unpack[Options]
 ) -> Iterator[Row]:
-    """Times and memory of one size of DeiT, `tiny` or `base`; `options` go to timm, for smaller models in tests."""
+    """Times and memory of one size of DeiT, of `SIZES`; `options` go to timm, for smaller models in tests."""
     name = f"deit_{size}_patch16_224"
     stock = [_stock(name, options).to(device) for _ in range(2)]
     pair = [create(name, 1000, uniform_filter(len(stock[0].blocks), a), **options).eval().to(device) for a in (1, 2)]
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     parser.add_argument("--batch", type=int, default=BATCH)
-    parser.add_argument("--sizes", default="tiny,base")
+    parser.add_argument("--sizes", default=",".join(SIZES))
     parser.add_argument("--rounds", type=int)
     options = parser.parse_args(arguments)
     for size in options.sizes.split(","):

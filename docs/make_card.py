@@ -15,6 +15,7 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from explorer.measures import similarity
 from explorer.models import load, sources
 from explorer.models.sources import BUNDLED, BUNDLED_PAIR, VARIANTS
 from explorer.paper import reported
-from explorer.runs import robustness_file
+from explorer.runs import measured, robustness_file
+from explorer.types import ModelCard
 
 Report = dict[str, Any]
 
@@ -44,6 +46,13 @@ COMMANDS = {
     "--eps 0,4 --out {out}",
 }
 """What measures each file, as arguments of `python -m explorer`."""
+SIZES = (224, 336, 448)
+"""Pixels a side at which top-1 is measured, in one file: rows that are there are not measured again."""
+SIZED = {"photographs": "{photographs}", "validation": f"{{data}} --images {measured.SIZED_IMAGES}"}
+"""The images of such a row."""
+PATCH = 16
+"""Pixels a side of the pair's patches."""
+IMAGES_OF = {"photographs": "photographs", "validation": "validation images"}
 
 
 def main() -> None:
@@ -59,6 +68,13 @@ def main() -> None:
         if not options.data or not options.photographs:
             sys.exit(f"{beside(name).name} is not of the weights that ship; --data and --photographs measure it anew.")
         measure(name, options)
+    for name, side in missing_sizes():
+        if not options.data or not options.photographs:
+            print(
+                f"Top-1 at {side} px on {name} was not measured of the weights that ship; --data and --photographs do."
+            )
+        else:
+            measure_size(name, side, options)
     card = BUNDLED / "README.md"
     files.write_atomically(card, written(card.read_text(encoding="utf-8")).encode())
 
@@ -124,6 +140,36 @@ def measure(name: str, options: argparse.Namespace) -> None:
     subprocess.run([sys.executable, "-m", "explorer", *arguments], check=True)
 
 
+def missing_sizes() -> list[tuple[str, int]]:
+    """Images and sizes at which top-1 of the weights that ship was not measured."""
+    known = sized([load(sources.bundled(variant)).card for variant in VARIANTS]) or {}
+    return [(name, side) for side in SIZES for name in SIZED if name not in known.get(side, {})]
+
+
+def sized(cards: Sequence[ModelCard]) -> dict[int, dict[str, measured.SizedAccuracy]] | None:
+    """What was measured of the bundled pair, whichever pair opens."""
+    return measured.sizes(cards, BUNDLED / BUNDLED_PAIR)
+
+
+def measure_size(name: str, side: int, options: argparse.Namespace) -> None:
+    """Adds a row to the file of sizes, which begins anew where it is of other weights."""
+    cards = [load(sources.bundled(variant)).card for variant in VARIANTS]
+    places = {"{data}": [str(options.data)], "{photographs}": [str(options.photographs)]}
+    data = [word for part in SIZED[name].split() for word in places.get(part, [part])]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "report.json"
+        models = [str(sources.bundled(variant)) for variant in VARIANTS]
+        command = ["evaluate", *models, "--data", *data, "--input-size", str(side), "--json", str(out)]
+        subprocess.run([sys.executable, "-m", "explorer", *command], check=True)
+        of = json.loads(out.read_text(encoding="utf-8"))
+    path = beside(measured.SIZES)
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if sized(cards) else []
+    row = {"data": name, "input_size": side, "images": of["models"][0]["images"]}
+    row |= {"top1": [model["top1"] for model in of["models"]], "difference": of["differences"][0]["top1"]}
+    text = json.dumps({"models": [card.digest for card in cards], "rows": [*rows, row]}, indent=1)
+    files.write_atomically(path, f"{text}\n".encode())
+
+
 def curve(run: Path) -> str:
     """The lines of a run's logs up to its newest decay, and that decay's, as CSV."""
     names = (
@@ -159,6 +205,7 @@ def written(text: str) -> str:
         "attacks": attacks(),
         "photographs": accuracy(photographs),
         "costs": costs(evaluation),
+        "sizes": by_size(),
     }.items():
         start, end = f"<!-- {mark} -->\n", "<!-- end -->"
         before, marked, rest = text.partition(start)
@@ -320,6 +367,19 @@ def attacks() -> list[str]:
                 points(result.difference(place)),
             ]
             lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def by_size() -> list[str]:
+    """Top-1 of both models at each size of the input, and the paired difference of the two."""
+    known = sized([load(sources.bundled(variant)).card for variant in VARIANTS])
+    if not known:
+        return ["Not measured of these weights."]
+    lines = ["| input | patches | images | standard | twicing | twicing minus standard, points |", "|---" * 6 + "|"]
+    for side, by_data in sorted(known.items()):
+        for name, row in by_data.items():
+            cells = [f"{side} px", f"{side // PATCH}x{side // PATCH}", f"{row.images} {IMAGES_OF[name]}"]
+            lines.append(f"| {' | '.join([*cells, *map(share, row.top1), points(row.difference)])} |")
     return lines
 
 

@@ -15,11 +15,13 @@ from tests.running_app import CHROMIUM, running_app, running_browser, settle  # 
 
 PICTURES = ROOT / "docs" / "pictures"
 SHOTS = {
-    "attention": ("", "light", 1480),
+    "start": ("", "light", 800),
+    "start-dark": ("", "dark", 800),
+    "attention": ("attention", "light", 1480),
     "similarity": ("similarity", "light", 760),
     "residual": ("residual?layer=10", "light", 1440),
     "spectrum": ("spectrum", "light", 1240),
-    "attention-dark": ("?image=rocket.jpg&layer=6", "dark", 1480),
+    "attention-dark": ("attention?image=rocket.jpg&layer=6", "dark", 1480),
     "smoothing": ("smoothing", "light", 940),
     "attribution": ("attribution", "light", 1180),
     "attacks": ("attacks", "light", 1330),

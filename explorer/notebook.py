@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,19 +47,31 @@ def view(
     image: str | Path | bytes | Example | Photograph,
     baseline: ModelSource | ModelPair = None,
     twicing: ModelSource = None,
+    input_size: int | None = None,
+    layers: Collection[int] | None = None,
 ) -> Viewing:
     """Both models' attention over an image, by default of the pair that opens.
 
     `image` is a file, its bytes or an example; a model one that was loaded, its file or its name on the hub; instead of
-    the two models a pair may be given. Raises `ExplorerError` for an image or a checkpoint that cannot be read.
+    the two models a pair may be given. `input_size` asks for so many pixels on a side, for finer maps. `layers`, from
+    1, are those that the viewer carries whole, by default all, or the last where all are too much; of the others it has
+    the rows of the query at rest. Raises `ExplorerError` for an image or a checkpoint that cannot be read, and for more
+    layers than a page carries.
     """
     photo = photograph(image)
     models = nullcontext(baseline) if isinstance(baseline, ModelPair) else closing(load_pair(baseline, twicing))
-    with models as pair:
+    with models as loaded:
+        pair = loaded if input_size is None else loaded.at(input_size)
         decoded = photo.open()
         sides = [viewer.ViewerSide(trace, card) for trace, card in zip(pair.compare(decoded), pair.cards, strict=True)]
         names = " and ".join(card.title for card in pair.cards)
-        return Viewing(viewer.pack(decoded, sides), f"{photo.title}: {names}")
+        if layers is not None:
+            carried: Collection[int] | None = [layer - 1 for layer in layers]
+        elif sum(viewer.carried_bytes(side.trace) for side in sides) > viewer.MOST_BYTES:
+            carried = [min(side.trace.depth for side in sides) - 1]
+        else:
+            carried = None
+        return Viewing(viewer.pack(decoded, sides, layers=carried), f"{photo.title}: {names}")
 
 
 def figure(

@@ -13,6 +13,8 @@ from contextlib import suppress
 from multiprocessing.connection import Pipe
 from pathlib import Path
 
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
+_UNKNOWN_MEMORY = 8 * 2**30
 _START = """\
 import json, pkgutil, sys
 from multiprocessing.connection import Connection
@@ -51,6 +53,16 @@ class PipedProcess:
         self.pipe.close()
         self._process.kill()
         self._process.wait()
+
+
+def memory() -> int:
+    """Bytes of the machine, or of the container where that has fewer."""
+    limits = []
+    with suppress(OSError, ValueError, AttributeError):  # other systems have other ways
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with suppress(OSError, ValueError):  # no such file, or `max`
+        limits.append(int(_CGROUP.read_text()))
+    return min(limits, default=_UNKNOWN_MEMORY)
 
 
 def limit_memory(nbytes: int) -> None:

@@ -3,7 +3,8 @@
 timm is imported without torch's compiler, which nothing here uses: a third of the time and 140 MiB. Two modules on the
 way ask for it while they are imported, for functions that may never be called: `torchvision.ops.roi_align` for one that
 tells whether a device can compile, and `timm.models.naflexvit` to keep methods out of compiled graphs. Both get a
-stand-in that asks for the real one when it is called.
+stand-in that asks for the real one when it is called. So do the Hugging Face hub's library, a third of what is left
+of timm, and captum's module that draws, which brings pyplot and IPython: twice as much as timm.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import importlib
 import os
 import sys
 import types
@@ -20,6 +22,13 @@ from typing import Any
 
 _COMPILER = "torch._dynamo"
 _UTILITIES = "torch._dynamo.utils"
+_HUB = "huggingface_hub"
+_HUB_CALLS = ("HfApi", "hf_hub_download", "model_info")
+_HUB_ERRORS = ("EntryNotFoundError", "RepositoryNotFoundError")
+"""What `timm.models._hub` imports from there by name, and of what that raises from its `utils`."""
+_DRAWING = "captum.attr._utils.visualization"
+_DRAWN_BY_NAME = ("draw_mask_border", "draw_mask_legend")
+"""What modules of captum import from there by name."""
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 _LARGEST_IN_A_HEAP = 4 * 2**20
 _MOST_FREE = 256 * 2**20
@@ -39,8 +48,18 @@ def import_timm() -> None:
     import torch
 
     if _COMPILER not in sys.modules:
-        with _without_compiler(torch.compiler):
+        with _without_compiler(torch.compiler), _without_hub():
             import timm  # noqa: F401
+
+
+def captum_without_drawing() -> None:
+    """Lets captum be imported without what it draws with, which comes as soon as it is asked for."""
+    if _DRAWING in sys.modules:
+        return
+    drawing = types.ModuleType(_DRAWING)
+    vars(drawing).update({name: functools.partial(_draw, name) for name in _DRAWN_BY_NAME})
+    drawing.__getattr__ = _asked_of_drawing  # type: ignore[method-assign]
+    sys.modules[_DRAWING] = drawing
 
 
 def many_files() -> None:
@@ -107,6 +126,47 @@ def _without_compiler(compiler: Any) -> Iterator[None]:
         compiler.disable = disable
         if sys.modules.get(_UTILITIES) is utilities:
             del sys.modules[_UTILITIES]
+
+
+def _asked_of_drawing(name: str) -> Any:
+    if name.startswith("__"):  # by whoever imports
+        raise AttributeError(name)
+    return getattr(_captums_drawing(), name)
+
+
+def _draw(name: str, *args: Any, **named: Any) -> Any:
+    return getattr(_captums_drawing(), name)(*args, **named)
+
+
+@functools.cache
+def _captums_drawing() -> types.ModuleType:
+    sys.modules.pop(_DRAWING, None)
+    return importlib.import_module(_DRAWING)
+
+
+@contextmanager
+def _without_hub() -> Iterator[None]:
+    if _HUB in sys.modules:
+        yield
+        return
+    hub, utilities = types.ModuleType(_HUB), types.ModuleType(f"{_HUB}.utils")
+    vars(hub).update({name: functools.partial(_ask_hub, name) for name in _HUB_CALLS})
+    vars(utilities).update({name: type(name, (Exception,), {}) for name in _HUB_ERRORS})
+    stand_ins = {hub.__name__: hub, utilities.__name__: utilities}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+
+
+def _ask_hub(name: str, *args: Any, **named: Any) -> Any:
+    """Before anything can be raised, timm gets to know the real errors."""
+    utilities = importlib.import_module(f"{_HUB}.utils")
+    timms = importlib.import_module("timm.models._hub")
+    vars(timms).update({error: getattr(utilities, error) for error in _HUB_ERRORS})
+    return getattr(importlib.import_module(_HUB), name)(*args, **named)
 
 
 def _is_compile_supported(device_type: str) -> bool:

@@ -120,7 +120,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, eq=False)
 class ImageInput:
-    """A decoded image: upright RGB pixels and the SHA-256 of the bytes it came from."""
+    """A decoded image: upright RGB pixels and the SHA-256 of the bytes it came from, or of that and a crop."""
 
     digest: str
     rgb: UInt8[np.ndarray, "height width 3"]
@@ -221,6 +221,10 @@ class ModelCard:
             return f"{count} classes (chance {100 / count:.1f}%)"
         unnamed = f', {self.outputs:,} by number ("classes" in their declaration names them)' if self.outputs else ""
         return f"no named classes{unnamed}"
+
+    def with_input_size(self, size: Size) -> ModelCard:
+        """The same weights at another size of their input; what that changes of them is said by who changes it."""
+        return replace(self, preprocessing=replace(self.preprocessing, input_size=size))
 
     def with_filter(self, filter: Filter) -> ModelCard:
         """The same weights under another filter, declared as such."""

@@ -5,16 +5,20 @@ from pathlib import Path
 import streamlit as st
 
 from explorer.ui import start
+from explorer.ui.shell import links
 
 PAGES = Path(__file__).parent
 ASSETS = PAGES.parent / "assets"
 
 st.set_page_config(page_title="Twicing Explorer", page_icon=str(ASSETS / "icon.png"), layout="wide")
 st.logo(str(ASSETS / "wordmark.svg"), size="large")
+opening = st.Page(PAGES / "start.py", title="Start", default=True)
+attention = st.Page(PAGES / "explore" / "attention.py", title="Attention")
 page = st.navigation(
     {
+        "": [opening],
         "Explore": [
-            st.Page(PAGES / "explore" / "attention.py", title="Attention", default=True),
+            attention,
             st.Page(PAGES / "explore" / "similarity.py", title="Token similarity"),
             st.Page(PAGES / "explore" / "residual.py", title="Smoothed residual"),
             st.Page(PAGES / "explore" / "spectrum.py", title="Spectrum"),
@@ -40,6 +44,8 @@ page = st.navigation(
         "Publish": [st.Page(PAGES / "publish" / "studio.py", title="Figure studio")],
         "Set up": [st.Page(PAGES / "models" / "models.py", title="Models")],
     },
-    expanded=True,  # more than twelve pages would be folded away
+    position="top",  # the sidebar belongs to the images, whose uploader comes first
 )
+if page is opening and links.is_of_viewer(st.query_params):
+    st.switch_page(attention, query_params=st.query_params.to_dict())
 start(page)

@@ -4,9 +4,13 @@ The app, the shell and Python open on a pair of the suite's own (`tests/pair.py`
 `shipped`, which are of the pair that ships; `pytest --pair PREFIX` runs all of them on another pair.
 """
 
-from jaxtyping import install_import_hook
+from tests import annotations
 
-install_import_hook("explorer", "tests.check")
+annotations.check("explorer")
+
+from explorer import startup  # noqa: E402
+
+startup.import_timm()  # without torch's compiler, as every command does: two seconds of each process
 
 # Everything of ours is imported after the hook, or its annotations would go unchecked.
 import os  # noqa: E402
@@ -33,6 +37,31 @@ torch.set_num_threads(1)
 TINY_OPTIONS = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
 
 MOST_SHIPPED = 40
+
+FIRST = (
+    "browser/test_browser",
+    "browser/test_shipped",
+    "browser/test_viewer",
+    "browser/test_lessons",
+    "browser/test_challenge",
+    "studio/test_files",
+    "cli/test_figure",
+    "ui/test_challenge_pages",
+    "ui/test_studio_page",
+    "models/test_weights",
+    "test_install",
+    "test_server",
+    "training/test_processes",
+    "training/test_run",
+    "ui/test_preload",
+    "ui/test_lessons",
+    "cli/test_disks",
+    "pictures/test_images_mutated",
+    "test_class",
+    "test_guards",
+    "test_architecture",
+)
+"""The modules that take longest come first, or one of two workers waits for the last of them."""
 
 MakeModel = Callable[..., VisionTransformer]
 
@@ -66,7 +95,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of what ships, for `-m shipped`; they stay few, or a larger pair would make the suite slow."""
+    """Puts the longest first, and marks the tests of what ships, for `-m shipped`.
+
+    Those stay few, or a larger pair would make the suite slow.
+    """
+    places = {f"tests/{name}.py": place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(FIRST)))
     shipped = [item for item in items if "shipped" in getattr(item, "fixturenames", ())]
     for item in shipped:
         item.add_marker("shipped")

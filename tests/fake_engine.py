@@ -10,8 +10,9 @@ import torch
 
 from explorer.jobs import Job
 from explorer.models import LoadedModel, with_filter
+from explorer.models.sizes import grid_at, with_input_size
 from explorer.models.trace import ModelSize, count, geometry
-from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Progress
+from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Progress, Size
 
 Submitted = tuple[Job[Any], tuple[str, ...], str]
 """A job, the digests of its pictures, the key of the model."""
@@ -31,6 +32,12 @@ class FakeEngine:
 
     def swapped(self, key: str, filter: Filter) -> ModelCard:
         return self.add(with_filter(self._model(key), filter))
+
+    def resized(self, key: str, side: int) -> ModelCard:
+        return self.add(with_input_size(self._model(key), side))
+
+    def grid(self, key: str, side: int) -> Size:
+        return grid_at(self._model(key), side)
 
     def size(self, key: str) -> ModelSize:
         return count(self._model(key).module)

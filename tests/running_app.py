@@ -32,10 +32,13 @@ IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 """A page whose script has ended."""
 PAINTED = ".viewer[data-painted]"
 """The attention viewer, once it has drawn; its `data-painted` is the identity of what it was sent."""
+STARTED = ".start[data-painted]"
+"""The start page, once it has drawn."""
 FIRST_PICTURE = (
-    "() => [...document.querySelectorAll('*')].some((e) => e.shadowRoot?.querySelector('.viewer[data-painted]'))"
+    "() => [...document.querySelectorAll('*')]"
+    ".some((e) => e.shadowRoot?.querySelector('.viewer[data-painted], .start[data-painted]'))"
 )
-"""True in the browser once both models' maps are drawn."""
+"""True in the browser once both models' maps are drawn, on the start page or in the viewer."""
 PATIENCE = 90_000
 _TAIL = 3000
 
@@ -124,6 +127,12 @@ def running_browser() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def follow(page: Page, section: str, name: str) -> None:
+    """Opens another page of the app by the navigation."""
+    page.get_by_test_id("stTopNavSection").filter(has_text=section).click()
+    page.get_by_test_id("stTopNavDropdownLink").filter(has_text=name).click()
 
 
 def settle(page: Page) -> None:

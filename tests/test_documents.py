@@ -10,7 +10,6 @@ from nbclient import NotebookClient
 from explorer.measures import similarity
 from explorer.pictures import examples
 from explorer.serving.pair import load_pair
-from explorer.ui.explore import evidence
 from tests.pair import facts
 
 ROOT = Path(__file__).parents[1]
@@ -48,5 +47,5 @@ def test_what_the_card_says_of_the_operator_alone_holds() -> None:
     """On the standard model's own weights twicing leaves outputs less alike, in every block and for every example."""
     pair = load_pair(device="cpu")
     for example in examples.EXAMPLES:
-        _, once, twiced = evidence.operator_alone(pair.compare(f"example:{example.file}").baseline)
+        _, once, twiced = similarity.operator_alone(pair.compare(f"example:{example.file}").baseline)
         assert similarity.order(twiced, once).below == tuple(range(1, facts().depth + 1))

@@ -1,6 +1,7 @@
 """`explorer.view` and `explorer.figure`: what Python gets without a server."""
 
 import html
+import json
 import subprocess
 import sys
 import threading
@@ -45,6 +46,17 @@ def test_an_image_may_be_a_file_or_its_bytes(shown: explorer.Viewing, tmp_path: 
     (tmp_path / "cat.png").write_bytes(data)
     assert explorer.view(tmp_path / "cat.png").title.startswith("cat.png: ")
     assert len(explorer.view(data).payload) == pytest.approx(len(shown.payload), abs=100)
+
+
+def test_finer_maps_are_asked_for_in_pixels(shown: explorer.Viewing) -> None:
+    def grid(viewing: explorer.Viewing) -> list[int]:
+        data = viewing.payload
+        header: dict = json.loads(data[8 : 8 + int.from_bytes(data[4:8], "little")])
+        return header["models"][1]["grid"]
+
+    side = 2 * facts().cards[0].preprocessing.input_size[0]
+    finer = explorer.view(examples.EXAMPLES[0], input_size=side)
+    assert grid(finer) == [2 * count for count in grid(shown)]
 
 
 def test_no_engine_is_left_behind_but_one_that_was_given() -> None:

@@ -45,6 +45,27 @@ print("torch._dynamo" in sys.modules)
     assert run(code) == "True"
 
 
+def test_the_hubs_library_comes_when_timm_asks_it_and_its_errors_are_the_real_ones() -> None:
+    code = """
+import os, sys, tempfile
+os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=tempfile.mkdtemp())
+from explorer import startup
+startup.import_timm()
+import timm
+print("huggingface_hub" in sys.modules, "huggingface_hub.utils" in sys.modules)
+from timm.models import _hub
+assert not issubclass(FileNotFoundError, _hub.EntryNotFoundError)
+try:
+    timm.create_model("deit_tiny_patch16_224.fb_in1k", pretrained=True)
+except Exception as error:
+    print(type(error).__name__)
+from huggingface_hub import errors, snapshot_download
+print(*(getattr(_hub, name) is getattr(errors, name) for name in ("EntryNotFoundError", "RepositoryNotFoundError")))
+from explorer.models import hub
+"""
+    assert run(code).splitlines() == ["False False", "LocalEntryNotFoundError", "True True"]
+
+
 def test_loading_the_pair_imports_no_compiler() -> None:
     code = """
 import sys
@@ -55,6 +76,29 @@ assert [load(sources.opening(variant)) for variant in sources.VARIANTS]
 print([name for name in sys.modules if name.startswith("torch._dynamo")])
 """
     assert run(code) == "[]"
+
+
+def test_captum_comes_without_what_it_draws_with_until_that_is_asked_for() -> None:
+    code = """
+import sys
+from explorer import startup
+startup.captum_without_drawing()
+import captum.attr, captum.metrics, captum.robust
+from captum.attr import visualization
+from captum.attr._core.llm_attr import draw_mask_border
+print([name for name in ("matplotlib.pyplot", "IPython", "mpl_toolkits") if name in sys.modules])
+assert callable(visualization.visualize_image_attr) and "matplotlib.pyplot" in sys.modules
+from captum.attr._utils import visualization as real
+assert real.visualize_image_attr is visualization.visualize_image_attr
+assert real.__file__.endswith("visualization.py") and draw_mask_border.func is startup._draw
+try:
+    draw_mask_border()
+except TypeError as error:
+    print(error)
+"""
+    missing = run(code).splitlines()
+    assert missing[0] == "[]"
+    assert "draw_mask_border() missing" in missing[1]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="heaps of glibc")

@@ -60,7 +60,9 @@ class Answer:
 class Visitor:
     """One browser tab's worth of session; a context manager."""
 
-    def __init__(self, address: str, *, page: str = "", host: str | None = None, patience: float = 120.0) -> None:
+    def __init__(
+        self, address: str, *, page: str = "attention", host: str | None = None, patience: float = 120.0
+    ) -> None:
         self._server, self._page, self._patience = urlsplit(address), page, patience
         self._host = host or self._server.netloc
         self.widgets: dict[str, WidgetState] = {}

@@ -6,17 +6,16 @@ import argparse
 import importlib
 import json
 import pkgutil
-import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from bench import soak
-from bench.common import Row
+from bench.common import Row, explained
+from bench.table import between, misses
 
 RESULTS = Path(__file__).parent / "results.json"
 README = Path(__file__).parents[2] / "README.md"
-_BEGIN, _END = "<!-- soak -->", "<!-- end -->"
 
 
 def main() -> int:
@@ -30,14 +29,14 @@ def main() -> int:
     before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     results = {name: before[name] for name in soak.CASES if name in before}
     for name in chosen:
-        results[name] = [asdict(row) for row in soak.CASES[name]()]
+        results[name] = [asdict(explained(row, before.get(name, []))) for row in soak.CASES[name]()]
         print(
             *(f"{name}: {row['name']}: {row['value']:g} {row['unit']}" for row in results[name]), sep="\n", flush=True
         )
     ordered = {name: results[name] for name in soak.CASES if name in results}
     RESULTS.write_text(json.dumps(ordered, indent=2) + "\n", encoding="utf-8")
     README.write_text(written(README.read_text(encoding="utf-8"), rows(ordered)), encoding="utf-8")
-    return 0 if all(map(holds, rows({name: ordered[name] for name in chosen}))) else 1
+    return 0 if all(row.holds for row in rows({name: ordered[name] for name in chosen})) else 1
 
 
 def rows(results: dict[str, list[dict[str, object]]]) -> list[Row]:
@@ -45,25 +44,19 @@ def rows(results: dict[str, list[dict[str, object]]]) -> list[Row]:
     return [Row(**row) for case in results.values() for row in case]  # type: ignore[arg-type]
 
 
-def holds(row: Row) -> bool:
-    """Whether the bound is kept."""
-    return row.goal is None or row.value <= row.goal
-
-
 def table(results: list[Row]) -> str:
-    """In Markdown, what broke its bound in bold."""
+    """In Markdown, what broke its bound in bold, and why below."""
     lines = [
-        f"| {row.name} | {text if holds(row) else f'**{text}**'} | {'' if row.goal is None else f'{row.goal:g}'} |"
+        f"| {row.name} | {text if row.holds else f'**{text}**'} | {'' if row.goal is None else f'{row.goal:g}'} |"
         for row in results
         for text in [f"{row.value:.3g} {row.unit}".strip()]
     ]
-    return "\n".join(("| attack | | at most |", "|---|---|---|", *lines))
+    return "\n\n".join(("\n".join(("| attack | | at most |", "|---|---|---|", *lines)), *misses(results)))
 
 
 def written(text: str, results: list[Row]) -> str:
     """The README with the table between its marks."""
-    pattern = re.compile(f"{_BEGIN}.*?{_END}", re.DOTALL)
-    return pattern.sub(lambda _: f"{_BEGIN}\n{table(results)}\n{_END}", text, count=1)
+    return between(text, "soak", table(results))
 
 
 if __name__ == "__main__":

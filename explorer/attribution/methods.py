@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer import startup
 from explorer.attribution.gradcam import with_grid
 from explorer.attribution.result import Attribution, Unit, baseline_picture
 from explorer.attribution.rollout import weighted_rollout
@@ -27,6 +28,7 @@ from explorer.models.pixels import Batch, FromPixels, ModelView, as_batch, from_
 from explorer.models.trace import geometry
 from explorer.types import ExplorerError, Progress, Size
 
+startup.captum_without_drawing()
 _GLOBAL_RANDOM = threading.Lock()
 
 

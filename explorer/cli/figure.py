@@ -40,7 +40,7 @@ def add_figure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", nargs="+", default=[], metavar="IMG", help=f"{_IMAGE}; {_RESULT}")
     _add_out(parser)
     add_models(parser)
-    declare(parser, Spec)
+    declare(parser, Spec, but=("input_size",))  # one of the models' options, for both or for each
     parser.add_argument("--operator", dest="matrix", help=argparse.SUPPRESS)  # as it was called before 0.4
 
 
@@ -100,9 +100,17 @@ def _figure(options: argparse.Namespace) -> int:
 
     for path in options.out:
         check_suffix(path)
-    spec = from_settings({"template": options.template, **given(options, Spec)})
+    spec = from_settings({"template": options.template, **given(_sized(options), Spec)})
     _save(make(spec, options.images, load_pair_of(options)), options.out)
     return 0
+
+
+def _sized(options: argparse.Namespace) -> argparse.Namespace:
+    """One size for both models is a setting of the figure; a size for each is of the models alone."""
+    both = options.input_size if (options.input_size or "").strip("0").isdecimal() else None
+    options.input_size, settings = None if both else options.input_size, argparse.Namespace(**vars(options))
+    settings.input_size = both
+    return settings
 
 
 def _again(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from dataclasses import Field
 from typing import Any, get_args, get_origin
 
@@ -10,9 +11,11 @@ from explorer.settings import Option, converted, kinds, settings_of
 from explorer.types import ExplorerError
 
 
-def declare(parser: argparse._ActionsContainer, record: type) -> None:
-    """An option for each setting of the record with its help, its choices and its default."""
+def declare(parser: argparse._ActionsContainer, record: type, but: Collection[str] = ()) -> None:
+    """An option for each setting of the record, `but` those, with its help, its choices and its default."""
     for setting in settings_of(record):
+        if setting.name in but:
+            continue
         kind, flag = kinds(record)[setting.name], f"--{_flag(setting)}"
         given: dict[str, Any] = {
             "dest": _dest(setting),

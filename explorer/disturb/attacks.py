@@ -20,10 +20,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from explorer import startup
 from explorer.disturb.settings import Attack, Kind, Label, Space
 from explorer.models.checkpoints import LoadedModel
 from explorer.models.pixels import Batch, FromPixels, ModelView, as_batch, from_pixels
 from explorer.types import ExplorerError, ModelCard, Progress
+
+startup.captum_without_drawing()
 
 ImageLabels = Int64[Tensor, " image"]
 Forward = Callable[[Batch], Tensor]

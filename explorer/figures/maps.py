@@ -1,25 +1,22 @@
-"""Maps over the patch grid, overlaid on the photograph, and their colour bar."""
+"""Maps over the patch grid, overlaid on the photograph."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from explorer.figures.settings import ColourMap, Look
-from explorer.figures.style import Palette, Range, colour_scale, lookup_table, scale_name
+from explorer.figures.settings import Look
+from explorer.figures.style import Range, lookup_table, scale_name
 from explorer.types import Size
 
 ScreenPicture = UInt8[np.ndarray, "rows columns 3"]
 Map = Float[np.ndarray, "height width"]
 
-_CLEAR = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
 _GREY = 0.8
 """How far the photograph under a map loses its colour, and how dim it gets."""
 _DIM = 0.72
@@ -38,8 +35,10 @@ def draw(photograph: ScreenPicture, values: Map, range: Range, look: Look) -> Sc
 
 def coloured(values: Map, range: Range, look: Look, size: Size) -> Float[np.ndarray, "rows columns 4"]:
     """The map alone, `size` pixels: red, green and blue in 0..255, and opacity in 0..1."""
-    resampling = Image.Resampling.BICUBIC if look.smooth else Image.Resampling.NEAREST
-    fine = np.asarray(Image.fromarray(values.astype(np.float32)).resize(size[::-1], resampling))
+    if look.smooth:
+        fine = refined(values, size)
+    else:
+        fine = np.asarray(Image.fromarray(values.astype(np.float32)).resize(size[::-1], Image.Resampling.NEAREST))
     unit = range.unit(fine)
     strength = np.abs(2 * unit - 1) if range.signed else unit
     colours = lookup_table(scale_name(look.colour_map, range))[(unit * 255).round().astype(np.uint8)]
@@ -48,72 +47,21 @@ def coloured(values: Map, range: Range, look: Look, size: Size) -> Float[np.ndar
     return np.concatenate([colours, alpha[..., None]], axis=-1, dtype=np.float32)
 
 
-def interactive(
-    picture: ScreenPicture,
-    hover: Sequence[str],
-    grid: tuple[int, int],
-    palette: Palette,
-    *,
-    height: int | None = None,
-) -> go.Figure:
-    """A picture with one text per patch, in row order, for the pointer; without a height, as high as its place."""
-    rows, columns = grid
-    y, x = np.divmod(np.arange(rows * columns), columns)
-    patches = {
-        "type": "scatter",
-        "x": x,
-        "y": y,
-        "mode": "markers",
-        "marker": {"symbol": "square", "size": 18, "opacity": 0.0, "color": palette.text},
-        "text": list(hover),
-        "hovertemplate": "%{text}<extra></extra>",
-        "showlegend": False,
-    }
-    place = {"x": -0.5, "y": -0.5, "sizex": columns, "sizey": rows, "xref": "x", "yref": "y"}
-    bare = {"visible": False, "fixedrange": True, "constrain": "domain"}
-    layout = {
-        **_CLEAR,
-        "height": height,
-        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-        "images": [{"source": data_uri(picture), **place, "sizing": "stretch", "layer": "below"}],
-        "xaxis": {**bare, "range": [-0.5, columns - 0.5]},
-        "yaxis": {**bare, "range": [rows - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top"},
-        "dragmode": False,
-        "hoverdistance": -1,  # the nearest patch answers wherever the pointer is
-        "hoverlabel": {"align": "left"},
-    }
-    return go.Figure([patches], layout)
+def refined(values: Map, size: Size) -> Float[np.ndarray, "rows columns"]:
+    """Values on a finer grid of `size` pixels: monotone cubic curves through them, downwards and then across.
 
+    A curve has no corners and never leaves the range between two neighbours (Fritsch & Carlson 1980), so that there is
+    no ring of the other sign around a bright patch. Beyond the outermost centres values stay what they are there.
+    """
+    from scipy.interpolate import PchipInterpolator  # type: ignore[import-untyped]
 
-def colour_bar(range: Range, colour_map: ColourMap, palette: Palette, title: str) -> go.Figure:
-    """A horizontal colour bar with numbers at its ends."""
-    steps = np.linspace(range.low, range.high, 256)
-    strip = {
-        "type": "heatmap",
-        "z": [steps],
-        "x": steps,
-        "colorscale": colour_scale(scale_name(colour_map, range)),
-        "showscale": False,
-        "hoverinfo": "skip",
-    }
-    ends = (range.low, (range.low + range.high) / 2, range.high)
-    font = {"size": 12, "color": palette.text}
-    axis = {
-        "tickvals": ends,
-        "ticktext": [number(value) for value in ends],
-        "tickfont": font,
-        "title": {"text": title, "font": font, "standoff": 6},
-        "fixedrange": True,
-        "showgrid": False,
-    }
-    layout = {
-        **_CLEAR,
-        "height": 76,
-        "margin": {"l": 24, "r": 24, "t": 4, "b": 50},
-        "xaxis": axis,
-        "yaxis": {"visible": False, "fixedrange": True},
-    }
-    return go.Figure([strip], layout)
+    fine = values.astype(np.float64)
+    for axis, length in enumerate(size):
+        count = values.shape[axis]
+        padded = np.pad(fine, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        places = np.clip((np.arange(length) + 0.5) * count / length - 0.5, 0, count - 1)
+        fine = PchipInterpolator(np.arange(-1, count + 1), padded, axis=axis)(places)
+    return fine.astype(np.float32)
 
 
 def hover_texts(values: Map, name: str) -> list[str]:

@@ -159,7 +159,8 @@ def entropy_of_scores(
     nothing cancels. The scores are overwritten.
     """
     below = scores.sub_(scores.amax(dim=-1, keepdim=True))
-    return attention.amax(dim=-1).log_().add_(torch.linalg.vecdot(attention, below)).neg_()
+    # In place: the product of a block is as large as its matrix, and memory that is taken anew has to be cleared first.
+    return attention.amax(dim=-1).log_().add_(below.mul_(attention).sum(dim=-1)).neg_()
 
 
 def patch_centres(grid: Size, patch_size: Size) -> Float[Tensor, "patch 2"]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from explorer.measures.settings import Definition
 from explorer.paper import operators
 from explorer.traces import Trace
-from explorer.types import Filter
+from explorer.types import STANDARD, TWICING, Filter
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,12 @@ def of_outputs(
 def of_values(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, " layer"]:
     """The same of each block's values `V`, heads joined: what attention starts from."""
     return _of_heads(trace.values, trace, definition)
+
+
+def operator_alone(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, "3 layer"]:
+    """Similarity of `V`, `A V` and `(2A - A^2) V` in every block, from one model's own `A` and `V`."""
+    once, twiced = (of_outputs(trace, definition, filter=(a,) * trace.depth) for a in (STANDARD, TWICING))
+    return torch.stack([of_values(trace, definition), once, twiced])
 
 
 def _of_heads(heads: Float[Tensor, "layer head token channel"], trace: Trace, definition: Definition) -> Tensor:

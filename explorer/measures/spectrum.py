@@ -75,6 +75,11 @@ class Spectrum:
         return terms.sum(dim=-1).exp()
 
 
+def seconds(matrices: int, tokens: int) -> float:
+    """About how long decomposing so many matrices takes: on a core 1.05 s for one of 785 tokens, 0.035 s for 197."""
+    return float(matrices * 1.05 * (tokens / 785) ** 2.5 / (os.cpu_count() or 1))
+
+
 def spectrum(trace: Trace, layer: int) -> Spectrum:
     """Decomposes `A` of every head of a layer in float64."""
     return spectra([(trace, layer)])[0]

@@ -173,7 +173,7 @@ def _shapes(state: State) -> dict[str, tuple[int, ...]]:
 def with_filter(model: LoadedModel, filter: Filter) -> LoadedModel:
     """The same weights, shared in memory, under another filter: a counterfactual unless it was trained so."""
     card = model.card.with_filter(filter)
-    module = _on_the_same_weights(model.module)
+    module = on_the_same_weights(model.module)
     set_filter(module, filter)
     return LoadedModel(card, module)
 
@@ -187,7 +187,7 @@ def with_packed_layers(model: LoadedModel) -> LoadedModel:
         raise ExplorerError(
             f"Packed linear layers need float32 on a CPU and a torch with oneDNN; {model.card.name} has not all of it."
         )
-    module = _on_the_same_weights(model.module)
+    module = on_the_same_weights(model.module)
     packed.pack(module)
     return LoadedModel(replace(model.card, is_packed=True), module)
 
@@ -210,7 +210,8 @@ def in_bfloat16(model: LoadedModel) -> LoadedModel:
     return LoadedModel(replace(model.card, is_bfloat16=True), copy.deepcopy(model.module).to(torch.bfloat16))
 
 
-def _on_the_same_weights(module: Any) -> Any:
+def on_the_same_weights(module: Any) -> Any:
+    """A copy of a model that shares the memory of its parameters and buffers."""
     shared = [*module.parameters(), *module.buffers()]
     return copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
 

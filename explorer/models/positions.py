@@ -49,7 +49,12 @@ class Grids:
     @property
     def change(self) -> str:
         """What resampling does, in a sentence."""
-        return f"Positions of {_times(self.file)} patches are resampled to {_times(self.model)}, bicubic."
+        return f"Positions of {_times(self.file)} patches are resampled to {_times(self.model)}, bicubic, antialiased."
+
+    @property
+    def rotary_change(self) -> str:
+        """The same of rotary positions, which are computed."""
+        return f"Rotary positions of {_times(self.file)} patches are computed for {_times(self.model)}."
 
     def resampled(self, positions: Tensor) -> Tensor:
         """Positions `[1, prefix + h*w, dim]` of the model's grid, as timm resamples them."""

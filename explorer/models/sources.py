@@ -6,6 +6,7 @@ A browser names a file by a label out of `files()`, never by a path.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from explorer.files import CHECKPOINTS as BUNDLED
@@ -17,6 +18,8 @@ from explorer.types import ExplorerError
 
 BUNDLED_PAIR = "deit-small-patch16-224-200c"
 """What the bundled pair's files begin with; others may lie beside them."""
+CLEAREST_LAYER = 10
+"""Of the bundled pair, the block whose maps say most, chosen by looking (docs/adr/0036): it is what opens first."""
 VARIABLE = "EXPLORER_CHECKPOINTS"
 
 
@@ -58,6 +61,12 @@ def opening(variant: str) -> Path:
 def label(path: Path) -> str:
     """What cards, records and visitors call a file: its folder's name and its own."""
     return f"{path.parent.name}/{path.name}"
+
+
+def opening_layer(sources: Iterable[str]) -> int | None:
+    """The layer, from 1, that is shown first of models by where they come from; `None` for the last."""
+    own = {label(pair_file(BUNDLED / BUNDLED_PAIR, variant)) for variant in VARIANTS}
+    return CLEAREST_LAYER if set(sources) <= own else None
 
 
 def labels() -> tuple[str, ...]:

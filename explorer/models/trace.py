@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from explorer.measures.attention import entropy as entropy_of_rows
 from explorer.measures.attention import entropy_of_scores
 from explorer.measures.residual import norms
-from explorer.models import packed
+from explorer.models import packed, room
 from explorer.models.twicing import Filtered, HeadTensor, attention_of, get_filter, project, queries_keys_values
 from explorer.paper import operators
 from explorer.paper.kernels import KERNELS
@@ -145,6 +145,7 @@ def trace(
     expected = tuple(model.patch_embed.img_size)
     if tuple(images.shape[-2:]) != expected:
         raise ExplorerError(f"Expected images of {expected} pixels; {tuple(images.shape[-2:])} came.")
+    room.check(sizes, expected[0] // sizes.grid[0], images.device)
     traces = [_empty(sizes, images, rows) for _ in images]
     # Of every block in turn, so that they stay in the processor's cache, as its matrix does while rows are measured.
     scores = images.new_empty(len(images), sizes.heads, sizes.tokens, sizes.tokens)  # (B, H, N, N)

@@ -11,7 +11,6 @@ from functools import cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import betaln, roots_legendre  # type: ignore[import-untyped]
 
 from explorer.types import ExplorerError
 
@@ -64,6 +63,8 @@ def eigencapacity_twicing(n: int) -> float:
 
     With `u = 1 - x` it is half a Beta function, `B(n + 1, 1/2) / 2`, which does not overflow.
     """
+    from scipy.special import betaln  # type: ignore[import-untyped]  # by itself as much as timm
+
     return 0.5 * math.exp(float(betaln(n + 1, 0.5)))
 
 
@@ -131,5 +132,7 @@ def power_law(x: Float[np.ndarray, " point"], y: Float[np.ndarray, " point"]) ->
 @cache
 def _gauss_legendre(count: int) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
     """Nodes and weights on [0, 1]."""
+    from scipy.special import roots_legendre
+
     nodes, weights = roots_legendre(count)
     return (nodes + 1) / 2, weights / 2

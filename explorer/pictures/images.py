@@ -1,6 +1,6 @@
 """The bytes of an image file -> upright RGB pixels.
 
-Every file is somebody else's: `decode` reads the header before it allocates, opens seven formats and no other,
+Every file is somebody else's: `decode` reads the header before it allocates, opens eight formats and no other,
 and lets nothing but `ImageError` out.
 """
 
@@ -16,16 +16,21 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image
 
-from explorer.pictures import layout, profiles
+from explorer.pictures import heic, layout, profiles
 from explorer.pictures.budget import BUDGET, PixelBudget
 from explorer.pictures.profiles import ColourConversion
 from explorer.types import ExplorerError, ImageInput
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", heic.FORMAT)
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".avifs")
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp"),
+        *(".avif", ".avifs", ".heic", ".heif", ".hif"),
+    )
 )
 """How names of files of these formats end, in lower case."""
+KINDS = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC"
+"""What is read, in words."""
 MAX_ASPECT = 20
 MAX_PIXELS = 40_000_000
 """Limit on what is decoded in full; a JPEG that decodes row by row counts with its reduced size."""
@@ -36,7 +41,7 @@ MAX_SCANS = 30
 MAX_SHORT_SIDE = 1024
 """Pixels are kept with their shorter side at most this long: no view of them needs more."""
 
-_EXPECTED = "An image file (JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF) was expected"
+_EXPECTED = f"An image file ({KINDS}) was expected"
 _OURS = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -109,6 +114,8 @@ def _quiet_pillow() -> None:
 def _read(data: bytes, budget: PixelBudget) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[str, ...]]:
     if excess := layout.excess(data):
         raise ImageError(excess)
+    if heic.is_heic(data) and not heic.can_read():
+        raise ImageError(f"{_EXPECTED}; a HEIC came, for which pillow-heif is not installed here.")
     image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
     with budget.taken(_check_header(image, data)):
         return _decoded(image)
@@ -155,6 +162,8 @@ def _check_header(image: Image.Image, data: bytes) -> int:
         if by_rows:
             limit = MAX_STREAMED_PIXELS
             decoded = decoded // _draft_scale(image.size) ** 2
+    elif image.format == heic.FORMAT:
+        decoded = max(decoded, heic.largest(data))
     if decoded > MAX_PIXELS or width * height > limit:
         raise ImageError(_too_large(f"{width} x {height} px"))
     return decoded
@@ -256,10 +265,9 @@ def _what_came(data: bytes) -> str:
     if start[:4] == b"RIFF":
         ours, foreign = ("WebP", None) if start[8:12] == b"WEBP" else (None, "a sound or video file")
     elif start[4:8] == b"ftyp":
-        brands = start[8:64]
-        heic = any(brand in brands for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"))
-        ours = "AVIF" if b"avif" in brands or b"avis" in brands else None
-        foreign = "a HEIC photograph, which has to be saved as JPEG first" if heic else "a video file"
+        is_avif = b"avif" in start[8:64] or b"avis" in start[8:64]
+        ours = "AVIF" if is_avif else "HEIC" if heic.is_heic(start) else None
+        foreign = "a video file"
     elif b"<svg" in start.lower():
         foreign = "an SVG drawing, which has to be saved as PNG first"
     elif not ours and not foreign and _is_text(start):

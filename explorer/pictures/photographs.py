@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from explorer import files
-from explorer.pictures import examples, images
+from explorer.pictures import crops, examples, images
+from explorer.pictures.crops import MARK, Cropping
 from explorer.pictures.examples import EXAMPLES, Example
 from explorer.types import ExplorerError, ImageInput
 
@@ -24,11 +27,14 @@ class Photograph:
     """What a person would type to name it, without folders."""
     title: str
     read: Callable[[], bytes]
+    crop: Cropping | None = None
+    """What is made of it before a model sees it; the name says so, too."""
 
     @property
     def image(self) -> ImageInput:
-        """The decoded image; who keeps it decoded gives that one."""
-        return images.decode(self.read())
+        """The decoded image, cropped; who keeps it decoded gives that one."""
+        image = images.decode(self.read())
+        return self.crop.of(image) if self.crop else image
 
     def open(self) -> ImageInput:
         """The same. Raises `ExplorerError` naming it when it cannot be read or is no image."""
@@ -39,10 +45,20 @@ class Photograph:
             raise ExplorerError(message if self.name in message else f"{self.name}: {message}") from error
 
 
+AnyPhotograph = TypeVar("AnyPhotograph", bound=Photograph)
+
+
 def photograph(source: str | Path | bytes | Example | Photograph) -> Photograph:
-    """The image that `source` names: a file, its bytes, an example or `example:` and its file's name."""
+    """The image that `source` names: a file, its bytes, an example or `example:` and its file's name.
+
+    `#squash` or `#top,left,bottom,right` behind a name crops it, unless a file is called so.
+    """
     if isinstance(source, Photograph):
         return source
+    if isinstance(source, str):
+        name, crop = crops.of_name(source)
+        if crop and not os.path.exists(source):
+            return cropped(photograph(name), crop)
     if isinstance(source, bytes):
         return Photograph("image", "An image", lambda: source)
     if isinstance(source, Example):
@@ -52,6 +68,11 @@ def photograph(source: str | Path | bytes | Example | Photograph) -> Photograph:
     path = Path(source)
     name = path.name.encode(errors="replace").decode()  # a name that is no Unicode can be written to no file
     return Photograph(name, name, partial(_read, path))
+
+
+def cropped(photo: AnyPhotograph, crop: Cropping) -> AnyPhotograph:
+    """The same image under another frame, which its name and its title say."""
+    return replace(photo, name=f"{photo.name}{MARK}{crop}", title=f"{photo.title}, {crop.words}", crop=crop)
 
 
 def _example(file: str) -> Example:

@@ -61,6 +61,19 @@ def crop_box(size: Size, preprocessing: Preprocessing) -> tuple[float, float, fl
     )
 
 
+def fate(size: Size, preprocessing: Preprocessing) -> str:
+    """What a model sees of a picture of this size, in a sentence; empty where that is all of it, and no larger."""
+    top, left, bottom, right = crop_box(size, preprocessing)
+    seen = (bottom - top) * (right - left) / (size[0] * size[1])
+    larger = max(preprocessing.input_size[0] / (bottom - top), preprocessing.input_size[1] / (right - left))
+    said = []
+    if seen < 0.995:
+        said.append(f"the middle {100 * seen:.0f}% of it")
+    if larger > 1.05:
+        said.append(f"{'' if said else 'all of it '}enlarged {larger:.1f} times")
+    return f"The models see {', '.join(said)}." if said else ""
+
+
 def batch(
     views: Sequence[UInt8[np.ndarray, "height width 3"]], preprocessing: Preprocessing
 ) -> Float[Tensor, "image 3 height width"]:

@@ -27,6 +27,7 @@ from explorer.runs.partial import (
     Row,
     Stamp,
     check_out,
+    check_size,
     is_same,
     keeping,
     settings_file,
@@ -66,6 +67,7 @@ def measure(sources: Sequence[str], pair: ModelPair, out: Path, plan: Plan) -> G
     Raises `ExplorerError` for another suffix, a model without a classifier, or a file that cannot be written.
     """
     check_out(out, MADE_BY)
+    check_size(out, provenance.of_pair(pair.cards))
     settings = _settings(pair, plan)
     identity = json.dumps([settings, *(card.key for card in pair.cards)])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]

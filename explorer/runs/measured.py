@@ -1,9 +1,11 @@
-"""Sweeps that were measured: those that lie beside the pair that opens, and which belong to two models."""
+"""What was measured of the pair that opens and lies beside it: sweeps, and top-1 at other sizes of the input."""
 
 from __future__ import annotations
 
 import glob
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from explorer import provenance
@@ -49,3 +51,46 @@ def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:
 def of_pair(by_label: Mapping[str, Result], cards: Sequence[ModelCard]) -> dict[str, Result]:
     """Those of this very pair, by label."""
     return {label: result for label, result in by_label.items() if is_of(result, cards)}
+
+
+SIZES = "sizes.json"
+"""The end of the name of the file beside a pair that holds its accuracy by size of the input."""
+SIZED_IMAGES = 100
+"""Validation images of a row of it, drawn by their names."""
+Interval = tuple[float, float, float]
+"""A share, and where its 95% interval begins and ends."""
+
+
+@dataclass(frozen=True)
+class SizedAccuracy:
+    """Top-1 of both models on the same images at one size of the input, and the second's minus the first's."""
+
+    images: int
+    top1: tuple[Interval, Interval]
+    difference: Interval
+
+
+def sizes(cards: Sequence[ModelCard], prefix: Path | None = None) -> dict[int, dict[str, SizedAccuracy]] | None:
+    """By pixels a side, and by what the images are; `None` where nothing was measured of these very models.
+
+    They are looked for by the digests of their weights, under the filters that they were trained with, beside the pair
+    whose files begin with `prefix`, by default the one that opens.
+    """
+    pair = prefix or sources.prefix()
+    try:
+        known = json.loads((pair.parent / f"{pair.name}-{SIZES}").read_text(encoding="utf-8"))
+        if known["models"] != [card.digest for card in cards] or any(card.is_counterfactual for card in cards):
+            return None
+        by_size: dict[int, dict[str, SizedAccuracy]] = {}
+        for row in known["rows"]:
+            first, second, difference = (_interval(each) for each in (*row["top1"], row["difference"]))
+            of_size = by_size.setdefault(int(row["input_size"]), {})
+            of_size[str(row["data"])] = SizedAccuracy(int(row["images"]), (first, second), difference)
+    except (OSError, ValueError, KeyError, TypeError):  # no such file, or another one
+        return None
+    return by_size
+
+
+def _interval(numbers: Sequence[float]) -> Interval:
+    share, low, high = map(float, numbers)
+    return share, low, high

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import islice
@@ -183,6 +183,24 @@ def check_out(out: Path, made_by: str) -> None:
         ours = False
     if not ours:
         raise ExplorerError(f"The settings would replace {path.name}, which is none of ours; choose another name.")
+
+
+def check_size(out: Path, models: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises `ExplorerError` where a table that is there is of these models' inputs at other sizes."""
+    try:
+        known = json.loads(files.read(settings_file(out)))["models"]
+        before, now = ([of[role].get("input_size") for role in models] for of in (known, models))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ExplorerError):
+        return  # no table, or none with two models
+    if before != now:
+        raise ExplorerError(
+            f"{out.name} holds numbers at {_sizes(before)}; {_sizes(now)} was asked for, so choose another name."
+        )
+
+
+def _sizes(each: Sequence[Any]) -> str:
+    words = ["an input of " + ("the models' own size" if size is None else f"{size[0]}x{size[1]} px") for size in each]
+    return " and ".join(dict.fromkeys(words))
 
 
 @contextmanager

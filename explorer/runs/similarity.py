@@ -25,7 +25,18 @@ from explorer import files, provenance
 from explorer.jobs.passes import SimilarityJob
 from explorer.measures.settings import Definition
 from explorer.pictures import images, preprocess
-from explorer.runs.partial import ROWS, Partial, Row, check_out, is_same, keeping, settings_file, stamp_of, write_table
+from explorer.runs.partial import (
+    ROWS,
+    Partial,
+    Row,
+    check_out,
+    check_size,
+    is_same,
+    keeping,
+    settings_file,
+    stamp_of,
+    write_table,
+)
 from explorer.serving.batches import map_batches
 from explorer.serving.pair import ModelPair
 from explorer.types import ROLES, ExplorerError, ImageInput, ModelCard, Preprocessing
@@ -91,6 +102,7 @@ def measure(
     Raises `ExplorerError` for a folder without images, another suffix, or a file that cannot be written.
     """
     check_out(out, MADE_BY)
+    check_size(out, provenance.of_pair(pair.cards))
     if not folder.is_dir():
         raise ExplorerError(f"A folder of images was expected; {folder} is {'none' if folder.exists() else 'missing'}.")
     identity = json.dumps(

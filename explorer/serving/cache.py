@@ -62,7 +62,7 @@ SHARES = {
     "figures": CacheShare("the arrays of a figure, for the files asked for after its preview", 24),
     "studies": CacheShare("a photograph of lesson 2, denoised, 5 to 10 MB", 36),
     "numbers": CacheShare("a result of at most 1 KiB that hours of work may lie in", 12),
-    "thumbnails": CacheShare("a small square picture as a data URI, 15 KB", 18, len),
+    "thumbnails": CacheShare("a small picture as a data URI, 4 KB; one that is cropped by hand, 40", 18, len),
     "crops": CacheShare("the dense matrix of a crop of lesson 2, 4 MB", 18),
     "curves": CacheShare("similarity of a picture in a model by layer", 12, _small),
     "spectra": CacheShare("both models' eigenvalues and singular values of one layer, 80 KB", 6, _spectra),
@@ -168,10 +168,11 @@ def cache_of(name: str) -> ByteLRU[Any, Any]:
 
 def limit(name: str) -> int:
     """Bytes of this share. Raises `ExplorerError` when the environment names no budget that can be divided."""
-    return _total_mib() * 2**20 * SHARES[name].mib // TOTAL_MIB
+    return total_mib() * 2**20 * SHARES[name].mib // TOTAL_MIB
 
 
-def _total_mib() -> int:
+def total_mib() -> int:
+    """What all caches share. Raises `ExplorerError` when the environment names no budget that can be divided."""
     given = os.environ.get(VARIABLE, "").strip() or str(TOTAL_MIB)
     if not (given.isascii() and given.isdigit() and len(given) < 10 and int(given) >= LEAST_MIB):
         raise ExplorerError(

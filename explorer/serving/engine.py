@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TypeVar, cast, runtime_checkable
@@ -19,13 +19,14 @@ import torch
 from explorer.jobs import Job, PassJob
 from explorer.jobs.passes import BatchJob, TraceJob
 from explorer.models import LoadedModel, with_filter
+from explorer.models.sizes import grid_at, with_input_size
 from explorer.models.trace import ModelSize, count, geometry
 from explorer.serving.cache import limit
 from explorer.serving.device import free_memory, is_out_of_memory
 from explorer.serving.turns import Turns
 from explorer.serving.worker import Worker
 from explorer.traces import Comparison
-from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Progress
+from explorer.types import ExplorerError, Filter, ImageInput, ModelCard, Progress, Size
 
 R = TypeVar("R")
 
@@ -43,6 +44,10 @@ class Engine(Protocol):
     def cards(self) -> Sequence[ModelCard]: ...
 
     def swapped(self, key: str, filter: Filter) -> ModelCard: ...
+
+    def resized(self, key: str, side: int) -> ModelCard: ...
+
+    def grid(self, key: str, side: int) -> Size: ...
 
     def size(self, key: str) -> ModelSize: ...
 
@@ -103,6 +108,8 @@ class LocalEngine:
         self.device = device
         self._models: dict[str, LoadedModel] = {}
         self._trained: tuple[str, ...] = ()
+        self._origins: dict[str, str] = {}
+        """Of a model under another filter or at another size, the loaded one."""
         self._held: Counter[str] = Counter()
         self._sizes: dict[str, ModelSize] = {}
         self._max_models = max_models
@@ -127,10 +134,28 @@ class LocalEngine:
         """The same weights under another filter; shares their memory."""
         with self._changing:
             model = self._model(key)
-            card = model.card.with_filter(filter)
-            if card.key not in self._models:
-                self._models[card.key] = with_filter(model, filter)
-            return self._models[card.key].card
+            return self._derived(key, model.card.with_filter(filter), lambda: with_filter(model, filter))
+
+    def resized(self, key: str, side: int) -> ModelCard:
+        """The same weights, but for learnt positions, with an input of `side` pixels a side; shares their memory.
+
+        Raises `ExplorerError` for a size that the model cannot take or whose trace has no room.
+        """
+        with self._changing:
+            model = self._model(key)
+            card = model.card.with_input_size((side, side))
+            return self._derived(key, card, lambda: with_input_size(model, side))
+
+    def _derived(self, key: str, card: ModelCard, make: Callable[[], LoadedModel]) -> ModelCard:
+        """A model made of another that is there, once; it goes when that one goes."""
+        if card.key not in self._models:
+            self._models[card.key] = make()
+            self._origins[card.key] = self._origins.get(key, key)
+        return self._models[card.key].card
+
+    def grid(self, key: str, side: int) -> Size:
+        """Patches of a model's input at `side` pixels a side. Raises `ExplorerError` as `resized` does."""
+        return grid_at(self._model(key), side)
 
     def size(self, key: str) -> ModelSize:
         """Parameters and multiply-adds of a model, counted once."""
@@ -153,16 +178,17 @@ class LocalEngine:
             if len(self._trained) >= self._max_models and model.card.key not in self._trained:
                 raise ExplorerError(f"At most {self._max_models} models can be loaded; unload one first.")
             self._models[model.card.key] = model
+            self._origins.pop(model.card.key, None)
             self._trained = tuple(dict.fromkeys((*self._trained, model.card.key)))
         return model.card
 
     def remove(self, key: str) -> None:
-        """Lets go of a model and of its weights under other filters, as soon as nobody holds it.
+        """Lets go of a model and of its weights under other filters and at other sizes, as soon as nobody holds it.
 
         Raises `ExplorerError` for the last one.
         """
         with self._changing:
-            trained = _as_trained(self._model(key).card)
+            trained = self._origin(key)
             left = tuple(other for other in self._trained if other != trained)
             if not left:
                 raise ExplorerError("At least one model has to stay loaded.")
@@ -173,7 +199,7 @@ class LocalEngine:
     def held(self, keys: Iterable[str]) -> Iterator[None]:
         """Inside, these models answer whoever unloads them meanwhile. Raises `ExplorerError` for one not loaded."""
         with self._changing:
-            trained = {_as_trained(self._model(key).card) for key in keys}
+            trained = {self._origin(key) for key in keys}
             self._held.update(trained)
         try:
             yield
@@ -183,10 +209,15 @@ class LocalEngine:
                 self._held = +self._held
                 self._let_go()
 
+    def _origin(self, key: str) -> str:
+        """The loaded model that a model is, or was made of. Raises `ExplorerError` for one that is not there."""
+        return self._origins.get(self._model(key).card.key, key)
+
     def _let_go(self) -> None:
         """Of what is neither loaded nor held."""
         kept = {*self._trained, *self._held}
-        self._models = {key: model for key, model in self._models.items() if _as_trained(model.card) in kept}
+        self._models = {key: model for key, model in self._models.items() if self._origins.get(key, key) in kept}
+        self._origins = {key: origin for key, origin in self._origins.items() if key in self._models}
 
     def submit(
         self, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None
@@ -245,11 +276,6 @@ class LocalEngine:
             return self._models[key]
         except KeyError:
             raise ExplorerError("This model is not loaded any more; please choose another.") from None
-
-
-def _as_trained(card: ModelCard) -> str:
-    """The key of the same weights under the filter they were trained with."""
-    return card.with_filter(card.trained_filter).key
 
 
 def _gathered(parts: Sequence[Future[R]]) -> Future[list[R]]:

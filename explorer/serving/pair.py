@@ -37,6 +37,13 @@ class ModelPair:
         decoded = image if isinstance(image, ImageInput) else photograph(image).open()
         return compare(self.engine, [decoded], (self.baseline.key, self.twicing.key))[0]
 
+    def at(self, side: int) -> ModelPair:
+        """Both models with an input of `side` pixels a side, of the same engine and the same weights in memory.
+
+        Raises `ExplorerError` for a size that one of them cannot take.
+        """
+        return ModelPair(self.engine, *(self.engine.resized(card.key, side) for card in self.cards))
+
     def close(self) -> None:
         """Ends the engine, after what is queued; the pair answers nothing any more."""
         self.engine.close()

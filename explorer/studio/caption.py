@@ -30,6 +30,7 @@ def caption(content: Content, record: Record, cards: Sequence[ModelCard], names:
     """The caption. What it says of heads, layers and scale is what was drawn."""
     template = record.spec.template
     sentences = [*template.caption(record.spec, content), *_models(cards, names)]
+    sentences += dict.fromkeys(escape(change) for card in cards for change in card.changes)
     if template.is_heatmap:
         sentences.append("A heatmap is not an attribution.")
     sentences.append(

@@ -154,6 +154,8 @@ def make(
 
     Raises `ExplorerError` for an image that cannot be read and for settings that do not fit the models or the page.
     """
+    if spec.input_size is not None:
+        pair = pair.at(spec.input_size)
     is_measured = spec.template.takes is Takes.RESULTS
     photographs = sweeps.inputs(images, pair) if is_measured else [photograph(image) for image in images]
     content = _gathered(spec, photographs, pair, progress)
@@ -179,6 +181,8 @@ def _gathered(spec: Spec, photographs: Sequence[Photograph], pair: ModelPair, pr
 
 def again(record: Record, images: Sequence[Photograph | str | Path], pair: ModelPair) -> Made:
     """The figure that a record describes. Raises `ExplorerError` when images or weights are not those of the record."""
+    if record.spec.input_size is not None:
+        pair = pair.at(record.spec.input_size)
     for known, card in zip(record.models, pair.cards, strict=True):
         size, expected = provenance.input_size(card), known.get("input_size")
         if bool(known.get("packed")) != card.is_packed:

@@ -65,7 +65,7 @@ class Record:
             words += _model_words(model)
         packed = [model["role"] for model in self.models if model.get("packed")]
         words += ["--packed"] if len(packed) == len(ROLES) else [f"--{role}-packed" for role in packed]
-        if sizes := size_text(self.models):
+        if self.spec.input_size is None and (sizes := size_text(self.models)):
             words += _words("input-size", sizes)
         for setting in SETTINGS:
             value = getattr(self.spec, setting.name)

@@ -120,6 +120,9 @@ class Spec:
     column_labels: bool = setting(True, "headings above the columns")
     letters: bool = setting(False, "(a), (b), … on rows and panels")
     colour_bar: bool = setting(True, "a colour bar below the maps")
+    input_size: int | None = setting(
+        None, "pixels on a side of both models' input instead of what they declare", (1, 10_000)
+    )
 
     def __post_init__(self) -> None:
         from explorer.figures.print.page import check_font  # matplotlib comes with it, and this module with help

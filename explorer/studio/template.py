@@ -12,6 +12,8 @@ from typing import Any
 
 PAGE = ("preset", "width", "height", "dpi", "font", "font_size", "letters", "names")
 """The settings that every template reads."""
+MODELS = ("input_size",)
+"""The settings of the models, which every template reads."""
 LOOK = ("scale", "colour_map", "opacity", "smooth", "bare")
 """Those of maps over photographs."""
 LABELS = ("row_labels", "column_labels")
@@ -66,4 +68,4 @@ class Template:
     @property
     def reads(self) -> frozenset[str]:
         """Every setting that may change it."""
-        return frozenset((*self.settings, *self.off_page, *PAGE))
+        return frozenset((*self.settings, *self.off_page, *PAGE, *MODELS))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from explorer.ui.shell.session import View
 
 VIEW = "view"
+_FIRST_PAGES = ("", "attention")
+"""The page that opens, and the one that links lead to: what they need is loaded before anything else."""
 _frozen = 0
 """How many modules there were when what they hold was frozen."""
 _STYLE = (
@@ -27,11 +29,15 @@ def start(page: StreamlitPage) -> None:
     """Draws the sidebar, then the page; what a visitor can act on is one sentence, never a traceback."""
     import streamlit as st
 
+    from explorer.ui.opening import draw
     from explorer.ui.shell import preload
 
     st.html(f"<style>{_STYLE}</style>")
-    first_page = page.url_path == ""  # that of the page that opens
+    first_page = page.url_path in _FIRST_PAGES
+    draw.begin()
     if preload.is_running(first_page):
+        if page.url_path == "" and (stored := preload.opening()):
+            draw.show(stored)  # the page below takes over what is drawn
         with st.spinner("Loading the models …"):
             preload.wait(first_page)
     from explorer.ui.shell import panels, resources, sidebar

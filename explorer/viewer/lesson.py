@@ -37,7 +37,7 @@ def pack(part: SlidingPart) -> bytes:
             for table in part.tables
         ],
         "maps": [_map(each, store) for each in part.maps],
-        "colours": {name: store.add(lookup_table(name).tobytes()) for name in ("cividis", "diverging") if part.maps},
+        "colours": {name: store.add(lookup_table(name).tobytes()) for name in ("cividis", "cold") if part.maps},
         "ready": None if part.ready is None else [bool(there) for there in part.ready],
     }
     return framed(_LETTERS, header, b"".join(store.parts))

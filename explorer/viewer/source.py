@@ -8,12 +8,14 @@ from pathlib import Path
 
 JS = Path(__file__).parent / "js"
 VIEWER = (
-    "dom", "sections", "payload", "arithmetic", "readings", "paint", "state", "comparison",
-    "keys", "maps", "strips", "charts", "tools", "viewer", "adapters",
+    "dom", "sections", "arithmetic", "state", "pieces", "payload", "readings", "paint", "comparison",
+    "keys", "maps", "wipe", "strips", "charts", "tools", "sentence", "viewer", "adapters",
 )  # fmt: skip
 """Each imports from those before it alone; none gives a name that another one gives."""
 LESSON = ("dom", "sections", "paint", "amounts", "axes", "plot", "lesson")
 """In the same way, what draws the lessons' charts."""
+START = ("dom", "sections", "paint", "pictures", "curtain", "start")
+"""In the same way, what draws the start page."""
 IMPORT = re.compile(r'^import \{\s*(\w+(?:,\s*\w+)*),?\s*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 """The one kind of import there is: names as they are, of one of these modules."""
 

@@ -8,6 +8,7 @@ import streamlit as st
 from explorer.attribution.result import Unit
 from explorer.attribution.settings import Method
 from explorer.figures import maps as figures
+from explorer.figures.screen.maps import colour_bar, interactive
 from explorer.figures.settings import ColourScale
 from explorer.figures.style import Range
 from explorer.pictures import preprocess
@@ -51,7 +52,7 @@ for index, place in enumerate(places):
 ready = compute.are_kept(chosen, method, targets, settings)
 if not ready:  # photographs of the maps' size keep their place
     for index, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
-        empty = figures.interactive(picture, ["no map yet"], (1, 1), colours)
+        empty = interactive(picture, ["no map yet"], (1, 1), colours)
         panels.map_chart(frame, empty, f"attribution-frame-{index}", "The photograph; no map yet")
 attributions = work.offered(
     "attribution",
@@ -76,11 +77,11 @@ for index, place in enumerate(places):
     drawn = figures.draw(pictures[index], values[index], spans[index], look)
     by_patch = array(attributions[index].on_patches())
     texts = figures.hover_texts(by_patch, f"{method.label}, mean over the patch")
-    figure = figures.interactive(drawn, texts, by_patch.shape, colours)
+    figure = interactive(drawn, texts, by_patch.shape, colours)
     panels.map_chart(frames[index], figure, f"attribution-map-{index}", f"{method.label} for {chosen.names[index]}")
     ends = "; ends at the 99th percentile" if by is Unit.PIXELS else ""
     measured = f"{method.label}, {method.unit}" if method.unit else method.label
-    bar = figures.colour_bar(spans[index], look.colour_map, colours, measured + ends)
+    bar = colour_bar(spans[index], look.colour_map, colours, measured + ends)
     place.plotly_chart(bar, key=f"attribution-bar-{index}", config={"displayModeBar": False})
     delta = attributions[index].delta
     if delta is not None:

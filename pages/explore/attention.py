@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer.ui import view
 from explorer.ui.explore import evidence, viewer_panel
-from explorer.ui.shell import panels
+from explorer.ui.shell import detail, panels
 from explorer.ui.shell.session import plain
 
 chosen = view()
@@ -14,6 +14,7 @@ panels.opening(
     "compare how concentrated the maps stay towards the last layers.",
 )
 panels.warn_swapped(chosen)
+detail.control(chosen)
 viewer_panel.show(chosen)
 panels.class_note(chosen)
 _, once, twiced = evidence.of_view(chosen)
@@ -35,9 +36,13 @@ with st.expander("What the numbers are"):
 - **Similarity**: mean cosine between patch tokens after each block; of *this token*: its mean cosine with the other
   patches. **‖A(V − AV)‖ / ‖AV‖**: Frobenius norms over the patch tokens, mean over heads.
 
-A is sent in one byte an entry. Values are printed in the digits that hold all the same, right to within one unit of the
-last; where fewer than two do, as what the value lies between, and where it cannot be told from 0, as “< x”. Prefix
-tokens (CLS; in some models a distillation token or registers) are not drawn; the row of each can be, with it as the
-query. A heatmap is not an attribution: it does not say what the prediction rests on.
+Maps are drawn by monotone cubic curves through the patches' values, downwards and then across (Fritsch & Carlson 1980):
+a patch's centre has its own value, and nothing between two patches is above or below both. Colour and opacity carry the
+magnitude; of signed maps negative values are blue and 0 is the photograph. **Contours** are at eighths of the scale.
+
+A is sent in one byte an entry, rollout in two. Values are printed in the digits that hold all the same, right to within
+one unit of the last; where fewer than two do, as what the value lies between, and where it cannot be told from 0, as
+“< x”. Prefix tokens (CLS; in some models a distillation token or registers) are not drawn; the row of each can be, with
+it as the query. A heatmap is not an attribution: it does not say what the prediction rests on.
 """
     )

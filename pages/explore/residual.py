@@ -8,6 +8,7 @@ from torch import Tensor
 from explorer.figures import maps as figures
 from explorer.figures.records import Line
 from explorer.figures.screen import curves
+from explorer.figures.screen.maps import colour_bar, interactive
 from explorer.figures.settings import ColourScale
 from explorer.figures.style import Range
 from explorer.measures import attention, residual
@@ -15,7 +16,7 @@ from explorer.measures.settings import Quantity
 from explorer.pictures import preprocess
 from explorer.types import STANDARD
 from explorer.ui import view
-from explorer.ui.shell import choices, panels
+from explorer.ui.shell import choices, detail, panels
 from explorer.ui.shell.session import array, palette
 
 chosen = view()
@@ -26,6 +27,7 @@ panels.opening(
     "back. Look where on the image, and in which layers, that is most.",
 )
 panels.warn_swapped(chosen)
+detail.control(chosen)
 comparison = chosen.comparison()
 depth, heads = comparison.depth, comparison.heads
 magnitudes = [residual.magnitudes(trace) for trace in comparison]
@@ -69,11 +71,9 @@ for index, slot in enumerate(st.columns(2, gap="medium")):
         picture = preprocess.sharp_view(chosen.photo.image.rgb, chosen.pair.cards[index].preprocessing)
         drawn = figures.draw(picture, maps[index][layer], spans[index], look)
         texts = figures.hover_texts(maps[index][layer], quantity.label)
-        figure = figures.interactive(drawn, texts, maps[index][layer].shape, colours)
+        figure = interactive(drawn, texts, maps[index][layer].shape, colours)
         panels.map_chart(slot, figure, f"residual-map-{index}", f"{quantity.label}, layer {layer + 1}")
-        bar = figures.colour_bar(
-            spans[index], look.colour_map, colours, f"{quantity.label} per patch, layer {layer + 1}"
-        )
+        bar = colour_bar(spans[index], look.colour_map, colours, f"{quantity.label} per patch, layer {layer + 1}")
         st.plotly_chart(bar, key=f"residual-bar-{index}", config={"displayModeBar": False})
 st.caption(
     "In a standard block A(V − AV) is not part of the output: it is what twicing **would** give back, drawn dashed."

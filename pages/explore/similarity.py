@@ -8,7 +8,7 @@ from explorer.measures import similarity
 from explorer.measures.settings import Definition
 from explorer.ui import view
 from explorer.ui.explore import evidence
-from explorer.ui.shell import panels
+from explorer.ui.shell import detail, panels
 from explorer.ui.shell.session import array, palette, plain
 
 chosen = view()
@@ -19,6 +19,7 @@ panels.opening(
     "onto one direction (over-smoothing); look for the depth at which the two models part.",
 )
 panels.warn_swapped(chosen)
+detail.control(chosen)
 first, second, third = st.columns(3)
 definition = Definition(
     with_prefix=first.toggle("With CLS and other prefix tokens", key="similarity-prefix", persist_state="session"),

@@ -7,8 +7,9 @@ from explorer.figures.records import SYMBOLS, Points
 from explorer.figures.screen import spectra
 from explorer.figures.screen.spectra import Plane
 from explorer.measures.settings import ROUNDING
+from explorer.measures.spectrum import seconds
 from explorer.ui import view
-from explorer.ui.shell import choices, panels, resources
+from explorer.ui.shell import choices, detail, panels, resources
 from explorer.ui.shell.session import palette
 
 HELP = {
@@ -27,6 +28,7 @@ panels.opening(
     "mid-sized eigenvalues are lifted, and which ones the theory does not cover, because they are complex.",
 )
 panels.warn_swapped(chosen)
+detail.control(chosen)
 comparison = chosen.comparison()
 depth, heads = comparison.depth, comparison.heads
 layer_column, head_column, plane_column = st.columns([3, 3, 3], gap="medium")
@@ -41,7 +43,11 @@ head = head_column.segmented_control(
 )
 plane = choices.segments("Complex plane", Plane.BEFORE, key="spectrum-plane", place=plane_column)
 which = range(heads) if head == "all" else [int(head) - 1]
-with st.spinner("Decomposing …"):
+tokens = max(trace.attention.shape[-1] for trace in comparison)
+matrices = sum(trace.heads for trace in comparison)
+wait = seconds(matrices, tokens)
+words = f"Decomposing {matrices} matrices of {tokens} x {tokens}" + (f": about {wait:.0f} s" if wait >= 2 else "")
+with st.spinner(f"{words} …"):
     keys = chosen.pair.baseline.key, chosen.pair.twicing.key
     results = resources.spectra_of(chosen.photo.image.digest, keys, layer, comparison)
 points = [

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer.ui import view, work
 from explorer.ui.publish import compute, controls
-from explorer.ui.shell import panels, resources
+from explorer.ui.shell import detail, panels, resources
 
 chosen = view()
 panels.opening(
@@ -22,7 +22,7 @@ with right:
     template = controls.choose_template()
     photos = controls.choose_photos(chosen, template)
     with panels.refusals():
-        spec = controls.choose(template, depth, heads, tuple(prefix))
+        spec = controls.choose(template, depth, heads, tuple(prefix), detail.side(chosen))
 if spec is None:
     st.stop()
 with left:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from explorer.runs import robustness_file
+from tests.browser.conftest import Visit
 from tests.helpers import write_folder
 from tests.pair import facts
-from tests.running_app import CHROMIUM, PATIENCE, running_app, running_browser, settle
+from tests.running_app import CHROMIUM, PATIENCE, settle
 
 pytestmark = pytest.mark.browser
 
@@ -20,19 +20,9 @@ if CHROMIUM is None or os.environ.get("EXPLORER_BROWSER") == "skip":
     pytest.skip("NO BROWSER TEST: no Chromium was found, or EXPLORER_BROWSER=skip", allow_module_level=True)
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with running_app() as app:
-        yield app.address
-
-
 @pytest.fixture
-def page(address: str) -> Iterator[Page]:
-    with running_browser() as browser:
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.goto(f"{address}/attacks")
-        settle(page)
-        yield page
+def page(visit: Visit) -> Page:
+    return visit("attacks", height=1000)
 
 
 def test_a_click_on_cancel_ends_what_runs(page: Page) -> None:

@@ -19,7 +19,7 @@ from explorer.viewer import lesson
 from explorer.viewer.source import LESSON, script
 from tests.browser.conftest import Visit
 from tests.pair import facts
-from tests.running_app import CHROMIUM, PATIENCE, settle
+from tests.running_app import CHROMIUM, PATIENCE, follow, settle
 
 pytest.importorskip("playwright")
 from playwright.sync_api import BrowserContext, Locator, Page, expect
@@ -158,10 +158,10 @@ def test_sliders_keep_their_place_in_other_parts_and_after_other_pages(visit: Vi
     page.get_by_text("4. Again and again", exact=True).click()
     page.get_by_role("slider", name="k, folds").wait_for(timeout=PATIENCE)
     expect(slider(page, "Bandwidth h")).to_have_attribute("aria-valuetext", "0.250")  # of those that are there
-    page.get_by_role("link", name="3. Eigenvalues and depth").click()
+    follow(page, "Learn", "3. Eigenvalues and depth")
     page.wait_for_selector("h1:has-text('Eigenvalues')", timeout=PATIENCE)
     settle(page)
-    page.get_by_role("link", name="1. Smoothing").click()
+    follow(page, "Learn", "1. Smoothing")
     page.wait_for_selector("h1:has-text('Smoothing')", timeout=PATIENCE)
     settle(page)
     page.get_by_text("1. Three steps", exact=True).click()
@@ -198,6 +198,7 @@ def test_the_dial_is_answered_by_the_browser_once_its_places_have_come(visit: Vi
         """() => [...document.querySelectorAll("*")].some((e) =>
             e.shadowRoot?.querySelector(".lesson .waiting")?.textContent === "")""",
         timeout=PATIENCE,
+        polling=50,
     )
     page.wait_for_timeout(1000)
     frames = sent_frames(page)

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from scipy.interpolate import PchipInterpolator  # type: ignore[import-untyped]
 from torch import Tensor
 
-from explorer.figures.maps import coloured
-from explorer.figures.settings import ColourMap, Look
-from explorer.figures.style import Range, lookup_table
+from explorer.figures.maps import refined
+from explorer.figures.style import lookup_table
 from explorer.files import ASSETS
 from explorer.jobs.passes import TraceJob
 from explorer.measures import attention, residual, similarity
@@ -24,10 +23,11 @@ from explorer.measures.attention import Heads
 from explorer.measures.settings import Matrix
 from explorer.models import load, sources
 from explorer.notebook import Viewing
+from explorer.paper import operators
 from explorer.pictures import examples
 from explorer.serving.engine import LocalEngine, ask
 from explorer.traces import Trace
-from explorer.types import ImageInput, ModelCard, Preprocessing
+from explorer.types import ImageInput, ModelCard, Operators, Preprocessing
 from explorer.viewer import payload as viewer
 from explorer.viewer.source import script
 from tests.helpers import CLASSES, make_trace, normal, quadratics, stochastic
@@ -104,7 +104,7 @@ def random_trace(prefix: int = 1, grid: tuple[int, int] = (3, 4), sharpness: flo
     n = prefix + grid[0] * grid[1]
     one = make_trace(
         stochastic(3, 2, n, n, seed=seed, sharpness=sharpness).float(),
-        (1.0, 2.0, 1.5),
+        quadratics(1.0, 2.0, 1.5),
         values=normal(3, 2, n, 4).float(),
         tokens=normal(4, n, 8).float(),
         prefix=prefix,
@@ -186,6 +186,37 @@ def test_the_pair_is_shown_within_a_percent(
             assert_within_a_percent(found, expected, of=row)
 
 
+OTHERS = ("neutreno,boosting,centred", "attnscale=1.5,resformer,svformer", "boosting=4,neutreno=0.3,attnscale=-0.5")
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_rows_and_rollout_of_every_operator(module: Page, words: str) -> None:
+    """By the layer's matrices and by the rows that came with the query at rest."""
+    trace = replace(random_trace(), filter=operators.in_blocks(words, 3))
+    payload = packed(trace, trace)
+    for query in (0, 5):
+        found = rows_of(module, payload, 0, query, "effective", 1)
+        expected = attention.rows(trace, query, Matrix.EFFECTIVE)[:, 1]
+        of = trace.attention[:, 1, query] + expected.abs()
+        assert_within_a_percent(found, expected, of=of)
+        assert_within_a_percent(rows_of(module, payload, 0, query, "rollout", "mean"), attention.rollout(trace, query))
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_digits_of_every_operator_hold(module: Page, words: str) -> None:
+    traces = [replace(random_trace(seed=seed), filter=operators.in_blocks(words, 3)) for seed in (1, 2)]
+    exact = [replace(trace, attention=trace.attention.double()) for trace in traces]
+    payload = packed(*traces)
+    for matrix in (Matrix.EFFECTIVE, Matrix.ROLLOUT):
+        lines = module.evaluate(LINES, [payload, matrix.label, "mean"])
+        for place, query in enumerate([0, *range(1, 13)]):
+            of_both = [attention.maps(trace, query, matrix, Heads.MEAN)[:, 1:] for trace in exact]
+            for layer in range(3):
+                for key, line in enumerate(lines[0][layer][place]):
+                    for (low, high), values in zip(claims(line), of_both, strict=True):
+                        assert low <= values[layer, key] <= high, (line, float(values[layer, key]))
+
+
 @pytest.mark.parametrize("query", [0, 7])
 def test_rollout(module: Page, query: int) -> None:
     trace = random_trace()
@@ -236,23 +267,22 @@ def test_prefix_tokens_beside_the_query_at_rest_are_offered(
     assert module.evaluate("(models) => viewer.tokenChoices(models)", models) == choices
 
 
-def test_means_over_heads_stand_in_for_large_models(module: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("matrix", list(Matrix))
+def test_the_query_at_rest_is_there_without_any_layer(module: Page, matrix: Matrix) -> None:
     trace = random_trace()
-    monkeypatch.setattr(viewer, "MAX_BYTES", 100)
-    payload = packed(trace, trace)
-    assert module.evaluate("(text) => open64(text).models[0].heads", payload) == 1
-    for matrix in Matrix:
-        found = rows_of(module, payload, 0, 3, matrix.label, "mean")
-        assert_within_a_percent(found, attention.maps(trace, 3, matrix, Heads.MEAN))
+    payload = packed(trace, trace, layers=(1,))
+    found = rows_of(module, payload, 0, 0, matrix.label, "mean")
+    of = attention.maps(trace, 0, matrix if matrix is Matrix.ROLLOUT else Matrix.ATTENTION, Heads.MEAN)
+    assert_within_a_percent(found, attention.maps(trace, 0, matrix, Heads.MEAN), of=of)
+    there = """([text, matrix]) => {
+        const [model] = open64(text).models;
+        return [0, 3].map((query) => [0, 1, 2].map((layer) => viewer.isThere(model, layer, query, matrix)));
+    }"""
+    assert module.evaluate(there, [payload, matrix.label]) == [[True] * 3, [False, True, False]]
 
 
-@pytest.mark.parametrize(("choice", "most"), [("mean", None), (1, None), ("mean", 100)])
-def test_entropy_and_distance_of_a_query(
-    module: Page, choice: str | int, most: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Means over the heads' own, also where only means over heads of A are sent."""
-    if most is not None:
-        monkeypatch.setattr(viewer, "MAX_BYTES", most)
+@pytest.mark.parametrize("choice", ["mean", 1])
+def test_entropy_and_distance_of_a_query(module: Page, choice: str | int) -> None:
     trace = random_trace()
     payload, heads = packed(trace, trace), slice(None) if choice == "mean" else slice(choice, choice + 1)
     for query in (1, 6, 12):
@@ -270,9 +300,7 @@ def test_entropy_and_distance_of_a_query(
     assert module.evaluate("(text) => Number.isNaN(viewer.distance(open64(text).models[0], 0, 0, 'mean'))", payload)
 
 
-@pytest.mark.parametrize("most", [10**9, 100])
-def test_entropy_of_the_mean_query(module: Page, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer, "MAX_BYTES", most)
+def test_entropy_of_the_mean_query(module: Page) -> None:
     trace = replace(random_trace(prefix=0), has_class_token=False)
     found = module.evaluate(
         "(text) => [0, 1, 2].map((l) => viewer.entropy(open64(text).models[0], l, -1, 'mean'))", packed(trace, trace)
@@ -331,33 +359,48 @@ def test_curves_and_predictions_are_python_s(module: Page) -> None:
     np.testing.assert_allclose(header[3], similarity.of_each(trace)[:, [0, 1, 8]], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(14, 14), (3, 5), (1, 7)])
-def test_bilinear_refinement_is_torch_s(module: Page, rows: int, columns: int) -> None:
-    values = normal(rows, columns)
-    found = module.evaluate(
-        "([v, grid]) => [...viewer.refine(Float32Array.from(v), grid, [24, 36])]",
-        [values.flatten().tolist(), [rows, columns]],
+@pytest.mark.parametrize(("rows", "columns"), [(14, 14), (3, 5), (2, 2), (1, 7), (1, 1)])
+def test_refinement_is_scipy_s_monotone_cubic(module: Page, rows: int, columns: int) -> None:
+    """And what figures for print are drawn with."""
+    values = normal(rows, columns).numpy()
+    fine = np.reshape(
+        module.evaluate(
+            "([v, grid]) => [...viewer.refine(Float32Array.from(v), grid, [24, 36])]",
+            [values.flatten().tolist(), [rows, columns]],
+        ),
+        (24, 36),
     )
-    expected = F.interpolate(values[None, None], size=(24, 36), mode="bilinear", align_corners=False)
-    np.testing.assert_allclose(np.reshape(found, (24, 36)), expected[0, 0], atol=1e-6)
+    expected = values
+    for axis, length in enumerate((24, 36)):
+        padded = np.pad(expected, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        count = values.shape[axis]
+        places = np.clip((np.arange(length) + 0.5) * count / length - 0.5, 0, count - 1)
+        expected = PchipInterpolator(np.arange(-1, count + 1), padded, axis=axis)(places)
+    np.testing.assert_allclose(fine, expected, atol=1e-6)
+    np.testing.assert_allclose(refined(values, (24, 36)), expected, atol=1e-6)
+    assert values.min() - 1e-6 <= fine.min() <= fine.max() <= values.max() + 1e-6
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.5), (-0.5, 0.5)])
 def test_colours_are_those_of_the_table(module: Page, low: float, high: float) -> None:
-    table = lookup_table("diverging" if low < 0 else "cividis")
+    tables = {name: lookup_table(name) for name in ("cividis", "cold")}
     values = np.linspace(-0.7, 0.7, 41)
     painted = module.evaluate(
-        "([v, low, high, table]) => [...viewer.paint(Float32Array.from(v), { low, high }, table, 0.5)]",
-        [values.tolist(), low, high, table.flatten().tolist()],
+        """([v, low, high, tables]) => {
+            for (const name in tables) tables[name] = Uint8Array.from(tables[name]);
+            const table = viewer.tableOf(tables, "cividis", { low, high });
+            return [...viewer.paint(Float32Array.from(v), { low, high }, table, 0.5)];
+        }""",
+        [values.tolist(), low, high, {name: table.flatten().tolist() for name, table in tables.items()}],
     )
-    unit = np.clip((values - low) / (high - low), 0, 1)
-    rgba = np.reshape(painted, (-1, 4))
-    assert (np.abs(rgba[:, :3] - table[(unit * 255).round().astype(int)]).max(axis=1) <= 6).all()
-    strength = np.abs(2 * unit - 1) if low < 0 else unit**0.6
-    np.testing.assert_allclose(rgba[:, 3], 255 * 0.5 * strength, atol=1)
-    look = Look(ColourMap.CIVIDIS, 0.5, smooth=False)
-    elsewhere = coloured(values[None].astype(np.float32), Range(low, high), look, (1, 41))
-    np.testing.assert_allclose(rgba[:, 3], 255 * elsewhere[0, :, 3], atol=1)
+    rgba = np.reshape(painted, (-1, 4)).astype(int)
+    strength = np.clip(values / high, -1 if low < 0 else 0, 1)
+    places = (np.abs(strength) * 255).round().astype(int)
+    above = tables["cividis"][(255 * (5 + 3 * np.abs(strength)) / 8).round().astype(int)]
+    expected = np.where(strength[:, None] < 0, tables["cold"][places], above).astype(int)
+    assert (np.abs(rgba[:, :3] - expected).max(axis=1) <= 6).all(), "the positive half is that of unsigned maps"
+    np.testing.assert_allclose(rgba[:, 3], 255 * 0.5 * np.abs(strength) ** 0.7, atol=2)
+    assert rgba[20, 3] == 0, "0 is the photograph"
 
 
 @pytest.mark.parametrize(
@@ -378,12 +421,13 @@ def test_scales(module: Page, scale: str, signs: list[bool], expected: list[tupl
 
 
 @pytest.mark.parametrize("filter", [quadratics(1.0, 1.0, 1.0), quadratics(1.0, 2.0, 1.0), quadratics(0.5, 1.0, 3.0)])
-def test_what_is_signed(module: Page, filter: tuple[float, ...]) -> None:
+def test_what_is_signed(module: Page, filter: Operators) -> None:
     trace = replace(random_trace(), filter=filter)
+    text = packed(trace, trace)
     for matrix in Matrix:
         found = module.evaluate(
-            "([model, matrix]) => [0, 1, 2].map((layer) => viewer.isSigned(model, layer, matrix))",
-            [{"filter": filter}, matrix.label],
+            "([text, matrix]) => [0, 1, 2].map((layer) => viewer.isSigned(open64(text).models[0], layer, matrix))",
+            [text, matrix.label],
         )
         assert found == [attention.is_signed(matrix, trace, layer) for layer in range(3)]
 
@@ -454,8 +498,8 @@ def mixed(n: int, heads: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("choice", "prefix", "most"),
-    [("mean", 1, 10**9), ("max", 1, 10**9), (1, 1, 10**9), ("mean", 0, 10**9), ("max", 0, 10**9), ("mean", 1, 100)],
+    ("choice", "prefix"),
+    [("mean", 1), ("max", 1), (1, 1), ("mean", 0), ("max", 0)],
 )
 @pytest.mark.parametrize("attention_of", [sink, one_hot, mixed])
 def test_digits_of_adversarial_attention_hold(
@@ -463,11 +507,8 @@ def test_digits_of_adversarial_attention_hold(
     attention_of: Callable[[int, int], Tensor],
     choice: str | int,
     prefix: int,
-    most: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What the status line prints of every value is true of the trace, for both models and for their difference."""
-    monkeypatch.setattr(viewer, "MAX_BYTES", most)
     of_rows = attention_of(prefix + 12, 2)
     traces = [
         replace(random_trace(prefix, seed=seed), attention=of_rows, filter=filter, has_class_token=prefix > 0)
@@ -535,6 +576,22 @@ def test_the_state_survives_an_address(module: Page) -> None:
     state = {"layer": 4, "head": 1, "place": [0.375, 0.125], "pinned": True, "matrix": "rollout", "scale": "map"}
     back = module.evaluate("(state) => viewer.fromParameters(new URLSearchParams(viewer.toParameters(state)))", state)
     assert back == state
+
+
+@pytest.mark.parametrize("kept", [{}, {"wipe": "off"}, {"wipe": 0.0}, {"wipe": 0.25, "blink": 2}])
+def test_wipe_and_blink_survive_an_address_that_has_them_where_they_are_chosen(
+    module: Page, kept: dict[str, Any]
+) -> None:
+    through = "(state) => viewer.fromParameters(new URLSearchParams(viewer.toParameters(state)))"
+    back = module.evaluate(
+        through, {"layer": 4, "head": 1, "place": None, "matrix": "A", "wipe": "auto", "blink": 0, **kept}
+    )
+    assert {name: back[name] for name in ("wipe", "blink") if name in back} == kept
+
+
+@pytest.mark.parametrize("address", ["wipe=2", "wipe=x", "wipe=-1", "wipe=auto", "blink=3", "blink=0", "wipe="])
+def test_a_foreign_divider_is_none(module: Page, address: str) -> None:
+    assert module.evaluate("(text) => viewer.fromParameters(new URLSearchParams(text))", address) == {}
 
 
 def test_a_pinned_class_token_survives_an_address_and_one_at_rest_is_none(module: Page) -> None:
@@ -756,9 +813,11 @@ def pixels(page: Page, model: int = 0) -> str:
 
 
 def assert_readings(page: Page, sides: list[viewer.ViewerSide], queries: Sequence[int], key: int) -> None:
-    """What the line says of the last layer is true of what Python computes."""
-    for side, query, (low, high) in zip(sides, queries, claims(live(page)), strict=True):
-        assert low <= attention.maps(side.trace, query, Matrix.EFFECTIVE, Heads.MEAN)[-1, key] <= high
+    """What the line says is true of what Python computes of the layer it names."""
+    line = live(page)
+    layer = int(line.rsplit("layer ", 1)[1].split(",")[0]) - 1
+    for side, query, (low, high) in zip(sides, queries, claims(line), strict=True):
+        assert low <= attention.maps(side.trace, query, Matrix.EFFECTIVE, Heads.MEAN)[layer, key] <= high
 
 
 def test_pointing_asks_both_models_in_all_layers(
@@ -891,8 +950,8 @@ def where_they_differ(*traces: Trace) -> tuple[float, float]:
     """The middle of the patch whose own entry differs most in the last layer, for what can be told of its row."""
     own, finest = [], []
     for trace in traces:
-        a, A = trace.filter[-1], trace.attention[-1]
-        own.append((a * A + (1 - a) * A @ A).mean(dim=0).diagonal()[trace.prefix :])
+        A = trace.attention[-1]
+        own.append(operators.effective(A, trace.filter[-1]).mean(dim=0).diagonal()[trace.prefix :])
         finest.append(A.amax(dim=-1).mean(dim=0)[trace.prefix :])
     rows, columns = traces[0].grid
     row, column = divmod(int(((own[1] - own[0]).abs() / sum(finest)).argmax()), columns)
@@ -1024,12 +1083,156 @@ def test_a_tap_pins_a_patch(
     context.close()
 
 
+def divided(page: Page) -> list[str]:
+    """Which model answers at the left and at the right of the photograph, by the class of its figure."""
+    classes: list[str] = page.evaluate(
+        """() => {
+            const box = document.querySelector(".stack").getBoundingClientRect();
+            const y = box.top + box.height / 4;
+            return [0.05, 0.95].map((share) =>
+                document.elementFromPoint(box.left + share * box.width, y).closest(".map").className);
+        }"""
+    )
+    return classes
+
+
+def test_a_wipe_has_both_models_on_one_photograph(disk: Page) -> None:
+    disk.locator(".viewer").focus()
+    assert "W both models on one photograph" in disk.locator(".keys").inner_text()
+    assert disk.locator(".divider").is_hidden()
+    disk.keyboard.press("w")
+    settle(disk)
+    boxes = [disk.locator(".stack").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[0] == boxes[1]
+    assert divided(disk) == ["map m0", "map m1"]
+    slider = disk.get_by_role("slider", name=re.compile("Divider"))
+    thumb = boxes[0]["x"] + boxes[0]["width"] / 2, boxes[0]["y"] + boxes[0]["height"] - 34
+    disk.mouse.move(*thumb)
+    disk.mouse.down()
+    disk.mouse.move(boxes[0]["x"] + 0.98 * boxes[0]["width"], thumb[1], steps=4)
+    disk.mouse.up()
+    settle(disk)
+    assert float(slider.input_value()) == pytest.approx(0.98, abs=0.01)
+    assert divided(disk) == ["map m0", "map m0"]
+    disk.keyboard.press(",")
+    settle(disk)
+    assert float(slider.input_value()) == pytest.approx(0.93, abs=0.01)
+    disk.wait_for_url(re.compile(r"wipe=0\.9[23]"))
+    disk.reload()
+    disk.wait_for_selector(".viewer[data-painted]")
+    settle(disk)
+    assert float(slider.input_value()) == pytest.approx(0.93, abs=0.01), "a link keeps it"
+    disk.locator(".viewer").focus()
+    disk.keyboard.press("w")
+    settle(disk)
+    assert disk.locator(".divider").is_hidden()
+    disk.wait_for_url("**wipe=off**")
+
+
+def test_buttons_blink_for_a_finger(disk: Page) -> None:
+    left, right = pixels(disk, 0), pixels(disk, 1)
+    disk.get_by_role("button", name="second").click()
+    settle(disk)
+    assert pixels(disk, 0) == pixels(disk, 1) == right
+    disk.wait_for_url("**blink=2**")
+    disk.get_by_role("button", name="first").click()
+    settle(disk)
+    assert pixels(disk, 0) == pixels(disk, 1) == left
+    disk.get_by_role("button", name="both").click()
+    settle(disk)
+    assert (pixels(disk, 0), pixels(disk, 1)) == (left, right)
+    disk.wait_for_function("() => !location.hash.includes('blink')")
+
+
+LOOK = """() => [".stack", ".cell"].map((place) =>
+    [getComputedStyle(document.querySelector(`${place} img`)).filter,
+     getComputedStyle(document.querySelector(`${place} canvas`)).visibility])"""
+"""How photographs and maps are drawn, large and small."""
+
+
+def test_the_original_is_there_as_long_as_it_is_held(disk: Page) -> None:
+    before = disk.evaluate(LOOK)
+    disk.locator(".viewer").focus()
+    held = disk.get_by_role("button", name="Original").bounding_box()
+    disk.keyboard.down("o")
+    assert disk.evaluate(LOOK) == [["none", "hidden"]] * 2
+    disk.keyboard.up("o")
+    assert disk.evaluate(LOOK) == before
+    disk.mouse.move(held["x"] + 9, held["y"] + 9)
+    disk.mouse.down()
+    assert disk.evaluate(LOOK) == [["none", "hidden"]] * 2
+    disk.mouse.up()
+    assert disk.evaluate(LOOK) == before
+
+
+def test_without_opacity_the_photograph_is_untouched(disk: Page) -> None:
+    slider = disk.get_by_role("slider", name="Opacity")
+    slider.fill("0")
+    settle(disk)
+    assert disk.evaluate(LOOK)[0][0] == "saturate(1) brightness(1)"
+    alphas = "(canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data"
+    data = disk.locator(".stack canvas").first.evaluate(
+        f"(canvas) => [...({alphas})(canvas)].filter((_, i) => i % 4 === 3)"
+    )
+    assert max(data) == 0
+
+
+@pytest.mark.parametrize(("drawing", "rendering"), [("smooth", "auto"), ("cells", "pixelated"), ("contours", "auto")])
+def test_maps_are_as_fine_as_what_they_show(disk: Page, drawing: str, rendering: str) -> None:
+    disk.get_by_role("button", name=drawing).click()
+    settle(disk)
+    canvas = disk.locator(".stack canvas").first
+    height, shown, style = canvas.evaluate("(c) => [c.height, c.clientHeight, getComputedStyle(c).imageRendering]")
+    assert style == rendering
+    assert height == {"smooth": min(336, shown), "cells": facts().grid[0], "contours": min(768, shown)}[drawing]
+
+
+def test_signed_maps_take_the_chosen_colours(disk: Page) -> None:
+    disk.keyboard.press("Tab")
+    disk.get_by_role("button", name="2A − A²", exact=True).click()
+    settle(disk)
+    before = pixels(disk)
+    disk.get_by_role("button", name="magma").click()
+    settle(disk)
+    assert pixels(disk) != before
+
+
+@pytest.mark.parametrize("asked", [None, "3"])
+def test_what_opens_first_is_the_layer_that_was_sent(
+    module: Page,
+    compared: tuple[ImageInput, list[viewer.ViewerSide]],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str | None,
+) -> None:
+    """Links and saved views stay what they were."""
+    opened = """(text) => {
+        const root = document.body.appendChild(document.createElement("div"));
+        const shown = viewer.mount(root, {});
+        shown.load(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+        const { layer } = shown.state;
+        shown.destroy();
+        root.remove();
+        return layer;
+    }"""
+    monkeypatch.setattr(sources, "opening_layer", lambda _: 2)
+    options: dict[str, Any] = {} if asked is None else {"state": {"layer": asked}}
+    text = base64.b64encode(viewer.pack(*compared, **options)).decode()
+    assert module.evaluate(opened, text) == (1 if asked is None else int(asked) - 1)
+
+
 def test_strange_titles_stay_text(disk: Page) -> None:
     assert disk.title() == disk.locator("h1").inner_text() == "A <cat> & </script> a dog"
 
 
 def test_the_page_is_usable_on_a_phone(disk: Page) -> None:
+    """Both models are on one photograph, side by side on request, and the controls leave room for it."""
     disk.set_viewport_size({"width": 390, "height": 800})
+    settle(disk)
+    boxes = [disk.locator(".stack").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[1] == boxes[0]
+    assert boxes[0]["y"] + boxes[0]["height"] < 800, "the whole map is on the screen that opens"
+    assert disk.evaluate("() => document.documentElement.scrollWidth") <= 390
+    disk.get_by_role("button", name="Wipe").click()
     settle(disk)
     boxes = [disk.locator(".stack").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[1]["y"] > boxes[0]["y"] + boxes[0]["height"]  # one under the other
@@ -1037,3 +1240,37 @@ def test_the_page_is_usable_on_a_phone(disk: Page) -> None:
     row, column, _ = facts().patch(0.2, 0.2)
     point(disk, 0.2, 0.2)
     assert live(disk).startswith(f"row {row}, column {column}: ")
+
+
+# --- another size of the input ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("finer", [2, 1.5])
+def test_finer_maps_keep_the_layer_the_head_and_the_patch_under_the_same_pixels(module: Page, finer: float) -> None:
+    grids = [(4, 6), (int(4 * finer), int(6 * finer))]
+    payloads = [packed(*[random_trace(grid=grid, seed=seed) for seed in range(2)]) for grid in grids]
+    states = module.evaluate(
+        """(payloads) => {
+            const root = document.body.appendChild(document.createElement("div"));
+            let state = null;
+            const shown = viewer.mount(root, { announce: (next) => { state = { ...next }; } });
+            const states = payloads.map((text, size) => {
+                const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+                shown.load(bytes);
+                if (!size) shown.set({ layer: 1, head: 1, matrix: "A", place: [1.5 / 4, 3.5 / 6], pinned: true });
+                const [model] = viewer.unpack(bytes).models;
+                return { ...state, query: viewer.queryOf(state, model) - model.prefix };
+            });
+            shown.destroy();
+            root.remove();
+            return states;
+        }""",
+        payloads,
+    )
+    before, after = states
+    kept = ("layer", "head", "matrix", "place", "pinned")
+    assert [after[name] for name in kept] == [before[name] for name in kept]
+    places = [divmod(state["query"], grid[1]) for state, grid in zip(states, grids, strict=True)]
+    assert places[0] == (1, 3)
+    for coarse, fine in zip(*places, strict=True):
+        assert coarse * finer - 1 < fine < (coarse + 1) * finer  # shares pixels with the coarse patch

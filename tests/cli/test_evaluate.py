@@ -87,7 +87,7 @@ def test_models_are_evaluated_at_the_input_size_that_is_asked_for(checkpoint: Pa
     data = write_folder(tmp_path / "data", CLASSES)
     (row,) = evaluated(checkpoint, data=data, **{"input-size": 48})["models"]
     assert row["input_size"] == row["read_at"] == [48, 48]
-    assert row["changes"] == ["Positions of 4x4 patches are resampled to 6x6, bicubic."]
+    assert row["changes"] == ["Positions of 4x4 patches are resampled to 6x6, bicubic, antialiased."]
 
 
 def test_measures_by_layer(checkpoint: Path, tmp_path: Path) -> None:

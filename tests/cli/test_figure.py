@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -318,6 +319,26 @@ def test_a_figure_at_another_input_size_is_made_again_at_it(
     capsys.readouterr()
     assert run("again", "x.png", "--input-size", str(height), "--out", "z.png") == 2
     said(capsys, f"at {half}x{half} px")
+
+
+def test_one_input_size_for_both_is_a_setting_of_the_figure(run: Run, cat: Path, tmp_path: Path) -> None:
+    """The shell, Python and a record mean the same, and nothing is loaded a second time for it."""
+    half = facts().cards[0].preprocessing.input_size[0] // 2
+    grid = "x".join(str(side // 2) for side in facts().grid)
+    assert run("figure", "heatmaps", "--images", cat, "--input-size", str(half), "--out", "x.zip", *FAST) == 0
+    with zipfile.ZipFile(tmp_path / "x.zip") as bundle:
+        written, caption = bundle.read("heatmaps.json"), bundle.read("caption.tex").decode()
+        command = shlex.split(bundle.read("command.txt").decode())[3:]
+        png = bundle.read("heatmaps.png")
+    known = record.read(written)
+    assert known.spec.input_size == half
+    assert [model["input_size"] for model in known.models] == [[half, half]] * 2
+    assert command.count("--input-size") == 1
+    assert caption.count(f"resampled to {grid}, bicubic, antialiased") == 1
+    assert run(*command[:-1], "y.png") == 0
+    (tmp_path / "x.json").write_bytes(written)
+    assert run("again", "x.json", "--images", cat, "--out", "z.png") == 0
+    assert (tmp_path / "y.png").read_bytes() == (tmp_path / "z.png").read_bytes() == png
 
 
 @pytest.mark.parametrize(

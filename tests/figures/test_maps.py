@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from explorer.figures import maps, style
+from explorer.figures.screen import maps as screen_maps
 from explorer.figures.settings import ColourMap, Look
 from explorer.figures.style import PALETTES, Range
 
@@ -116,25 +117,27 @@ def texts() -> list[str]:
 
 
 def test_one_marker_per_patch_in_row_order(photograph: np.ndarray, texts: list[str]) -> None:
-    (markers,) = maps.interactive(photograph, texts, (2, 3), PALETTE).data
+    (markers,) = screen_maps.interactive(photograph, texts, (2, 3), PALETTE).checked().data
     assert list(zip(markers.y, markers.x, strict=True)) == [(y, x) for y in range(2) for x in range(3)]
 
 
 def test_each_marker_has_its_hover_text(photograph: np.ndarray, texts: list[str]) -> None:
-    (markers,) = maps.interactive(photograph, texts, (2, 3), PALETTE).data
+    (markers,) = screen_maps.interactive(photograph, texts, (2, 3), PALETTE).checked().data
     assert list(markers.text) == texts
     assert markers.hovertemplate.startswith("%{text}")
 
 
 def test_the_picture_fills_the_grid(photograph: np.ndarray, texts: list[str]) -> None:
-    figure = maps.interactive(photograph, texts, (2, 3), PALETTE)
+    figure = screen_maps.interactive(photograph, texts, (2, 3), PALETTE).checked()
     (image,) = figure.layout.images
     assert (image.x, image.y, image.sizex, image.sizey, image.sizing) == (-0.5, -0.5, 3, 2, "stretch")
     assert (figure.layout.xaxis.range, figure.layout.yaxis.range) == ((-0.5, 2.5), (1.5, -0.5))
+    sent = Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2])))
+    np.testing.assert_array_equal(np.asarray(sent), photograph)
 
 
 def test_the_colour_bar_has_the_ranges_numbers_and_the_maps_colours() -> None:
-    figure = maps.colour_bar(Range(-0.25, 0.25), ColourMap.CIVIDIS, PALETTE, "weight")
+    figure = screen_maps.colour_bar(Range(-0.25, 0.25), ColourMap.CIVIDIS, PALETTE, "weight").checked()
     assert list(figure.layout.xaxis.tickvals) == [-0.25, 0, 0.25]
     assert list(figure.layout.xaxis.ticktext) == ["−0.25", "0", "0.25"]
     stops = [style.colour_scale("diverging")[i] for i in (0, -1)]

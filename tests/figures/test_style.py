@@ -5,6 +5,7 @@ import plotly.colors
 import pytest
 
 from explorer.figures import style
+from explorer.figures.screen.chart import chart
 from explorer.figures.settings import ColourMap
 from explorer.figures.style import PALETTES, Range
 
@@ -61,6 +62,14 @@ def test_unit_clips_what_lies_outside() -> None:
 
 
 # --- colour maps --------------------------------------------------------------------------------------------------
+
+
+def test_the_colour_scales_are_plotlys() -> None:
+    scales = {name: getattr(plotly.colors.sequential, name.title()) for name in ColourMap}
+    scales["diverging"] = plotly.colors.diverging.RdBu_r[1:-1]
+    assert {*scales} == {*SCALES}
+    for name, stops in scales.items():
+        assert [rgb(stop) for stop in style.colour_scale(name)] == [rgb(stop) for stop in stops]
 
 
 @pytest.mark.parametrize("name", SCALES)
@@ -126,7 +135,7 @@ def test_alpha_is_put_on_a_colour() -> None:
 
 
 def test_a_chart_names_its_axes_and_is_empty() -> None:
-    figure = style.chart(PALETTES["light"], height=300, x="Layer", y="Similarity")
+    figure = chart(PALETTES["light"], height=300, x="Layer", y="Similarity").checked()
     assert len(figure.data) == 0
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("Layer", "Similarity")
     assert figure.layout.height == 300

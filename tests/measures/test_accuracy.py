@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from explorer.measures.accuracy import Accuracy, paired_difference
 
@@ -19,6 +20,8 @@ def test_interval_solves_wilsons_equation(hits: int, count: int) -> None:
     roots = np.roots([1 + z * z / count, -(2 * share + z * z / count), share * share])
     low, high = Accuracy(share, share, count).interval(share)
     assert [low, high] == pytest.approx(sorted(roots), abs=1e-6)
+    ends = binomtest(hits, count).proportion_ci(method="wilson")
+    assert [low, high] == pytest.approx([ends.low, ends.high], abs=1e-14)
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

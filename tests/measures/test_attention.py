@@ -11,6 +11,7 @@ from torch import Tensor
 from explorer.measures import attention as measure
 from explorer.measures.attention import Heads
 from explorer.measures.settings import TOKEN, Matrix
+from explorer.paper import operators
 from explorer.traces import Trace
 from explorer.types import Operators
 from tests.helpers import filter_reference, make_trace, quadratics, stochastic
@@ -107,6 +108,23 @@ def test_head_max_of_the_correction_keeps_its_sign(trace: Trace) -> None:
     expected = np.where(np.abs(rows[:, 0]) >= np.abs(rows[:, 1]), rows[:, 0], rows[:, 1])
     np.testing.assert_array_equal(maps, expected)
     assert (maps < 0).any()
+
+
+OTHERS = ("neutreno,boosting,centred", "attnscale=1.5,resformer,svformer", "standard,neutreno=0.3,resformer")
+
+
+@pytest.mark.parametrize("words", OTHERS)
+@pytest.mark.parametrize("query", [0, 4, None])
+def test_rows_and_rollout_of_every_operator(words: str, query: int | None) -> None:
+    """`R^0 = I`, `R^l = ((mean_h E + I) R^(l-1) + mean_h E_0) / 2`, with every matrix formed."""
+    trace = make_trace(stochastic(3, 2, 7, 7), operators.in_blocks(words, 3))
+    picks = np.eye(7)[query] if query is not None else np.r_[0, np.full(6, 1 / 6)]
+    rows, rolled, product = measure.rows(trace, query, Matrix.EFFECTIVE), measure.rollout(trace, query), np.eye(7)
+    for layer, A in enumerate(trace.attention.numpy()):
+        own, of_first = filter_reference(trace.filter[layer], layer, A)
+        np.testing.assert_allclose(rows[layer], picks @ own, atol=1e-12)
+        product = ((own.mean(axis=0) + np.eye(7)) @ product + of_first.mean(axis=0)) / 2
+        np.testing.assert_allclose(rolled[layer], picks @ product, atol=1e-12)
 
 
 @pytest.mark.parametrize("query", [0, 4])

@@ -90,7 +90,7 @@ def test_another_input_size_is_resampled_and_said(cache: Path, random_state: dic
     loaded = hub.load(NAME, input_size=160)
     card = loaded.card
     assert (card.preprocessing.input_size, card.is_resized) == ((160, 160), True)
-    assert card.changes == ("Positions of 14x14 patches are resampled to 10x10, bicubic.",)
+    assert card.changes == ("Positions of 14x14 patches are resampled to 10x10, bicubic, antialiased.",)
     assert trace(loaded.module, torch.zeros(1, 3, 160, 160))[0].grid == (10, 10)
     with pytest.raises(ExplorerError, match="whole patches of 16 px"):
         hub.load(NAME, input_size=161)

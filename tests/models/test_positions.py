@@ -91,7 +91,7 @@ def test_positions_are_resampled_as_timm_does_and_the_card_says_so(path: Path, s
     expected = timm.create_model(DINO, img_size=280, **CUT).eval()
     expected.load_state_dict(checkpoint_filter_fn(dict(stock.state_dict()), expected))
     assert_computes(loaded.module, expected, 280)
-    assert loaded.card.changes == ("Positions of 16x16 patches are resampled to 20x20, bicubic.",)
+    assert loaded.card.changes == ("Positions of 16x16 patches are resampled to 20x20, bicubic, antialiased.",)
     for sentence in loaded.card.changes:
         assert_one_sentence(sentence)
 

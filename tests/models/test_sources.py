@@ -10,6 +10,7 @@ import pytest
 
 from explorer.models import load, sources
 from explorer.models.named import load_named
+from explorer.places import pair_file
 from explorer.types import ExplorerError
 from tests.helpers import assert_one_sentence
 
@@ -200,3 +201,10 @@ def test_a_model_that_nobody_names_is_that_of_the_pair(tmp_path: Path, monkeypat
         assert card == load(tmp_path / f"mine-{variant}.safetensors").card
         assert card.source == f"{tmp_path.name}/mine-{variant}.safetensors"
         assert load_named(card.source, "standard", "cpu").card == card
+
+
+def test_the_bundled_pair_opens_at_its_clearest_layer_and_others_at_the_last() -> None:
+    bundled = [sources.label(pair_file(sources.BUNDLED / sources.BUNDLED_PAIR, v)) for v in sources.VARIANTS]
+    assert sources.opening_layer(bundled) == sources.CLEAREST_LAYER
+    assert sources.opening_layer([bundled[0], "elsewhere/mine-twicing.safetensors"]) is None
+    assert sources.opening_layer(["unknown", "unknown"]) is None

@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from explorer.pictures import images
+from explorer.pictures import heic, images
 from explorer.pictures.images import ImageError
 from tests.helpers import assert_one_sentence, picture, smooth
 
+heic.can_read()  # from now on Pillow writes it, too
 LOSSLESS = {"WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"}, "AVIF": {"speed": 10}}
 
 
@@ -63,7 +64,7 @@ def test_every_accepted_format_gives_its_pixels(format: str) -> None:
     assert image.rgb.flags.c_contiguous
     assert not image.rgb.flags.writeable
     error = np.abs(image.rgb.astype(int) - source)
-    if format in ("JPEG", "AVIF", "GIF"):
+    if format in ("JPEG", "AVIF", "GIF", "HEIF"):
         assert error.mean() < 12
     else:
         assert error.max() == 0
@@ -148,14 +149,16 @@ def test_every_kind_of_transparency_is_seen(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_exif_orientation_is_applied_once(format: str, orientation: int) -> None:
     source = Image.fromarray(smooth(24, 40, period=1.5))
     exif = Image.Exif()
     exif[0x0112] = orientation
     source.getexif()[0x0112] = orientation
     expected = np.asarray(ImageOps.exif_transpose(source)).astype(int)
-    image = images.decode(encode(Image.fromarray(np.asarray(source)), format, exif=exif))
+    turned = Image.fromarray(np.asarray(source))
+    turned.info["exif"] = exif.tobytes()  # of which a HEIC's container is made
+    image = images.decode(encode(turned, format, **({} if format == heic.FORMAT else {"exif": exif})))
     assert image.rgb.shape == expected.shape
     assert np.abs(image.rgb - expected).mean() < 8
     assert image.notes == ()
@@ -170,7 +173,7 @@ def test_broken_exif_data_and_colour_profiles_leave_the_pixels_alone() -> None:
         np.testing.assert_array_equal(images.decode(encode(source, "JPEG", **options)).rgb, plain)
 
 
-@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF", "HEIF"])
 def test_of_several_pictures_the_first_is_shown_and_that_is_said(format: str) -> None:
     first, second = Image.new("RGB", (16, 16), (255, 0, 0)), Image.new("RGB", (16, 16), (0, 0, 255))
     image = images.decode(encode(first, format, save_all=True, append_images=[second]))
@@ -298,7 +301,6 @@ def zipped() -> bytes:
     [
         (b"", "an empty file"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>', "SVG"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "HEIC"),
         (b"\0\0\0\x18ftypisom\0\0\0\0mp41" + bytes(40), "a video file"),
         (zipped(), "ZIP"),
         (b"%PDF-1.7\n%\xe2\xe3", "PDF"),
@@ -322,7 +324,75 @@ def test_what_is_no_accepted_image_is_named(data: bytes, named: str) -> None:
 @pytest.mark.parametrize("format", images.FORMATS)
 def test_a_file_cut_short_is_refused_by_its_format(format: str, share: float) -> None:
     data = encode(picture(0), format)
-    assert format.lower() in refusal(data[: int(share * len(data))]).lower()
+    name = "HEIC" if format == heic.FORMAT else format
+    assert name.lower() in refusal(data[: int(share * len(data))]).lower()
+
+
+# --- what phones make ---------------------------------------------------------------------------------------------
+
+
+def test_a_heic_of_nothing_is_a_damaged_heic_and_no_video() -> None:
+    assert "complete HEIC" in refusal(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+
+
+def test_without_its_library_a_heic_is_named_and_so_is_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(picture(0), "HEIF")
+    monkeypatch.setattr(heic, "can_read", lambda: False)
+    message = refusal(data)
+    assert "HEIC" in message
+    assert "pillow-heif is not installed" in message
+    assert images.decode(encode(picture(0), "AVIF")).size == (32, 32), "of which Pillow reads some brands itself"
+
+
+def sized(data: bytes, width: int, height: int) -> bytes:
+    """A HEIC whose container says another size than its pixels have."""
+    place = data.index(b"ispe") + 8
+    return data[:place] + struct.pack(">II", width, height) + data[place + 8 :]
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_a_heic_is_refused_by_its_header(side: int) -> None:
+    """Also where 32 x 32 px of a larger picture are shown, which is how the encoder writes them."""
+    sound = encode(picture(0, (side, side)), "HEIF")
+    assert (b"clap" in sound) == (side == 32)
+    images.decode(sound)  # the library is loaded on first use
+    data = sized(sound, 7000, 7000)
+    assert peak_of(lambda: refusal(data)) < 20e6
+    assert "40 megapixels" in refusal(data)
+
+
+def test_a_long_heic_is_refused_by_its_header() -> None:
+    assert "2100 x 64" in refusal(sized(encode(picture(0, (64, 64)), "HEIF"), 2100, 64))
+
+
+def test_a_heic_whose_pixels_are_of_another_size_than_it_says_is_refused() -> None:
+    data = encode(Image.new("RGB", (640, 480), "teal"), "HEIF")
+    assert "complete HEIC" in refusal(sized(data, 64, 48))
+
+
+def test_no_other_picture_of_a_heic_stands_in_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_SHORT_SIDE", 16)
+    data = encode(picture(0, (96, 96)), "HEIF")
+    image = Image.open(io.BytesIO(encode(picture(0, (96, 96)), "HEIF", thumbnails=[48])), formats=["HEIF"])
+    image.draft(None, (16, 16))
+    assert image.size == (96, 96)
+    assert images.decode(data).size == (16, 16)
+
+
+def test_a_heic_is_turned_by_its_container_and_not_by_exif() -> None:
+    """ISO/IEC 23008-12: what Exif says beside `irot` and `imir` has no meaning."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(Image.new("RGB", (40, 24), "teal"), "HEIF", exif=exif)
+    assert b"irot" not in data
+    assert images.decode(data).size == (24, 40)
+
+
+def test_a_heic_in_another_colour_space_is_converted() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert images.decode(encode(picture(0), "HEIF", icc_profile=profile)).notes == ()
+    broken = images.decode(encode(picture(0), "HEIF", icc_profile=b"not a profile"))
+    assert "profile" in broken.notes[0]
 
 
 def test_bad_checksums_are_refused() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explorer.pictures import images
+from explorer.pictures import heic, images
 from explorer.pictures.images import ImageError
 from tests.helpers import assert_one_sentence, picture
 
@@ -108,10 +108,15 @@ def _sources() -> Iterator[tuple[str, Image.Image, str, dict[str, object]]]:
     yield "avif", rgb, "AVIF", {"speed": 10}
     yield "avif alpha", rgba, "AVIF", {"speed": 10, "exif": exif}
     yield "avif several", rgb, "AVIF", {"speed": 10}
+    yield "heic", rgb, "HEIF", {"exif": exif}
+    yield "heic alpha", rgba, "HEIF", {"thumbnails": [8]}
+    yield "heic tiles", rgb.resize((96, 72)), "HEIF", {"tile_size": 64}
+    yield "heic several", rgb, "HEIF", {}
 
 
 @functools.cache
 def seeds() -> tuple[Seed, ...]:
+    heic.can_read()  # from now on Pillow writes it, too
     made = [("png interlaced", interlaced_png()), ("bmp rle", rle_bmp()), ("tiff big-endian", big_endian_tiff())]
     for name, image, format, options in _sources():
         buffer = io.BytesIO()
@@ -292,6 +297,7 @@ LAYOUTS: dict[str, Callable[[bytes], Layout]] = {
     "tiff": tiff_layout,
     "bmp": bmp_layout,
     "avif": avif_layout,
+    "heic": avif_layout,
 }
 
 

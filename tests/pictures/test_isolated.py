@@ -1,7 +1,6 @@
 """The decoder in a process of its own gives what `images.decode` gives, and outlives what its process does not."""
 
 import io
-import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +14,8 @@ from PIL import Image
 from explorer.pictures import images, isolated
 from explorer.pictures.images import ImageError
 from explorer.pictures.isolated import IsolatedDecoder
-from explorer.processes import limit_memory, limit_time
 from tests.helpers import assert_one_sentence
+from tests.pictures import decoders
 
 
 def encoded(format: str, mode: str = "RGB") -> bytes:
@@ -92,39 +91,18 @@ def test_a_process_is_renewed_now_and_then(decoder: IsolatedDecoder, monkeypatch
     assert len(processes) == 2
 
 
-def dying(pipe: Connection) -> None:
-    """As a decoder does that writes where it may not."""
-    pipe.recv_bytes()
-    os._exit(139)
-
-
-def hungry(pipe: Connection) -> None:
-    """Takes more memory than a picture may."""
-    limit_memory(isolated.MEMORY_MIB * 2**20)
-    pipe.recv_bytes()
-    with suppress(MemoryError):
-        bytearray((isolated.MEMORY_MIB + 64) * 2**20)
-        isolated._send(pipe, refusal="It got the memory.")
-
-
-def busy(pipe: Connection) -> None:
-    """Never comes to an end."""
-    limit_time(1)
-    pipe.recv_bytes()
-    while True:
-        pass
-
-
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of Linux")
 
 
-@pytest.mark.parametrize("serve", [dying, pytest.param(hungry, marks=linux), pytest.param(busy, marks=linux)])
+@pytest.mark.parametrize(
+    "serve", [decoders.dying, pytest.param(decoders.hungry, marks=linux), pytest.param(decoders.busy, marks=linux)]
+)
 def test_what_breaks_the_decoder_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, serve: Callable[[Connection], None]
 ) -> None:
     decoder, good = IsolatedDecoder(1), encoded("PNG")
     with monkeypatch.context() as patched:
-        patched.setattr(isolated, "_SERVE", f"{__name__}:{serve.__name__}")
+        patched.setattr(isolated, "_SERVE", f"{serve.__module__}:{serve.__name__}")
         with pytest.raises(ImageError, match="broke the decoder") as caught:
             decoder.decode(good)
     assert_one_sentence(str(caught.value))

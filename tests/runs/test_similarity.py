@@ -22,6 +22,7 @@ from explorer.jobs import passes
 from explorer.measures.settings import Definition
 from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel, checkpoints, with_filter, with_packed_layers
+from explorer.models.sizes import with_input_size
 from explorer.models.trace import trace
 from explorer.pictures import images, preprocess
 from explorer.runs import partial, similarity
@@ -270,6 +271,24 @@ def test_packed_layers_are_said_and_make_another_run(many: Path, pair: LoadedPai
     for row, other in zip(table(tmp_path / "packed.csv"), table(tmp_path / "plain.csv"), strict=True):
         if not row["error"]:
             np.testing.assert_allclose(numbers(row), numbers(other), atol=1e-5)
+
+
+def test_another_size_of_the_input_never_goes_on_in_the_same_table(
+    many: Path, pair: LoadedPair, tmp_path: Path
+) -> None:
+    out, finer = tmp_path / "x.csv", (with_input_size(pair[0], 48), with_input_size(pair[1], 48))
+    stopped_after(many, finer, out, 8)
+    assert next(measuring(many, finer, out)).done == 8
+    assert next(measuring(many, pair, out)).done == 0
+    measure(many, pair, out)
+    small = out.read_bytes()
+    message = refusal(many, finer, out)
+    assert "x.csv holds numbers at an input of the models' own size; an input of 48x48 px was asked for" in message
+    assert out.read_bytes() == small
+    measure(many, finer, tmp_path / "y.csv")
+    assert (tmp_path / "y.csv").read_bytes() != small
+    said = json.loads((tmp_path / "y.json").read_text())["models"]["baseline"]
+    assert (said["input_size"], len(said["changes"])) == ([48, 48], 1)
 
 
 @pytest.fixture

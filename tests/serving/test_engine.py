@@ -19,7 +19,7 @@ from explorer.jobs.passes import DialJob, ProbeJob, SimilarityJob, TraceJob
 from explorer.measures.settings import Definition
 from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel
-from explorer.models.trace import trace
+from explorer.models.trace import geometry, trace
 from explorer.pictures import preprocess
 from explorer.serving import engine as serving
 from explorer.serving.engine import LocalEngine, ask, compare
@@ -827,3 +827,53 @@ def test_an_answer_of_the_wrong_length_is_told(
         traces(engine, [photo(1)], keys[0])
     monkeypatch.undo()
     assert traces(engine, [photo(1)], keys[0])
+
+
+# --- other sizes of the input ----------------------------------------------------------------------------------------
+
+
+def test_another_size_shares_an_engine_and_goes_with_its_model(
+    loaded: list[LoadedModel], make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
+    key, other = (model.card.key for model in loaded)
+    larger = engine.resized(key, 48)
+    assert engine.resized(key, 48) is larger
+    assert engine.resized(engine.swapped(key, TWICING).key, 48).is_counterfactual
+    assert engine.resized(key, 32) == loaded[0].card
+    assert (engine.grid(key, 48), engine.grid(larger.key, 32)) == ((6, 6), (4, 4))
+    assert [card.key for card in engine.cards] == [key, other]
+    small, large = (ask(engine, TraceJob(), [photo(1)], each)[0] for each in (key, larger.key))
+    assert (small.grid, large.grid) == ((4, 4), (6, 6))
+    with engine.held([larger.key]):
+        engine.remove(key)
+        assert ask(engine, TraceJob(), [photo(2)], larger.key)[0].grid == (6, 6)
+    with pytest.raises(ExplorerError, match="not loaded any more"):
+        engine.size(larger.key)
+
+
+def test_a_size_that_a_model_cannot_take_is_refused_and_nothing_stays(
+    loaded: list[LoadedModel], make_engine: MakeEngine
+) -> None:
+    engine = make_engine()
+    with pytest.raises(ExplorerError, match="whole patches"):
+        engine.resized(loaded[0].card.key, 33)
+    assert list(engine._models) == [model.card.key for model in loaded]
+
+
+def test_the_last_two_results_that_fill_the_cache_are_kept_beside_it(
+    loaded: list[LoadedModel], make_engine: MakeEngine
+) -> None:
+    """A pair at a fine grid: a page asks for both traces at every click."""
+    key, size = loaded[0].card.key, geometry(loaded[0].module).nbytes
+
+    def traced(engine: LocalEngine, seed: int) -> Trace:
+        return ask(engine, TraceJob(), [photo(seed)], key)[0]
+
+    engine = make_engine(cache_bytes=size * 3 // 4)
+    first, second, third = (traced(engine, seed) for seed in (1, 2, 3))
+    assert traced(engine, 2) is second
+    assert traced(engine, 3) is third
+    assert traced(engine, 1) is not first
+    engine = make_engine(cache_bytes=size // 3)  # larger still: not kept
+    assert traced(engine, 1) is not traced(engine, 1)

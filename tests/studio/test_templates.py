@@ -57,6 +57,7 @@ OTHER: dict[str, Any] = {
     "labels": ("first", "second"),
     "column_labels": False,
     "colour_bar": False,
+    "input_size": 48,
 }
 """A value of each setting that is not the default; all templates read those of the page."""
 

@@ -198,9 +198,8 @@ def test_an_interrupt_while_children_import_is_one_sentence(tmp_path: Path) -> N
 
 def children_of(pid: int) -> int:
     """How many processes of models a process has started (-ww: whole lines, or a long path hides the name)."""
-    listed = subprocess.run(
-        ["ps", "-ww", "-o", "args=", "--ppid", str(pid)], capture_output=True, text=True, check=False
-    )
+    listing = ["ps", "-ww", "-o", "args=", "--ppid", str(pid)]
+    listed = subprocess.run(listing, capture_output=True, text=True, check=False)
     return listed.stdout.count("spawn_main")
 
 

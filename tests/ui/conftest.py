@@ -19,10 +19,8 @@ def open_app() -> Open:
     """Opens the app as a new visitor, on the attention page or another."""
 
     def open(page: str = "attention") -> AppTest:
-        app = AppTest.from_file(str(FRAME), default_timeout=60).run()
+        app = AppTest.from_file(str(FRAME), default_timeout=60).switch_page(f"explore/{page}.py").run()
         torch.set_num_threads(1)  # the app takes every core; tests share theirs with other work
-        if page != "attention":
-            app.switch_page(f"explore/{page}.py").run()
         return app
 
     return open

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from explorer import views
@@ -21,9 +23,12 @@ from explorer.measures.settings import Definition
 from explorer.pictures import examples
 from explorer.serving.engine import ask, compare
 from explorer.traces import Comparison
-from explorer.ui.explore import evidence
+from explorer.types import BusyError
+from explorer.ui.explore import evidence, viewer_panel
+from explorer.ui.explore import pieces as page_pieces
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import plain
+from explorer.viewer import pieces
 from tests.helpers import assert_one_sentence, eigenvalues_and_noise, plain_text
 from tests.pair import facts
 from tests.ui.conftest import FRAME, Open, gallery
@@ -130,7 +135,7 @@ def test_the_gallery_starts_with_the_examples_and_the_first_one_chosen(opened: O
     sent = gallery(app)
     assert [item["title"] for item in sent["items"]] == [item.name for item in examples.EXAMPLES]
     assert sent["chosen"] == examples.EXAMPLES[0].file
-    assert all(item["thumbnail"].startswith("data:image/png;base64,") for item in sent["items"])
+    assert all(item["thumbnail"].startswith("data:image/jpeg;base64,") for item in sent["items"])
 
 
 def test_a_photograph_that_is_gone_falls_back_to_the_first(app: AppTest) -> None:
@@ -185,10 +190,10 @@ def test_the_models_are_described(opened: Open) -> None:
 
 
 def sent(app: AppTest) -> bytes:
-    """What the viewer was sent."""
+    """The payload that the viewer was sent, behind the address of its pieces."""
     (component,) = [one for one in app.main.get("bidi_component") if one.key == "viewer"]
     data: bytes = component.proto.bytes
-    return data
+    return data[4 + int.from_bytes(data[:4], "little") :]
 
 
 def header(app: AppTest) -> dict:
@@ -200,7 +205,8 @@ def test_the_viewer_is_sent_both_models(opened: Open) -> None:
     told, cards = header(opened()), resources.engine().cards
     assert [model["name"] for model in told["models"]] == [card.title for card in cards]
     assert [model["label"] for model in told["models"]] == ["A", "2A − A²"]
-    assert [model["filter"] for model in told["models"]] == [[1.0] * facts().depth, [2.0] * facts().depth]
+    effective = [[0.0, 0.0, 1.0]] * facts().depth, [[0.0, 0.0, 2.0, -1.0]] * facts().depth
+    assert [model["effective"] for model in told["models"]] == list(effective)
     assert [one["sha256"] for one in told["provenance"]["models"]] == [card.digest for card in cards]
     for model in told["models"]:
         shares = [share for _, share in model["top"]]
@@ -208,17 +214,71 @@ def test_the_viewer_is_sent_both_models(opened: Open) -> None:
         assert 0 < sum(shares) <= 1 + 1e-6
 
 
-def test_the_viewer_is_sent_the_traces_attention(opened: Open) -> None:
+def test_the_viewer_is_sent_the_query_at_rest(opened: Open) -> None:
     app = opened()
     data, told = sent(app), header(app)
     base = 8 + int.from_bytes(data[4:8], "little")
     for model, trace in zip(told["models"], comparison(app), strict=True):
-        at, size = model["attention"]["at"], model["attention"]["size"]
-        codes = np.frombuffer(data[base + at : base + at + size], np.uint8).reshape(trace.attention.shape)
-        at, size = model["scales"]["at"], model["scales"]["size"]
-        scales = np.frombuffer(data[base + at : base + at + size], "<f4").reshape(trace.attention.shape[:3])
-        back = scales[..., None] * (codes / 255.0) ** 2
-        assert (np.abs(back - trace.attention.numpy()) <= scales[..., None] / 255 + 1e-6).all()
+        at, size = model["rows"]["at"], model["rows"]["size"]
+        assert data[base + at : base + at + size] == pieces.rows(trace, 0)
+        assert model["matrices"] == model["rollouts"] == [None] * trace.depth
+    assert len(data) < 400_000
+
+
+def test_the_layers_are_had_under_the_address_of_the_session(open_app: Open) -> None:
+    """Two visitors have two addresses; a run more gives none a new one."""
+    first, second = open_app(), open_app()
+    addresses = [address(app) for app in (first, second, first.run())]
+    assert addresses[0] == addresses[2] != addresses[1]
+    client = TestClient(Starlette(routes=[page_pieces.route()]))
+    (baseline, twicing) = comparison(first)
+    for side, trace in enumerate((baseline, twicing)):
+        answer = client.get(f"{addresses[0]}/{side}/layer/3")
+        assert answer.content == pieces.layer(trace, 3)
+        assert answer.headers["content-encoding"] == "identity"
+        assert "immutable" in answer.headers["cache-control"]
+        assert client.get(f"{addresses[0]}/{side}/rows/17").content == pieces.rows(trace, 17)
+        assert client.get(f"{addresses[0]}/{side}/rows/-1").content == pieces.rows(trace, None)
+        *_, last = pieces.products(trace)
+        answer = client.get(f"{addresses[0]}/{side}/rollout/{trace.depth - 1}")
+        assert answer.content == pieces.rollout(last)
+    for foreign in (
+        "2/layer/3",
+        "0/layer/99",
+        "0/rows/9999",
+        "0/rollout/-1",
+        "0/trace/1",
+        "0/layer/x",
+        "0/layer/1/2",
+    ):
+        assert client.get(f"{addresses[0]}/{foreign}").status_code == 404
+    assert client.get("/viewer/pieces/nobody/0/layer/3").status_code == 404
+
+
+def test_an_address_ends_with_its_session(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = address(open_app())
+    client = TestClient(Starlette(routes=[page_pieces.route()]))
+    assert client.get(f"{own}/0/layer/0").status_code == 200
+    monkeypatch.setattr(page_pieces, "_is_active", lambda session: False)
+    answer = client.get(f"{own}/0/layer/0")
+    assert (answer.status_code, answer.text) == (404, "The server has let go of this view; reload the page.")
+
+
+def test_a_full_queue_is_said_to_the_viewer(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = address(open_app())
+
+    def busy(*_: object) -> bytes:
+        raise BusyError("The explorer is busy.")
+
+    monkeypatch.setattr(viewer_panel, "piece", busy)
+    answer = TestClient(Starlette(routes=[page_pieces.route()])).get(f"{own}/0/layer/0")
+    assert (answer.status_code, answer.text) == (503, "The explorer is busy.")
+
+
+def address(app: AppTest) -> str:
+    (component,) = [one for one in app.main.get("bidi_component") if one.key == "viewer"]
+    data: bytes = component.proto.bytes
+    return data[4 : 4 + int.from_bytes(data[:4], "little")].decode().strip()
 
 
 def test_another_photograph_is_another_view(app: AppTest) -> None:

@@ -130,7 +130,7 @@ def test_two_models_of_one_title_are_told_apart() -> None:
     one = card((2.0, 2.0))
     photo = session.Photo(name="name", title="title", read=bytes, key="key", digest="digest")
     for other, names in ((one, ("Tiny (baseline)", "Tiny (twicing)")), (replace(one, name="Small"), ("Tiny", "Small"))):
-        assert session.View(photo, [photo], session.Pair(one, other)).names == names
+        assert session.View(photo, [photo], session.Pair(one, other), session.Pair(one, other)).names == names
 
 
 def test_a_partner_comes_from_the_same_run() -> None:

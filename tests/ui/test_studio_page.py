@@ -445,7 +445,7 @@ def of_any_template() -> None:
 
 
 def test_every_setting_but_labels_has_a_control() -> None:
-    assert {*settings.CONTROLS, "labels"} == {setting.name for setting in SETTINGS}
+    assert {*settings.CONTROLS, "labels", "input_size"} == {setting.name for setting in SETTINGS}
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

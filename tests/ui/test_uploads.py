@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from explorer import processes
 from explorer.pictures import isolated
 from explorer.types import ExplorerError, ImageInput
 from explorer.ui.shell import resources, uploads
@@ -17,7 +18,7 @@ def test_the_limits_are_1_gib_and_a_quarter_of_the_memory(monkeypatch: pytest.Mo
         monkeypatch.delenv(variable, raising=False)
     assert uploads.visitor_limit() == 2**30
     container = tmp_path / "memory.max"
-    monkeypatch.setattr(uploads, "_CGROUP", container)
+    monkeypatch.setattr(processes, "_CGROUP", container)
     of_the_machine = uploads.server_limit()
     assert 0 < of_the_machine < 2**50
     container.write_text("max\n")

@@ -11,7 +11,7 @@ from explorer.pictures import examples
 from explorer.traces import Trace
 from explorer.types import ExplorerError, ImageInput, ModelCard, Preprocessing
 from explorer.viewer import payload as viewer
-from tests.helpers import make_trace, normal, stochastic
+from tests.helpers import make_trace, normal, quadratics, stochastic
 
 
 def header_of(payload: bytes) -> dict:
@@ -23,7 +23,7 @@ def big_trace(heads: int, grid: int = 14) -> Trace:
     n = 1 + grid * grid
     one = make_trace(
         stochastic(1, heads, n, n).float().expand(12, heads, n, n),
-        (2.0,) * 12,
+        quadratics(2.0) * 12,
         values=normal(1, heads, n, 8).float().expand(12, heads, n, 8),
         tokens=normal(13, n, 16).float(),
     )
@@ -54,37 +54,47 @@ def photo() -> ImageInput:
     return ImageInput("image", np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize(("heads", "most"), [(3, 3_000_000), (12, 12_000_000)])
-def test_a_pair_is_small_enough_to_send(heads: int, most: int) -> None:
-    """The second model of the pair weighs what its own sections do: here they are the first one's, and sent once."""
-    one = side(big_trace(heads))
-    payload = viewer.pack(examples.load(examples.EXAMPLES[0]), [one, one])
+def own_bytes(payload: bytes) -> int:
+    """Of the second model's sections, but for the picture; here they are the first one's, and sent once."""
     model = header_of(payload)["models"][1]
-    own = [each["size"] for name, each in model.items() if isinstance(each, dict) and name != "picture"]
-    assert sum(own) > one.trace.attention.numel() + 12 * heads * 197 * 4
-    assert len(payload) + sum(own) < most
+    sections = [part for name, part in model.items() if isinstance(part, dict) and name != "picture"]
+    return sum(part["size"] for part in (*sections, *model["matrices"], *model["rollouts"]) if part)
+
+
+@pytest.mark.parametrize(("heads", "grid", "most"), [(3, 14, 300_000), (6, 28, 1_000_000), (12, 14, 500_000)])
+def test_what_the_first_map_waits_for_is_small(heads: int, grid: int, most: int) -> None:
+    """DeiT-Tiny and Base at 224 px, Small at 448."""
+    one = side(big_trace(heads, grid))
+    payload = viewer.pack(examples.load(examples.EXAMPLES[0]), [one, one], layers=())
+    assert len(payload) + own_bytes(payload) < most
+    model = header_of(payload)["models"][0]
+    assert model["matrices"] == model["rollouts"] == [None] * 12
+
+
+def test_a_page_carries_the_layers_it_is_given(photo: ImageInput) -> None:
+    one = side(big_trace(3, grid=6))
+    none, second, every = (viewer.pack(photo, [one, one], layers=layers) for layers in ((), (1,), None))
+    (model, _) = header_of(second)["models"]
+    assert [layer for layer, part in enumerate(model["matrices"]) if part] == [1]
+    assert [layer for layer, part in enumerate(model["rollouts"]) if part] == [1]
+    sizes = [own_bytes(payload) for payload in (none, second, every)]
+    assert sizes[1] - sizes[0] == viewer.carried_bytes(one.trace, (1,))
+    assert sizes[2] - sizes[0] == viewer.carried_bytes(one.trace)
 
 
 def test_what_both_models_share_is_sent_once(photo: ImageInput) -> None:
     one = side(big_trace(1, grid=4))
     first, second = header_of(viewer.pack(photo, [one, one]))["models"]
     assert first["picture"] == second["picture"]
-    assert first["attention"] == second["attention"]
+    assert first["matrices"] == second["matrices"]
 
 
-def test_a_large_model_is_sent_as_means(photo: ImageInput, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer, "MAX_BYTES", 10_000)
-    one = side(big_trace(3, grid=6))
-    (model, _) = header_of(viewer.pack(photo, [one, one]))["models"]
-    assert model["heads"] == 1
-    assert model["squares"]["size"] == model["attention"]["size"] == 12 * 37 * 37
-
-
-def test_what_is_too_much_for_a_browser_is_refused(photo: ImageInput, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_a_page_carries_is_refused(photo: ImageInput, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewer, "MOST_BYTES", 10_000)
     one = side(big_trace(3, grid=6))
-    with pytest.raises(ExplorerError, match="with many patches"):
+    with pytest.raises(ExplorerError, match="A page carries up to 0 MB"):
         viewer.pack(photo, [one, one])
+    assert viewer.pack(photo, [one, one], layers=())
 
 
 def test_classes_nobody_names_go_by_number(photo: ImageInput) -> None:
@@ -120,20 +130,6 @@ def test_prefix_tokens_are_sent_by_name(photo: ImageInput, is_distilled: bool) -
     one = side(replace(plain, prefix=3, grid=(2, 7), has_distillation_token=is_distilled))
     names = [model["prefixNames"] for model in header_of(viewer.pack(photo, [one, side(plain)]))["models"]]
     assert names == [["CLS", "distillation" if is_distilled else "register 1", f"register {2 - is_distilled}"], ["CLS"]]
-
-
-def test_codes_are_within_their_stated_error() -> None:
-    attention = stochastic(2, 3, 40, 40, sharpness=5.0).float()
-    codes, scales = viewer.quantise(attention)
-    back = scales[..., None] * (codes / 255.0) ** 2
-    assert (np.abs(back - attention.numpy()) <= scales[..., None] / 255 + 1e-7).all()
-    np.testing.assert_allclose(back.max(axis=-1), attention.amax(dim=-1), rtol=1e-6)
-
-
-def test_a_row_of_zeros_stays_one() -> None:
-    codes, scales = viewer.quantise(torch.zeros(1, 1, 2, 2))
-    assert not codes.any()
-    assert not scales.any()
 
 
 def test_the_same_view_has_the_same_identity_and_another_has_not(photo: ImageInput) -> None:

@@ -25,7 +25,9 @@ def imports(name: str) -> Iterator[tuple[str, str]]:
         yield from ((match[2], name) for name in re.split(r",\s*", match[1]))
 
 
-COMPONENTS = pytest.mark.parametrize("component", [source.VIEWER, source.LESSON], ids=["viewer", "lesson"])
+COMPONENTS = pytest.mark.parametrize(
+    "component", [source.VIEWER, source.LESSON, source.START], ids=["viewer", "lesson", "start"]
+)
 
 
 @pytest.fixture
@@ -37,7 +39,9 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_module_is_there() -> None:
-    assert sorted({*source.VIEWER, *source.LESSON}) == sorted(path.stem for path in source.JS.glob("*.js"))
+    assert sorted({*source.VIEWER, *source.LESSON, *source.START}) == sorted(
+        path.stem for path in source.JS.glob("*.js")
+    )
 
 
 @COMPONENTS

@@ -1,6 +1,6 @@
 """A lesson on one page of paper: its words, its pictures as they stand on the screen, and its question.
 
-The pictures are the screen's own plotly figures, drawn again by matplotlib: lines, points, bands and images on linear
+The pictures are the screen's own charts, drawn again by matplotlib: lines, points, bands and images on linear
 or log axes, which is all that the lessons' figures hold. What cannot be drawn again is refused, not left out.
 """
 
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from explorer.figures.print.page import INK, QUIET, Format, canvas, plot_area, render, settings, sheet
+from explorer.figures.screen.chart import Chart
 from explorer.figures.settings import Page
 from explorer.version import VERSION
 
@@ -31,7 +32,7 @@ _COLUMN = 96
 """Characters in a line across the page."""
 
 
-def draw(title: str, words: Sequence[str], asked: str, pictures: Sequence[tuple[str, go.Figure]]) -> bytes:
+def draw(title: str, words: Sequence[str], asked: str, pictures: Sequence[tuple[str, Chart]]) -> bytes:
     """The page as PDF: `words` are paragraphs, `pictures` figures with the sentence below each, two in a row."""
     with settings(A4):
         figure = sheet(A4, A4.height)
@@ -43,7 +44,7 @@ def draw(title: str, words: Sequence[str], asked: str, pictures: Sequence[tuple[
         rows = -(-len(pictures) // 2)
         room = (bottom - top) / max(rows, 1)
         for index, (below, picture) in enumerate(pictures):
-            _picture(figure, axes, below, picture, index, top, min(room, 3.4))
+            _picture(figure, axes, below, picture.checked(), index, top, min(room, 3.4))
         _paragraphs(axes, [f"Question. {asked}"], min(top + rows * min(room, 3.4), bottom) + 0.1)
         foot = f"Twicing Explorer {VERSION}. Transformer Meets Twicing, arXiv 2503.00687."
         axes.text(_MARGIN, A4.height - 0.5, foot, size=7, color=QUIET, parse_math=False)

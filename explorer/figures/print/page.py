@@ -54,8 +54,8 @@ def settings(page: Page) -> Iterator[None]:
     family = _FAMILIES.get(page.font, (page.font,))[0]
     size = page.font_size
     rc: Any = {
-        **mpl.rcParamsDefault,
-        "backend": mpl.rcParams["backend"],
+        # Without the backend: nothing is shown in a window, and to ask which would do imports pyplot.
+        **{name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"},
         "font.family": [family, "DejaVu Sans"],
         "font.size": size,
         "axes.labelsize": size,

@@ -6,10 +6,10 @@ import html
 from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from explorer.figures.records import Line
-from explorer.figures.style import Palette, chart, with_alpha
+from explorer.figures.screen.chart import Chart, chart
+from explorer.figures.style import Palette, with_alpha
 
 
 def by_layer(
@@ -21,7 +21,7 @@ def by_layer(
     layer: int | None = None,
     height: int = 380,
     y_range: tuple[float, float] | None = None,
-) -> go.Figure:
+) -> Chart:
     """One point per layer and line; `first_layer` is 0 where the embedding comes first, `layer` marks one."""
     figure = chart(palette, height=height, x="Layer", y=y)
     for line in lines:
@@ -49,7 +49,7 @@ def by_layer(
     return figure
 
 
-def _add_band(figure: go.Figure, layers: np.ndarray, line: Line) -> None:
+def _add_band(figure: Chart, layers: np.ndarray, line: Line) -> None:
     assert line.spread is not None
     figure.add_scatter(
         x=np.concatenate([layers, layers[::-1]]),

@@ -9,13 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import Float, UInt8
 from PIL import Image
 
 from explorer.figures.maps import data_uri
+from explorer.figures.screen.chart import Chart, chart, stops
 from explorer.figures.settings import ColourMap
-from explorer.figures.style import Palette, Range, chart, colour_scale, lookup_table, scale_name
+from explorer.figures.style import Palette, Range, colour_scale, lookup_table, scale_name
 from explorer.lessons.nonlocal_means import FloatPicture
 from explorer.lessons.quality import Quality
 from explorer.paper import theory
@@ -68,7 +68,7 @@ def enlarged(pixels: Picture, factor: int) -> Enlarged:
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def panels(rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]], palette: Palette, *, height: int = 300) -> go.Figure:
+def panels(rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]], palette: Palette, *, height: int = 300) -> Chart:
     """Pictures of one size in rows, as one figure without axes; each is one unit wide."""
     figure = chart(palette, height=height, x="", y="")
     tall = rows[0][0].shape[0] / rows[0][0].shape[1]
@@ -91,7 +91,7 @@ def weight_matrix(
     colour_map: ColourMap = ColourMap.CIVIDIS,
     log: bool = False,
     height: int = 460,
-) -> go.Figure:
+) -> Chart:
     """A weight matrix as a picture, one dot an entry, with its colour bar; a signed range gets diverging colours.
 
     `log` colours by the logarithm, for a range that starts above 0: the few weights of a pixel's twins otherwise leave
@@ -120,7 +120,7 @@ def weight_matrix(
     if log:
         powers = np.arange(math.ceil(range.low), math.floor(range.high) + 1)
         bar |= {"tickvals": powers, "ticktext": [f"10<sup>{power}</sup>" for power in powers]}
-    marker = {"color": [range.low], "cmin": range.low, "cmax": range.high, "colorscale": colour_scale(name)}
+    marker = {"color": [range.low], "cmin": range.low, "cmax": range.high, "colorscale": stops(colour_scale(name))}
     figure.add_scatter(
         x=[0],
         y=[0],
@@ -136,7 +136,7 @@ def weight_matrix(
 
 def spectrum(
     eigenvalues: Float[np.ndarray, " query"], times: Sequence[int], palette: Palette, *, height: int = 380
-) -> go.Figure:
+) -> Chart:
     """What `λ^n` and `(2λ - λ²)^n` leave of every eigenvalue, by rank on a log axis."""
     figure = chart(palette, height=height, x="rank", y="what is left of it")
     rank = np.arange(1, len(eigenvalues) + 1)
@@ -166,7 +166,7 @@ def likeness(
     *,
     chosen: Sequence[tuple[int, int]] = (),
     height: int = 360,
-) -> go.Figure:
+) -> Chart:
     """How much AV resembles V in every head of each model, by layer; the chosen heads ringed, nonlocal means dashed."""
     figure = chart(palette, height=height, x="layer", y="correlation of AV with V")
     depth = max(len(values) for _, values in by_model)
@@ -211,7 +211,7 @@ def quality_by_times(
     *,
     measure: str = "psnr",
     height: int = 300,
-) -> go.Figure:
+) -> Chart:
     """PSNR (`psnr`, dB) or SSIM (`ssim`) of both filters against how often they were applied; noisy dashed."""
     label = {"psnr": "PSNR, dB", "ssim": "SSIM"}[measure]
     figure = chart(palette, height=height, x="n, times the filter is applied", y=label)

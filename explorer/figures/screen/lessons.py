@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import Float
 
 from explorer.figures import lessons
 from explorer.figures.lessons import CurveAmounts, RiskAmounts, SliderStep
+from explorer.figures.screen.chart import Chart, chart
 from explorer.figures.screen.sliding import draw
 from explorer.figures.sliding import Amount, room
-from explorer.figures.style import Palette, chart
+from explorer.figures.style import Palette
 from explorer.lessons.kernels import Kernel
 from explorer.lessons.regression import CurveValues, Observations, Steps
 from explorer.lessons.risk import BandwidthSweep, BiasOrder, Risk
@@ -25,7 +25,7 @@ from explorer.paper import theory
 
 def curve(
     observed: Observations, steps: Steps, palette: Palette, *, upto: SliderStep = SliderStep.ADD, height: int = 380
-) -> go.Figure:
+) -> Chart:
     """The noisy values, the curve behind them, and the estimates reached by a step of twicing."""
     ends = Amount.of(room(np.concatenate([observed.values, observed.curve, steps.twiced])))
     sliding = lessons.curve(
@@ -36,7 +36,7 @@ def curve(
 
 def residuals(
     observed: Observations, steps: Steps, palette: Palette, *, upto: SliderStep = SliderStep.ADD, height: int = 260
-) -> go.Figure:
+) -> Chart:
     """What smoothing took away, and what smoothing it once more finds in it."""
     ends = Amount.of(room(steps.residual))
     sliding = lessons.residuals(_parts(observed, steps.smoothed, steps.smoothed_residual), ends, upto)
@@ -50,7 +50,7 @@ def folds(
     palette: Palette,
     *,
     height: int = 380,
-) -> go.Figure:
+) -> Chart:
     """k-fold twicing over the noisy values, with smoothing once beside it; `fold` is k."""
     folded = Amount.of(estimates[fold - 1]) if fold > 1 else None
     ends = Amount.of(room(np.concatenate([observed.values, estimates[fold - 1]])))
@@ -60,12 +60,12 @@ def folds(
 
 def fold_risk(
     folds: Sequence[int], risk: Risk, palette: Palette, *, fold: int | None = None, height: int = 340
-) -> go.Figure:
+) -> Chart:
     """Exact bias², variance and their sum against the number of folds: bias falls, variance rises."""
     return draw(lessons.fold_risk(folds, risk_amounts(risk), fold), palette, height=height)
 
 
-def risk(sweep: BandwidthSweep, exact: BandwidthSweep | None, palette: Palette, *, height: int = 400) -> go.Figure:
+def risk(sweep: BandwidthSweep, exact: BandwidthSweep | None, palette: Palette, *, height: int = 400) -> Chart:
     """Bias², variance and mean squared error of both kernels against the bandwidth, on log axes.
 
     `exact` is drawn grey and dashed under what Monte Carlo has so far.
@@ -82,7 +82,7 @@ def risk(sweep: BandwidthSweep, exact: BandwidthSweep | None, palette: Palette, 
     return draw(lessons.risk(sweep.bandwidths, kernels, behind), palette, height=height)
 
 
-def bias_order(order: BiasOrder, palette: Palette, *, height: int = 400) -> go.Figure:
+def bias_order(order: BiasOrder, palette: Palette, *, height: int = 400) -> Chart:
     """Bias against bandwidth on log axes, with fitted exponents in the legend and Prop. 2's leading terms dashed."""
     figure = chart(palette, height=height, x="bandwidth h", y="bias, root mean square")
     for values, law, name, colour, symbol in (
@@ -101,7 +101,7 @@ def bias_order(order: BiasOrder, palette: Palette, *, height: int = 400) -> go.F
     return _log(figure, order.bandwidths)
 
 
-def kernels(kernel: Kernel, palette: Palette, *, height: int = 320) -> go.Figure:
+def kernels(kernel: Kernel, palette: Palette, *, height: int = 320) -> Chart:
     """K and 2K - K * K; the second is negative in places, and so are rows of `2A - A^2`."""
     figure = chart(palette, height=height, x="u", y="weight")
     reach = min(2 * kernel.support, 5.0)
@@ -115,7 +115,7 @@ def kernels(kernel: Kernel, palette: Palette, *, height: int = 320) -> go.Figure
 # --- eigenvalues --------------------------------------------------------------------------------------------------
 
 
-def powers(times: Sequence[int], palette: Palette, *, a: float | None = None, height: int = 380) -> go.Figure:
+def powers(times: Sequence[int], palette: Palette, *, a: float | None = None, height: int = 380) -> Chart:
     """`λ^n` and `(2λ - λ²)^n` on [0, 1] for every n (paper Fig. 3); with `a`, `p_a^n` too, grey."""
     unit = lessons.UNIT
     amounts = [
@@ -129,12 +129,12 @@ def powers(times: Sequence[int], palette: Palette, *, a: float | None = None, he
     return figure
 
 
-def eigencapacity(steps: int, palette: Palette, *, n: int | None = None, height: int = 380) -> go.Figure:
+def eigencapacity(steps: int, palette: Palette, *, n: int | None = None, height: int = 380) -> Chart:
     """`κ_n` on log axes: exact as lines, by quadrature as marks, the rates `1/n` and `√π / (2√n)` dashed (Prop. 1)."""
     return draw(lessons.eigencapacity(steps, n), palette, height=height)
 
 
-def family(a: float, palette: Palette, *, height: int = 380) -> go.Figure:
+def family(a: float, palette: Palette, *, height: int = 380) -> Chart:
     """`p_a(λ) = aλ + (1 - a)λ²` between the two that bound `1 ≤ a ≤ 2`, shaded, with its maximum marked beyond 2."""
     member = theory.family_member(a)
     maximum = (Amount.of([member.maximum_at]), Amount.of([member.maximum])) if member.maximum > 1 else None
@@ -155,7 +155,7 @@ def dial(
     here: float | None = None,
     trained: float | None = None,
     height: int = 300,
-) -> go.Figure:
+) -> Chart:
     """A quantity of a model whose operator was swapped, dashed as a counterfactual, against `a` or a number of blocks.
 
     `trained` is the model that was trained with twicing; `here` marks where the dial stands.
@@ -175,13 +175,13 @@ def dial(
 
 
 def _line(
-    figure: go.Figure, x: Any, y: Any, name: str, colour: str, *, dash: str = "solid", width: float = 2.5, **more: Any
+    figure: Chart, x: Any, y: Any, name: str, colour: str, *, dash: str = "solid", width: float = 2.5, **more: Any
 ) -> None:
     more = {"mode": "lines", "hovertemplate": "%{x:.4g}: %{y:.4g}<extra>" + name + "</extra>"} | more
     figure.add_scatter(x=x, y=y, name=name, line={"color": colour, "width": width, "dash": dash}, **more)
 
 
-def _theory(figure: go.Figure, x: Any, y: Any, name: str, palette: Palette, *, dash: str = "dash", **more: Any) -> None:
+def _theory(figure: Chart, x: Any, y: Any, name: str, palette: Palette, *, dash: str = "dash", **more: Any) -> None:
     _line(figure, x, y, name, palette.theory, dash=dash, width=1.5, **more)
 
 
@@ -194,7 +194,7 @@ def risk_amounts(risk: Risk) -> RiskAmounts:
     return RiskAmounts(*map(Amount.of, (risk.mse, risk.bias_squared, risk.variance)))
 
 
-def _log(figure: go.Figure, x: Sequence[float] | np.ndarray) -> go.Figure:
+def _log(figure: Chart, x: Sequence[float] | np.ndarray) -> Chart:
     """Log axes, with ticks at 1, 2 and 5 times the powers of ten between the ends of `x`."""
     low, high = min(x), max(x)
     decades = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

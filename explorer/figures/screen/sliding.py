@@ -7,15 +7,15 @@ import re
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 
+from explorer.figures.screen.chart import Chart, chart
 from explorer.figures.sliding import AxisScale, Mark, Positions, Series, Slider, SlidingChart
-from explorer.figures.style import Palette, chart, with_alpha
+from explorer.figures.style import Palette, with_alpha
 
 _MODES = {Mark.LINE: "lines", Mark.BOTH: "lines+markers"}
 
 
-def draw(sliding: SlidingChart, palette: Palette, positions: Positions | None = None, *, height: int = 0) -> go.Figure:
+def draw(sliding: SlidingChart, palette: Palette, positions: Positions | None = None, *, height: int = 0) -> Chart:
     """The chart at positions of its sliders, of which a chart of one moment has none."""
     where = positions or {}
     figure = chart(palette, height=height or sliding.height, x=sliding.x.title, y=sliding.y.title)
@@ -59,7 +59,7 @@ def _axis(axis: AxisScale, positions: Positions) -> dict[str, Any]:
     return {"type": "log", "range": list(np.log10(ends)), "exponentformat": "power"}
 
 
-def _ticks(figure: go.Figure, ends: np.ndarray) -> None:
+def _ticks(figure: Chart, ends: np.ndarray) -> None:
     """Ticks at 1, 2 and 5 times the powers of ten between the ends of `x`."""
     low, high = ends
     decades = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

@@ -6,10 +6,11 @@ import html
 from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.colors  # type: ignore[import-untyped]
 
 from explorer.figures.records import Points
-from explorer.figures.style import Palette, chart, with_alpha
+from explorer.figures.screen.chart import Chart, chart, stops
+from explorer.figures.style import Palette, with_alpha
 from explorer.paper import theory
 from explorer.settings import Option
 
@@ -21,7 +22,7 @@ class Plane(Option):
     MAPPED = "2λ − λ²"
 
 
-def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, height: int = 420) -> go.Figure:
+def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, height: int = 420) -> Chart:
     """Eigenvalues in the complex plane with the unit circle, before or after the map, on equal axes."""
     figure = chart(palette, height=height, x="Real part", y="Imaginary part")
     angle = np.linspace(0, 2 * np.pi, 200)
@@ -48,7 +49,7 @@ def complex_plane(models: Sequence[Points], palette: Palette, *, mapped: bool, h
     return figure
 
 
-def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) -> go.Figure:
+def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) -> Chart:
     """`|2λ − λ²|` against `|λ|` over the curve: real `λ > 0` lie on it, the others are rings, coloured by `|arg λ|`.
 
     Faint are those that cannot be told from 0: what they look like says nothing.
@@ -97,13 +98,13 @@ def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) ->
                 "color": angle[off],
                 "cmin": 0,
                 "cmax": np.pi,
-                "colorscale": "Plasma",
+                "colorscale": stops(plotly.colors.sequential.Plasma),
                 "symbol": f"{points.symbol}-open",
                 "size": 8,
                 "line": {"width": 2},
                 "showscale": index == 0,
                 "colorbar": {
-                    "title": "|arg λ|",
+                    "title": {"text": "|arg λ|"},
                     "thickness": 10,
                     "tickvals": [0, np.pi / 2, np.pi],
                     "ticktext": ["0", "π/2", "π"],
@@ -115,7 +116,7 @@ def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) ->
     return figure
 
 
-def sorted_moduli(models: Sequence[Points], palette: Palette, *, height: int = 380) -> go.Figure:
+def sorted_moduli(models: Sequence[Points], palette: Palette, *, height: int = 380) -> Chart:
     """Moduli, largest first, before (solid) and after (dotted) the map."""
     figure = chart(palette, height=height, x="Rank", y="Modulus")
     for points in models:
@@ -135,7 +136,7 @@ def sorted_moduli(models: Sequence[Points], palette: Palette, *, height: int = 3
     return figure
 
 
-def eigencapacity(palette: Palette, steps: int, *, height: int = 300) -> go.Figure:
+def eigencapacity(palette: Palette, steps: int, *, height: int = 300) -> Chart:
     """`κ_n` of both filters for `n` up to `steps` (Prop. 1)."""
     figure = chart(palette, height=height, x="n, times the filter is applied", y="Eigencapacity κₙ")
     n = np.arange(1, steps + 1)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 from jaxtyping import Float
 
 from explorer.figures.records import Trial
-from explorer.figures.style import Palette, chart, colour_scale, with_alpha
+from explorer.figures.screen.chart import Chart, chart, stops
+from explorer.figures.style import Palette, colour_scale, with_alpha
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def against(
     percent: bool = False,
     markers: bool = True,
     height: int = 340,
-) -> go.Figure:
+) -> Chart:
     """Curves against a strength, a share or a budget."""
     figure = chart(palette, height=height, x=x, y=y)
     digits = ".1%" if percent else ".4g"
@@ -67,7 +67,7 @@ def against(
     return figure
 
 
-def answers(by_class: Sequence[Answer], colour: str, palette: Palette, *, after: str, height: int = 260) -> go.Figure:
+def answers(by_class: Sequence[Answer], colour: str, palette: Palette, *, after: str, height: int = 260) -> Chart:
     """Bars of the classes' probabilities: hollow before, filled after."""
     figure = chart(palette, height=height, x="Probability", y="")
     names = [html.escape(answer.name if len(answer.name) <= 22 else answer.name[:21] + "…") for answer in by_class]
@@ -91,7 +91,7 @@ def answers(by_class: Sequence[Answer], colour: str, palette: Palette, *, after:
 
 def correlations(
     names: Sequence[str], values: Float[np.ndarray, "row column"], rows: Sequence[str], palette: Palette, height: int
-) -> go.Figure:
+) -> Chart:
     """Rank correlations with their numbers in the cells; missing ones stay empty."""
     texts = [["" if np.isnan(v) else f"{v:.2f}".replace("-", "−") for v in row] for row in values]
     figure = chart(palette, height=height, x="", y="")
@@ -101,7 +101,7 @@ def correlations(
         y=[html.escape(row) for row in rows],
         zmin=-1,
         zmax=1,
-        colorscale=colour_scale("diverging"),
+        colorscale=stops(colour_scale("diverging")),
         showscale=False,
         xgap=2,
         ygap=2,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,30 +13,21 @@ from explorer.measures.settings import Definition
 from explorer.measures.similarity import Band, Order
 from explorer.paper.reported import THREE_QUARTERS
 from explorer.serving.device import computing
-from explorer.traces import Trace
-from explorer.types import STANDARD, TWICING
+from explorer.types import TWICING
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Pair, View
 
 Curve = Float[Tensor, " layer"]
 
 
-def operator_alone(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, "3 layer"]:
-    """Similarity of `V`, `A V` and `(2A - A^2) V` in every block, from one model's own `A` and `V`."""
-    once, twiced = (
-        similarity.of_outputs(trace, definition, filter=(operator,) * trace.depth) for operator in (STANDARD, TWICING)
-    )
-    return torch.stack([similarity.of_values(trace, definition), once, twiced])
-
-
 def of_view(view: View, definition: Definition = Definition()) -> Float[Tensor, "3 layer"]:
-    """`operator_alone` of the baseline on the chosen image, remembered: pages run again at every click."""
+    """`similarity.operator_alone` of the baseline on the chosen image, remembered: pages run again at every click."""
     key = "operator", view.pair.baseline.key, view.photo.digest, definition
 
     def compute() -> Float[Tensor, "3 layer"]:
         trace = view.comparison().baseline
         with computing():
-            return operator_alone(trace, definition)
+            return similarity.operator_alone(trace, definition)
 
     return resources.curves().get_or_make(key, compute)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVarTuple
 
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 
+from explorer.figures.screen.chart import Chart
 from explorer.figures.style import PALETTES, Theme
 from explorer.ui.shell import panels
 
@@ -20,7 +20,7 @@ _CHART_SIZE, _LARGE_CHART_SIZE = 13, 18
 PAPER = PALETTES[Theme.LIGHT]
 """Colours of what is printed."""
 
-HandoutPicture = tuple[str, go.Figure]
+HandoutPicture = tuple[str, Chart]
 """A figure and the sentence below it."""
 
 Args = TypeVarTuple("Args")
@@ -57,9 +57,9 @@ def is_large() -> bool:
     return bool(st.session_state.get(_LARGE, False))
 
 
-def chart(figure: go.Figure, key: str, alt: str) -> None:
+def chart(figure: Chart, key: str, alt: str) -> None:
     """A plotly figure, its text as large as the page's."""
-    figure.layout.font.size = _LARGE_CHART_SIZE if is_large() else _CHART_SIZE
+    figure.update_layout(font={"size": _LARGE_CHART_SIZE if is_large() else _CHART_SIZE})
     st.plotly_chart(figure, key=key, config={"displayModeBar": False}, alt=alt)
 
 

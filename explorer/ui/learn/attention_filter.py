@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 from PIL import Image
 
 from explorer.figures import maps
 from explorer.figures.screen import denoising as figures
+from explorer.figures.screen.chart import Chart
+from explorer.figures.screen.maps import colour_bar
 from explorer.figures.settings import ColourMap, ColourScale, Look
 from explorer.figures.style import Palette, Range
 from explorer.lessons import attention_filter
@@ -90,7 +91,7 @@ def _filtering(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
             ],
             130,
         )
-    bar = maps.colour_bar(span, ColourMap.CIVIDIS, palette(), "residuals, intensity, mean over the channels")
+    bar = colour_bar(span, ColourMap.CIVIDIS, palette(), "residuals, intensity, mean over the channels")
     learn.chart(bar, "lesson4-bar", "Colour scale of the residuals")
     st.warning(
         "**A counterfactual use of A.** The model never does this: it applies A to the values V of its layer, not to "
@@ -189,7 +190,7 @@ def _heads(sides: Sequence[FilteredSide], settings: FilterSettings) -> None:
     )
 
 
-def _likeness(chosen: View, sides: Sequence[FilteredSide], settings: FilterSettings, colours: Palette) -> go.Figure:
+def _likeness(chosen: View, sides: Sequence[FilteredSide], settings: FilterSettings, colours: Palette) -> Chart:
     by_model = [(card.title, values) for card, values in zip(chosen.pair.cards, heads.likenesses(chosen), strict=True)]
     places = list(zip(settings.layers, settings.heads, strict=True))
     return figures.likeness(by_model, steps(sides[0], FilteredValues.COLOURS)[0].likeness, colours, chosen=places)

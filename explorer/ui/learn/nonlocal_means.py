@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 
-from explorer.figures import maps
 from explorer.figures.screen import denoising as figures
+from explorer.figures.screen.chart import Chart
+from explorer.figures.screen.maps import colour_bar
 from explorer.figures.settings import ColourMap
 from explorer.figures.style import Range
 from explorer.lessons.nonlocal_means import TIMES, FloatPicture
@@ -161,7 +161,7 @@ def _taken(photo: Photo, chosen: DenoisingSettings) -> None:
         ],
         300,
     )
-    bar = maps.colour_bar(span, ColourMap.CIVIDIS, palette(), "intensity taken away, mean over the channels")
+    bar = colour_bar(span, ColourMap.CIVIDIS, palette(), "intensity taken away, mean over the channels")
     learn.chart(bar, "lesson2-bar", "Colour scale of what is taken away")
     st.caption(
         "V = f + ε: f is the clean picture, ε the noise. Both pictures and all three choices share one scale, which "
@@ -298,5 +298,5 @@ def pictures_of(photo: Photo, chosen: DenoisingSettings) -> Sequence[learn.Hando
     )
 
 
-def _pair(left: Picture, right: Picture) -> go.Figure:
+def _pair(left: Picture, right: Picture) -> Chart:
     return figures.panels([[left, right]], learn.PAPER)

@@ -20,7 +20,7 @@ from explorer.models import sources
 from explorer.pictures import examples
 from explorer.traces import Trace
 from explorer.ui import learn
-from explorer.ui.explore import evidence, viewer_panel
+from explorer.ui.explore import viewer_panel
 from explorer.ui.learn import HandoutPicture
 from explorer.ui.shell import resources, sidebar
 from explorer.ui.shell.session import Pair, View, array
@@ -96,7 +96,7 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
     place = [(y + 0.5) / baseline.grid[0], (x + 0.5) / baseline.grid[1]]
     lowest = float(_map(twicing, last, Matrix.CORRECTION).min())
     collapse = [float(similarity.token_similarity(trace)[-1]) for trace in (baseline, twicing)]
-    alone = [float(curve[last]) for curve in evidence.operator_alone(baseline)]
+    alone = [float(curve[last]) for curve in similarity.operator_alone(baseline)]
     return [
         TourStep(
             "What the class token looks at",
@@ -124,8 +124,8 @@ def steps(baseline: Trace, twicing: Trace) -> list[TourStep]:
         TourStep(
             "What twicing adds",
             "A − A² is what a twicing block adds to A. Each row of it sums to 0: what one patch gains, another loses. "
-            f"Red gains, blue loses; in the right map the lowest entry is {lowest:.3f}. In the left model nothing is "
-            "added: there it is what twicing would add.",
+            f"Yellow gains, blue loses; in the right map the lowest entry is {lowest:.3f}. In the left model nothing "
+            "is added: there it is what twicing would add.",
             {"layer": last, "matrix": "A"},
             "Set the matrix to A − A².",
             {"matrix": ["A − A²"]},

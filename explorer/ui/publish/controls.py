@@ -22,10 +22,12 @@ MAX_ROWS = 24
 _START = 3
 
 
-def choose(template: Template, depth: int, heads: int, prefix: tuple[str, ...] = ()) -> Spec:
+def choose(
+    template: Template, depth: int, heads: int, prefix: tuple[str, ...] = (), input_size: int | None = None
+) -> Spec:
     """The settings that the template reads. Raises `ExplorerError` for values that do not fit.
 
-    `prefix` names the tokens before the patches.
+    `prefix` names the tokens before the patches; `input_size` is the view's, where it is not the models' own.
     """
     asked = Asked(depth, heads, prefix)
     with st.container(border=True):
@@ -36,7 +38,7 @@ def choose(template: Template, depth: int, heads: int, prefix: tuple[str, ...] =
             asked.ask(template, look)
     with st.expander("Page"):
         asked.ask(template, [name for name in PAGE if name in template.reads])
-    return from_settings({"template": template, **asked.chosen})
+    return from_settings({"template": template, "input_size": input_size, **asked.chosen})
 
 
 def choose_template() -> Template:

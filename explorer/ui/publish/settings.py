@@ -231,4 +231,4 @@ CONTROLS: Mapping[str, Callable[[Asked], Any]] = {
     "colour_bar": lambda _: _toggle("colour_bar", "Colour bar"),
     "names": _names,
 }
-"""By setting; `labels` alone has none."""
+"""By setting; `labels` alone has none, and `input_size`, which is the view's."""

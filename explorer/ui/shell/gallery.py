@@ -1,4 +1,4 @@
-"""Thumbnails one of which is chosen: a small component of our own, because `st.image` has no click."""
+"""Thumbnails with names, one of which is chosen: a small component of our own, because `st.image` has no click."""
 
 from __future__ import annotations
 
@@ -7,23 +7,38 @@ from collections.abc import Sequence
 import streamlit as st
 
 from explorer.files import ASSETS
+from explorer.ui.shell import framing
 from explorer.ui.shell.session import Photo
 
 CHOSEN = "image"
 """Session key of the chosen photo's key."""
 
 
+_HTML = """
+<div class="images">
+  <input type="search" placeholder="Search by name" aria-label="Search images by name" hidden>
+  <div class="gallery" role="radiogroup" aria-label="Images"></div>
+  <div class="steps">
+    <button type="button" aria-label="Previous image" title="Previous image">←</button>
+    <span class="place" role="status"></span>
+    <button type="button" aria-label="Next image" title="Next image">→</button>
+  </div>
+</div>
+"""
+
+
 def choose_photo(photos: Sequence[Photo]) -> Photo:
-    """Shows the thumbnails and returns the chosen photo, the first one by default."""
+    """Shows the thumbnails and returns the chosen photo, the first one by default, under its crop."""
     render = st.components.v2.component(
         "gallery",
-        html='<div class="gallery" role="radiogroup" aria-label="Images"></div>',
+        html=_HTML,
         css=(ASSETS / "gallery.css").read_text(encoding="utf-8"),
         js=(ASSETS / "gallery.js").read_text(encoding="utf-8"),
     )
     by_key = {photo.key: photo for photo in photos}
     if CHOSEN not in st.session_state:  # a first visit: the address may name the image
         st.session_state[CHOSEN] = st.query_params.get("image")
+        framing.remember(st.session_state[CHOSEN], st.query_params.get("crop"))
     if st.session_state[CHOSEN] not in by_key:
         st.session_state[CHOSEN] = photos[0].key
 
@@ -41,4 +56,4 @@ def choose_photo(photos: Sequence[Photo]) -> Photo:
         },
         on_chosen_change=remember,
     )
-    return by_key[st.session_state[CHOSEN]]
+    return framing.applied(by_key[st.session_state[CHOSEN]])

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from explorer.figures.screen.chart import Chart
 from explorer.figures.settings import ColourMap, ColourScale, Look
 from explorer.types import BusyError, ExplorerError
 from explorer.ui.shell import choices
@@ -81,8 +81,8 @@ def model_heading(view: View, index: int, right: str = "") -> None:
     )
 
 
-def map_chart(place: DeltaGenerator, figure: go.Figure, key: str, alt: str) -> None:
-    """A map of `figures.maps.interactive` in a square as wide as `place` allows."""
+def map_chart(place: DeltaGenerator, figure: Chart, key: str, alt: str) -> None:
+    """A map of `figures.screen.maps.interactive` in a square as wide as `place` allows."""
     square = place.container(key=f"square-{key}")
     square.plotly_chart(figure, height="stretch", key=key, config={"displayModeBar": False}, alt=alt)
 

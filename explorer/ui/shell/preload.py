@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from explorer import startup
+from explorer.ui.opening import draw, stored  # noqa: F401  # drawn by a visit while the thread below imports
 from explorer.ui.shell import uploads
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ _LATER = (
 )
 """What pages import while they run, or libraries for them; what they import at once comes with `explorer.ui`."""
 _loading: threading.Thread | None = None
-_first_page, _going_on = threading.Event(), threading.Event()
+_opening: bytes | None = None
+_first_page, _going_on, _checked = threading.Event(), threading.Event(), threading.Event()
 _MEMORY_SECONDS = 5.0
 """Between two looks for memory that nobody uses."""
 _PAUSE_SECONDS = 10.0
@@ -62,9 +64,10 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any] | None]:
 
 def start() -> threading.Thread:
     """Loads what every visitor needs, in a thread that does not keep the process from ending."""
-    global _loading
-    _first_page.clear()
-    _going_on.clear()
+    global _loading, _opening
+    _opening = None
+    for event in (_first_page, _going_on, _checked):
+        event.clear()
     _loading = threading.Thread(target=_load, name="explorer-preload", daemon=True)
     _loading.start()
     return _loading
@@ -73,6 +76,24 @@ def start() -> threading.Thread:
 def is_running(first_page: bool = False) -> bool:
     """Whether a visitor would have to wait, with `first_page` one who asks for no other page."""
     return _loading is not None and _loading.is_alive() and not (first_page and _first_page.is_set())
+
+
+def opening() -> bytes | None:
+    """The stored bytes of the start page, where what is being loaded is what they were made of."""
+    if _loading is None:
+        return None
+    _checked.wait()
+    return _opening
+
+
+def _check_opening() -> None:
+    global _opening
+    try:
+        _opening = stored.of_files()
+    except Exception:
+        _LOG.exception("What the start page opens with could not be read")
+    finally:
+        _checked.set()
 
 
 def wait(first_page: bool = False) -> None:
@@ -110,37 +131,52 @@ def _load() -> None:
     try:
         startup.small_heaps()
         startup.few_spins()
+        import explorer.pictures.examples  # noqa: F401  # here, as all imports; the thread below finds it there
+
+        threading.Thread(target=_check_opening, name="explorer-opening", daemon=True).start()
         with startup.no_collecting():
             load_first_page()
             _first_page.set()
+            trace_example()
             _going_on.wait(_PAUSE_SECONDS)
             import_other_pages()
     except Exception:
         _LOG.exception("Loading ahead failed; the first visitor loads instead")
     finally:
         _first_page.set()
+        _checked.set()
 
 
 def load_first_page() -> None:
-    """Imports what the first page needs, loads the models and traces the first example with each."""
+    """Imports what the first page needs and loads the models; traces the first example, unless its page is stored."""
     from explorer.pictures import isolated
 
     isolated.DECODER.start()  # gets ready while torch is imported
     startup.import_timm()
+    from explorer.types import ExplorerError
+    from explorer.ui.explore import evidence, viewer_panel  # noqa: F401
+    from explorer.ui.opening import compute  # noqa: F401
+    from explorer.ui.shell import pair, panels, resources, sidebar  # noqa: F401
+
+    with suppress(ExplorerError):  # every visitor is told
+        for card in resources.engine().cards:
+            pair.swapped(card)
+        sidebar.example_photos()
+    if opening() is None:
+        trace_example()
+
+
+def trace_example() -> None:
+    """The first example through every model; remembered."""
     from explorer.jobs.passes import TraceJob
     from explorer.serving.engine import ask
     from explorer.types import ExplorerError
-    from explorer.ui.explore import evidence, viewer_panel  # noqa: F401
-    from explorer.ui.shell import pair, panels, resources, sidebar  # noqa: F401
+    from explorer.ui.shell import resources, sidebar
 
-    try:
+    with suppress(ExplorerError):  # every visitor is told
         engine = resources.engine()
-        photos = sidebar.example_photos()
         for card in engine.cards:
-            pair.swapped(card)
-            ask(engine, TraceJob(), [photos[0].image], card.key)
-    except ExplorerError:
-        return  # every visitor is told
+            ask(engine, TraceJob(), [sidebar.example_photos()[0].image], card.key)
 
 
 def import_other_pages() -> None:

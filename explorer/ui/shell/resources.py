@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import gc
+import io
 import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from explorer.figures.maps import data_uri
 from explorer.measures import spectrum
 from explorer.models import load, sources, with_quicker_layers
 from explorer.pictures import examples, isolated
+from explorer.pictures.crops import Cropping
 from explorer.pictures.examples import Example
+from explorer.pictures.photographs import Photograph
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU, cache_of, once
 from explorer.serving.engine import Engine, LocalEngine
@@ -26,6 +28,8 @@ from explorer.traces import Comparison
 from explorer.types import ExplorerError, ImageInput
 
 _THUMBNAIL = 96
+_WHOLE = 480
+"""Pixels of a side of small pictures."""
 _larger: deque[ImageInput] = deque(maxlen=1)
 """The last photograph that is larger than the whole cache; at most 60 MiB, and decoded once, not by every rerun."""
 
@@ -117,19 +121,35 @@ def reopen(digest: str, read: Callable[[], bytes]) -> ImageInput:
     return _decoded().get(digest) or larger or decode(read())
 
 
+def cropped(digest: str, whole: Photograph, crop: Cropping) -> ImageInput:
+    """What a crop makes of an image, remembered by its own digest."""
+    return _decoded().get_or_make(digest, lambda: crop.of(whole.image))
+
+
 @once
-def _thumbnails() -> ByteLRU[str, str]:
+def _thumbnails() -> ByteLRU[tuple[str, int], str]:
     return cache_of("thumbnails")
 
 
 def thumbnail(digest: str, read: Callable[[], bytes]) -> str:
     """A small square picture as a data URI, remembered."""
+    size = _THUMBNAIL, _THUMBNAIL
+    return _small(digest, read, _THUMBNAIL, lambda picture: ImageOps.fit(picture, size, Image.Resampling.BICUBIC))
 
-    def shrink() -> str:
-        picture = Image.fromarray(reopen(digest, read).rgb)
-        return data_uri(np.asarray(ImageOps.fit(picture, (_THUMBNAIL, _THUMBNAIL))))
 
-    return _thumbnails().get_or_make(digest, shrink)
+def whole(digest: str, read: Callable[[], bytes]) -> str:
+    """All of a picture, small, as a data URI, to choose a part of it; remembered."""
+    size = _WHOLE, _WHOLE
+    return _small(digest, read, _WHOLE, lambda picture: ImageOps.contain(picture, size, Image.Resampling.BICUBIC))
+
+
+def _small(digest: str, read: Callable[[], bytes], size: int, shrink: Callable[[Image.Image], Image.Image]) -> str:
+    def draw() -> str:
+        stream = io.BytesIO()
+        shrink(Image.fromarray(reopen(digest, read).rgb)).save(stream, "JPEG", quality=80)
+        return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+    return _thumbnails().get_or_make((digest, size), draw)
 
 
 @once

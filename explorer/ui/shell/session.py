@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 from torch import Tensor
@@ -14,8 +14,9 @@ from explorer.arrays import array as array
 from explorer.figures.style import PALETTES, Palette, Theme
 from explorer.jobs.passes import SimilarityJob
 from explorer.measures.settings import Definition
+from explorer.pictures.crops import Cropping
 from explorer.pictures.examples import Example
-from explorer.pictures.photographs import Photograph
+from explorer.pictures.photographs import Photograph, cropped
 from explorer.serving import engine as serving
 from explorer.traces import Comparison
 from explorer.types import ImageInput, ModelCard
@@ -36,11 +37,21 @@ class Photo(Photograph):
     example: Example | None = None
     state: Mapping[str, str] | None = None
     """How the viewer showed it, where it comes from a saved view."""
+    whole: Photo | None = None
+    """Before it was cropped, where it is."""
 
     @property
     def image(self) -> ImageInput:
         """Decoded, as all visitors share it."""
+        if self.whole and self.crop:
+            return resources.cropped(self.digest, self.whole, self.crop)
         return resources.reopen(self.digest, self.read)
+
+    def under(self, crop: Cropping | None) -> Photo:
+        """The same photograph, cropped."""
+        if crop is None:
+            return self
+        return replace(cropped(self, crop), digest=crop.digest(self.digest), whole=self)
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,8 @@ class View:
     photo: Photo
     photos: Sequence[Photo]
     pair: Pair
+    loaded: Pair
+    """The same two models at the size of input that they were loaded at."""
 
     @property
     def names(self) -> tuple[str, str]:

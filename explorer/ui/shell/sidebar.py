@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from explorer import views
-from explorer.pictures import examples
+from explorer.pictures import examples, images
 from explorer.pictures.photographs import EXAMPLE
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
-from explorer.ui.shell import gallery, pair, resources, uploads
+from explorer.ui.shell import detail, dropping, framing, gallery, pair, resources, uploads
 from explorer.ui.shell.session import Pair, Photo, View, plain
 
 MAX_UPLOADS = 500
@@ -32,20 +33,22 @@ def render() -> View:
     with st.sidebar:
         for problem in resources.loaded().problems:
             st.error(plain(problem, 400))
-        st.markdown("**Image**")
-        slot = st.container()
-        uploaded = _uploads()
+        above = st.container()
+        between = st.container()
+        uploaded = _uploads(above)
         _choose_new(uploaded)
         photos = [*uploaded, *example_photos()]
-        with slot:
-            photo = gallery.choose_photo(photos)
-            credit = f" ({photo.example.credit})" if photo.example else ""
-            st.caption(plain(photo.title + credit, 120))
-            for note in photo.image.notes:
-                st.caption(plain(note, 200))
         models = pair.choose_pair(cards)
-        _footer(models)
-    return View(photo, photos, models)
+        with between:
+            photo = gallery.choose_photo(photos)
+            _describe(photo)
+        detail.restore(photo)
+        at_size = detail.at_chosen(models)
+        with between:
+            framing.choose(photo, at_size)
+        _footer(at_size)
+        dropping.listen()
+    return View(photo, [framing.applied(each) for each in photos], at_size, models)
 
 
 def example_photos() -> list[Photo]:
@@ -57,15 +60,26 @@ def example_photos() -> list[Photo]:
     return photos
 
 
-def _uploads() -> list[Photo]:
+def _describe(photo: Photo) -> None:
+    credit = f" ({photo.example.credit})" if photo.example else ""
+    st.caption(plain((photo.whole or photo).title + credit, 120))
+    for note in photo.image.notes:
+        st.caption(plain(note, 200))
+
+
+def _uploads(above: DeltaGenerator) -> list[Photo]:
+    """The uploader comes first; what else belongs to uploads has a place further down."""
     generation = st.session_state.setdefault(_GENERATION, 0)
-    files: list[Any] = st.file_uploader(
-        "Upload images",
-        accept_multiple_files=True,
-        key=f"{_UPLOADS}-images-{generation}",
-        help="JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF, at most 20 MB each and "
-        f"{uploads.visitor_limit() >> 20} MiB together; or a view saved as ZIP.",
-    )
+    with above.container(key=dropping.UPLOADER):
+        files: list[Any] = st.file_uploader(
+            "Upload images",
+            accept_multiple_files=True,
+            key=f"{_UPLOADS}-images-{generation}",
+            help="Drop them anywhere on the page, paste them, or choose files: "
+            f"{images.KINDS}, at most 20 MB each and {uploads.visitor_limit() >> 20} MiB together; "
+            "or a view saved as ZIP.",
+        )
+        st.caption(f"Or drop them anywhere, or paste. {uploads.promise()}")
     with st.expander("Upload a folder"):
         folder: Any = st.file_uploader(
             "Upload a folder",
@@ -74,9 +88,10 @@ def _uploads() -> list[Photo]:
             label_visibility="collapsed",
         )
     everything = [*files, *(folder or [])]
-    st.caption("Images stay on this server, in memory only, until you remove them or close the tab.")
     if len(everything) > MAX_UPLOADS:
-        st.error(f"At most {MAX_UPLOADS} images at a time were expected; {len(everything)} came, the rest is left out.")
+        above.error(
+            f"At most {MAX_UPLOADS} images at a time were expected; {len(everything)} came, the rest is left out."
+        )
     photos: dict[str, Photo] = {}
     refused: dict[str, str] = st.session_state.setdefault(_REFUSED, {})
     digests: dict[str, str] = st.session_state.setdefault(_DIGESTS, {})
@@ -86,19 +101,20 @@ def _uploads() -> list[Photo]:
             try:
                 digests[file.file_id] = resources.decode(_image(file)).digest
                 if _is_view(file):
-                    saved[file.file_id] = replace(views.unpack(file.getvalue()), image=b"")  # the file holds it
+                    saved[file.file_id] = view = replace(views.unpack(file.getvalue()), image=b"")  # the file holds it
+                    framing.remember(digests[file.file_id], view.state.get("crop"))
             except ExplorerError as error:
                 refused[file.file_id] = str(error)
         if file.file_id in refused:
-            st.error(f"{plain(file.name)}: {plain(refused[file.file_id], 300)}")
+            above.error(f"{plain(file.name)}: {plain(refused[file.file_id], 300)}")
         else:
             digest = digests[file.file_id]
-            view = saved.get(file.file_id)
-            photo = _photo(digest, view.name if view else file.name, digest, partial(_image, file))
+            bundle = saved.get(file.file_id)
+            photo = _photo(digest, bundle.name if bundle else file.name, digest, partial(_image, file))
             photos.setdefault(
-                digest, replace(photo, state=view.state if view else None)
+                digest, replace(photo, state=bundle.state if bundle else None)
             )  # the same bytes are one image
-    if everything and st.button("Clear all uploads", key="clear-uploads", width="stretch"):
+    if everything and above.button("Clear all uploads", key="clear-uploads", width="stretch"):
         st.session_state[_GENERATION] += 1
         st.rerun()
     return list(photos.values())
@@ -133,7 +149,7 @@ def _choose_new(uploaded: Sequence[Photo]) -> None:
 
 def _footer(models: Pair) -> None:
     for card in dict.fromkeys(models.cards):
-        trained = ", as trained" if card.is_counterfactual else ""
+        trained = ", as trained" if card.is_counterfactual or card.changes else ""
         top1 = "top-1 not declared" if card.top1 is None else f"top-1 {card.top1:.1f}%{trained}"
         st.caption(" ".join([f"{plain(card.title, 90)}: {card.chance}, {top1}", *card.changes]))
     st.caption(f"Runs on {devices.describe(resources.engine().device)}")

@@ -14,16 +14,18 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from streamlit import get_option
 from streamlit.runtime import Runtime
 
+from explorer import processes
+from explorer.serving.cache import total_mib
 from explorer.types import ExplorerError
 
 if TYPE_CHECKING:
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 VISITOR, SERVER = "EXPLORER_VISITOR_UPLOADS_MIB", "EXPLORER_UPLOADS_MIB"
 _VISITOR_MIB = 1024
-_CGROUP = Path("/sys/fs/cgroup/memory.max")
-_UNKNOWN_MEMORY = 8 * 2**30
 _PLACE = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?$")
 _LOOK_SECONDS = 5.0
 _PATIENCE = 0.75
@@ -48,7 +48,7 @@ def visitor_limit() -> int:
 
 def server_limit() -> int:
     """Bytes that all uploads may have together: a quarter of the machine's memory unless the environment says."""
-    return _mib(SERVER, _memory() // 4 // 2**20) * 2**20
+    return _mib(SERVER, processes.memory() // 4 // 2**20) * 2**20
 
 
 def _mib(variable: str, default: int) -> int:
@@ -56,16 +56,6 @@ def _mib(variable: str, default: int) -> int:
     if not (given.isascii() and given.isdigit() and 0 < len(given) < 10 and int(given)):
         raise ExplorerError(f"{variable} was expected to be a whole number of MiB from 1 on; {given[:40]!r} came.")
     return int(given)
-
-
-def _memory() -> int:
-    """Bytes of the machine, or of the container where that has fewer."""
-    limits = []
-    with suppress(OSError, ValueError, AttributeError):  # other systems have other ways
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    with suppress(OSError, ValueError):  # no such file, or `max`
-        limits.append(int(_CGROUP.read_text()))
-    return min(limits, default=_UNKNOWN_MEMORY)
 
 
 class UploadBudget:
@@ -118,8 +108,18 @@ class UploadBudget:
                 del self._coming[session]
 
 
+def promise() -> str:
+    """What happens to a photograph, in a sentence, by the settings that hold."""
+    seconds = _PATIENCE * get_option("server.disconnectedSessionTTL")
+    return (
+        f"They stay in this server's memory, sent nowhere, until you remove them or {seconds:.0f} s after you close "
+        f"the tab; pixels and maps, until others need their place in {total_mib()} MiB."
+    )
+
+
 def bounded_uploads() -> list[Middleware]:
-    """For `st.App(middleware=...)`."""
+    """For `st.App(middleware=...)`; files are received in memory, where Starlette puts more than 1 MB on the disk."""
+    MultiPartParser.spool_max_size = 2 * get_option("server.maxUploadSize") * 2**20
     return [Middleware(UploadBudget)]
 
 

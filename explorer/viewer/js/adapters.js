@@ -28,9 +28,10 @@ export const pageAddress = {
  */
 export const fragment = {
   read: () => new URLSearchParams(location.hash.slice(1)),
-  write({ image, baseline, twicing, ...state }) {
+  write({ image, crop, baseline, twicing, input_size, ...state }) {
+    const kept = Object.entries(state).flatMap(([name, value]) => (value === null ? [] : [[name, value]]));
     try {
-      history.replaceState(null, "", `#${new URLSearchParams(/** @type {Record<string, string>} */ (state))}`);
+      history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
     } catch {
       // a frame in a notebook has no address of its own
     }
@@ -64,11 +65,24 @@ function mountOnce(root, setTriggerValue) {
   return { viewer, obey };
 }
 
+/**
+ * The address of pieces, which is a session's own, and the payload, which is not.
+ * @param {Uint8Array} bytes
+ */
+function enveloped(bytes) {
+  const size = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+  const address = new TextDecoder().decode(bytes.subarray(4, 4 + size)).trim();
+  return { address: address ? new URL(address, location.origin).href : null, payload: bytes.subarray(4 + size) };
+}
+
 /** @param {{ data: Uint8Array | ArrayBuffer | null, parentElement: HTMLElement, setTriggerValue: (name: string, value: unknown) => void }} component */
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = /** @type {HTMLElement} */ (parentElement.querySelector(".viewer"));
   const { viewer, obey } = mountOnce(root, setTriggerValue);
-  if (data) viewer.load(data instanceof Uint8Array ? data : new Uint8Array(data));
+  if (data) {
+    const { address, payload } = enveloped(data instanceof Uint8Array ? data : new Uint8Array(data));
+    viewer.load(payload, address);
+  }
   return () => {
     removeEventListener(COMMAND, obey);
     viewer.destroy();

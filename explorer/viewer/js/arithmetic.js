@@ -1,6 +1,6 @@
 // @ts-check
-// Rows of every matrix from A alone: `r = A[q]` and `r A`. Pure functions of numbers; no document, no state. How far a
-// value may be from the model's own is said by `readings.js`.
+// Rows of every matrix from A alone: `r = A[q]` and `r A`, or the rows themselves where they came; rollout comes as it is.
+// Pure functions of numbers; no document, no state. How far a value may be from the model's own is said by `readings.js`.
 
 /** @import { Codes, ColourRange, HeadChoice, MatrixName, Model, Place, Scale, Size } from "./types.js" */
 
@@ -8,16 +8,54 @@ const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 
 /** @type {MatrixName[]} */
 export const MATRICES = ["effective", "A", "A − A²", "2A − A²", "rollout"];
 
+/** @type {Record<string, number[]>} `m, c_0, c_1, ...` of `m J + c_0 I + c_1 A + c_2 A² + ...`, J the mean of all rows */
+const POLYNOMIALS = { A: [0, 0, 1], "A − A²": [0, 0, 1, -1], "2A − A²": [0, 0, 2, -1] };
+
 /**
- * The weights of `A` and of `A²` in a matrix other than rollout.
+ * A matrix other than rollout as a polynomial of A.
  * @param {Model} model
  * @param {number} layer
  * @param {MatrixName} matrix
  */
-export function weights(model, layer, matrix) {
-  if (matrix === "A − A²") return [1, -1];
-  const c = matrix === "effective" ? model.filter[layer] : matrix === "A" ? 1 : 2;
-  return [c, 1 - c];
+export const polynomial = (model, layer, matrix) => (matrix === "effective" ? model.effective[layer] : POLYNOMIALS[matrix]);
+
+/**
+ * Whether a row can be had: the query's rows came, or the layer.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} query
+ * @param {MatrixName} matrix
+ */
+export function isThere(model, layer, query, matrix) {
+  if (matrix === "rollout") return model.rows.has(query) || model.rollouts[layer] !== null;
+  const isOfRows = polynomial(model, layer, matrix).length <= 4; // the rows of A and A² come, of higher powers none
+  return (isOfRows && model.rows.has(query)) || model.matrices[layer] !== null;
+}
+
+/**
+ * What came of a layer. Throws where nothing did.
+ * @template Part
+ * @param {(Part | null)[]} parts
+ * @param {number} layer
+ * @returns {Part}
+ */
+export function partOf(parts, layer) {
+  const part = parts[layer];
+  if (!part) throw new Error(`Layer ${layer + 1} has not come.`);
+  return part;
+}
+
+/**
+ * A line of codes as numbers.
+ * @param {Codes} codes
+ * @param {number} line
+ * @param {number} n
+ */
+function decoded({ codes, scales }, line, n) {
+  const scale = scales[line];
+  const result = new Float32Array(n);
+  for (let key = 0, at = line * n; key < n; key++, at++) result[key] = scale * SQUARES[codes[at]];
+  return result;
 }
 
 /**
@@ -26,16 +64,13 @@ export function weights(model, layer, matrix) {
  * @param {number} layer
  * @param {number} head
  * @param {number} query
- * @param {Codes} matrices others than A
  */
-export function row(model, layer, head, query, { codes, scales } = model) {
+export function row(model, layer, head, query) {
   const n = model.tokens;
-  if (query < 0) return times({ ...model, codes, scales }, layer, head, start(model, query));
-  const line = (layer * model.heads + head) * n + query;
-  const scale = scales[line];
-  const result = new Float32Array(n);
-  for (let key = 0, at = line * n; key < n; key++, at++) result[key] = scale * SQUARES[codes[at]];
-  return result;
+  const own = model.rows.get(query);
+  if (own) return decoded(own.attention, layer * model.heads + head, n);
+  if (query < 0) return times(model, layer, head, start(model, query));
+  return decoded(partOf(model.matrices, layer), head * n + query, n);
 }
 
 /**
@@ -57,8 +92,9 @@ function start(model, query) {
  * @param {number} head
  * @param {Float32Array} r
  */
-export function times({ tokens: n, heads, codes, scales }, layer, head, r) {
-  const first = (layer * heads + head) * n;
+export function times({ tokens: n, matrices }, layer, head, r) {
+  const { codes, scales } = partOf(matrices, layer);
+  const first = head * n;
   const result = new Float32Array(n);
   for (let query = 0; query < n; query++) {
     const weight = (r[query] * scales[first + query]) / 255 ** 2; // quicker than a look-up in SQUARES
@@ -69,8 +105,7 @@ export function times({ tokens: n, heads, codes, scales }, layer, head, r) {
 }
 
 /**
- * Row `query` of a matrix other than rollout, in one head. `A[q] A` is a product, or the row of A² where only means over
- * heads were sent.
+ * Row `query` of a matrix other than rollout, in one head. `A[q] A` is a product, or came with the query's rows.
  * @param {Model} model
  * @param {number} layer
  * @param {number} head
@@ -78,36 +113,52 @@ export function times({ tokens: n, heads, codes, scales }, layer, head, r) {
  * @param {MatrixName} matrix
  */
 export function matrixRow(model, layer, head, query, matrix) {
-  const r = row(model, layer, head, query);
-  const [ofA, ofSquare] = weights(model, layer, matrix);
-  if (ofSquare === 0) return r;
-  const rA = model.squares ? row(model, layer, head, query, model.squares) : times(model, layer, head, r);
-  return r.map((value, i) => ofA * value + ofSquare * rA[i]);
+  const [ofMean, ofIdentity, ...ofPowers] = polynomial(model, layer, matrix);
+  const n = model.tokens;
+  const picks = start(model, query);
+  const result = picks.map((value) => ofIdentity * value + ofMean / n);
+  let power = picks;
+  ofPowers.forEach((weight, k) => {
+    power = powerRow(model, layer, head, query, k + 1, power);
+    for (let i = 0; i < n; i++) result[i] += weight * power[i];
+  });
+  return result;
 }
 
 /**
- * Row `query` of the rollout up to a layer: e_q (E_l + I)/2 ... (E_1 + I)/2, E the mean of the effective matrices.
+ * Row `query` of a power of A, from that of the power before.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} head
+ * @param {number} query
+ * @param {number} exponent
+ * @param {Float32Array} before
+ */
+function powerRow(model, layer, head, query, exponent, before) {
+  if (exponent === 1) return row(model, layer, head, query);
+  const own = model.rows.get(query);
+  if (exponent === 2 && own) return decoded(own.squares, layer * model.heads + head, model.tokens);
+  return times(model, layer, head, before);
+}
+
+/**
+ * Row `query` of the rollout up to a layer; -1 is the mean over the patches' rows.
  * @param {Model} model
  * @param {number} layer
  * @param {number} query
  */
 export function rolloutRow(model, layer, query) {
-  let r = start(model, query);
-  for (let l = layer; l >= 0; l--) {
-    const next = r.map((value) => value / 2);
-    const c = model.filter[l];
-    for (let head = 0; head < model.heads; head++) {
-      const rA = times(model, l, head, r);
-      let e = rA;
-      if (c !== 1) {
-        const rAA = model.squares ? times({ ...model, ...model.squares }, l, 0, r) : times(model, l, head, rA);
-        e = rA.map((value, i) => c * value + (1 - c) * rAA[i]);
-      }
-      for (let i = 0; i < e.length; i++) next[i] += e[i] / (2 * model.heads);
-    }
-    r = next;
+  const n = model.tokens;
+  const own = model.rows.get(query);
+  if (own) return own.rollout.slice(layer * n, (layer + 1) * n);
+  const { codes, scales } = partOf(model.rollouts, layer);
+  const result = new Float32Array(n);
+  const [first, last] = query < 0 ? [model.prefix, n] : [query, query + 1];
+  for (let line = first; line < last; line++) {
+    const unit = scales[line] / (32767 * (last - first));
+    for (let key = 0, at = line * n; key < n; key++, at++) result[key] += unit * codes[at];
   }
-  return r;
+  return result;
 }
 
 /**
@@ -140,10 +191,7 @@ export const patchValues = (...query) => tokenValues(...query).subarray(query[0]
  * @param {MatrixName} matrix
  */
 export function isSigned(model, layer, matrix) {
-  if (matrix === "A") return false;
-  if (matrix === "A − A²" || matrix === "2A − A²") return true;
-  const involved = matrix === "rollout" ? model.filter.slice(0, layer + 1) : [model.filter[layer]];
-  return involved.some((a) => a < 0 || a > 1);
+  return matrix === "rollout" ? model.isSigned[layer] : polynomial(model, layer, matrix).some((weight) => weight < 0);
 }
 
 /**

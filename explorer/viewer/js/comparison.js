@@ -7,6 +7,17 @@ import { headInUse, indexAt, isDifferent, queryOf } from "./state.js";
 
 /** @import { HeadChoice, Model, Picture, State } from "./types.js" */
 
+/** @type {Record<string, string>} what stands on buttons and in words, said shortly */
+export const MEANINGS = {
+  CLS: "the class token: what the prediction is read from",
+  effective: "what a block applies to V: A in a standard block, 2A − A² in a twicing one",
+  A: "softmax(QKᵀ/√d): each row sums to 1",
+  "A − A²": "what twicing adds to A; each row sums to 0",
+  "2A − A²": "attention with twicing; each row sums to 1, entries can be negative",
+  rollout: "product over the layers so far of (E + I)/2, E the mean over heads of the effective matrices",
+  max: "patch by patch, the head of largest magnitude",
+};
+
 /**
  * Values and colour ranges of both models in a layer.
  * @param {State} state
@@ -25,10 +36,10 @@ export function mapsOf(state, models, layer, choice = state.head) {
  * What the two places show.
  * @param {State} state
  * @param {Model[]} models
+ * @param {ReturnType<typeof mapsOf>} maps of the layer
  * @returns {Picture[]}
  */
-export function picturesOf(state, models) {
-  const { values, spans } = mapsOf(state, models, state.layer);
+export function picturesOf(state, models, { values, spans } = mapsOf(state, models, state.layer)) {
   const errors = models.map(
     (model) => (/** @type {number} */ patch) =>
       valueError(model, state.layer, queryOf(state, model), state.matrix, state.head, model.prefix + patch),
@@ -117,6 +128,16 @@ export function statusLine(state, models, pictures) {
   });
   return `row ${row + 1}, column ${column + 1}: ${values.join(" · ")} — layer ${view}`;
 }
+
+/**
+ * The line under the maps while what they need is not there.
+ * @param {State} state
+ * @param {Model[]} models
+ * @param {boolean} isComing whether a server is asked for it
+ */
+export const waitingLine = (state, models, isComing) =>
+  `Layer ${state.layer + 1}, query ${queryName(state, models)}: ` +
+  (isComing ? "on its way …" : "this file does not carry it; it has the rows of the query at rest in every layer.");
 
 /**
  * What the colour bar is of: the right place's range with its ends in words, and the left one's where it is another.

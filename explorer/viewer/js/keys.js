@@ -2,15 +2,19 @@
 // The keyboard: a table from keys to changes of the state.
 
 import { MATRICES } from "./arithmetic.js";
-import { beside, depthOf, headChoices, isAveraged, stepped, tokenChoices } from "./state.js";
+import { beside, depthOf, headChoices, slid, stepped, tokenChoices, wiped } from "./state.js";
 
 /** @import { Model, State } from "./types.js" */
 
 /** @param {Model[]} models */
 export const helpOf = (models) =>
-  "← → layer · ↑ ↓ head · Shift with arrows moves the patch · Enter pins it · Esc back · Space plays · 1 2 one model in " +
-  "both places · 0 side by side · D difference · G all heads · [ ] matrix" +
+  "← → layer · ↑ ↓ head · Shift with arrows moves the patch · Enter pins it · Esc back · Space plays · W both models on " +
+  "one photograph · , . its divider · 1 2 one model in both places · 0 both models · O held the photograph · D difference · " +
+  "G all heads · [ ] matrix" +
   (tokenChoices(models).length > 1 ? " · T next prefix token" : "");
+
+/** Of a divider, in shares of the width. */
+const STEP = 0.05;
 
 /** @typedef {(state: State, models: Model[]) => Partial<State> | null} Change null where there is nothing to change */
 
@@ -26,6 +30,9 @@ const matrix = (by) => (state) => ({ matrix: stepped(MATRICES, state.matrix, by)
 const patch = (down, right) => (state, models) => beside(state, models, down, right);
 /** @type {(index: number) => Change} */
 const blink = (index) => (state) => ({ blink: state.blink === index ? 0 : index });
+
+/** @type {(by: number) => Change} */
+const divider = (by) => (state, models) => slid(state, models, by);
 
 /** @type {Change} from a patch to the query at rest, then from token to token */
 function nextToken({ place, token, pinned }, models) {
@@ -51,8 +58,11 @@ export const KEYS = {
   1: blink(1),
   2: blink(2),
   d: (state) => ({ difference: !state.difference }),
-  g: (state, models) => (isAveraged(models) ? null : { allHeads: !state.allHeads }),
+  g: (state) => ({ allHeads: !state.allHeads }),
   t: nextToken,
+  w: wiped,
+  ",": divider(-STEP),
+  ".": divider(STEP),
   "[": matrix(-1),
   "]": matrix(1),
 };

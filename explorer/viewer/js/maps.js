@@ -5,17 +5,19 @@ import { middleOf, patchAt } from "./arithmetic.js";
 import { element } from "./dom.js";
 import { drawMap, tableOf } from "./paint.js";
 
-/** @import { Picture, Place, Size, State } from "./types.js" */
+/** @import { Drawing, Picture, Place, Size, State } from "./types.js" */
 
-const MAP_SIDE = 168;
+/** Pixels of a map's height at most: a smooth one is no finer for more, and lines stay within the time of two frames. */
+const FINEST = { smooth: 336, cells: 0, contours: 768 };
 
 /**
  * A place for a map, and what draws into it.
  * @param {Record<string, Uint8Array>} colours
  * @param {string[]} photos addresses, by model
  * @param {{ over(place: Place): void, out(): void, click(place: Place): void }} pointer
+ * @param {() => void} resized
  */
-export function createMap(colours, photos, pointer) {
+export function createMap(colours, photos, pointer, resized) {
   const photo = element("img", { alt: "", draggable: "false" });
   const canvas = element("canvas", { "aria-hidden": "true" });
   const query = element("div", { class: "outline" });
@@ -26,6 +28,16 @@ export function createMap(colours, photos, pointer) {
   const figure = element("figure", {}, element("figcaption", {}, name, label), stack);
   /** @type {Size} of the model that was drawn last */
   let grid = [1, 1];
+  /** @type {Drawing} of the last map */
+  let drawn = "smooth";
+  let height = FINEST.smooth;
+  const sideOf = (/** @type {Drawing} */ drawing) => Math.min(FINEST[drawing], Math.round(height * devicePixelRatio));
+  const observer = new ResizeObserver(([{ contentRect }]) => {
+    const before = sideOf(drawn);
+    height = Math.max(1, contentRect.height);
+    if (sideOf(drawn) !== before) resized();
+  });
+  observer.observe(stack);
 
   const placeOf = (/** @type {MouseEvent} */ event) => {
     const box = stack.getBoundingClientRect();
@@ -50,7 +62,9 @@ export function createMap(colours, photos, pointer) {
       const { model, index, range } = picture;
       grid = model.grid;
       const table = tableOf(colours, unsigned, range);
-      drawMap(canvas, picture.values, grid, range, { table, opacity, drawing, side: MAP_SIDE });
+      drawn = drawing;
+      drawMap(canvas, picture.values, grid, range, { table, opacity, drawing, side: sideOf(drawing) });
+      canvas.classList.toggle("sharp", drawing === "cells");
       name.textContent = picture.name;
       label.textContent = picture.label;
       figure.className = `map m${index}${picture.isDifference ? " change" : ""}${model.counterfactual ? " swapped" : ""}`;
@@ -58,6 +72,7 @@ export function createMap(colours, photos, pointer) {
       stack.style.aspectRatio = `${model.input[1]} / ${model.input[0]}`;
       outline(query, grid, place);
     },
+    forget: () => observer.disconnect(),
     /** @param {Place | null | undefined} place the patch under the pointer */
     mark(place) {
       outline(cursor, grid, place);

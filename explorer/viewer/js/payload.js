@@ -1,6 +1,7 @@
 // @ts-check
 // The bytes that the viewer is sent; `explorer/viewer/payload.py` writes them.
 
+import { readLayer, readRollout, readRows } from "./pieces.js";
 import { floatsOf, headerOf, identityOf } from "./sections.js";
 
 /** @import { Header } from "./types.js" */
@@ -24,13 +25,13 @@ export function unpack(bytes) {
     Float32Array.from(new Uint16Array(bytes.slice(base + at, base + at + size).buffer), (c) => scale * (c / 65535) ** 2);
   const codes = (/** @type {Section} */ { at, size }) => bytes.subarray(base + at, base + at + size);
   for (const model of header.models) {
-    model.codes = codes(model.attention);
-    model.scales = floats(model.scales);
+    const atRest = readRows(codes(model.rows), model);
+    model.rows = new Map([[model.rest, atRest]]);
+    model.matrices = model.matrices.map((/** @type {Section | null} */ part) => part && readLayer(codes(part), model));
+    model.rollouts = model.rollouts.map((/** @type {Section | null} */ part) => part && readRollout(codes(part), model));
     model.each = floats(model.each);
     model.entropies = numbers(model.entropies);
     model.distances = numbers(model.distances);
-    model.rolloutErrors = floats(model.rolloutErrors);
-    if (model.squares) model.squares = { codes: codes(model.squares), scales: floats(model.square_scales) };
     model.photo = codes(model.picture);
   }
   for (const name of Object.keys(header.colours)) {

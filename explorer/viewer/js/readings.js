@@ -2,12 +2,12 @@
 // How far a shown value may be from the models' own, and how it is written: in no more digits than hold.
 //
 // A byte c says `s (c / 255)²` where the root of an entry lies within half a step of c / 255, so the entry itself lies
-// within `s (c + ¼) / 255²` of that. `A²` multiplies such intervals; of rollout, where products of intervals would double
-// with every layer, the largest error of each row was measured by who sent it.
+// within `s (c + ¼) / 255²` of that. `A²` multiplies such intervals, unless its row came. Rollout comes as it is, in two
+// bytes an entry, or of the query at rest in floats.
 
-import { headsOf, mean, weights } from "./arithmetic.js";
+import { headsOf, largest, mean, partOf, polynomial, rolloutRow } from "./arithmetic.js";
 
-/** @import { Codes, HeadChoice, MatrixName, Model } from "./types.js" */
+/** @import { HeadChoice, MatrixName, Model } from "./types.js" */
 /** @typedef {{ value: number, error: number }} Entry */
 
 export const DIGITS =
@@ -15,25 +15,33 @@ export const DIGITS =
   "than two digits, it is said between what or below what (<) the value lies.";
 
 /**
- * What sums of N floats of 32 bits may add: of a term a byte leaves 1/255 open or more, rounding N / 2²⁴, which for the
- * 1,000 tokens that are sent at most is 2% of it.
+ * What sums of N floats of 32 bits may add to an error: of a term a byte leaves 1/255 open or more, rounding N / 2²⁴.
+ * @param {Model} model
  */
-const SUMS = 1.02;
+const sums = ({ tokens }) => 1 + (2 * 255 * tokens) / 2 ** 24;
+/** And to rollout, as a share of its largest entry or of 1. */
+const ROLLOUT_SUMS = 1e-5;
 
 /**
- * Row `query` of A with its errors; -1 is the mean over the patches' rows.
+ * Row `query` of A, or of another matrix whose rows came, with its errors; -1 is the mean over the patches' rows.
  * @param {Model} model
  * @param {number} layer
  * @param {number} head
  * @param {number} query
- * @param {Codes} matrices others than A
+ * @param {"attention" | "squares"} matrix
  */
-function rowEntries({ tokens: n, prefix, heads, ...model }, layer, head, query, { codes, scales } = model) {
+function rowEntries({ tokens: n, prefix, heads, matrices, rows }, layer, head, query, matrix = "attention") {
   const values = new Float64Array(n);
   const errors = new Float64Array(n);
-  const [first, last] = query < 0 ? [prefix, n] : [query, query + 1];
-  for (let q = first; q < last; q++) {
-    const line = (layer * heads + head) * n + q;
+  const own = rows.get(query);
+  const { codes, scales } = own ? own[matrix] : partOf(matrices, layer);
+  const lines = head * n;
+  const [first, last] = own
+    ? [layer * heads + head, layer * heads + head + 1]
+    : query < 0
+      ? [lines + prefix, lines + n]
+      : [lines + query, lines + query + 1];
+  for (let line = first; line < last; line++) {
     const unit = scales[line] / (255 ** 2 * (last - first));
     for (let key = 0, at = line * n; key < n; key++, at++) {
       values[key] += unit * codes[at] ** 2;
@@ -44,25 +52,27 @@ function rowEntries({ tokens: n, prefix, heads, ...model }, layer, head, query, 
 }
 
 /**
- * Entry `key` of `r A`, both known up to errors: of `(r + ρ)(a + δ)` the middle is `r a`, the rest `ρ (a + δ) + r δ`.
+ * Entries of `r A`, both known up to errors: of `(r + ρ)(a + δ)` the middle is `r a`, the rest `ρ (a + δ) + r δ`.
  * @param {Model} model
  * @param {number} layer
  * @param {number} head
  * @param {ReturnType<typeof rowEntries>} row
- * @param {number} key
- * @returns {Entry}
+ * @param {number} first key
+ * @param {number} last key, not included
  */
-function product({ tokens: n, heads, codes, scales }, layer, head, { values, errors }, key) {
-  const first = (layer * heads + head) * n;
-  let value = 0;
-  let error = 0;
+function products({ tokens: n, matrices }, layer, head, { values, errors }, first, last) {
+  const { codes, scales } = partOf(matrices, layer);
+  const lines = head * n;
+  const result = { values: new Float64Array(n), errors: new Float64Array(n) };
   for (let middle = 0; middle < n; middle++) {
-    const unit = scales[first + middle] / 255 ** 2;
-    const code = codes[(first + middle) * n + key];
-    value += values[middle] * unit * code ** 2;
-    error += unit * (errors[middle] * (code + 0.5) ** 2 + values[middle] * (code + 0.25));
+    const unit = scales[lines + middle] / 255 ** 2;
+    for (let key = first; key < last; key++) {
+      const code = codes[(lines + middle) * n + key];
+      result.values[key] += values[middle] * unit * code ** 2;
+      result.errors[key] += unit * (errors[middle] * (code + 0.5) ** 2 + Math.abs(values[middle]) * (code + 0.25));
+    }
   }
-  return { value, error };
+  return result;
 }
 
 /**
@@ -76,19 +86,36 @@ function product({ tokens: n, heads, codes, scales }, layer, head, { values, err
  * @returns {Entry}
  */
 function entryOf(model, layer, head, query, matrix, key) {
-  const [ofA, ofSquare] = weights(model, layer, matrix);
-  const row = rowEntries(model, layer, head, query);
-  const a = { value: row.values[key], error: row.errors[key] };
-  if (ofSquare === 0) return a;
-  let square;
-  if (model.squares) {
-    const { values, errors } = rowEntries(model, layer, head, query, model.squares);
-    square = { value: values[key], error: errors[key] };
-  } else square = product(model, layer, head, row, key);
-  return {
-    value: ofA * a.value + ofSquare * square.value,
-    error: Math.abs(ofA) * a.error + Math.abs(ofSquare) * square.error,
-  };
+  const [ofMean, ofIdentity, ...ofPowers] = polynomial(model, layer, matrix);
+  const isPicked = query < 0 ? key >= model.prefix : key === query;
+  const share = query < 0 ? 1 / (model.tokens - model.prefix) : 1;
+  let value = ofMean / model.tokens + (isPicked ? ofIdentity * share : 0);
+  let error = 0;
+  let power = rowEntries(model, layer, head, query);
+  ofPowers.forEach((weight, k) => {
+    if (k === 1 && model.rows.has(query)) power = rowEntries(model, layer, head, query, "squares");
+    else if (k > 0) {
+      const isLast = k === ofPowers.length - 1;
+      power = products(model, layer, head, power, isLast ? key : 0, isLast ? key + 1 : model.tokens);
+    }
+    value += weight * power.values[key];
+    error += Math.abs(weight) * power.errors[key];
+  });
+  return { value, error };
+}
+
+/**
+ * How far a row of rollout is off: half a step of its codes, and what sums in float32 may add.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} query
+ */
+function rolloutError(model, layer, query) {
+  const rounding = ROLLOUT_SUMS * Math.max(1, largest(rolloutRow(model, layer, query)));
+  if (model.rows.has(query)) return rounding;
+  const { scales } = partOf(model.rollouts, layer);
+  const steps = query < 0 ? mean([...scales.subarray(model.prefix)]) : scales[query];
+  return steps / 65534 + rounding;
 }
 
 /**
@@ -101,12 +128,12 @@ function entryOf(model, layer, head, query, matrix, key) {
  * @param {number} key
  */
 export function valueError(model, layer, query, matrix, choice, key) {
-  if (matrix === "rollout") return model.rolloutErrors[layer * (model.tokens + 1) + (query < 0 ? model.tokens : query)];
+  if (matrix === "rollout") return rolloutError(model, layer, query);
   const entries = headsOf(model, choice).map((head) => entryOf(model, layer, head, query, matrix, key));
-  if (choice !== "max") return SUMS * mean(entries.map(({ error }) => error));
+  if (choice !== "max") return sums(model) * mean(entries.map(({ error }) => error));
   const best = entries.reduce((most, entry) => (Math.abs(entry.value) > Math.abs(most.value) ? entry : most));
   const inReach = entries.filter(({ value, error }) => Math.abs(value) + error >= Math.abs(best.value) - best.error);
-  return SUMS * Math.max(...inReach.map(({ value, error }) => Math.abs(value - best.value) + error));
+  return sums(model) * Math.max(...inReach.map(({ value, error }) => Math.abs(value - best.value) + error));
 }
 
 /**

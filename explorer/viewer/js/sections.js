@@ -2,7 +2,7 @@
 // What the components' bytes have in common: four letters, the length of a header in JSON, the header, sections.
 
 /** @type {Record<string, string>} */
-const COMPONENTS = { TWX1: "viewer", TWL1: "lesson" };
+const COMPONENTS = { TWX1: "viewer", TWL1: "lesson", TWS1: "start page" };
 
 /**
  * The text of a header, and where its sections begin.

@@ -9,6 +9,8 @@ import { MATRICES, middleOf, patchAt, tokenAt } from "./arithmetic.js";
 export const SCALES = ["map", "shared", "absolute"];
 /** @type {Drawing[]} */
 export const DRAWINGS = ["smooth", "cells", "contours"];
+/** Where a divider begins. */
+const MIDDLE = 0.5;
 export const COLOUR_MAPS = ["cividis", "viridis", "magma"];
 
 /** @type {State} */
@@ -26,18 +28,14 @@ export const DEFAULTS = {
   difference: false,
   blink: 0,
   allHeads: false,
+  wipe: "auto",
+  narrow: false,
 };
 
 // --- what both models have -------------------------------------------------------------------------------------------
 
 /** @param {Model[]} models */
 export const depthOf = (models) => Math.min(...models.map((model) => model.layers));
-
-/**
- * Large pairs are sent as means over their heads.
- * @param {Model[]} models
- */
-export const isAveraged = (models) => models.some((model) => model.squares);
 
 /**
  * The numbers of the heads that both have, from 0.
@@ -50,7 +48,7 @@ export const eachHead = (models) =>
  * @param {Model[]} models
  * @returns {HeadChoice[]}
  */
-export const headChoices = (models) => (isAveraged(models) ? ["mean"] : ["mean", "max", ...eachHead(models)]);
+export const headChoices = (models) => ["mean", "max", ...eachHead(models)];
 
 /**
  * The queries that are no patches: at rest (null), and by name the prefix tokens that are not that.
@@ -103,6 +101,18 @@ export const indexAt = (state, place) => (state.blink ? state.blink - 1 : place)
  */
 export const isDifferent = (state, models) => state.difference && isSameView(models);
 
+/**
+ * Where the divider is that parts both models over one photograph, in shares of its width; null side by side, as models
+ * are that saw other crops.
+ * @param {State} state
+ * @param {Model[]} models
+ */
+export function dividerOf({ wipe, narrow }, [first, second]) {
+  if (wipe === "off" || first.crop !== second.crop) return null;
+  if (wipe !== "auto") return wipe;
+  return narrow ? MIDDLE : null;
+}
+
 // --- changes ---------------------------------------------------------------------------------------------------------
 
 /**
@@ -121,8 +131,7 @@ export const changed = (state, change) => ({ ...state, ...("place" in change && 
  */
 export function settled(state, models) {
   const fits = { ...state, layer: Math.min(state.layer, depthOf(models) - 1) };
-  if (isAveraged(models)) Object.assign(fits, { head: "mean", allHeads: false });
-  else if (!headChoices(models).includes(state.head)) fits.head = "mean";
+  if (!headChoices(models).includes(state.head)) fits.head = "mean";
   if (!tokenChoices(models).includes(state.token)) Object.assign(fits, { token: null, pinned: false });
   if (!fits.pinned) Object.assign(fits, { place: null, token: null });
   return fits;
@@ -135,6 +144,26 @@ export function settled(state, models) {
  */
 export const towardsRest = (state) =>
   state.place || state.token || !state.pinned ? { place: null, pinned: true } : { pinned: false };
+
+/**
+ * From side by side to one photograph, and back.
+ * @param {State} state
+ * @param {Model[]} models
+ * @returns {Partial<State>}
+ */
+export const wiped = (state, models) => ({ wipe: dividerOf(state, models) === null ? MIDDLE : "off" });
+
+/**
+ * The divider moved along.
+ * @param {State} state
+ * @param {Model[]} models
+ * @param {number} by
+ * @returns {Partial<State> | null}
+ */
+export function slid(state, models, by) {
+  const divider = dividerOf(state, models);
+  return divider === null ? null : { wipe: Math.max(0, Math.min(1, divider + by)) };
+}
 
 /**
  * A click pins a patch; another one on it lets go.
@@ -196,6 +225,9 @@ export function toParameters(state) {
     query: state.pinned ? query : "rest",
     matrix: SPELLINGS[state.matrix],
     scale: state.scale,
+    ...(typeof state.wipe === "number" && { wipe: state.wipe.toFixed(3) }),
+    ...(state.wipe === "off" && { wipe: "off" }),
+    ...(state.blink && { blink: String(state.blink) }),
   };
 }
 
@@ -217,6 +249,11 @@ export function fromParameters(parameters) {
   if (known) state.matrix = known;
   const scale = SCALES.find((name) => name === parameters.get("scale"));
   if (scale) state.scale = scale;
+  const wipe = parameters.get("wipe");
+  if (wipe === "off") state.wipe = wipe;
+  else if (wipe && Number(wipe) >= 0 && Number(wipe) <= 1) state.wipe = Number(wipe);
+  const blink = parameters.get("blink");
+  if (blink === "1" || blink === "2") state.blink = Number(blink);
   const query = parameters.get("query") ?? "";
   const [y, x, ...more] = query.split(",").map(Number);
   if (query === "cls") Object.assign(state, { place: null, pinned: true });

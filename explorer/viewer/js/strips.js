@@ -4,6 +4,7 @@
 import { mapsOf } from "./comparison.js";
 import { button, element } from "./dom.js";
 import { drawMap, tableOf } from "./paint.js";
+import { areThere } from "./pieces.js";
 import { depthOf, stripHeads } from "./state.js";
 
 /** @import { Header, Model, State } from "./types.js" */
@@ -85,13 +86,20 @@ export function createStrips(models, colours, photos, set) {
    * @param {number} line
    */
   function drawCells(state, layer, head, line) {
+    const isMissing = !areThere(state, models, layer);
+    for (const ofModel of cells) {
+      const { classList } = ofModel[line][layer].box;
+      classList.toggle("chosen", layer === state.layer && (head === null || head === state.head));
+      classList.toggle("missing", isMissing);
+    }
+    if (isMissing) return;
     const { values, spans } = mapsOf(state, models, layer, head ?? state.head);
     const drawing = state.drawing === "cells" ? "cells" : "smooth";
     models.forEach(({ grid }, index) => {
-      const { box, canvas } = cells[index][line][layer];
+      const { canvas } = cells[index][line][layer];
       const table = tableOf(colours, state.colours, spans[index]);
       drawMap(canvas, values[index], grid, spans[index], { table, opacity: state.opacity, drawing, side: CELL_SIDE });
-      box.classList.toggle("chosen", layer === state.layer && (head === null || head === state.head));
+      canvas.classList.toggle("sharp", drawing === "cells");
     });
   }
 

@@ -2,9 +2,9 @@
 // The controls above the maps.
 
 import { MATRICES } from "./arithmetic.js";
-import { queryName } from "./comparison.js";
+import { MEANINGS, queryName } from "./comparison.js";
 import { button, element } from "./dom.js";
-import { COLOUR_MAPS, DRAWINGS, SCALES, depthOf, headChoices, isAveraged, tokenChoices } from "./state.js";
+import { COLOUR_MAPS, DRAWINGS, SCALES, depthOf, dividerOf, headChoices, tokenChoices } from "./state.js";
 
 /** @import { Actions, Model, State } from "./types.js" */
 
@@ -22,6 +22,9 @@ export function createTools(models, actions) {
   const second = [
     restControl(models, actions),
     ...tokenControls(models, set),
+    blinkControl(models, set),
+    wipeControl(models, actions),
+    originalControl(actions),
     toggle(actions, "Difference", "difference", "D: second model minus first, on the right"),
     toggle(actions, "All heads", "allHeads", "G: layers by heads below"),
   ];
@@ -57,9 +60,7 @@ const choices = (models) => [
     "Head",
     headChoices(models),
     "head",
-    isAveraged(models)
-      ? "This model is large: only means over its heads are sent."
-      : "max: patch by patch, the head of largest magnitude",
+    "max: patch by patch, the head of largest magnitude",
   ],
   [
     "Matrix",
@@ -68,12 +69,12 @@ const choices = (models) => [
     "effective: what a block applies to V, A in a standard block, 2A − A² in a twicing one",
   ],
   ["Scale", SCALES, "scale", "map: each map's own largest value; shared: the largest of both; absolute: 1"],
-  ["Colours", COLOUR_MAPS, "colours", "Signed data is always blue, white and red, centred at 0"],
+  ["Colours", COLOUR_MAPS, "colours", "Of signed values the positive half; negative ones are blue, and 0 is the photograph"],
   [
     "Draw",
     DRAWINGS,
     "drawing",
-    "smooth: bilinear between patches; cells: one flat cell a patch; contours: lines at eighths",
+    "smooth: a curve through the patches' values; cells: one flat cell a patch; contours: lines at eighths",
   ],
 ];
 
@@ -89,7 +90,7 @@ const choices = (models) => [
 function choice(set, label, options, key, help) {
   const buttons = options.map((option) =>
     button(
-      { onclick: () => set({ [key]: option }), "data-value": option },
+      { onclick: () => set({ [key]: option }), "data-value": option, title: MEANINGS[option] ?? help },
       typeof option === "number" ? String(option + 1) : option,
     ),
   );
@@ -126,6 +127,68 @@ function toggle(actions, text, key, title) {
       node.setAttribute("aria-pressed", String(state[key]));
     },
   };
+}
+
+/**
+ * One model in both places: for a finger what 1, 2 and 0 are on a keyboard.
+ * @param {Model[]} models
+ * @param {Actions["set"]} set
+ * @returns {Control}
+ */
+function blinkControl(models, set) {
+  const titles = ["0: one model in each place", ...models.map(({ name }, i) => `${i + 1}: ${name} in both places`)];
+  const buttons = ["both", "first", "second"].map((text, blink) =>
+    button({ onclick: () => set({ blink }), title: titles[blink] }, text),
+  );
+  const show = (/** @type {State} */ { blink }) =>
+    buttons.forEach((each, i) => each.setAttribute("aria-pressed", String(i === blink)));
+  return { node: groupOf("Models", "Press first and second in turn to blink", buttons), show };
+}
+
+/**
+ * @param {Model[]} models
+ * @param {Actions} actions
+ * @returns {Control}
+ */
+function wipeControl(models, { toggleWipe }) {
+  const title = "W: both models on one photograph, with a divider to drag";
+  const node = button({ class: "toggle", "data-key": "wipe", title, onclick: toggleWipe }, "Wipe");
+  node.hidden = models[0].crop !== models[1].crop;
+  return {
+    node,
+    show(state) {
+      node.setAttribute("aria-pressed", String(dividerOf(state, models) !== null));
+    },
+  };
+}
+
+/**
+ * Shows the photograph alone as long as it is held, by a pointer or a key.
+ * @param {Actions} actions
+ * @returns {Control}
+ */
+function originalControl({ original }) {
+  const hold = () => original(true);
+  const release = () => original(false);
+  const byKey = (/** @type {KeyboardEvent} */ { key, type }) => {
+    if (key === " " || key === "Enter") original(type === "keydown");
+  };
+  const node = button(
+    {
+      class: "toggle hold",
+      title: "O, or press and hold: the photograph without a map",
+      onpointerdown: hold,
+      onpointerup: release,
+      onpointercancel: release,
+      onpointerleave: release,
+      onblur: release,
+      onkeydown: byKey,
+      onkeyup: byKey,
+      oncontextmenu: (/** @type {Event} */ event) => event.preventDefault(),
+    },
+    "Original",
+  );
+  return { node, show() {} };
 }
 
 /**
@@ -186,7 +249,7 @@ function opacityControl(set) {
  * @returns {Control}
  */
 function restControl(models, { toRest }) {
-  const title = "Esc. Pressed: the pointer reads values instead of choosing a patch";
+  const title = `Whose row is drawn. Pressed: the pointer reads values instead of choosing a patch (Esc). CLS is ${MEANINGS.CLS}`;
   const node = button({ class: "toggle rest", onclick: toRest, title });
   return {
     node,
@@ -208,7 +271,7 @@ function tokenControls(models, set) {
   if (tokens.length === 1) return [];
   const rest = queryName({ place: null, token: null }, models);
   const buttons = tokens.map((token) =>
-    button({ onclick: () => set({ place: null, token, pinned: true }) }, token ?? rest),
+    button({ onclick: () => set({ place: null, token, pinned: true }), title: MEANINGS[token ?? rest] ?? "" }, token ?? rest),
   );
   const show = (/** @type {State} */ { place, token }) =>
     buttons.forEach((each, i) => each.setAttribute("aria-pressed", String(!place && tokens[i] === token)));

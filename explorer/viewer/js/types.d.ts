@@ -9,6 +9,8 @@ export type HeadChoice = "mean" | "max" | number;
 export type MatrixName = "effective" | "A" | "A − A²" | "2A − A²" | "rollout";
 export type Scale = "map" | "shared" | "absolute";
 export type Drawing = "smooth" | "cells" | "contours";
+/** Where the divider of one photograph for both models is, in shares of its width; `auto`: as narrow pages need it. */
+export type Wipe = "auto" | "off" | number;
 
 /** Where colours begin and end; `low` is below 0 where values are signed. */
 export interface ColourRange {
@@ -25,13 +27,38 @@ export interface Codes {
   scales: Float32Array;
 }
 
+/** Entry `(q, k)` is `scales[q] codes[q, k] / 32767`, up to half a step. */
+export interface Signed {
+  codes: Int16Array;
+  scales: Float32Array;
+}
+
+/** A query's row of A and of A² in every layer and head, and of rollout in every layer. */
+export interface Rows {
+  attention: Codes;
+  squares: Codes;
+  rollout: Float32Array;
+}
+
+export type PieceKind = "rows" | "layer" | "rollout";
+/** A part of what the models made of the image that comes by itself. */
+export interface Piece {
+  /** Which model. */
+  of: number;
+  kind: PieceKind;
+  /** The layer from 0; of rows the query, a token or -1. */
+  at: number;
+}
+
 /** One model and what it made of the image: a model's part of the payload's header, with its sections. */
-export interface Model extends Codes {
+export interface Model {
   name: string;
   label: string;
   counterfactual: boolean;
-  /** `a` of `aA + (1 − a)A²`, by block. */
-  filter: number[];
+  /** By block what is applied to its values, `m, c_0, c_1, ...` of `m J + c_0 I + c_1 A + c_2 A² + ...`. */
+  effective: number[][];
+  /** By layer whether entries of the rollout up to it may be negative. */
+  isSigned: boolean[];
   layers: number;
   heads: number;
   tokens: number;
@@ -57,10 +84,10 @@ export interface Model extends Codes {
   /** Entropies of rows of A by layer, head and token, the mean patch last; attention distances by patch. */
   entropies: Float32Array;
   distances: Float32Array;
-  /** How far a row of rollout is off at most, by layer and token, the mean patch last. */
-  rolloutErrors: Float32Array;
-  /** Means of `A²`: of large models, whose heads were sent as their mean alone. */
-  squares?: Codes;
+  /** What came of it: rows by query, first those of the query at rest; matrices of all heads and rollouts by layer. */
+  rows: Map<number, Rows>;
+  matrices: (Codes | null)[];
+  rollouts: (Signed | null)[];
 }
 
 export interface Header {
@@ -70,6 +97,8 @@ export interface Header {
   link: Record<string, string> | null;
   /** What is shown at first, in the words of an address. */
   state: Record<string, string> | null;
+  /** The layer that is shown at first, from 0; null for the last. */
+  layer: number | null;
   palettes: Record<"light" | "dark", string[]>;
   /** RGB by 256 steps. */
   colours: Record<string, Uint8Array>;
@@ -95,6 +124,9 @@ export interface State {
   /** Which model is shown in both places, 1 or 2; 0 for one in each. */
   blink: number;
   allHeads: boolean;
+  wipe: Wipe;
+  /** Whether the page has no room for two maps beside each other. */
+  narrow: boolean;
   /** The patch under the pointer. */
   cursor?: Place | null;
 }
@@ -132,8 +164,11 @@ export interface Options {
 export interface Actions {
   set(change: Partial<State>): void;
   toggle(key: "difference" | "allHeads"): void;
+  toggleWipe(): void;
   togglePlay(): void;
   toRest(): void;
+  /** The photographs alone, while it is so. */
+  original(is: boolean): void;
   /** Null where there is nothing to link to, or nobody who saves. */
   copyLink: ((button: HTMLButtonElement) => void) | null;
   save: (() => void) | null;

@@ -3,18 +3,36 @@
 // a state and the parts of the page that show them; it knows nothing of Streamlit.
 
 import { createCharts, predictionOf } from "./charts.js";
-import { picturesOf, scaleOf, statusLine } from "./comparison.js";
+import { mapsOf, picturesOf, scaleOf, statusLine, waitingLine } from "./comparison.js";
 import { element, isDark } from "./dom.js";
 import { KEYS, helpOf, nameOf } from "./keys.js";
 import { createMap } from "./maps.js";
-import { drawTable, tableOf } from "./paint.js";
+import { drawBar, tableOf } from "./paint.js";
 import { identity, unpack } from "./payload.js";
+import { areThere, createLoader, wantedOf } from "./pieces.js";
 import { DIGITS } from "./readings.js";
-import { DEFAULTS, changed, clicked, depthOf, fromParameters, settled, toParameters, towardsRest } from "./state.js";
+import { createSentence, sentenceOf } from "./sentence.js";
+import {
+  DEFAULTS,
+  changed,
+  clicked,
+  depthOf,
+  dividerOf,
+  fromParameters,
+  queryOf,
+  settled,
+  toParameters,
+  towardsRest,
+  wiped,
+} from "./state.js";
 import { createStrips } from "./strips.js";
 import { createTools } from "./tools.js";
+import { createPair } from "./wipe.js";
 
-/** @import { Header, Options, Picture, Place, State } from "./types.js" */
+/** @import { Header, Options, Picture, Piece, Place, State } from "./types.js" */
+
+/** Parameters of an address that some views do without. */
+const ABSENT = { image: null, crop: null, baseline: null, twicing: null, input_size: null, wipe: null, blink: null };
 
 /** @type {Partial<State>} what was shown last, for the next viewer of this page */
 let remembered = {};
@@ -27,26 +45,47 @@ let remembered = {};
  */
 export function mount(root, { address = null, save = null, announce = null } = {}) {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const phone = matchMedia("(max-width: 640px)");
+  const sized = () => header && set({ narrow: phone.matches });
+  phone.addEventListener("change", sized);
+  root.addEventListener("focusout", ({ relatedTarget }) => {
+    if (!(relatedTarget instanceof Node && root.contains(relatedTarget))) original(false);
+  });
   let state = { ...DEFAULTS };
   /** @type {Header | null} */
   let header = null;
   /** @type {ReturnType<typeof build> | null} */
   let parts = null;
+  /** @type {ReturnType<typeof createLoader> | null} what fetches matrices from a server */
+  let loader = null;
+  /** @type {string | null} where it asks */
+  let pieceAddress = null;
+  /** @type {string | null} why what is missing does not come */
+  let problem = null;
   /** @type {Picture[]} as drawn */
   let pictures = [];
   let frame = 0;
+  let onlyMoved = true;
   let playing = 0;
   let writing = 0;
 
-  /** @param {Uint8Array} bytes */
-  function load(bytes) {
-    if (header && header.id === identity(bytes)) return repaint();
+  /**
+   * @param {Uint8Array} bytes
+   * @param {string | null} pieces the address under which the server has what the bytes lack
+   */
+  function load(bytes, pieces = null) {
+    if (header && header.id === identity(bytes)) {
+      if (pieces !== pieceAddress) fetchFrom(pieces, header);
+      return repaint();
+    }
     header = unpack(bytes);
+    fetchFrom(pieces, header);
     if (header.state) {
       const stored = fromParameters(new URLSearchParams(header.state));
-      state = changed({ ...state, place: null, token: null, pinned: false }, stored);
+      state = changed({ ...state, place: null, token: null, pinned: false, blink: 0 }, stored);
     } else if (!parts && address) state = changed({ ...state, ...remembered }, fromParameters(address.read()));
-    state = settled(state, header.models);
+    if (state.layer === Infinity && header.layer !== null) state.layer = header.layer;
+    state = { ...settled(state, header.models), narrow: phone.matches };
     parts?.forget();
     parts = build(header);
     repaint();
@@ -56,11 +95,13 @@ export function mount(root, { address = null, save = null, announce = null } = {
   /** @param {Partial<State>} change */
   function set(change) {
     state = changed(state, change);
-    repaint();
+    repaint(Object.keys(change).every((key) => key === "wipe" || key === "narrow"));
     announce?.(state, false);
   }
 
-  function repaint() {
+  /** @param {boolean} isMoved whether what is drawn only stands elsewhere */
+  function repaint(isMoved = false) {
+    onlyMoved &&= isMoved;
     if (!frame) frame = requestAnimationFrame(draw);
   }
 
@@ -68,11 +109,15 @@ export function mount(root, { address = null, save = null, announce = null } = {
   function build({ models, colours, link }) {
     const photos = models.map((model) => URL.createObjectURL(new Blob([model.photo])));
     const pointer = { over, out, click };
-    const maps = models.map(() => createMap(colours, photos, pointer));
+    const maps = models.map(() => createMap(colours, photos, pointer, () => repaint()));
+    const names = models.map(({ name }) => name);
+    const pair = createPair(maps.map((map) => map.figure), names, (wipe) => set({ wipe }));
     const tools = createTools(models, {
       set,
       toggle: (key) => set({ [key]: !state[key] }),
       togglePlay,
+      toggleWipe: () => set(wiped(state, models)),
+      original,
       toRest: () => set(towardsRest(state)),
       copyLink: link && copyLink,
       save: save && (() => save(toParameters(state))),
@@ -81,12 +126,14 @@ export function mount(root, { address = null, save = null, announce = null } = {
     const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
     const ticks = [element("span"), element("span"), element("span")];
     const live = element("p", { class: "live", role: "status", "aria-live": "polite", title: DIGITS });
+    const sentence = createSentence();
     const strips = createStrips(models, colours, photos, set);
     const charts = createCharts(models, (layer) => layer !== state.layer && set({ layer }));
     root.replaceChildren(
-      ...tools.lines,
-      element("div", { class: "pair" }, ...maps.map((map) => map.figure)),
+      element("div", { class: "controls" }, ...tools.lines),
+      pair.node,
       element("div", { class: "scale" }, bar, element("div", { class: "ticks" }, ...ticks)),
+      sentence.node,
       live,
       ...strips.boxes,
       element("div", { class: "charts" }, ...charts.figures),
@@ -97,47 +144,99 @@ export function mount(root, { address = null, save = null, announce = null } = {
     root.setAttribute("role", "application");
     root.setAttribute("aria-label", `Attention of both models. ${help}`);
     root.onkeydown = onKey;
+    root.onkeyup = ({ key }) => key.toLowerCase() === "o" && original(false);
     const forget = () => {
       strips.stop();
+      maps.forEach((map) => map.forget());
       photos.forEach((url) => URL.revokeObjectURL(url)); // or they would stay in memory
     };
-    return { maps, tools, bar, ticks, live, strips, charts, forget };
+    return { maps, pair, sentence, tools, bar, ticks, live, strips, charts, forget };
   }
 
   function draw() {
     frame = 0;
+    const moved = onlyMoved;
+    onlyMoved = true;
     if (!header || !parts) return;
     const { models, colours, id } = header;
     remembered = { ...state };
+    const [height, width] = models[0].input;
+    parts.pair.show(dividerOf(state, models), `${width} / ${height}`);
+    parts.tools.show(state, playing !== 0);
+    clearTimeout(writing);
+    writing = setTimeout(write, 200); // not at every frame: browsers look at the page anew when its address changes
+    if (moved) return;
     const palette = header.palettes[isDark(root) ? "dark" : "light"];
     root.style.setProperty("--one", palette[0]);
     root.style.setProperty("--two", palette[1]);
-    pictures = picturesOf(state, models);
-    parts.maps.forEach((map, place) => map.draw(pictures[place], state));
-    const { range, low, text, high } = scaleOf(state, models, pictures);
-    drawTable(parts.bar, tableOf(colours, state.colours, range));
-    const [left, middle, right] = parts.ticks;
-    left.textContent = low;
-    middle.textContent = text;
-    right.textContent = high;
-    parts.tools.show(state, playing !== 0);
+    root.style.setProperty("--veil", String(state.opacity));
+    const isWaiting = !areThere(state, models, state.layer);
+    root.classList.toggle("waiting", isWaiting); // what was drawn stays until the layer has come
+    if (!isWaiting) drawMaps(parts, models, colours);
     describe();
     parts.charts.draw(state);
     parts.strips.draw(state);
-    clearTimeout(writing);
-    writing = setTimeout(write, 200); // not at every frame: browsers look at the page anew when its address changes
     root.dataset.painted = id;
+    root.dataset.missing = String(loader?.want(state) ?? 0);
+  }
+
+  /**
+   * @param {ReturnType<typeof build>} parts
+   * @param {Header["models"]} models
+   * @param {Header["colours"]} colours
+   */
+  function drawMaps({ maps, bar, ticks, sentence }, models, colours) {
+    const drawn = mapsOf(state, models, state.layer);
+    pictures = picturesOf(state, models, drawn);
+    maps.forEach((map, place) => map.draw(pictures[place], state));
+    sentence.show(sentenceOf(state, models, drawn.values));
+    const { range, low, text, high } = scaleOf(state, models, pictures);
+    drawBar(bar, range, { table: tableOf(colours, state.colours, range), opacity: state.opacity });
+    const [left, middle, right] = ticks;
+    left.textContent = low;
+    middle.textContent = text;
+    right.textContent = high;
+  }
+
+  /**
+   * @param {string | null} address
+   * @param {Header} payload
+   */
+  function fetchFrom(address, { models }) {
+    loader?.stop();
+    problem = null;
+    pieceAddress = address;
+    loader = address === null ? null : createLoader(models, address, arrived, fail);
+  }
+
+  /** @param {Piece} piece */
+  function arrived({ kind, at }) {
+    if (!header) return;
+    const { models } = header;
+    root.dataset.missing = String(wantedOf(state, models).wanted.length);
+    const isKnown = models.every((model) => model.rows.has(queryOf(state, model)));
+    const isInView = kind === "layer" && at === state.layer; // whose columns the sentence speaks of
+    if (kind === "rows" || !isKnown || isInView) repaint(); // else nothing that is drawn was made of it
+  }
+
+  /** @param {string | null} sentence */
+  function fail(sentence) {
+    problem = sentence;
+    describe();
   }
 
   function write() {
-    if (header) address?.write({ image: null, baseline: null, twicing: null, ...toParameters(state), ...header.link });
+    if (header) address?.write({ ...ABSENT, ...toParameters(state), ...header.link });
   }
 
   /** The line under the maps, and the patch under the pointer. */
   function describe() {
     if (!header || !parts) return;
     parts.maps.forEach((map) => map.mark(state.cursor));
-    parts.live.textContent = statusLine(state, header.models, pictures);
+    const { models } = header;
+    parts.live.textContent = areThere(state, models, state.layer)
+      ? statusLine(state, models, pictures)
+      : problem ?? waitingLine(state, models, loader !== null);
   }
 
   // Pointer and keys
@@ -165,13 +264,22 @@ export function mount(root, { address = null, save = null, announce = null } = {
   /** @param {KeyboardEvent} event */
   function onKey(event) {
     const name = nameOf(event);
-    if (!header || name === null || (name !== " " && !(name in KEYS))) return;
+    if (!header || name === null || !(name === " " || name === "o" || name in KEYS)) return;
     event.preventDefault();
     event.stopPropagation();
     if (name === " ") return togglePlay();
+    if (name === "o") return original(true);
     if (name === "Escape") stop();
     const change = KEYS[name](state, header.models);
     if (change) set(change);
+  }
+
+  /**
+   * The photographs alone, as long as a key or a button is held: a matter of style, nothing is drawn.
+   * @param {boolean} is
+   */
+  function original(is) {
+    root.classList.toggle("original", is);
   }
 
   function togglePlay() {
@@ -203,8 +311,10 @@ export function mount(root, { address = null, save = null, announce = null } = {
     stop();
     cancelAnimationFrame(frame);
     clearTimeout(writing);
+    loader?.stop();
+    phone.removeEventListener("change", sized);
     parts?.forget();
-    header = parts = null;
+    header = parts = loader = null;
   }
 
   return {

@@ -37,7 +37,7 @@ def test_a_residual_of_zero_is_the_middle_of_the_diverging_map() -> None:
 def test_the_matrix_is_one_dot_an_entry(signed: bool) -> None:
     matrix = np.random.default_rng(0).random((20, 20)) - (0.5 if signed else 0.0)
     span = Range.of(matrix, signed=signed)
-    figure = denoising.weight_matrix(matrix, span, PALETTE)
+    figure = denoising.weight_matrix(matrix, span, PALETTE).checked()
     (image,) = figure.layout.images
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))).convert("RGB"))
     table = lookup_table("diverging" if signed else "cividis")
@@ -49,19 +49,19 @@ def test_the_matrix_is_one_dot_an_entry(signed: bool) -> None:
 
 def test_small_weights_are_told_apart_on_a_log_scale() -> None:
     matrix = np.array([[1.0, 0.01], [1e-9, 0.1]])
-    figure = denoising.weight_matrix(matrix, Range(1e-4, 1.0), PALETTE, log=True)
+    figure = denoising.weight_matrix(matrix, Range(1e-4, 1.0), PALETTE, log=True).checked()
     (image,) = figure.layout.images
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))).convert("RGB"))
     places = np.array([[255, 128], [0, 191]])
     np.testing.assert_array_equal(pixels, lookup_table("cividis")[places])
     assert list(figure.data[0].marker.colorbar.tickvals) == [-4, -3, -2, -1, 0]
     with pytest.raises(ExplorerError, match="above 0"):
-        denoising.weight_matrix(matrix, Range(0.0, 1.0), PALETTE, log=True)
+        denoising.weight_matrix(matrix, Range(0.0, 1.0), PALETTE, log=True).checked()
 
 
 def test_the_spectrum_shows_what_both_filters_leave() -> None:
     eigenvalues = np.array([1.0, 0.5, 0.1, 0.0])
-    figure = denoising.spectrum(eigenvalues, (1, 6), PALETTE)
+    figure = denoising.spectrum(eigenvalues, (1, 6), PALETTE).checked()
     by_name = {line.name: line for line in figure.data}
     assert set(by_name) == {"λ<sup>1</sup>", "(2λ − λ²)<sup>1</sup>", "λ<sup>6</sup>", "(2λ − λ²)<sup>6</sup>"}
     np.testing.assert_allclose(by_name["λ<sup>6</sup>"].y, eigenvalues**6)
@@ -82,7 +82,7 @@ def test_a_frame_lies_outside_its_box() -> None:
 
 def test_panels_lie_side_by_side_and_in_rows() -> None:
     pixels = np.zeros((4, 8, 3), dtype=np.uint8)
-    figure = denoising.panels([[pixels, pixels, pixels], [pixels]], PALETTE)
+    figure = denoising.panels([[pixels, pixels, pixels], [pixels]], PALETTE).checked()
     places = [(image.x, image.y, image.sizey) for image in figure.layout.images]
     assert places == [(0, 0, 0.5), (1.04, 0, 0.5), (2.08, 0, 0.5), (0, 0.54, 0.5)]
     assert figure.layout.xaxis.range == pytest.approx((0, 3.08))
@@ -91,7 +91,7 @@ def test_panels_lie_side_by_side_and_in_rows() -> None:
 
 def test_likeness_has_a_dot_for_every_head_and_rings_the_chosen_ones() -> None:
     values = np.array([[0.5, -0.5], [0.1, 0.9]])
-    figure = denoising.likeness([("one", values), ("<b>", -values)], 0.7, PALETTE, chosen=[(0, 1), (1, 0)])
+    figure = denoising.likeness([("one", values), ("<b>", -values)], 0.7, PALETTE, chosen=[(0, 1), (1, 0)]).checked()
     first, ring, second, other = figure.data
     np.testing.assert_array_equal(first.y, [0.5, -0.5, 0.1, 0.9])
     np.testing.assert_array_equal(first.customdata, [[1, 1], [1, 2], [2, 1], [2, 2]])
@@ -103,7 +103,7 @@ def test_likeness_has_a_dot_for_every_head_and_rings_the_chosen_ones() -> None:
 def test_quality_is_drawn_by_number_of_applications(measure: str) -> None:
     standard = {2: Quality(20.0, 0.5), 1: Quality(25.0, 0.7)}
     twicing = {1: Quality(24.0, 0.6), 2: Quality(26.0, 0.8)}
-    figure = denoising.quality_by_times(standard, twicing, Quality(18.0, 0.3), PALETTE, measure=measure)
+    figure = denoising.quality_by_times(standard, twicing, Quality(18.0, 0.3), PALETTE, measure=measure).checked()
     assert list(figure.data[0].x) == [1, 2]
     assert list(figure.data[0].y) == [getattr(standard[n], measure) for n in (1, 2)]
     assert list(figure.data[1].y) == [getattr(twicing[n], measure) for n in (1, 2)]

@@ -10,7 +10,7 @@ from explorer.figures.records import Points
 from explorer.figures.screen import spectra
 from explorer.figures.style import PALETTES
 from explorer.measures import spectrum
-from tests.helpers import make_trace, stochastic
+from tests.helpers import make_trace, quadratics, stochastic
 
 PALETTE = PALETTES["light"]
 EIGENVALUES = np.array([1.0, 0.5, 0.25, 0.3 + 0.4j, 0.3 - 0.4j, -0.2])
@@ -35,7 +35,9 @@ def test_the_example_is_what_it_says() -> None:
 def test_points_are_those_of_the_spectra() -> None:
     """Of the heads asked for, image by image; counted are those that the map sends out of the disc."""
     attention = stochastic(1, 3, 6, 6)
-    found = [spectrum.spectrum(make_trace(one, (1.0,)), 0) for one in (attention, stochastic(1, 3, 6, 6, seed=1))]
+    found = [
+        spectrum.spectrum(make_trace(one, quadratics(1.0)), 0) for one in (attention, stochastic(1, 3, 6, 6, seed=1))
+    ]
     picked = Points.of("one", "red", "circle", found, [0, 2])
     expected = np.concatenate([one.eigenvalues[[0, 2]].flatten().numpy() for one in found])
     np.testing.assert_array_equal(picked.eigenvalues, expected)
@@ -51,9 +53,9 @@ def test_points_are_those_of_the_spectra() -> None:
 def test_names_are_escaped_for_the_screen() -> None:
     hostile = points("<b>x</b>")
     for figure in (
-        spectra.complex_plane([hostile], PALETTE, mapped=False),
-        spectra.overlay([hostile], PALETTE),
-        spectra.sorted_moduli([hostile], PALETTE),
+        spectra.complex_plane([hostile], PALETTE, mapped=False).checked(),
+        spectra.overlay([hostile], PALETTE).checked(),
+        spectra.sorted_moduli([hostile], PALETTE).checked(),
     ):
         said = "".join(f"{one.name}{one.hovertemplate}" for one in figure.data)
         assert "&lt;b&gt;x" in said
@@ -65,13 +67,13 @@ def test_names_are_escaped_for_the_screen() -> None:
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_the_complex_plane_has_both_parts(mapped: bool) -> None:
-    one = trace(spectra.complex_plane([points()], PALETTE, mapped=mapped), "one")
+    one = trace(spectra.complex_plane([points()], PALETTE, mapped=mapped).checked(), "one")
     expected = 2 * EIGENVALUES - EIGENVALUES**2 if mapped else EIGENVALUES
     np.testing.assert_allclose(np.asarray(one.x) + 1j * np.asarray(one.y), expected, rtol=0, atol=1e-15)
 
 
 def test_the_unit_circle_has_radius_one_on_equal_axes() -> None:
-    figure = spectra.complex_plane([points()], PALETTE, mapped=False)
+    figure = spectra.complex_plane([points()], PALETTE, mapped=False).checked()
     circle = trace(figure, "unit circle")
     np.testing.assert_allclose(np.hypot(circle.x, circle.y), 1.0)
     assert figure.layout.yaxis.scaleanchor == "x"
@@ -81,14 +83,14 @@ def test_the_unit_circle_has_radius_one_on_equal_axes() -> None:
 
 
 def test_real_eigenvalues_are_on_the_curve() -> None:
-    on = trace(spectra.overlay([points()], PALETTE), "one: real, > 0")
+    on = trace(spectra.overlay([points()], PALETTE).checked(), "one: real, > 0")
     x = np.array([1.0, 0.5, 0.25])
     np.testing.assert_array_equal(on.x, x)
     np.testing.assert_allclose(on.y, 2 * x - x**2, atol=1e-15)
 
 
 def test_the_others_are_rings_coloured_by_their_angle() -> None:
-    off = trace(spectra.overlay([points()], PALETTE), "one: complex or negative")
+    off = trace(spectra.overlay([points()], PALETTE).checked(), "one: complex or negative")
     others = EIGENVALUES[~ON_CURVE]
     np.testing.assert_allclose(off.x, [0.5, 0.5, 0.2])
     np.testing.assert_allclose(off.y, np.abs(2 * others - others**2))
@@ -98,13 +100,13 @@ def test_the_others_are_rings_coloured_by_their_angle() -> None:
 
 
 def test_no_eigenvalue_is_hidden() -> None:
-    figure = spectra.overlay([points()], PALETTE)
+    figure = spectra.overlay([points()], PALETTE).checked()
     shown = [one for one in figure.data if one.mode == "markers"]
     assert sum(len(one.x) for one in shown) == len(EIGENVALUES)
 
 
 def test_what_is_zero_up_to_noise_is_neither_real_nor_complex() -> None:
-    figure = spectra.overlay([points(eigenvalues=np.array([1.0, 0.3 + 0.4j, 0.0, 0.0]))], PALETTE)
+    figure = spectra.overlay([points(eigenvalues=np.array([1.0, 0.3 + 0.4j, 0.0, 0.0]))], PALETTE).checked()
     assert [len(trace(figure, f"one: {kind}").x) for kind in ("real, > 0", "complex or negative", "0 up to noise")] == [
         1,
         1,
@@ -113,7 +115,7 @@ def test_what_is_zero_up_to_noise_is_neither_real_nor_complex() -> None:
 
 
 def test_the_curve_is_drawn_as_far_as_the_largest_modulus() -> None:
-    figure = spectra.overlay([points(eigenvalues=np.array([1.0, 1.5j]))], PALETTE)
+    figure = spectra.overlay([points(eigenvalues=np.array([1.0, 1.5j]))], PALETTE).checked()
     curve = trace(figure, "2λ − λ²")
     x = np.asarray(curve.x)
     assert (x.min(), x.max()) == (0.0, 1.5)
@@ -122,13 +124,13 @@ def test_the_curve_is_drawn_as_far_as_the_largest_modulus() -> None:
 
 def test_nothing_beyond_one_is_cut_off() -> None:
     """Real attention gives `|2λ − λ²|` up to 1.7: the axes are left to the data."""
-    figure = spectra.overlay([points(eigenvalues=np.array([1.0, -0.5 + 0.5j]))], PALETTE)
+    figure = spectra.overlay([points(eigenvalues=np.array([1.0, -0.5 + 0.5j]))], PALETTE).checked()
     assert figure.layout.yaxis.range is None
     assert figure.layout.xaxis.range is None
 
 
 def test_one_angle_scale_serves_both_models() -> None:
-    figure = spectra.overlay([points("one"), points("two")], PALETTE)
+    figure = spectra.overlay([points("one"), points("two")], PALETTE).checked()
     assert [one.marker.showscale for one in figure.data if "complex" in (one.name or "")] == [True, False]
 
 
@@ -136,7 +138,7 @@ def test_one_angle_scale_serves_both_models() -> None:
 
 
 def test_moduli_are_sorted_largest_first() -> None:
-    figure = spectra.sorted_moduli([points()], PALETTE)
+    figure = spectra.sorted_moduli([points()], PALETTE).checked()
     before, after = trace(figure, "one |λ|"), trace(figure, "one |2λ − λ²|")
     np.testing.assert_allclose(before.y, [1.0, 0.5, 0.5, 0.5, 0.25, 0.2])
     np.testing.assert_allclose(after.y, sorted(np.abs(2 * EIGENVALUES - EIGENVALUES**2), reverse=True))
@@ -147,7 +149,7 @@ def test_moduli_are_sorted_largest_first() -> None:
 
 
 def test_eigencapacity_is_propositions_closed_forms() -> None:
-    figure = spectra.eigencapacity(PALETTE, 12)
+    figure = spectra.eigencapacity(PALETTE, 12).checked()
     standard, twicing = figure.data
     n = range(1, 13)
     assert list(standard.x) == list(twicing.x) == list(n)
@@ -157,4 +159,4 @@ def test_eigencapacity_is_propositions_closed_forms() -> None:
 
 
 def test_theory_is_dashed() -> None:
-    assert {line.line.dash for line in spectra.eigencapacity(PALETTE, 3).data} == {"dash"}
+    assert {line.line.dash for line in spectra.eigencapacity(PALETTE, 3).checked().data} == {"dash"}
