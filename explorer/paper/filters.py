@@ -78,6 +78,7 @@ class Polynomial:
     def rows(self, picks: Rows, attention: Matrix, first: Rows | None = None) -> Rows:
         """`r E` for rows `r`, without forming a power of `A`; `first` is `r A` where it is there already."""
         result = self.powers[0] * picks + self.mean * picks.sum(dim=-1, keepdim=True) / picks.shape[-1]
+        result = result.expand(*torch.broadcast_shapes(picks.shape[:-2], attention.shape[:-2]), *picks.shape[-2:])
         power = picks
         for exponent, weight in enumerate(self.powers[1:], start=1):
             power = first if exponent == 1 and first is not None else power @ attention

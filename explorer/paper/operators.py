@@ -156,7 +156,7 @@ def quadratic(a: float, kernel: str = STANDARD.kernel) -> Operator:
     return Operator("quadratic", float(a), kernel)
 
 
-_WORD = re.compile(r"(?:(linear|elliptical)-?)?([a-z]*)(?:=([-+\d.e]+))?")
+_WORD = re.compile(r"(?:(linear|elliptical)(?:-(?=[a-z])|$))?([a-z]*)(?:=([-+\d.e]+))?")
 
 
 def named(text: str) -> Operator:
