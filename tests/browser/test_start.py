@@ -44,7 +44,7 @@ def test_everything_is_answered_without_the_server(page: Page) -> None:
     page.on("websocket", lambda socket: requests.append(socket.url))
     frames: list[object] = []
     session = page.context.new_cdp_session(page)
-    session.on("Network.webSocketFrameSent", frames.append)
+    session.on("Network.webSocketFrameSent", lambda frame: frames.append(frame))
     session.send("Network.enable")
 
     chip = page.locator(".scrub .chip")

