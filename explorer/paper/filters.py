@@ -19,6 +19,7 @@ from torch import Tensor
 Matrix = Float[Tensor, "... query key"]
 Rows = Float[Tensor, "... row key"]
 Values = Float[Tensor, "... token channel"]
+Eigenvalues = Complex[Tensor, "... token"] | Float[Tensor, "... token"]
 Smooth = Callable[[Values], Values]
 """What makes `A X` of `X`, with or without `A` as a matrix."""
 
@@ -112,7 +113,7 @@ class Polynomial:
             result = own if result is None else result + own
         return result + self.mean * values.mean(dim=-2, keepdim=True) if self.mean else result
 
-    def eigenvalues(self, of_attention: Complex[Tensor, "... token"]) -> Complex[Tensor, "... token"]:
+    def eigenvalues(self, of_attention: Eigenvalues) -> Eigenvalues:
         """`p(lambda)` of the eigenvalues of an `A` whose rows sum to 1, in their order (Sec. 3.2).
 
         `J` moves one of them alone, the 1 that belongs to the constant vector: to `p(1) + m` (Brauer 1952, rank-one

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tests.helpers import (
     stochastic,
 )
 
+ROOT = Path(__file__).parents[2]
 CLOSE = {"rtol": 1e-11, "atol": 1e-12}
 EVERY = [
     operator
@@ -218,3 +220,15 @@ def test_polynomials_in_symbols() -> None:
     assert symbols["attnscale=-0.5"] == "0.5A + 0.5J"
     assert str(Polynomial((0.0,))) == "0"
     assert replace(Polynomial((0.0, 1.0)), mean=-1.0).is_nonnegative is False
+
+
+def test_the_readme_has_a_row_for_each() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, kind in FILTERS.items():
+        parameter = kind.parameter
+        word = f"`{name}`"
+        if parameter:
+            word = f"`{name}={parameter.default:g}`, {parameter.symbol} from {parameter.low:g} to {parameter.high:g}"
+        assert f"| {word} | `U = {kind.equation}` | {kind.source} |" in text
+    for name, row in KERNELS.items():
+        assert f"| `{name}` | `A = {row.equation}` | {row.source} |" in text
