@@ -53,6 +53,7 @@ class Answer:
     def viewed(self) -> dict[str, Any]:
         """What the attention viewer was sent, without its arrays: `models` and `provenance` above all."""
         (data,) = [one.bytes for one in self.of("bidi_component") if one.component_name == "viewer"]
+        data = data[4 + int.from_bytes(data[:4], "little") :]  # behind the address of what it may fetch
         header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[4:8], "little")])
         return header
 

@@ -53,15 +53,34 @@ def refined(values: Map, size: Size) -> Float[np.ndarray, "rows columns"]:
     A curve has no corners and never leaves the range between two neighbours (Fritsch & Carlson 1980), so that there is
     no ring of the other sign around a bright patch. Beyond the outermost centres values stay what they are there.
     """
-    from scipy.interpolate import PchipInterpolator  # type: ignore[import-untyped]
-
     fine = values.astype(np.float64)
     for axis, length in enumerate(size):
-        count = values.shape[axis]
-        padded = np.pad(fine, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        places = np.clip((np.arange(length) + 0.5) * count / length - 0.5, 0, count - 1)
-        fine = PchipInterpolator(np.arange(-1, count + 1), padded, axis=axis)(places)
+        places = (np.arange(length) + 0.5) * values.shape[axis] / length - 0.5
+        fine = np.moveaxis(_curves(np.moveaxis(fine, axis, 0), places), 0, axis)
     return fine.astype(np.float32)
+
+
+def _curves(values: Float[np.ndarray, "node other"], places: Float[np.ndarray, " place"]) -> np.ndarray:
+    """Cubics between nodes 0, 1, ... whose slopes are harmonic means of the steps beside them, and 0 at the ends.
+
+    SciPy's PCHIP, which is 0.3 s to import.
+    """
+    last = len(values) - 1
+    if last == 0:
+        return np.repeat(values, len(places), axis=0)
+    steps = np.diff(values, axis=0)
+    before, after = steps[:-1], steps[1:]
+    means = np.divide(2 * before * after, before + after, out=np.zeros_like(before), where=before * after > 0)
+    slopes = np.pad(means, ((1, 1), (0, 0)))
+    places = np.clip(places, 0, last)
+    left = np.minimum(places.astype(int), last - 1)
+    t = (places - left)[:, None]
+    return np.asarray(
+        values[left]
+        + (3 * t**2 - 2 * t**3) * steps[left]
+        + (t**3 - 2 * t**2 + t) * slopes[left]
+        + (t**3 - t**2) * slopes[left + 1]
+    )
 
 
 def hover_texts(values: Map, name: str) -> list[str]:

@@ -25,7 +25,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", heic.FORMAT)
 SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp"),
-        *(".avif", ".avifs", ".heic", ".heif", ".hif"),
+        *(".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"),
     )
 )
 """How names of files of these formats end, in lower case."""

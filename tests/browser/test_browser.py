@@ -93,6 +93,7 @@ def test_an_uploaded_photograph_is_mapped_by_both_models(page: Page, photograph:
 
 
 def test_a_click_pins_a_patch_without_asking_the_server(page: Page) -> None:
+    page.locator(".viewer[data-missing='0']").wait_for(timeout=PATIENCE)  # every layer has come
     before = pictures(page)
     assert "query CLS" in told(page)
     requests: list[str] = []
@@ -234,16 +235,16 @@ def test_the_tour_drives_the_viewer_and_waits_for_the_learner(visit: Visit) -> N
     another(page, None)
     page.wait_for_timeout(300)
     assert told(page) == f"Layer {facts().depth}, head mean, A, query CLS"
-    page.get_by_role("button", name="Next").click()
+    page.get_by_role("button", name="Next", exact=True).click()
     assert page.locator(".tour .count").inner_text() == "2 of 10"
-    assert page.get_by_role("button", name="Next").is_disabled()
+    assert page.get_by_role("button", name="Next", exact=True).is_disabled()
     page.locator(".viewer [data-value=map]").click()
     assert page.locator(".tour .task").inner_text().startswith("✓")
-    page.get_by_role("button", name="Next").click()
-    assert page.get_by_role("button", name="Next").is_disabled()
+    page.get_by_role("button", name="Next", exact=True).click()
+    assert page.get_by_role("button", name="Next", exact=True).is_disabled()
     page.locator(".viewer").focus()
     page.keyboard.press("ArrowLeft")
-    assert page.get_by_role("button", name="Next").is_disabled(), "not there yet"
+    assert page.get_by_role("button", name="Next", exact=True).is_disabled(), "not there yet"
     page.get_by_role("button", name="Go on without").click()
     page.wait_for_timeout(200)
     assert page.locator(".tour .title").inner_text() == "What twicing adds"

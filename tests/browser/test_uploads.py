@@ -37,7 +37,7 @@ def give(page: Page, files: Sequence[tuple[str, bytes]], kind: str, target: str 
 
 
 def test_the_uploader_is_on_screen_and_takes_what_is_dropped_or_pasted_anywhere(visit: Visit) -> None:
-    page = visit("", width=1280, height=720)
+    page = visit("attention", width=1280, height=720)
     first = another(page, None)
     box = page.locator(".st-key-uploads [data-testid=stFileUploaderDropzone]").bounding_box()
     assert box
@@ -68,7 +68,7 @@ def test_the_uploader_is_on_screen_and_takes_what_is_dropped_or_pasted_anywhere(
 
 
 def test_a_part_is_chosen_by_hand(visit: Visit) -> None:
-    page = visit("", width=1280, height=720)
+    page = visit("attention", width=1280, height=720)
     first = another(page, None)
     page.get_by_text("By hand", exact=True).click()
     square = page.locator(".crop .box")

@@ -65,7 +65,7 @@ def test_a_finer_size_is_that_of_every_page_and_stands_in_the_link(app: AppTest)
 
 @pytest.mark.parametrize(("asked", "place"), [("finest", 2), ("7", 0), ("99999999", 0), ("x", 0), ("", 0)])
 def test_an_address_names_a_size_and_others_than_offered_are_passed_over(asked: str, place: int) -> None:
-    app = AppTest.from_file(str(FRAME), default_timeout=60)
+    app = AppTest.from_file(str(FRAME), default_timeout=60).switch_page("explore/attention.py")
     app.query_params["input_size"] = str(sides()[2]) if asked == "finest" else asked
     app.run()
     assert_sound(app)
@@ -105,7 +105,7 @@ def test_accuracy_is_that_of_these_weights_or_said_to_be_missing(opened: Open, m
     row = measured.SizedAccuracy(30, ((0.8, 0.6, 0.9), (0.7, 0.5, 0.8)), (-0.1, -0.2, 0.0))
     worse = measured.SizedAccuracy(30, ((0.6, 0.4, 0.7), (0.5, 0.3, 0.6)), (-0.1, -0.2, 0.0))
     monkeypatch.setattr(measured, "sizes", lambda cards: {own: {"photographs": row}, finest: {"photographs": worse}})
-    app = AppTest.from_file(str(FRAME), default_timeout=60).run()
+    app = AppTest.from_file(str(FRAME), default_timeout=60).switch_page("explore/attention.py").run()
     assert "80% (60 to 90)" in words(app)
     assert "at " not in words(app).partition("images:")[2]
     control(app).set_value(finest).run()

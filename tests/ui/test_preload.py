@@ -75,6 +75,7 @@ LATER = {
     "explorer.startup": "torch's compiler, which nothing uses",
     "explorer": "Python's own words for a notebook",
     "explorer.notebook": "the notebook",
+    "explorer.pictures.heic": "the process that decodes",
 }
 """Modules with imports that no page makes."""
 

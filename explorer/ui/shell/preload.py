@@ -156,7 +156,7 @@ def load_first_page() -> None:
     from explorer.types import ExplorerError
     from explorer.ui.explore import evidence, viewer_panel  # noqa: F401
     from explorer.ui.opening import compute  # noqa: F401
-    from explorer.ui.shell import pair, panels, resources, sidebar  # noqa: F401
+    from explorer.ui.shell import links, pair, panels, resources, sidebar  # noqa: F401
 
     with suppress(ExplorerError):  # every visitor is told
         for card in resources.engine().cards:

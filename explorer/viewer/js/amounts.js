@@ -20,7 +20,7 @@ export function unpackPart(bytes) {
   const part = (/** @type {{ at: number, size: number }} */ { at, size }) => bytes.subarray(base + at, base + at + size);
   return JSON.parse(text, (key, value) => {
     if (key === "floats") return floatsOf(bytes, base, value);
-    return ["photo", "cividis", "diverging"].includes(key) ? part(value) : value;
+    return ["photo", "cividis", "cold"].includes(key) ? part(value) : value;
   });
 }
 
