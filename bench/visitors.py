@@ -134,7 +134,7 @@ def at_once(app: Running, images: Sequence[ImageInput], visitors: int = VISITORS
             f"{visitors} visitors at once: growth of the server",
             round(growth, 1),
             "MiB",
-            150,
+            150 if visitors <= 50 else 250,
             note=f"resident set, {SETTLING:g} s after the last answer, all still connected, against one visitor before "
             f"({before:.0f} MiB)",
         ),

@@ -111,7 +111,7 @@ def test_a_disk_that_is_full_keeps_the_old_file(tmp_path: Path) -> None:
         "try: files.write_atomically(Path(sys.argv[1]), bytes(2000))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-Bc", code, path], capture_output=True, text=True, check=True)
     assert done.stdout == "UnwrittenError x.csv could not be written: File too large.\n"
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["x.csv"]
@@ -293,7 +293,7 @@ def test_what_does_not_fit_is_not_added_in_part(tmp_path: Path) -> None:
         "try: files.append(Path(sys.argv[1]), bytes(2000))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-Bc", code, path], capture_output=True, text=True, check=True)
     assert done.stdout == "UnwrittenError log could not be written: File too large.\n"
     assert path.read_bytes() == b"first\nsecond\n"
     os.mkfifo(tmp_path / "pipe")

@@ -11,7 +11,7 @@ from bench.common import Row
 from bench.soak import __main__ as driver
 
 MISSED = {"60 visitors at once: upload to maps, p99", "60 first visits to 10 pages, twice: longest answer"}
-"""Bounds that two cores do not keep, in bold in the README: 26 and 21 s in place of 15."""
+"""Bounds that two cores do not keep, in bold in the README: 20 and 16 s in place of 15."""
 
 
 def test_cases_write_their_rows_and_a_broken_bound_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

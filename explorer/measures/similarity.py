@@ -15,7 +15,10 @@ from torch import Tensor
 from explorer.measures.settings import Definition
 from explorer.paper import operators
 from explorer.traces import Trace
-from explorer.types import STANDARD, TWICING, Filter
+from explorer.types import Filter
+
+_LEAST = 1e-12
+"""A length below which a token has no direction."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +59,12 @@ def of_values(trace: Trace, definition: Definition = Definition()) -> Float[Tens
 
 def operator_alone(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, "3 layer"]:
     """Similarity of `V`, `A V` and `(2A - A^2) V` in every block, from one model's own `A` and `V`."""
-    once, twiced = (of_outputs(trace, definition, filter=(a,) * trace.depth) for a in (STANDARD, TWICING))
-    return torch.stack([of_values(trace, definition), once, twiced])
+    by_layer = []
+    for A, V in zip(trace.attention, trace.values, strict=True):  # one by one: what is made on the way stays in a cache
+        smoothed, correction = operators.smoothing_steps(A, V)
+        steps = (V, smoothed, correction.add_(smoothed))
+        by_layer.append(torch.stack([_of_heads(each[None], trace, definition)[0] for each in steps]))
+    return torch.stack(by_layer, dim=1)
 
 
 def _of_heads(heads: Float[Tensor, "layer head token channel"], trace: Trace, definition: Definition) -> Tensor:
@@ -73,12 +80,13 @@ def of_tokens(tokens: Float[Tensor, "*lead token dim"], definition: Definition, 
 
 def of_each(trace: Trace) -> Float[Tensor, "state token"]:
     """Mean cosine of each token with the patch tokens other than itself."""
-    directions = torch.nn.functional.normalize(trace.tokens, dim=-1)
-    patches = directions[:, trace.prefix :]
-    total = (directions @ patches.sum(dim=1, keepdim=True).mT).squeeze(-1)  # (L+1, N, D) @ (L+1, D, 1) -> (L+1, N)
-    count = torch.full_like(total, patches.shape[1])
-    count[:, trace.prefix :] -= 1
-    total[:, trace.prefix :] -= patches.square().sum(dim=-1)
+    lengths, weights = _lengths(trace.tokens)
+    patches = (slice(None), slice(trace.prefix, None))
+    whole = weights[patches].unsqueeze(1) @ trace.tokens[patches]  # (L+1, 1, n) @ (L+1, n, D): the sum of directions
+    total = (trace.tokens @ whole.mT).squeeze(-1) * weights  # (L+1, N, D) @ (L+1, D, 1) -> (L+1, N)
+    count = torch.full_like(total, total[patches].shape[1])
+    count[patches] -= 1
+    total[patches] -= (lengths * weights).square()[patches]
     return total / count
 
 
@@ -87,14 +95,21 @@ def mean_cosine(
 ) -> Float[Tensor, "*lead"]:
     """Mean cosine over pairs of the `n` tokens; see `token_similarity`."""
     n = tokens.shape[-2]
-    directions = torch.nn.functional.normalize(tokens, dim=-1)
+    lengths, weights = _lengths(tokens)
     if absolute:
+        directions = tokens * weights.unsqueeze(-1)
         total = (directions @ directions.transpose(-2, -1)).abs().sum(dim=(-2, -1))
     else:
-        total = directions.sum(dim=-2).square().sum(dim=-1)
+        total = (weights.unsqueeze(-2) @ tokens).square().sum(dim=(-2, -1))  # of the sum of directions, without them
     # The diagonal of the cosines is 1 for every token that is not the zero vector.
-    own = directions.square().sum(dim=(-2, -1))
+    own = (lengths * weights).square().sum(dim=-1)
     return total / n**2 if with_diagonal else (total - own) / (n * (n - 1))
+
+
+def _lengths(tokens: Float[Tensor, "*lead token dim"]) -> tuple[Tensor, Tensor]:
+    """`|x_i|`, and what makes directions of tokens: its inverse, or for the zero vector so much that it stays 0."""
+    lengths = torch.linalg.vector_norm(tokens, dim=-1)
+    return lengths, lengths.clamp(min=_LEAST).reciprocal()
 
 
 def band(curves: Sequence[Float[Tensor, " state"]]) -> Band:

@@ -56,7 +56,7 @@ class CacheShare:
 
 SHARES = {
     "traces": CacheShare("a trace of a picture in a model, eight of DeiT-Small, or a curve of it", 144),
-    "payloads": CacheShare("what the viewer is sent of a picture, 5.6 MB of DeiT-Small, eight of them", 48),
+    "payloads": CacheShare("what the viewer opens with, 0.25 MB of DeiT-Small, and a model's rollouts, 0.9 MB", 48),
     "photographs": CacheShare("decoded pixels, 0.5 to 5 MB", 30),
     "results": CacheShare("a map or a picture that long work on a page came to", 30),
     "figures": CacheShare("the arrays of a figure, for the files asked for after its preview", 24),

@@ -167,6 +167,7 @@ def test_a_view_of_an_upload_is_saved_and_opened_again(page: Page, photograph: P
     another(page, second)
     page.set_input_files("[data-testid=stFileUploader] input[type=file] >> nth=0", saved)
     page.wait_for_selector("button[title='mine.jpg'][aria-checked=true]", timeout=PATIENCE)
+    page.locator(".viewer[data-missing='0']").wait_for(timeout=PATIENCE)
     page.locator(".live", has_text=f"Layer {facts().depth - 1}").wait_for(timeout=PATIENCE)
     assert told(page) == expected
     assert pictures(page) == maps

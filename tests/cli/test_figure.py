@@ -203,14 +203,14 @@ def test_a_write_that_fails_leaves_the_old_file(
 
 
 def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path) -> None:
-    """In a process of its own, whose files may not grow beyond a limit."""
+    """In a process of its own, whose files may not grow beyond a limit: -B, or it would cut off its bytecode, too."""
     code = (
         "import resource, sys; from explorer import cli\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
         "sys.exit(cli.main(['figure', 'dynamics', '--out', sys.argv[1]]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "x.pdf")], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-Bc", code, str(tmp_path / "x.pdf")], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "explorer: x.pdf could not be written: File too large.\n"

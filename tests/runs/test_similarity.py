@@ -469,6 +469,7 @@ def test_a_full_disk_keeps_what_was_measured(
     reading, writing = os.pipe()
 
     def limited() -> None:
+        sys.dont_write_bytecode = True  # it would be cut off as well
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         try:
             measure(many, pair, out)

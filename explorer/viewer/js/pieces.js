@@ -101,9 +101,7 @@ export function wantedOf(state, models) {
   const isLarge = models.some((model) => bytesOfLayer(model) > LARGEST);
   models.forEach((model, of) => {
     const query = queryOf(state, model);
-    const isPinned = state.place !== null && state.pinned;
-    if (!model.rows.has(query) && (isLarge || isPinned) && !areThere(state, models, state.layer))
-      wanted.push({ of, kind: "rows", at: query });
+    if (isLarge && !model.rows.has(query)) wanted.push({ of, kind: "rows", at: query });
   });
   for (const layer of isLarge ? [] : nearest) {
     room -= models.reduce((sum, model) => sum + bytesOfLayer(model) + bytesOfRollout(model), 0);
