@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.browser import test_browser
 from tests.browser.conftest import Visit
 from tests.pair import facts
-from tests.running_app import CHROMIUM, PAINTED, PATIENCE, STARTED
+from tests.running_app import CHROMIUM, PAINTED, PATIENCE, STARTED, settle
 
 pytestmark = pytest.mark.browser
 
@@ -76,7 +76,9 @@ def test_everything_is_answered_without_the_server(page: Page) -> None:
     at_rest = drawn(page)
     said = set()
     for _ in range(2):
+        before = page.locator(".looks").inner_text()
         page.get_by_role("button", name="Surprise me").click()
+        expect(page.locator(".looks")).not_to_have_text(before)
         said.add(page.locator(".looks").inner_text())
         expect(page.locator(".mark")).to_be_visible()
     assert len(said) == 2
@@ -89,6 +91,7 @@ def test_everything_is_answered_without_the_server(page: Page) -> None:
 
 
 def test_it_fits_on_a_laptop_and_is_no_wider_than_a_phone(page: Page) -> None:
+    settle(page)
     height = "document.querySelector('[data-testid=stMain]').scrollHeight"
     assert page.evaluate(height) <= 720
     page.set_viewport_size({"width": 390, "height": 844})
@@ -105,6 +108,9 @@ def test_a_photograph_of_ones_own_goes_to_the_uploader(page: Page, photograph: P
     page.wait_for_selector("button[title='mine.jpg'][aria-checked=true]", timeout=PATIENCE)
     expect(page.locator(STARTED)).not_to_have_attribute("data-painted", before or "", timeout=PATIENCE)
     expect(page.locator(".scrub .chip")).to_have_text("V")  # what was looked at stays
+    page.get_by_role("link", name="Two-minute tour").click()  # within the session, which has the photograph
+    page.wait_for_selector(".tour", timeout=PATIENCE)
+    expect(page.locator(".gallery [aria-checked=true]")).to_have_attribute("title", "mine.jpg", timeout=PATIENCE)
 
 
 def test_a_place_opens_in_the_viewer(page: Page) -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +25,7 @@ from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel, checkpoints, with_filter, with_packed_layers
 from explorer.models.sizes import with_input_size
 from explorer.models.trace import trace
-from explorer.pictures import images, preprocess
+from explorer.pictures import heic, images, preprocess
 from explorer.runs import partial, similarity
 from explorer.runs.similarity import FolderStep
 from explorer.serving.pair import load_pair
@@ -176,6 +177,7 @@ def test_images_are_found_below_and_sorted_and_hidden_ones_are_not(pair: LoadedP
 
 def test_every_suffix_of_the_formats_is_known() -> None:
     Image.init()
+    assert heic.can_read()
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in images.FORMATS}
     assert known == images.SUFFIXES
 

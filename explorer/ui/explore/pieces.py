@@ -10,6 +10,7 @@ import asyncio
 import re
 import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import streamlit as st
@@ -19,7 +20,10 @@ from starlette.routing import Route
 from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from explorer.types import BusyError, ExplorerError
+from explorer.types import ExplorerError
+
+if TYPE_CHECKING:
+    from explorer.ui.shell.session import View  # with the models, before which this is imported
 
 _PATH = "viewer/pieces"
 """Two names, behind which logs of requests end: what follows is a secret."""
@@ -38,8 +42,7 @@ class Offer:
 
     session: str
     token: str
-    view: object
-    """A `session.View`, which imports the models; this module is imported before them."""
+    view: View
 
 
 _offers: WeakValueDictionary[str, Offer] = WeakValueDictionary()
@@ -50,7 +53,7 @@ def _is_active(session: str) -> bool:
     return not Runtime.exists() or Runtime.instance().is_active_session(session)
 
 
-def address(key: object, view: object) -> str:
+def address(key: object, view: View) -> str:
     """Where the viewer finds the pieces of a view: the same for every run of a session that shows it."""
     offered: dict[object, Offer] = st.session_state.setdefault(_OFFERED, {})
     if key not in offered:
@@ -78,7 +81,7 @@ async def piece(request: Request) -> Response:
         body = await asyncio.to_thread(_make, offer, side, match[1], int(match[2]))
     except LookupError:
         return PlainTextResponse("The model has no such layer or token.", 404)
-    except (BusyError, ExplorerError) as error:
+    except ExplorerError as error:
         return PlainTextResponse(str(error), 503)
     return Response(body, media_type="application/octet-stream", headers=_HEADERS)
 
@@ -90,8 +93,5 @@ def route() -> Route:
 
 def _make(offer: Offer, side: int, kind: str, at: int) -> bytes:
     from explorer.ui.explore import viewer_panel  # with torch, which is there since the view was
-    from explorer.ui.shell.session import View
-
-    assert isinstance(offer.view, View)
 
     return viewer_panel.piece(offer.view, side, kind, at)

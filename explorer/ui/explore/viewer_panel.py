@@ -1,4 +1,4 @@
-"""The attention viewer on a page: it is sent both models' attention once and asks nothing more of the server."""
+"""The attention viewer on a page: what it opens with, what it fetches when looked at, and what is saved of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from explorer.traces import Trace
 from explorer.types import ModelCard
 from explorer.ui import view as current_view
 from explorer.ui.explore import pieces
-from explorer.ui.shell import detail, pair, resources
+from explorer.ui.shell import addresses, detail, resources
 from explorer.ui.shell.session import Photo, View
 from explorer.viewer import payload as viewer
 from explorer.viewer import pieces as parts
@@ -97,7 +97,7 @@ def piece(view: View, side: int, kind: str, at: int) -> bytes:
     trace = ask(resources.engine(), TraceJob(), [view.photo.image], card.key)[0]
     with computing():
         if kind == "rows":
-            if not -1 <= at < trace.attention.shape[-1] or (at == -1 and not trace.prefix < trace.attention.shape[-1]):
+            if not -1 <= at < trace.attention.shape[-1]:
                 raise LookupError(at)
             return parts.rows(trace, None if at == -1 else at)
         if not 0 <= at < trace.depth:
@@ -144,10 +144,5 @@ def _packed(view: View, layers: Collection[int] | None) -> bytes:
     """With the matrices of some layers, or of all."""
     cards = view.pair.cards
     sides = [viewer.ViewerSide(trace, card) for trace, card in zip(view.comparison(), cards, strict=True)]
-    baseline, twicing = (pair.short(card) for card in view.loaded.cards)
-    crop = {"crop": str(view.photo.crop)} if view.photo.crop else {}
-    link = {"image": view.photo.key, **crop, "baseline": baseline, "twicing": twicing, **detail.parameters(view)}
     with computing():
-        return viewer.pack(
-            view.photo.image, sides, link if view.photo.example else None, view.photo.state, layers=layers
-        )
+        return viewer.pack(view.photo.image, sides, addresses.of_view(view), view.photo.state, layers=layers)

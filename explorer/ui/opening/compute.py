@@ -5,7 +5,7 @@ from __future__ import annotations
 from explorer import provenance
 from explorer.serving.device import computing
 from explorer.ui.opening import stored
-from explorer.ui.shell import pair, resources
+from explorer.ui.shell import addresses, resources
 from explorer.ui.shell.session import View
 from explorer.viewer import start
 
@@ -17,7 +17,7 @@ def payload(view: View) -> bytes:
 
 
 def _stored(view: View) -> bytes | None:
-    link = link_of(view)
+    link = addresses.of_view(view)
     models = [provenance.of_model(card) for card in view.pair.cards]
     return stored.for_view(view.photo.digest, models, link) if link else None
 
@@ -26,12 +26,4 @@ def computed(view: View) -> bytes:
     """The bytes from the two traces."""
     comparison = view.comparison()
     with computing():
-        return start.pack(view.photo.image, comparison, view.pair.cards, link_of(view))
-
-
-def link_of(view: View) -> dict[str, str] | None:
-    """What an address needs to show the same again; none of an upload."""
-    if not view.photo.example:
-        return None
-    baseline, twicing = map(pair.short, view.pair.cards)
-    return {"image": view.photo.key, "baseline": baseline, "twicing": twicing}
+        return start.pack(view.photo.image, comparison, view.pair.cards, addresses.of_view(view))

@@ -9,9 +9,12 @@ from explorer.viewer.source import START, script
 
 _KEY = "start"
 _DRAWN = "start-drawn"
+WAYS = "start-ways"
+"""Key of the container of links to other pages; it is hidden, and `js/start.js` looks for it by its class."""
 _STYLE = (
     # Everything fits on the screen of a laptop.
     ".stMainBlockContainer { padding: 3.9rem 2rem 0.5rem; } "
+    f":has(> .st-key-{WAYS}), .st-key-{WAYS} {{ display: none; }} "
     "@media (max-width: 640px) { .stMainBlockContainer { padding: 3.9rem 1rem 2rem; } }"
 )
 

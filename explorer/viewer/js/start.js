@@ -12,6 +12,7 @@ import { floatsOf, headerOf, identityOf } from "./sections.js";
 const LETTERS = "TWS1";
 const PAPER = "https://arxiv.org/abs/2503.00687";
 const LAST_STEP = 4;
+const WAYS = ".st-key-start-ways a";
 const UPLOADER = "[data-testid=stFileUploader] input[type=file]";
 /** @type {Partial<StartState>} what was shown last, for when the page is opened again */
 let remembered = { step: LAST_STEP, divider: 0.5 };
@@ -271,14 +272,14 @@ function answersOf(models) {
 }
 
 /**
- * To another page without loading everything anew, where the navigation has a link to it and no image would be lost.
+ * To another page within the session, which has the images, by the page's own link to it as soon as that is there.
  * @param {MouseEvent} event
  */
 function follow(event) {
   const link = /** @type {HTMLAnchorElement} */ (event.currentTarget);
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   const { pathname, search } = new URL(link.href);
-  const known = [...document.querySelectorAll("[data-testid=stSidebarNavLink]")].find(
+  const known = [...document.querySelectorAll(WAYS)].find(
     (other) => other instanceof HTMLAnchorElement && new URL(other.href).pathname === pathname,
   );
   if (!(known instanceof HTMLElement)) return;

@@ -1,6 +1,6 @@
 // @ts-check
-// The attention viewer: two models under one cursor, every layer at once, nothing asked of a server. It holds a payload,
-// a state and the parts of the page that show them; it knows nothing of Streamlit.
+// The attention viewer: two models under one cursor, every layer at once. It holds a payload, a state, the parts of the
+// page that show them, and on a server what fetches matrices; it knows nothing of Streamlit.
 
 import { createCharts, predictionOf } from "./charts.js";
 import { mapsOf, picturesOf, scaleOf, statusLine, waitingLine } from "./comparison.js";
