@@ -136,7 +136,7 @@ def check(operator: Operator) -> None:
     """Raises `ExplorerError` for what no row of the registries is, and for a parameter that is not in its range."""
     if operator.kernel not in KERNELS or operator.filter not in FILTERS:
         raise ExplorerError(
-            f"An operator was expected, a filter ({', '.join(FILTERS)}) or one on another kernel, as linear-twicing is; "
+            f"An operator was expected, a filter ({', '.join(FILTERS)}) or one on another kernel, as linear-twicing; "
             f"{str(operator)[:80]!r} came."
         )
     parameter, value = FILTERS[operator.filter].parameter, operator.parameter
