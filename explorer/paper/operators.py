@@ -241,6 +241,18 @@ def _word(text: str) -> Operator:
         return named(text)
 
 
+def as_text(operators: Operators) -> str:
+    """What `in_blocks` reads, as short as can be: one word, one in some blocks, or one for each."""
+    words = list(map(str, operators))
+    if len(set(words)) == 1:
+        return words[0]
+    others = [block for block, operator in enumerate(operators, start=1) if operator != STANDARD]
+    first, last = others[0], others[-1]
+    if len(set(operators[first - 1 : last])) == 1:
+        return f"{operators[first - 1]}@{first}-{last}"
+    return ",".join(words)
+
+
 def written(operators: Operators) -> list[float | str | dict[str, float]]:
     """What `read` reads; what earlier versions could say is written as they did, a number a block."""
     return [_written(operator) for operator in operators]

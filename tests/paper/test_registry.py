@@ -150,6 +150,22 @@ def test_blocks_can_be_named() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "twicing",
+        "twicing@2-3",
+        "neutreno=0.123456789012@4-4",
+        "standard",
+        "linear,linear,twicing,standard",
+        "linear-twicing",
+    ],
+)
+def test_operators_of_blocks_are_written_as_short_as_they_can_be(text: str) -> None:
+    assert operators.as_text(operators.in_blocks(text, 4)) == text
+    assert operators.as_text(operators.in_blocks("standard,twicing,twicing,standard", 4)) == "twicing@2-3"
+
+
+@pytest.mark.parametrize(
     "declared",
     [
         "",
