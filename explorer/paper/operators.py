@@ -214,7 +214,7 @@ def _read(declared: Any) -> Operator:
     if isinstance(declared, str):
         return named(declared)
     raise ExplorerError(
-        f'An operator such as twicing or {{"neutreno": 0.6}} was expected; {str(declared)[:80]!r} came.'
+        f'An operator such as twicing or {{"neutreno": 0.6}} was expected; {declared!r:.80} came.'
     )
 
 
