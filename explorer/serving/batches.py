@@ -11,6 +11,7 @@ import torch
 
 from explorer.jobs import PassJob
 from explorer.jobs.passes import BatchJob
+from explorer.serving.device import set_threads
 from explorer.serving.engine import Engine, ask
 from explorer.types import ImageInput
 
@@ -42,7 +43,7 @@ def map_batches(
         return kept, {key: ask(engine, BatchJob(job), pictures, key) for key, pictures in by_key.items() if pictures}
 
     threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "explorer-batches", torch.set_num_threads, (1,))
+    pool = ThreadPoolExecutor(threads, "explorer-batches", set_threads, (1,))
     waiting: deque[Future[tuple[K, dict[str, list[R]]]]] = deque()
     try:
         for batch in batches:
@@ -53,4 +54,4 @@ def map_batches(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # what a thread sets is what later threads start with
+        set_threads(threads)  # what a thread sets is what later threads start with

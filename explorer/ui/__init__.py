@@ -54,7 +54,7 @@ def start(page: StreamlitPage) -> None:
 
 
 def _freeze_what_was_imported() -> None:
-    """A page's first visit imports its libraries; Streamlit's collection after every run need not walk them again."""
+    """A page's first visit imports its libraries; the server's collections need not walk them again."""
     global _frozen
     if len(sys.modules) != _frozen:
         _frozen = len(sys.modules)

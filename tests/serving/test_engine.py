@@ -22,6 +22,7 @@ from explorer.models import LoadedModel
 from explorer.models.trace import geometry, trace
 from explorer.pictures import preprocess
 from explorer.serving import engine as serving
+from explorer.serving.device import set_threads
 from explorer.serving.engine import LocalEngine, ask, compare
 from explorer.traces import Trace
 from explorer.types import BusyError, ExplorerError, Filter, ImageInput, ModelCard, Preprocessing
@@ -706,7 +707,7 @@ def test_a_number_of_threads_that_is_set_during_a_pass_stays(
     engine = make_engine()
     try:
         hold(engine, keys[0])
-        torch.set_num_threads(2)
+        set_threads(2)
         spy.gate.set()
         traces(engine, [photo(1)], keys[0])
         assert threads_to_come() == 2

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -48,7 +47,7 @@ def loaded() -> Loaded:
 
     Raises `ExplorerError` when nothing can be loaded.
     """
-    torch.set_num_threads(1)  # to load: small tensors, and beside them a browser that starts
+    devices.set_threads(1)  # to load: small tensors, and beside them a browser that starts
     device = devices.device_called()
     ready, problems = [], []
     with ThreadPoolExecutor(1) as beside:  # tries out packed layers while the next file is read
@@ -61,9 +60,9 @@ def loaded() -> Loaded:
     if not models:
         where = "The checkpoints folder holds" if sources.opens_bundled() else f"{sources.PAIR_VARIABLE} names"
         raise ExplorerError(" ".join([f"{where} no checkpoint that loads.", *problems]))
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    devices.set_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     result = Loaded(LocalEngine(models, device), tuple(problems))
-    gc.freeze()  # Streamlit collects garbage after every script run; what is loaded is not walked again
+    gc.freeze()  # what is loaded is not walked by every collection of garbage
     return result
 
 
