@@ -26,7 +26,7 @@ from torch import Tensor
 from explorer import provenance
 from explorer.figures.settings import ColourMap
 from explorer.figures.style import PALETTES, lookup_table
-from explorer.files import ASSETS
+from explorer.files import asset
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
 from explorer.models import sources
@@ -106,18 +106,14 @@ def page(payload: bytes, title: str) -> str:
     )
     parts = {
         "title": html.escape(title),
-        "style": _asset("viewer.css"),
+        "style": asset("viewer.css"),
         "provenance": html.escape(
             f"Image SHA-256 {metadata['image'][:16]}. Models: {models}. A heatmap is no attribution."
         ),
         "script": script().replace("</script", "<\\/script"),
         "data": base64.b64encode(payload).decode(),
     }
-    return re.sub("@(title|style|provenance|script|data)@", lambda match: parts[match[1]], _asset("viewer.html"))
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
+    return re.sub("@(title|style|provenance|script|data)@", lambda match: parts[match[1]], asset("viewer.html"))
 
 
 def carried_bytes(trace: Trace, layers: Collection[int] | None = None) -> int:
