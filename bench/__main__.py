@@ -122,6 +122,12 @@ def _viewer(decoded: list[ImageInput]) -> Iterator[Row]:
     yield from browser.viewer_rows(decoded[0])
 
 
+def _sizes(decoded: list[ImageInput]) -> Iterator[Row]:
+    from bench import sizes
+
+    yield from sizes.rows(decoded)
+
+
 def _growth(decoded: list[ImageInput]) -> Iterator[Row]:
     from bench import folder, growth
 
@@ -156,6 +162,7 @@ GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
     "opening": _opening,
     "browser": _browser,
     "viewer": _viewer,
+    "sizes": _sizes,
     "visitors": _visitors,
     "growth": _growth,
     "gpu": _gpu,

@@ -20,6 +20,8 @@ _STYLE = (
     ".stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; } "
     # Streamlit writes white on the theme's colour, which is nearly white in the dark.
     "[data-tag] { background: rgba(128, 136, 150, 0.28) !important; color: inherit !important; } "
+    # What waits for the server fades: for a second, in which a browser without a GPU takes a core from the passes.
+    "[data-stale='true'], [data-testid='stExpander'] :is(details, summary) { transition-duration: 0.15s !important; } "
     # A figure of a fixed height leaves a gap below a square map on a narrow screen.
     "[class*='st-key-square-'] { aspect-ratio: 1; max-height: 460px; }"
 )
