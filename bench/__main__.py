@@ -117,9 +117,10 @@ def _browser(decoded: list[ImageInput]) -> Iterator[Row]:
 
 
 def _viewer(decoded: list[ImageInput]) -> Iterator[Row]:
-    from bench import browser
+    from bench import browser, keys
 
     yield from browser.viewer_rows(decoded[0])
+    yield from keys.rows()
 
 
 def _sizes(decoded: list[ImageInput]) -> Iterator[Row]:

@@ -41,7 +41,20 @@ def test_without_a_gpu_the_results_stay(
 
 
 @pytest.mark.parametrize(
-    "name", ["attribution", "browser", "figures", "folder", "growth", "opening", "others", "speed", "start", "visitors"]
+    "name",
+    [
+        "attribution",
+        "browser",
+        "figures",
+        "folder",
+        "growth",
+        "keys",
+        "opening",
+        "others",
+        "speed",
+        "start",
+        "visitors",
+    ],
 )
 def test_a_benchmark_imports(name: str) -> None:
     """They run rarely, and what they measure moves on."""

@@ -17,7 +17,8 @@ _FIRST_PAGES = ("", "attention")
 _frozen = 0
 """How many modules there were when what they hold was frozen."""
 _STYLE = (
-    ".stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; } "
+    ".stMainBlockContainer { padding: 3.5rem 2rem 3rem; } "
+    "@media (max-width: 640px) { .stMainBlockContainer { padding: 3.5rem 1rem 3rem; } } "
     # Streamlit writes white on the theme's colour, which is nearly white in the dark.
     "[data-tag] { background: rgba(128, 136, 150, 0.28) !important; color: inherit !important; } "
     # What waits for the server fades: for a second, in which a browser without a GPU takes a core from the passes.

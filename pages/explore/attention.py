@@ -8,13 +8,16 @@ from explorer.ui.shell import detail, panels
 from explorer.ui.shell.session import plain
 
 chosen = view()
-panels.opening(
-    "Attention",
-    "Which patches one token looks at, in both models. Point at a patch to see what **it** looks at, click to pin it; "
-    "compare how concentrated the maps stay towards the last layers.",
-)
+title, finer = st.columns([5, 4], gap="medium", vertical_alignment="bottom")  # side by side, so that the maps begin higher up
+with title:
+    panels.opening(
+        "Attention",
+        "Which patches one token looks at, in both models. Point at a patch to see what **it** looks at, click to pin "
+        "it; compare how concentrated the maps stay towards the last layers.",
+    )
+with finer:
+    detail.control(chosen, is_narrow=True)
 panels.warn_swapped(chosen)
-detail.control(chosen)
 viewer_panel.show(chosen)
 panels.class_note(chosen)
 _, once, twiced = evidence.of_view(chosen)
