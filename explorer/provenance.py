@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from explorer.paper import operators
 from explorer.types import ROLES, ModelCard
 from explorer.version import VERSION
 
@@ -19,7 +20,7 @@ def of_model(card: ModelCard) -> dict[str, Any]:
     An input of another size than the architecture's is model, too, what was done to the weights for it, that linear
     layers computed on packed weights, and a precision other than float32.
     """
-    model = {"name": card.title, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
+    model = {"name": card.title, "source": card.source, "sha256": card.digest, "filter": operators.written(card.filter)}
     size, changes = input_size(card), list(card.changes)
     precision = "bfloat16" if card.is_bfloat16 else ""
     said = {"input_size": size, "changes": changes, "packed": card.is_packed, "precision": precision}

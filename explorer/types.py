@@ -33,14 +33,41 @@ Size = tuple[int, int]
 Picture = UInt8[np.ndarray, "height width 3"]
 """RGB pixels."""
 
-Filter = tuple[float, ...]
-"""The coefficient `a` of `p_a(A) = a A + (1 - a) A^2` of every block: 1 is standard, 2 is twicing."""
+
+@dataclass(frozen=True, repr=False)
+class Operator:
+    """What a block makes of its values: a *kernel* makes `A`, a *filter* says what is done with it, by their names.
+
+    `paper.operators` knows what the names mean; here stands nothing but which ones were chosen.
+    """
+
+    filter: str = "standard"
+    parameter: float | None = None
+    """Of the filter, where it takes one."""
+    kernel: str = "softmax"
+
+    def __str__(self) -> str:
+        """As settings, files and links spell it: `twicing`, `neutreno=0.6`, `linear`, `linear-twicing`."""
+        filter = self.filter if self.parameter is None else f"{self.filter}={_digits(self.parameter)}"
+        if self.kernel == "softmax":
+            return filter
+        return self.kernel if filter == "standard" else f"{self.kernel}-{filter}"
+
+    def __repr__(self) -> str:
+        """The quadratic filters as their numbers, as they always were: keys, which addresses hold, are made of it."""
+        number = {"standard": 1.0, "twicing": 2.0, "quadratic": self.parameter}.get(self.filter)
+        return repr(str(self) if number is None or self.kernel != "softmax" else number)
+
+
+Operators = tuple[Operator, ...]
+"""The operator of every block."""
+Filter = Operators
 
 Progress = Callable[[int, int], None]
 """Told `(done, total)` in passes of one image, before the first and after each; what it raises cancels the work."""
 
-STANDARD = 1.0
-TWICING = 2.0
+STANDARD = Operator("standard")
+TWICING = Operator("twicing")
 
 
 class ExplorerError(Exception):
@@ -156,7 +183,7 @@ class ModelCard:
 
     @property
     def is_standard(self) -> bool:
-        return all(a == STANDARD for a in self.filter)
+        return all(operator == STANDARD for operator in self.filter)
 
     @property
     def is_twicing(self) -> bool:
@@ -165,16 +192,17 @@ class ModelCard:
 
     @property
     def operator(self) -> str:
-        """The effective operator in symbols."""
-        distinct = set(self.filter)
-        if distinct == {STANDARD}:
-            return "A"
-        if distinct == {TWICING}:
-            return "2A − A²"
-        if distinct == {STANDARD, TWICING}:
-            twiced = [str(block) for block, a in enumerate(self.filter, start=1) if a == TWICING]
-            return f"2A − A² in blocks {', '.join(twiced)}"
-        return "aA + (1 − a)A²"
+        """What the blocks apply, in symbols where it is one of the quadratic filters, else by name."""
+        others = {operator for operator in self.filter if operator != STANDARD}
+        if not others:
+            return _symbol(STANDARD)
+        if len(others) > 1:
+            return _QUADRATIC if all(map(_is_quadratic, others)) else "operators by block"
+        (operator,) = others
+        blocks = [str(block) for block, each in enumerate(self.filter, start=1) if each == operator]
+        if len(blocks) == len(self.filter):
+            return _symbol(operator)
+        return _QUADRATIC if operator.filter == "quadratic" else f"{_symbol(operator)} in blocks {', '.join(blocks)}"
 
     @property
     def title(self) -> str:
@@ -202,9 +230,27 @@ class ModelCard:
         """The same weights under another filter, declared as such."""
         if len(filter) != len(self.filter):
             raise ExplorerError(
-                f"A filter needs one coefficient for each of the {len(self.filter)} blocks; {len(filter)} came."
+                f"One operator for each of the {len(self.filter)} blocks was expected; {len(filter)} came."
             )
         return replace(self, filter=filter)
+
+
+def _digits(number: float) -> str:
+    """All that it has, and no more."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
+
+
+_QUADRATIC = "aA + (1 − a)A²"
+
+
+def _is_quadratic(operator: Operator) -> bool:
+    return operator.kernel == "softmax" and operator.filter in ("standard", "twicing", "quadratic")
+
+
+def _symbol(operator: Operator) -> str:
+    known = {STANDARD: "A", TWICING: "2A − A²"}
+    return known.get(operator) or (_QUADRATIC if _is_quadratic(operator) else str(operator))
 
 
 def prefix_names(count: int, has_class_token: bool, has_distillation_token: bool) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from explorer.models.declaration import declare  # noqa: E402
 from explorer.models.registry import Architecture  # noqa: E402
 from explorer.types import Filter, Preprocessing  # noqa: E402
 from tests import pair  # noqa: E402
-from tests.helpers import CLASSES, TINY, randomise  # noqa: E402
+from tests.helpers import CLASSES, TINY, quadratics, randomise  # noqa: E402
 
 # Tiny tensors gain nothing from a second thread, and wait long for it where other work holds the cores.
 torch.set_num_threads(1)
@@ -147,7 +147,7 @@ def make_model(tiny: str) -> MakeModel:
     """Builds tiny models in eval mode, with weights large enough that attention is far from uniform."""
 
     def make(
-        filter: Filter = (1.0, 2.0), dtype: torch.dtype = torch.float32, seed: int = 0, **options: object
+        filter: Filter = quadratics(1.0, 2.0), dtype: torch.dtype = torch.float32, seed: int = 0, **options: object
     ) -> VisionTransformer:
         model = registry.create(tiny, len(CLASSES), filter, **options)
         return randomise(model, seed).to(dtype).eval()
@@ -172,7 +172,7 @@ def declared(tiny: str, preprocessing: Preprocessing) -> dict[str, object]:
     return declare(
         name="Tiny-Twicing",
         architecture=tiny,
-        filter=(1.0, 2.0),
+        filter=quadratics(1.0, 2.0),
         classes=CLASSES,
         wnids=tuple(f"n{i}" for i in range(len(CLASSES))),
         preprocessing=preprocessing,

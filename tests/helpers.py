@@ -20,9 +20,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from explorer.models.classes import ClassName
+from explorer.paper import operators
 from explorer.traces import Trace
 from explorer.training.data import Dataset
-from explorer.types import Filter
+from explorer.types import Operator, Operators
 
 TINY = "tiny_random"
 CLASSES = ("cat", "dog", "fox", "hen", "owl")
@@ -51,8 +52,13 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+def quadratics(*coefficients: float) -> Operators:
+    """Blocks under `a A + (1 - a) A^2`: 1 is standard, 2 twicing."""
+    return tuple(map(operators.quadratic, coefficients))
+
+
 def make_trace(
-    attention: Tensor, filter: Filter, values: Tensor | None = None, tokens: Tensor | None = None, prefix: int = 1
+    attention: Tensor, filter: Operators, values: Tensor | None = None, tokens: Tensor | None = None, prefix: int = 1
 ) -> Trace:
     """A trace with this attention on a grid of one row of patches; what is not given is random."""
     depth, heads, n, _ = attention.shape
@@ -158,8 +164,10 @@ def small_dataset(each: int = 4, classes: int = 2, seed: int = 0, size: int = 32
 # --- an independent vision transformer in NumPy float64 -----------------------------------------------------------
 
 
-def vit_reference(state: dict[str, Tensor], image: Tensor, filter: Filter, heads: int, patch: int) -> dict[str, Array]:
-    """DeiT with filtered attention, from its state dict: `p_a(A)` is formed as a matrix and applied to `V`."""
+def vit_reference(
+    state: dict[str, Tensor], image: Tensor, filter: Operators, heads: int, patch: int
+) -> dict[str, Array]:
+    """DeiT with any operator in each block, from its state dict: `E` and `E_0` are formed and applied to the values."""
     w = {key: value.detach().numpy().astype(np.float64) for key, value in state.items()}
     pixels = image.numpy().astype(np.float64)
     grid = pixels.shape[1] // patch
@@ -167,15 +175,14 @@ def vit_reference(state: dict[str, Tensor], image: Tensor, filter: Filter, heads
     patches = np.einsum("cyixj,dcij->yxd", cut, w["patch_embed.proj.weight"]) + w["patch_embed.proj.bias"]
     x = np.concatenate([w["cls_token"][0], patches.reshape(grid * grid, -1)]) + w["pos_embed"][0]
     tokens, attentions, values = [x], [], []
-    for layer, a in enumerate(filter):
+    for layer, operator in enumerate(filter):
         at = f"blocks.{layer}."
         qkv = _linear(_layer_norm(x, w, at + "norm1"), w, at + "attn.qkv")
         q, k, v = qkv.reshape(len(x), 3, heads, -1).transpose(1, 2, 0, 3)  # (3, H, N, d)
-        scores = np.einsum("hqc,hkc->hqk", q, k) / math.sqrt(q.shape[-1])
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        A = weights / weights.sum(axis=-1, keepdims=True)
-        u = np.einsum("hqk,hkc->qhc", a * A + (1 - a) * A @ A, v).reshape(len(x), -1)
-        x = x + _linear(u, w, at + "attn.proj")
+        A = kernel_reference(operator.kernel, q, k, v, values[-1] if values else None)
+        own, of_first = filter_reference(operator, layer, A)
+        u = own @ v + of_first @ (values[0] if values else v)
+        x = x + _linear(u.transpose(1, 0, 2).reshape(len(x), -1), w, at + "attn.proj")
         hidden = _linear(_layer_norm(x, w, at + "norm2"), w, at + "mlp.fc1")
         x = x + _linear(hidden * (1 + erf(hidden / math.sqrt(2))) / 2, w, at + "mlp.fc2")
         tokens.append(x)
@@ -188,6 +195,42 @@ def vit_reference(state: dict[str, Tensor], image: Tensor, filter: Filter, heads
         "attention": np.stack(attentions),
         "values": np.stack(values),
     }
+
+
+def kernel_reference(kernel: str, q: Array, k: Array, v: Array, before: Array | None) -> Array:
+    """`A` of a kernel of the literature for `(..., N, d)`, from its equation."""
+    d = q.shape[-1]
+    if kernel == "linear":
+        phi = [np.where(x > 0, x + 1, np.exp(np.minimum(x, 0))) for x in (q, k)]
+        products = np.einsum("...qc,...kc->...qk", *phi) / math.sqrt(d)
+        return products / (products.sum(axis=-1, keepdims=True) + 1e-5)
+    weights = np.ones((*q.shape[:-2], 1, d))
+    if kernel == "elliptical" and before is not None:
+        weights = np.abs(v - before).mean(axis=-2, keepdims=True)
+        weights = weights / weights.max(axis=-1, keepdims=True)
+    scores = np.einsum("...qc,...kc->...qk", q * weights, k) / math.sqrt(d)
+    scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return scores / scores.sum(axis=-1, keepdims=True)
+
+
+def filter_reference(operator: Operator, layer: int, A: Array) -> tuple[Array, Array]:
+    """`E` and `E_0` of a filter of the literature, from its equation."""
+    n = A.shape[-1]
+    unit, mean, nothing = np.eye(n) + 0 * A, np.full((n, n), 1 / n) + 0 * A, 0 * A
+    number = operator.parameter or 0.0
+    if layer == 0 and operator.filter in ("neutreno", "resformer", "svformer"):
+        return A, nothing
+    return {
+        "standard": lambda: (A, nothing),
+        "twicing": lambda: (2 * A - A @ A, nothing),
+        "quadratic": lambda: (number * A + (1 - number) * (A @ A), nothing),
+        "boosting": lambda: (unit - np.linalg.matrix_power(unit - A, int(number)), nothing),
+        "neutreno": lambda: (A - number * unit, number * unit),
+        "resformer": lambda: (A / 2, A / 2),
+        "svformer": lambda: (nothing, A),
+        "centred": lambda: (A - mean, nothing),
+        "attnscale": lambda: (mean + (1 + number) * (A - mean), nothing),
+    }[operator.filter]()
 
 
 def _linear(x: Array, w: dict[str, Array], name: str) -> Array:

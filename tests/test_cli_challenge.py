@@ -25,7 +25,7 @@ from explorer.models.pixels import resized
 from explorer.pictures import images, preprocess
 from explorer.runs.robustness_file import read
 from explorer.types import CropMode, Interpolation, Preprocessing
-from tests.helpers import assert_one_sentence, picture, write_class_list, write_folder, write_parquet
+from tests.helpers import assert_one_sentence, picture, quadratics, write_class_list, write_folder, write_parquet
 
 Run = Callable[..., int]
 
@@ -368,7 +368,7 @@ def test_faithfulness_is_written_beside_the_maps(attribute: Run, checkpoint: Pat
         for kind in ("deletion", "insertion", "deletion_at_random", "insertion_at_random"):
             area = np.trapezoid([float(one[kind]) for one in own], share)
             assert float(row[kind.replace("_at", "_auc_at") if "_at" in kind else f"{kind}_auc"]) == pytest.approx(area)
-    models = {"baseline": load(checkpoint), "twicing": with_filter(load(checkpoint), (1.0, 1.0))}
+    models = {"baseline": load(checkpoint), "twicing": with_filter(load(checkpoint), quadratics(1.0, 1.0))}
     seen = preprocess.model_view(
         images.decode((tmp_path / "cat.png").read_bytes()).rgb, models["twicing"].card.preprocessing
     )

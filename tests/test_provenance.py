@@ -8,13 +8,14 @@ import pytest
 from explorer import provenance
 from explorer.models import LoadedModel, checkpoints, with_filter
 from explorer.version import VERSION
+from tests.helpers import quadratics
 
 
 def test_a_model_is_told_by_name_source_digest_and_filter(loaded: LoadedModel) -> None:
     card = loaded.card
-    swapped = with_filter(loaded, (2.0,) * len(card.filter)).card
+    swapped = with_filter(loaded, quadratics(2.0) * len(card.filter)).card
     first, second = provenance.of_pair([card, swapped]).values()
-    assert first == {"name": card.name, "source": card.source, "sha256": card.digest, "filter": list(card.filter)}
+    assert first == {"name": card.name, "source": card.source, "sha256": card.digest, "filter": [1.0, 2.0]}
     assert second["sha256"] == first["sha256"]
     assert second["filter"] == [2.0] * len(card.filter)
     assert second["name"] == swapped.title

@@ -5,12 +5,13 @@ from dataclasses import asdict, replace
 
 from explorer.training.recipe import Augmentation
 from explorer.types import CropMode, Interpolation, ModelCard, Preprocessing
+from tests.helpers import quadratics
 
 CARD = ModelCard(
     name="Tiny",
     architecture="vit",
-    filter=(1.0, 2.0),
-    trained_filter=(1.0, 2.0),
+    filter=quadratics(1.0, 2.0),
+    trained_filter=quadratics(1.0, 2.0),
     classes=("cat",),
     wnids=("n1",),
     outputs=1,

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
     from explorer.serving.pair import ModelPair
-    from explorer.types import Filter
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
-    """Declares which two models, under which filters, on which device."""
+    """Declares which two models, under which operators, on which device."""
     for role in ("baseline", "twicing"):
         parser.add_argument(
             f"--{role}",
@@ -21,9 +20,12 @@ def add_models(parser: argparse.ArgumentParser) -> None:
             "which EXPLORER_PAIR names",
         )
         parser.add_argument(
+            f"--{role}-operator",
             f"--{role}-filter",
-            metavar="A[,A...]",
-            help="another filter than the trained one: 1 standard, 2 twicing, for all blocks or one for each",
+            dest=f"{role}_operator",
+            metavar="NAME",
+            help="another operator than the trained one: standard, twicing, twicing@10-12, quadratic=1.5, "
+            "neutreno=0.6, linear-twicing, ...; for all blocks, for some, or one for each",
         )
         parser.add_argument(f"--{role}-packed", action="store_true", help=argparse.SUPPRESS)  # where the other is not
     parser.add_argument(
@@ -48,8 +50,8 @@ def load_pair_of(options: argparse.Namespace, *, bfloat16: bool = False) -> Mode
     return load_pair(
         options.baseline,
         options.twicing,
-        baseline_filter=_filter(options.baseline_filter),
-        twicing_filter=_filter(options.twicing_filter),
+        baseline_filter=options.baseline_operator,
+        twicing_filter=options.twicing_operator,
         input_size=_input_sizes(options.input_size),
         packed=_packed(options),
         bfloat16=bfloat16,
@@ -65,8 +67,8 @@ def load_models_of(options: argparse.Namespace) -> tuple[LoadedModel, LoadedMode
 
     device = devices.device_called(options.device)
     size, other = _input_sizes(options.input_size)
-    first = load_under(options.baseline, "standard", device, _filter(options.baseline_filter), size)
-    second = load_under(options.twicing, "twicing", device, _filter(options.twicing_filter), other)
+    first = load_under(options.baseline, "standard", device, options.baseline_operator, size)
+    second = load_under(options.twicing, "twicing", device, options.twicing_operator, other)
     is_packed, other_is = _packed(options)
     return with_packed_layers(first) if is_packed else first, with_packed_layers(second) if other_is else second
 
@@ -85,12 +87,3 @@ def _input_sizes(text: str | None) -> tuple[int | None, int | None]:
     if len(sizes) > len(ROLES) or min(sizes) < 0:
         raise ExplorerError(f"input-size: pixels such as 224, or 224,384, were expected; {text!r:.60} came.")
     return sizes[0] or None, sizes[-1] or None
-
-
-def _filter(text: str | None) -> Filter | float | None:
-    from explorer.cli.options import each
-
-    if text is None:
-        return None
-    values = each(text, float, "filter")
-    return values[0] if len(values) == 1 else values

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from explorer.models.starts import Start
     from explorer.training.recipe import Recipe
     from explorer.training.settings import Reading, TrainingRun
-    from explorer.types import Preprocessing
+    from explorer.types import Operators, Preprocessing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -141,7 +141,7 @@ def _recipe(options: argparse.Namespace, architecture: str, start: Start | None)
 def _run(
     options: argparse.Namespace,
     recipe: Recipe,
-    operators: Mapping[str, tuple[float, ...]],
+    operators: Mapping[str, Operators],
     start: Start | None,
     device: str,
 ) -> TrainingRun:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer.paper import operators
 from explorer.types import ExplorerError, Filter
 
 LOWEST, HIGHEST = 0.0, 3.0
@@ -63,7 +64,8 @@ def dialled(filter: Filter, blocks: Collection[int], a: float) -> Filter:
     foreign = sorted(set(blocks) - set(range(len(filter))))
     if foreign:
         raise ExplorerError(f"Blocks from 1 to {len(filter)} were expected; {foreign[0] + 1} came.")
-    return tuple(a if block in blocks else before for block, before in enumerate(filter))
+    operator = operators.quadratic(a)
+    return tuple(operator if block in blocks else before for block, before in enumerate(filter))
 
 
 def over_a(filter: Filter, blocks: Collection[int], count: int = 13) -> list[tuple[float, Filter]]:

@@ -14,7 +14,7 @@ from explorer.measures.settings import Matrix
 from explorer.paper import operators
 from explorer.settings import Option
 from explorer.traces import Trace
-from explorer.types import TWICING, Size
+from explorer.types import Size
 
 
 class Heads(Option):
@@ -37,8 +37,8 @@ def is_signed(matrix: Matrix, trace: Trace, layer: int) -> bool:
         return True
     if matrix is Matrix.ATTENTION:
         return False
-    involved = trace.filter[: layer + 1] if matrix is Matrix.ROLLOUT else trace.filter[layer : layer + 1]
-    return any(not 0.0 <= a <= 1.0 for a in involved)
+    involved = range(layer + 1) if matrix is Matrix.ROLLOUT else (layer,)
+    return not all(part.is_nonnegative for each in involved for part in operators.polynomials(trace.filter[each], each))
 
 
 Query = int | None
@@ -67,15 +67,26 @@ def rows(trace: Trace, query: Query, matrix: Matrix) -> LayerRows:
     if matrix is Matrix.ATTENTION:
         return row.squeeze(2)
     if matrix is Matrix.EFFECTIVE:
+        picks = _picks(trace, query, 1)
         filtered = [
-            operators.filter_rows(of_layer, attention, a)
-            for of_layer, attention, a in zip(row, trace.attention, trace.filter, strict=True)
+            operators.polynomials(operator, layer)[0].rows(picks, trace.attention[layer], first=row[layer])
+            for layer, operator in enumerate(trace.filter)
         ]
         return torch.stack(filtered).squeeze(2)
     if matrix is Matrix.ROLLOUT:
         raise ValueError("Rollout is a product over layers and has no rows per head.")
-    twicing = operators.filter_rows(row, trace.attention, TWICING)
-    return (twicing if matrix is Matrix.TWICING else twicing - row).squeeze(2)
+    correction = row - row @ trace.attention
+    return (correction if matrix is Matrix.CORRECTION else row + correction).squeeze(2)
+
+
+def _picks(trace: Trace, query: Query, count: int) -> Float[Tensor, "row key"]:
+    """The row vector that picks the query's row of a matrix, or the mean of the patches' rows; `count` times."""
+    picks = torch.zeros_like(trace.attention[0, 0, :1]).repeat(count, 1)
+    if query is None:
+        picks[:, trace.prefix :] = 1.0 / (picks.shape[1] - trace.prefix)
+    else:
+        picks[:, query] = 1.0
+    return picks
 
 
 def combine_heads(per_head: LayerRows, heads: HeadChoice) -> LayerMaps:
@@ -102,28 +113,23 @@ def patch_maps(per_token: Float[Tensor, "*lead token"], trace: Trace) -> Float[T
 
 
 def rollout(trace: Trace, query: Query) -> LayerMaps:
-    """Row `query` of the rollout up to each layer: the product over layers of `(E_l + I) / 2`, `E_l = mean_h p_a(A_h)`.
+    """Row `query` of the rollout up to each layer: the product over layers of `(E_l + I) / 2`, `E_l = mean_h E_h`.
 
-    The effective matrix per head first, then the mean over heads. Rows sum to 1; nothing is normalised or clamped,
-    so the result may be negative. Abnar & Zuidema 2020, adapted to filters.
+    The effective matrix per head first, then the mean over heads. Nothing is normalised or clamped, so the result may
+    be negative. Abnar & Zuidema 2020, adapted to filters. What reaches the first block's values another way joins it:
+    `R^0 = I`, `R^l = ((mean_h E + I) R^(l-1) + mean_h E_0) / 2`.
     """
     # Row `l` meets block `l` first: e_q (E_l + I)/2 ... (E_1 + I)/2. All rows that a block meets go through it at once.
-    rows = torch.zeros_like(trace.attention[:, 0, 0])  # (L, N)
-    if query is None:
-        rows[:, trace.prefix :] = 1.0 / (rows.shape[1] - trace.prefix)
-    else:
-        rows[:, query] = 1.0
+    rows = _picks(trace, query, trace.depth)  # (L, N)
+    joining = torch.zeros_like(rows)  # what went to the first block's values by E_0
     for layer in range(trace.depth - 1, -1, -1):
         meeting = rows[layer:]  # (l, N)
-        meeting.add_(_mean_effective(meeting, trace.attention[layer], trace.filter[layer])).div_(2)
-    return rows
-
-
-def _mean_effective(
-    rows: Float[Tensor, "row key"], attention: Float[Tensor, "head query key"], a: float
-) -> Float[Tensor, "row key"]:
-    per_head = rows @ attention  # (l, N) @ (H, N, N) -> (H, l, N)
-    return operators.filter_rows(per_head, attention, a).mean(dim=0)
+        own, of_first = operators.polynomials(trace.filter[layer], layer)
+        per_head = meeting @ trace.attention[layer]  # (l, N) @ (H, N, N) -> (H, l, N)
+        if not of_first.is_zero:
+            joining[layer:] += of_first.rows(meeting, trace.attention[layer], first=per_head).mean(dim=0) / 2
+        meeting.add_(own.rows(meeting, trace.attention[layer], first=per_head).mean(dim=0)).div_(2)
+    return rows + joining
 
 
 def entropies(trace: Trace) -> Float[Tensor, "layer head query"]:

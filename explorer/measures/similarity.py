@@ -41,13 +41,15 @@ def token_similarity(trace: Trace, definition: Definition = Definition()) -> Flo
 def of_outputs(
     trace: Trace, definition: Definition = Definition(), *, filter: Filter | None = None
 ) -> Float[Tensor, " layer"]:
-    """The same of each block's attention output `U = p_a(A) V`, heads joined, before the output projection.
+    """The same of each block's attention output `U = E V + E_0 V^1`, heads joined, before the output projection.
 
     With a `filter`, of what another operator would put out in each block, from the very `A` and `V` of the trace.
     """
-    triples = zip(trace.attention, trace.values, filter or trace.filter, strict=True)
-    outputs = torch.stack([operators.apply_filter(a, v, coefficient) for a, v, coefficient in triples])
-    return _of_heads(outputs, trace, definition)
+    outputs = [
+        operators.output(operator, layer, trace.attention[layer].matmul, trace.values[layer], trace.values[0])
+        for layer, operator in enumerate(filter or trace.filter)
+    ]
+    return _of_heads(torch.stack(outputs), trace, definition)
 
 
 def of_values(trace: Trace, definition: Definition = Definition()) -> Float[Tensor, " layer"]:

@@ -30,7 +30,7 @@ from torch import Tensor
 from explorer.measures.settings import ROUNDING
 from explorer.paper import operators
 from explorer.traces import Trace
-from explorer.types import TWICING
+from explorer.types import TWICING, Operator
 
 _LIMITING = threading.Lock()
 """The limit is the whole process's: two that overlap would restore each other's."""
@@ -46,9 +46,9 @@ class Spectrum:
     singular_values: Float[Tensor, "head token"]
     layer: int
 
-    def mapped(self, a: float = TWICING) -> Complex[Tensor, "head token"]:
-        """`a lambda + (1 - a) lambda^2`, in the order of `eigenvalues` (spectral mapping, Sec. 3.2)."""
-        return operators.filter_eigenvalues(self.eigenvalues, a)
+    def mapped(self, operator: Operator = TWICING) -> Complex[Tensor, "head token"]:
+        """The eigenvalues of `E`, in the order of `eigenvalues`: `2 lambda - lambda^2` of twicing (Sec. 3.2)."""
+        return operators.polynomials(operator, self.layer)[0].eigenvalues(self.eigenvalues)
 
     def vanishing(self) -> Bool[Tensor, "head token"]:
         """True where `lambda` cannot be told from 0: `|lambda| <= noise`."""
@@ -61,12 +61,12 @@ class Spectrum:
         """
         return ~self.vanishing() & (self.eigenvalues.imag.abs() <= self.noise) & (self.eigenvalues.real > 0)
 
-    def leaving_unit_disc(self, a: float = TWICING) -> int:
+    def leaving_unit_disc(self, operator: Operator = TWICING) -> int:
         """How many eigenvalues the map sends out of the unit disc.
 
         0-1 boundedness is proven for real `lambda` in [0, 1] only (Sec. 3.2).
         """
-        return int((self.mapped(a).abs() > 1 + ROUNDING).sum())
+        return int((self.mapped(operator).abs() > 1 + ROUNDING).sum())
 
     def effective_rank(self) -> Float[Tensor, " head"]:
         """`exp` of the entropy of the normalised singular values (Roy & Vetterli 2007)."""

@@ -15,6 +15,7 @@ from typing import Any
 from explorer.models import options, registry
 from explorer.models.registry import Architecture
 from explorer.models.weights import excerpt
+from explorer.paper import operators
 from explorer.types import ExplorerError, Filter, ModelCard, Preprocessing, Size
 
 UNDECLARED = "not declared"
@@ -102,7 +103,7 @@ def declare(
     return {
         "name": name,
         "architecture": architecture,
-        "filter": list(filter),
+        "filter": operators.written(filter),
         "classes": list(classes),
         "wnids": list(wnids),
         "preprocessing": asdict(preprocessing),
@@ -178,14 +179,13 @@ def _check(name: str, declaration: Declaration, input_size: Size) -> None:
 
 
 def _filter(name: str, declared: Any, depth: int) -> Filter:
-    """One coefficient for all blocks, or one for each."""
-    filter = tuple(map(float, declared)) if isinstance(declared, list | tuple) else (float(declared),) * depth
-    if len(filter) != depth or not all(map(math.isfinite, filter)):
+    """One operator for all blocks, or one for each; a number is `a` of the quadratic filter."""
+    try:
+        return operators.read(declared, depth)
+    except ExplorerError as error:
         raise ExplorerError(
-            f"{name} declares the filter {excerpt(str(declared), 80)}; one finite coefficient for each of {depth} "
-            "blocks was expected."
-        )
-    return filter
+            f"{name} declares the operator {excerpt(str(declared), 80)}: {excerpt(str(error).rstrip('.'), 300)}."
+        ) from None
 
 
 def declares_crop(metadata: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from explorer.models import registry
 from explorer.models.checkpoints import check_state
 from explorer.models.dinov2 import PROJECTIONS, Dinov2, check_finite
 from explorer.models.weights import State
-from explorer.types import STANDARD, ExplorerError
+from explorer.types import STANDARD, ExplorerError, Filter
 
 FOLD_TOLERANCE = 1e-10
 """Of the largest value, in float64."""
@@ -177,7 +177,7 @@ def _unfolded_skeleton(source: Dinov2, target: Any, height: int = 0, width: int 
         )
 
 
-def _standard(architecture: str) -> tuple[float, ...]:
+def _standard(architecture: str) -> Filter:
     return registry.uniform_filter(registry.architecture(architecture).depth, STANDARD)
 
 

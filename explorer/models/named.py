@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from explorer.models import hub, sources
 from explorer.models.checkpoints import MODEL, SET, LoadedModel, load, with_filter
-from explorer.models.registry import uniform_filter
+from explorer.paper import operators
+from explorer.paper.operators import Declared
 from explorer.types import ExplorerError, Filter, ModelCard
 
 HUB = "hub:"
@@ -22,10 +23,10 @@ def load_under(
     source: ModelSource,
     variant: str,
     device: object,
-    filter: Filter | float | None = None,
+    filter: Declared | Sequence[Declared] | None = None,
     input_size: int | None = None,
 ) -> LoadedModel:
-    """`load_named`, under another filter than the trained one where one is given: a counterfactual."""
+    """`load_named`, under another operator than the trained one where one is given: a counterfactual."""
     model = load_named(source, variant, device, input_size)
     return model if filter is None else with_filter(model, filter_for(model.card, filter))
 
@@ -52,9 +53,8 @@ def load_named(source: ModelSource, variant: str, device: object, input_size: in
     return load(path, str(device), which=which, input_size=input_size)
 
 
-def filter_for(card: ModelCard, given: Filter | float) -> Filter:
-    """One coefficient for each block, out of one for all or a list. Raises `ExplorerError` for what is not finite."""
-    filter = uniform_filter(len(card.filter), given) if isinstance(given, int | float) else tuple(map(float, given))
-    if not all(map(math.isfinite, filter)):
-        raise ExplorerError(f"A filter of finite numbers was expected; {', '.join(map(str, filter))[:60]} came.")
-    return filter
+def filter_for(card: ModelCard, given: Declared | Sequence[Declared]) -> Filter:
+    """One operator for each block. Raises `ExplorerError` as `operators.in_blocks` and `operators.read` do."""
+    if isinstance(given, str):
+        return operators.in_blocks(given, len(card.filter))
+    return operators.read(given, len(card.filter))

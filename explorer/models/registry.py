@@ -17,7 +17,18 @@ from timm.models import get_pretrained_cfg, is_model
 
 from explorer.models.trace import geometry
 from explorer.models.twicing import make_filtered, set_filter
-from explorer.types import STANDARD, TWICING, CropMode, ExplorerError, Filter, Interpolation, Preprocessing, Size
+from explorer.paper import operators
+from explorer.types import (
+    STANDARD,
+    TWICING,
+    CropMode,
+    ExplorerError,
+    Filter,
+    Interpolation,
+    Operator,
+    Preprocessing,
+    Size,
+)
 
 MODULES = ("deit", "vision_transformer", "eva", "vision_transformer_hybrid")
 """timm's modules whose models are traced."""
@@ -155,9 +166,9 @@ def wnids(variant: str) -> tuple[str, ...]:
     return tuple(info.index_to_label_name(i) for i in range(info.num_classes()))
 
 
-def uniform_filter(depth: int, a: float) -> Filter:
-    """The same coefficient in every block."""
-    return (float(a),) * depth
+def uniform_filter(depth: int, operator: Operator | float) -> Filter:
+    """The same operator in every block; a number is `a` of the quadratic filter."""
+    return operators.read(operator, depth)
 
 
 def twicing_in(depth: int, first: int, last: int) -> Filter:

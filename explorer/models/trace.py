@@ -20,11 +20,13 @@ from timm.models.eva import Eva, EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
+from explorer.measures.attention import entropy as entropy_of_rows
 from explorer.measures.attention import entropy_of_scores
 from explorer.measures.residual import norms
 from explorer.models import packed, room
-from explorer.models.twicing import Filtered, attention_of, get_filter, project, queries_keys_values
+from explorer.models.twicing import Filtered, HeadTensor, attention_of, get_filter, project, queries_keys_values
 from explorer.paper import operators
+from explorer.paper.kernels import KERNELS
 from explorer.traces import RowMeasures, Trace
 from explorer.types import ExplorerError, Filter, Size, prefix_names
 
@@ -148,20 +150,35 @@ def trace(
     # Of every block in turn, so that they stay in the processor's cache, as its matrix does while rows are measured.
     scores = images.new_empty(len(images), sizes.heads, sizes.tokens, sizes.tokens)  # (B, H, N, N)
 
+    first: HeadTensor | None = None  # values of the first block, and of the one before
+    before: HeadTensor | None = None
+
     def attending(attn: Any, layer: int, rope: Tensor | None) -> Attend:
+        operator = sizes.filter[layer]
+
         def attend(x: Stream) -> Stream:
+            nonlocal first, before
             q, k, v = queries_keys_values(attn, x, rope)  # (B, H, N, d)
+            if first is None:
+                first = v
             # The matrix of a single image is computed where it is kept; of a batch, it is copied to each trace.
             own = traces[0].attention[layer, None] if len(traces) == 1 else None
-            attention = operators.attention(q, k, attn.scale, scores=scores, out=own)  # (B, H, N, N)
+            attention = operators.matrix_of(operator, q, k, attn.scale, v, before, scores=scores, out=own)
             if own is None:
                 _keep(traces, "attention", layer, attention)
             _keep(traces, "values", layer, v)
-            if not rows:
-                return project(attn, operators.apply_filter(attention, v, sizes.filter[layer]), x)
-            steps = operators.smoothing_steps(attention, v)  # (B, H, N, d) each
-            _keep_rows(traces, layer, RowMeasures(entropy_of_scores(attention, scores), *norms(*steps)))
-            return project(attn, operators.filter_steps(*steps, sizes.filter[layer]), x)
+            steps = None
+            if rows:
+                steps = operators.smoothing_steps(attention, v)  # (B, H, N, d) each
+                entropy = (
+                    entropy_of_scores(attention, scores)
+                    if KERNELS[operator.kernel].sums_to_one
+                    else entropy_of_rows(attention)
+                )
+                _keep_rows(traces, layer, RowMeasures(entropy, *norms(*steps)))
+            u = operators.output(operator, layer, attention.matmul, v, first, steps)
+            before = v
+            return project(attn, u, x)
 
         return attend
 

@@ -1,11 +1,12 @@
-"""timm's attention with one changed step: `A V` becomes `p_a(A) V = A V + (a - 1) A (V - A V)`.
+"""timm's attention with one changed step: `A V` becomes `U = E V + E_0 V^1`, by the block's operator.
 
-`a = 1` is timm's own forward, untouched; `a = 2` is Twicing Attention (paper Def. 2, Alg. 1). The filter adds no
-parameters, so state dicts of both are interchangeable: which filter belongs to which weights must be declared.
+The standard one is timm's own forward, untouched; twicing is Twicing Attention (paper Def. 2, Alg. 1). Operators add no
+parameters, so state dicts are interchangeable: which operator belongs to which weights must be declared.
 """
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
@@ -17,36 +18,61 @@ from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
-from explorer.paper import operators
-from explorer.types import STANDARD, ExplorerError, Filter
+from explorer.paper import kernels, operators
+from explorer.paper.filters import Smooth
+from explorer.paper.kernels import KERNELS
+from explorer.types import STANDARD, ExplorerError, Operator, Operators
 
 HeadTensor = Float[Tensor, "batch head token channel"]
 Tokens = Float[Tensor, "batch token dim"]
 
 
-class Filtered(nn.Module):
-    """Passes the attention matrix through the quadratic filter `p_a` before it meets `V`; mixed into timm's classes."""
+class _Pass(threading.local):
+    """What blocks leave for later ones in the plain pass of this thread; the last block lets go of it."""
 
-    a: float = STANDARD
+    first: HeadTensor | None = None
+    before: HeadTensor | None = None
+
+
+_passing = _Pass()
+
+
+class Filtered(nn.Module):
+    """Makes `U = E V + E_0 V^1` by the block's operator, where timm's own makes `A V`; mixed into timm's classes."""
+
+    operator: Operator = STANDARD
+    layer: int = 0
+    carries: bool = False
+    """Whether any block of the model uses values of another, so that all leave theirs."""
+    is_last: bool = False
 
     def forward(
         self, x: Tokens, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tokens:
-        """Dropout acts on `A` once, so both applications of `A` see the same dropped matrix."""
+        """Dropout acts on `A` once, so all applications of `A` see the same dropped matrix."""
         attn: Any = self
-        if self.a == STANDARD:
+        if self.operator == STANDARD and not self.carries:
             rotary = {} if rope is None else {"rope": rope}
             standard: Tensor = super().forward(x, attn_mask=attn_mask, is_causal=is_causal, **rotary)
             return standard
         q, k, v = queries_keys_values(attn, x, rope)
-        if attn.fused_attn and not (self.training and attn.attn_drop.p > 0.0):
+        before = _passing.before if self.carries and self.layer else None
+        if self.carries and not self.layer:
+            _passing.first = v
+        if attn.fused_attn and self.operator.kernel != "linear" and not (self.training and attn.attn_drop.p > 0.0):
             masked: dict[str, Any] = {"attn_mask": attn_mask, "is_causal": is_causal}
-            smoothed = F.scaled_dot_product_attention(q, k, v, **masked)  # A V
-            u = smoothed + (self.a - 1.0) * F.scaled_dot_product_attention(q, k, v - smoothed, **masked)
+            if self.operator.kernel == "elliptical":
+                q = kernels.stretched(q, v, before)
+            smooth: Smooth = lambda values: F.scaled_dot_product_attention(q, k, values, **masked)  # noqa: E731
         else:
             bias = resolve_self_attn_mask(x.shape[1], q, attn_mask, is_causal)
-            matrix = attn.attn_drop(operators.attention(q, k, attn.scale, bias))
-            u = operators.apply_filter(matrix, v, self.a)
+            matrix = attn.attn_drop(operators.matrix_of(self.operator, q, k, attn.scale, v, before, bias))
+            smooth = matrix.matmul
+        u = operators.output(self.operator, self.layer, smooth, v, _passing.first)
+        if self.carries:
+            _passing.before = v
+            if self.is_last:
+                _passing.first = _passing.before = None
         return project(attn, u, x)
 
 
@@ -70,7 +96,7 @@ FILTERED: dict[type[nn.Module], type[Filtered]] = {
 
 
 def make_filtered(model: nn.Module) -> None:
-    """Turns every block's attention into its filtered kind, with `a = 1`; weights stay where they are.
+    """Turns every block's attention into its filtered kind, with the standard operator; weights stay where they are.
 
     Raises `ExplorerError` naming the model, or the first block and its attention, that is not of a known kind.
     """
@@ -136,16 +162,32 @@ def attention_of(block: nn.Module) -> Filtered:
     return block.attn
 
 
-def set_filter(model: nn.Module, filter: Filter) -> None:
-    """Declares the coefficient `a` of every block of a model that was made filtered."""
+def set_filter(model: nn.Module, chosen: Operators) -> None:
+    """Declares the operator of every block of a model that was made filtered.
+
+    Raises `ExplorerError` for another number of them than blocks, and for one that does not go with a block.
+    """
     blocks: Any = model.blocks
-    if len(filter) != len(blocks):
-        raise ExplorerError(f"A filter needs one coefficient for each of the {len(blocks)} blocks; {len(filter)} came.")
-    for block, a in zip(blocks, filter, strict=True):
-        attention_of(block).a = float(a)
+    if len(chosen) != len(blocks):
+        raise ExplorerError(f"One operator for each of the {len(blocks)} blocks was expected; {len(chosen)} came.")
+    carries = needs_other_values(chosen)
+    for layer, (block, operator) in enumerate(zip(blocks, chosen, strict=True)):
+        operators.check(operator)
+        attn = attention_of(block)
+        if not KERNELS[operator.kernel].takes_rotary and not isinstance(attn, FilteredAttention):
+            raise ExplorerError(
+                f"{KERNELS[operator.kernel].title} attention goes with queries and keys that are not rotated; "
+                f"those of block {layer + 1} are."
+            )
+        attn.operator, attn.layer, attn.carries, attn.is_last = operator, layer, carries, layer == len(blocks) - 1
 
 
-def get_filter(model: nn.Module) -> Filter:
-    """The coefficient `a` of every block."""
+def needs_other_values(chosen: Operators) -> bool:
+    """Whether any block uses the values of another."""
+    return operators.needs_first_values(chosen) or any(KERNELS[each.kernel].needs_values_before for each in chosen)
+
+
+def get_filter(model: nn.Module) -> Operators:
+    """The operator of every block."""
     blocks: Any = model.blocks
-    return tuple(attention_of(block).a for block in blocks)
+    return tuple(attention_of(block).operator for block in blocks)

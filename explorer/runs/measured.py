@@ -11,6 +11,7 @@ from pathlib import Path
 from explorer import provenance
 from explorer.disturb.settings import Kind
 from explorer.models import sources
+from explorer.paper import operators
 from explorer.runs import robustness_file
 from explorer.runs.robustness_file import Result
 from explorer.types import ExplorerError, ModelCard
@@ -44,7 +45,7 @@ def results() -> dict[str, Result]:
 def is_of(result: Result, cards: Sequence[ModelCard]) -> bool:
     """Whether the result is of this very pair, weights, filters and input sizes, in this order."""
     models = [(model["sha256"], model["filter"], model.get("input_size")) for model in result.settings["models"]]
-    return models == [(card.digest, list(card.filter), provenance.input_size(card)) for card in cards]
+    return models == [(card.digest, operators.written(card.filter), provenance.input_size(card)) for card in cards]
 
 
 def of_pair(by_label: Mapping[str, Result], cards: Sequence[ModelCard]) -> dict[str, Result]:

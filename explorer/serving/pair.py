@@ -10,11 +10,12 @@ from explorer.models import in_bfloat16, with_packed_layers
 from explorer.models.named import HUB as HUB
 from explorer.models.named import ModelSource as ModelSource
 from explorer.models.named import filter_for, load_named
+from explorer.paper.operators import Declared
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving import device as devices
 from explorer.serving.engine import Engine, LocalEngine, compare
 from explorer.traces import Comparison
-from explorer.types import Filter, ImageInput, ModelCard
+from explorer.types import ImageInput, ModelCard
 
 _CACHE = 64 * 2**20
 """Bytes of traces that a command or a notebook keeps; they have no other cache."""
@@ -53,8 +54,8 @@ def load_pair(
     baseline: ModelSource = None,
     twicing: ModelSource = None,
     *,
-    baseline_filter: Filter | float | None = None,
-    twicing_filter: Filter | float | None = None,
+    baseline_filter: Declared | Sequence[Declared] | None = None,
+    twicing_filter: Declared | Sequence[Declared] | None = None,
     input_size: int | Sequence[int | None] | None = None,
     packed: bool | Sequence[bool] = False,
     bfloat16: bool = False,
@@ -62,11 +63,11 @@ def load_pair(
 ) -> ModelPair:
     """Loads two models, by default the pair that opens, each under its trained filter unless another is given.
 
-    A filter is one coefficient for all blocks or one for each: 1 is standard, 2 twicing; another than the trained one
-    makes a counterfactual. `input_size` asks for so many pixels on a side, of both models or of each, instead of what
-    is declared. `packed` computes linear layers of both models, or of each, on a second copy of their weights, which
-    some CPUs do quicker; `bfloat16` rounds weights and all on the way, for plain passes. Raises `ExplorerError` for
-    what cannot be loaded, packed or rounded.
+    An operator is a word such as `"twicing@10-12"` or `"neutreno=0.6"`, a number, which is `a` of the quadratic filter,
+    or one for each block; another than the trained one makes a counterfactual. `input_size` asks for so many pixels on
+    a side, of both models or of each, instead of what is declared. `packed` computes linear layers of both models, or
+    of each, on a second copy of their weights, which some CPUs do quicker; `bfloat16` rounds weights and all on the
+    way, for plain passes. Raises `ExplorerError` for what cannot be loaded, packed or rounded.
     """
     where = devices.device_called(device)
     size, other = (input_size, input_size) if input_size is None or isinstance(input_size, int) else input_size

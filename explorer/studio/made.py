@@ -18,6 +18,7 @@ from explorer.figures.print import page
 from explorer.figures.print.plates import Plate, Print, draw
 from explorer.figures.print.text import printable
 from explorer.figures.settings import Page
+from explorer.paper import operators
 from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving.pair import ModelPair
@@ -189,7 +190,7 @@ def again(record: Record, images: Sequence[Photograph | str | Path], pair: Model
                 f"{known['name']} was expected {'with' if known.get('packed') else 'without'} packed linear layers, as "
                 "the figure was made."
             )
-        if (known["sha256"], list(known["filter"]), expected) != (card.digest, list(card.filter), size):
+        if (known["sha256"], list(known["filter"]), expected) != (card.digest, operators.written(card.filter), size):
             at_size = f" at {expected[0]}x{expected[1]} px" if expected else ""
             raise ExplorerError(
                 f"{known['name']} with SHA-256 {known['sha256'][:12]} and its filter was expected as "

@@ -22,7 +22,7 @@ def names(spec: Spec, pair: ModelPair) -> tuple[str, str]:
 def _short(card: ModelCard) -> str:
     if not card.architecture.startswith("deit"):
         return card.title
-    twiced = [block for block, a in enumerate(card.filter, start=1) if a == TWICING]
+    twiced = [block for block, operator in enumerate(card.filter, start=1) if operator == TWICING]
     if len(twiced) == len(card.filter):
         name = "DeiT-Twicing"
     elif card.is_standard:

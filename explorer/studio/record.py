@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from explorer import provenance
 from explorer.models import sources
+from explorer.paper import operators
 from explorer.serving.pair import HUB
 from explorer.studio.parse import from_settings
 from explorer.studio.spec import SETTINGS, Spec
@@ -80,7 +80,7 @@ def of(spec: Spec, images: Sequence[tuple[str, str]], cards: Sequence[ModelCard]
         {
             "role": role,
             **provenance.of_model(card),
-            "trained_filter": list(card.trained_filter),
+            "trained_filter": operators.written(card.trained_filter),
             "declared_by": card.declared_by,
         }
         for role, card in zip(ROLES, cards, strict=True)
@@ -107,8 +107,11 @@ def read(data: bytes) -> Record:
 
 def _model(role: str, model: Mapping[str, Any]) -> Mapping[str, Any]:
     """One model as `of` tells it. Raises `ValueError` or `KeyError` for anything else."""
-    filters = {key: [float(a) for a in model[key]] for key in ("filter", "trained_filter")}
-    if model["role"] != role or not all(math.isfinite(a) for values in filters.values() for a in values):
+    filters = {
+        key: operators.written(operators.read(list(model[key]), len(model[key])))
+        for key in ("filter", "trained_filter")
+    }
+    if model["role"] != role:
         raise ValueError(role)
     if "input_size" in model:
         height, width = map(int, model["input_size"])
@@ -134,7 +137,7 @@ def _model_words(model: Mapping[str, Any]) -> list[str]:
     if source != _unnamed().get(role):
         words += _words(role, source.replace("hub: timm/", HUB).replace("hub: ", HUB))
     if model["filter"] != model["trained_filter"]:
-        words += _words(f"{role}-filter", filter_text(model["filter"]))
+        words += _words(f"{role}-operator", filter_text(model["filter"]))
     return words
 
 
@@ -153,10 +156,9 @@ def size_text(models: Sequence[Mapping[str, Any]]) -> str | None:
     return ",".join(map(str, squares)) if any(squares) else None
 
 
-def filter_text(filter: Sequence[float]) -> str:
-    """A filter as the shell takes it: one coefficient where all blocks have the same, every digit of it."""
-    values = filter[:1] if len(set(filter)) == 1 else filter
-    return ",".join(map(_digits, values))
+def filter_text(declared: Sequence[Any]) -> str:
+    """Operators as the shell takes them."""
+    return operators.as_text(operators.read(list(declared), len(declared)))
 
 
 def _setting_words(name: str, value: Any) -> list[str]:

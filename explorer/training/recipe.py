@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from explorer.settings import MANY, SIDES, check, check_number, setting
-from explorer.types import STANDARD, ExplorerError, Filter, Interpolation
+from explorer.types import ExplorerError, Filter, Interpolation
 
 _SHARE = (0.0, 1.0)
 _STEPS = (0, MANY)
@@ -83,9 +83,14 @@ class Recipe:
         return [size for first, size in self.sizes if first <= epoch][-1]
 
     def operator(self, filter: Filter, step: int) -> Filter:
-        """What the blocks apply at a step: `1 + (a - 1) t`, `t` from 0 to 1 over the operator's warm-up."""
+        """What the blocks apply at a step: `1 + (a - 1) t`, `t` from 0 to 1 over the operator's warm-up.
+
+        Of NeuTRENO `alpha t`, of AttnScale `lambda t`; other operators have no way there from the standard one.
+        """
+        from explorer.paper import operators  # torch comes with it, and this module with the help of `train`
+
         share = min(1.0, step / self.operator_warmup) if self.operator_warmup else 1.0
-        return tuple(STANDARD + (a - STANDARD) * share for a in filter)
+        return tuple(operators.towards(operator, share) for operator in filter)
 
     def rate(self, step: int, decay: Decay | None = None, since: int = 0, warmup: int | None = None) -> float:
         """The learning rate of the head: a linear rise from `since`, a constant, and in a decay a line towards 0."""
@@ -123,27 +128,22 @@ class Decay:
         return f"decay-{self.at}"
 
 
-_OPERATOR = re.compile(r"(standard|twicing)(?:@(\d+)-(\d+))?")
-
-
 def operators(text: str, depth: int) -> dict[str, Filter]:
-    """`standard,twicing,twicing@10-12` as the filter of each model of a run by its name.
+    """`standard,twicing,twicing@10-12,neutreno=0.4` as the operators of each model of a run by its name.
 
     Raises `ExplorerError` for other words, blocks that are not there, and one operator given twice.
     """
-    from explorer.models import registry  # timm comes with it, and this module with the help of `train`
+    from explorer.paper.operators import in_blocks
 
     chosen: dict[str, Filter] = {}
     for word in text.split(","):
-        match = _OPERATOR.fullmatch(word)
-        if not match or (match[1] == "standard" and match[2]) or variant_name(word) in chosen:
+        filter = in_blocks(word, depth)
+        if filter in chosen.values() or word.startswith("standard@"):
             raise ExplorerError(f"Operators such as standard,twicing,twicing@10-12 were expected; {text[:80]!r} came.")
-        first, last = (int(match[2]), int(match[3])) if match[2] else (1, depth)
-        filter = registry.uniform_filter(depth, STANDARD)
-        chosen[variant_name(word)] = filter if match[1] == "standard" else registry.twicing_in(depth, first, last)
+        chosen[variant_name(word)] = filter
     return chosen
 
 
 def variant_name(operator: str) -> str:
     """The operator as part of a file's name: `twicing@10-12` is `twicing-10-12`."""
-    return operator.replace("@", "-")
+    return re.sub(r"[@=]", "-", operator)

@@ -29,11 +29,13 @@ from explorer.figures.style import PALETTES, lookup_table
 from explorer.files import asset
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
+from explorer.measures.settings import Matrix
 from explorer.models import sources
 from explorer.models.classes import class_name
+from explorer.paper import operators
 from explorer.pictures import preprocess
 from explorer.traces import Trace
-from explorer.types import ExplorerError, ImageInput, ModelCard
+from explorer.types import ExplorerError, ImageInput, ModelCard, Operator
 from explorer.viewer import pieces
 from explorer.viewer.sections import Sections, framed
 from explorer.viewer.source import script
@@ -100,7 +102,7 @@ def page(payload: bytes, title: str) -> str:
     length = int.from_bytes(payload[4:8], "little")
     metadata = json.loads(payload[8 : 8 + length])["provenance"]
     models = "; ".join(
-        f"{model['source']}, SHA-256 {model['sha256'][:16]}, a = {model['filter']}"
+        f"{model['source']}, SHA-256 {model['sha256'][:16]}, operators {model['filter']}"
         + "".join(f" ({change.removesuffix('.')})" for change in model.get("changes", ()))
         for model in metadata["models"]
     )
@@ -133,7 +135,8 @@ def _model(side: ViewerSide, picture: bytes, store: Sections, layers: Collection
         "name": card.title,
         "label": card.operator,
         "counterfactual": card.is_counterfactual,
-        "filter": list(trace.filter),
+        "effective": [_numbers(trace.filter[layer], layer) for layer in range(trace.depth)],
+        "isSigned": [attention_measures.is_signed(Matrix.ROLLOUT, trace, layer) for layer in range(trace.depth)],
         "layers": trace.depth,
         "heads": trace.heads,
         "tokens": trace.attention.shape[-1],
@@ -167,6 +170,12 @@ def _matrices(trace: Trace, store: Sections, layers: Collection[int] | None) -> 
             matrices[number] = store.add(pieces.layer(trace, number))
             rollouts[number] = store.add(pieces.rollout(product))
     return {"matrices": matrices, "rollouts": rollouts}
+
+
+def _numbers(operator: Operator, layer: int) -> list[float]:
+    """`m, c_0, c_1, ...` of the effective matrix `m J + c_0 I + c_1 A + c_2 A^2 + ...`."""
+    own, _ = operators.polynomials(operator, layer)
+    return [own.mean, *own.powers]
 
 
 def _entropies(trace: Trace) -> Float[Tensor, "layer head query"]:

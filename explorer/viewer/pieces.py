@@ -56,8 +56,12 @@ def rollout(product: Product) -> bytes:
 def products(trace: Trace) -> Iterator[Product]:
     """The rollout up to every layer, from the first on; see `measures.attention.rollout`."""
     product = torch.eye(trace.attention.shape[-1]).to(trace.attention)
-    for matrices, a in zip(trace.attention, trace.filter, strict=True):
-        product = (product + operators.effective(matrices, a).mean(dim=0) @ product) / 2
+    for layer, matrices in enumerate(trace.attention):
+        own, of_first = operators.polynomials(trace.filter[layer], layer)
+        product = product + own.matrix(matrices).mean(dim=0) @ product
+        if not of_first.is_zero:
+            product = product + of_first.matrix(matrices).mean(dim=0)
+        product = product / 2
         yield product
 
 

@@ -14,6 +14,7 @@ from explorer.figures.style import Range
 from explorer.measures import attention, residual
 from explorer.measures.settings import Quantity
 from explorer.pictures import preprocess
+from explorer.types import STANDARD
 from explorer.ui import view
 from explorer.ui.shell import choices, detail, panels
 from explorer.ui.shell.session import array, palette
@@ -65,7 +66,7 @@ if scale is ColourScale.SHARED:
     spans = [Range(0.0, max(s.high for s in spans))] * 2
 for index, slot in enumerate(st.columns(2, gap="medium")):
     with slot:
-        standard = chosen.pair.cards[index].filter[layer] == 1.0
+        standard = chosen.pair.cards[index].filter[layer] == STANDARD
         panels.model_heading(chosen, index, "would give back" if standard and quantity is not Quantity.SMOOTHED else "")
         picture = preprocess.sharp_view(chosen.photo.image.rgb, chosen.pair.cards[index].preprocessing)
         drawn = figures.draw(picture, maps[index][layer], spans[index], look)
@@ -83,7 +84,7 @@ for m, card, name, colour in zip(magnitudes, chosen.pair.cards, chosen.names, co
     values = array(m.by_layer(quantity))
     curve = values.mean(axis=1) if head == "mean" else values[:, int(head) - 1]
     # Blocks that twice give it back; in the others, dashed, it is what twicing would give back.
-    gives = np.array([a != 1.0 or quantity is Quantity.SMOOTHED for a in card.filter])
+    gives = np.array([operator != STANDARD or quantity is Quantity.SMOOTHED for operator in card.filter])
     for part, words, dash in ((gives, "", "solid"), (~gives, ", would give back", "dash")):
         if part.any():
             dash = "dash" if card.is_counterfactual else dash

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from explorer.models import LoadedModel, with_filter
 from explorer.types import Filter
-from tests.helpers import CLASSES
+from tests.helpers import CLASSES, quadratics
 
 MakeLoaded = Callable[..., LoadedModel]
 
@@ -19,7 +19,9 @@ MakeLoaded = Callable[..., LoadedModel]
 def make_loaded(loaded: LoadedModel, make_model: Callable[..., nn.Module]) -> MakeLoaded:
     """A loaded model with other options of timm, or in another precision."""
 
-    def make(filter: Filter = (1.0, 2.0), dtype: torch.dtype = torch.float32, **options: object) -> LoadedModel:
+    def make(
+        filter: Filter = quadratics(1.0, 2.0), dtype: torch.dtype = torch.float32, **options: object
+    ) -> LoadedModel:
         module = make_model(filter, dtype, **options).requires_grad_(False)
         return LoadedModel(replace(loaded.card, filter=filter), module)
 
@@ -57,4 +59,4 @@ def linear(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
 
 @pytest.fixture
 def standard(loaded: LoadedModel) -> LoadedModel:
-    return with_filter(loaded, (1.0, 1.0))
+    return with_filter(loaded, quadratics(1.0, 1.0))

@@ -16,7 +16,8 @@ from explorer.models import LoadedModel
 from explorer.models.pixels import as_batch, from_pixels
 from explorer.models.trace import trace
 from explorer.paper import operators
-from tests.helpers import normal
+from explorer.types import Operator
+from tests.helpers import normal, quadratics
 
 MakeModel = Callable[..., VisionTransformer]
 MakeLoaded = Callable[..., LoadedModel]
@@ -41,7 +42,7 @@ def cam(features: Tensor, gradients: Tensor, prefix: int) -> Tensor:
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 def test_grad_cam_is_the_formula(make_loaded: MakeLoaded, view: np.ndarray, options: dict[str, object]) -> None:
-    model = make_loaded((2.0, 1.5), **options)
+    model = make_loaded(quadratics(2.0, 1.5), **options)
     module, kept = model.module, []
     pooled = options.get("global_pool", "token") != "token"
     place = module.norm if pooled else module.blocks[-1].attn
@@ -92,21 +93,42 @@ def test_the_model_with_a_grid_is_the_same_model_and_leaves_the_original(make_mo
 def test_the_differentiable_capture_is_the_traced_one(
     make_model: MakeModel, images: Tensor, options: dict[str, object]
 ) -> None:
-    model = make_model((2.0, 1.5), torch.float64, **options).requires_grad_(False)
-    logits, matrices = forward(model, images.double())
+    model = make_model(quadratics(2.0, 1.5), torch.float64, **options).requires_grad_(False)
+    logits, matrices, _ = forward(model, images.double())
     one = trace(model, images.double())[1]
     torch.testing.assert_close(logits[1].detach(), one.logits)
-    for found, attention, a in zip(matrices, one.attention, one.filter, strict=True):
-        torch.testing.assert_close(found[1].detach(), operators.effective(attention, a))
+    for layer, (found, attention) in enumerate(zip(matrices, one.attention, strict=True)):
+        torch.testing.assert_close(found[1].detach(), operators.effective(attention, one.filter[layer], layer))
+
+
+@pytest.mark.parametrize("name", ["neutreno", "resformer", "svformer", "elliptical-neutreno", "linear-resformer"])
+def test_what_the_first_blocks_values_get_joins_the_rollout(make_model: MakeModel, images: Tensor, name: str) -> None:
+    """The product by blocks of a matrix twice as large, whose second half is the first block's values."""
+    model = make_model(operators.in_blocks(name, 2), torch.float64).requires_grad_(False)
+    logits, own, of_first = forward(model, images[:1].double())
+    torch.testing.assert_close(logits.detach(), model(images[:1].double()))
+    assert of_first[0] is None
+    assert of_first[1] is not None
+    gradients = torch.autograd.grad(logits[0, TARGET], [*own, of_first[1]])
+    first, second, past = (
+        (gradient[0] * matrix[0].detach()).clamp(min=0).mean(dim=0).numpy()
+        for matrix, gradient in zip([*own, of_first[1]], gradients, strict=True)
+    )
+    unit = np.eye(len(first))
+    whole = (unit + second) @ (unit + first) + past
+    start = readout(model, 1)[0].double().numpy()
+    np.testing.assert_allclose(
+        weighted_rollout(model, images[:1].double(), TARGET)[0], start @ whole - start, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 def test_weighted_rollout_is_the_product_written_out(
     make_model: MakeModel, images: Tensor, options: dict[str, object]
 ) -> None:
-    model = make_model((2.0, 1.5), torch.float64, **options).requires_grad_(False)
+    model = make_model(quadratics(2.0, 1.5), torch.float64, **options).requires_grad_(False)
     x = images.double()
-    logits, matrices = forward(model, x)
+    logits, matrices, _ = forward(model, x)
     gradients = torch.autograd.grad(logits[0, TARGET], matrices)
     product = torch.eye(matrices[0].shape[-1], dtype=torch.float64)
     for matrix, gradient in zip(matrices, gradients, strict=True):
@@ -120,16 +142,16 @@ def test_weighted_rollout_is_the_product_written_out(
 
 def test_the_gradient_is_that_of_each_entry_of_the_effective_matrix(make_model: MakeModel, images: Tensor) -> None:
     """Moves one entry of the first block's `E` by a little and watches the logit."""
-    model = make_model((2.0, 2.0), torch.float64).requires_grad_(False)
-    logits, matrices = forward(model, images[:1].double())
+    model = make_model(quadratics(2.0, 2.0), torch.float64).requires_grad_(False)
+    logits, matrices, _ = forward(model, images[:1].double())
     gradient = torch.autograd.grad(logits[0, TARGET], matrices[0])[0]
     entry, step, real = (0, 1, 4, 7), 1e-5, operators.effective
 
     def moved(by: float) -> float:
         first = iter([True])
 
-        def effective(a: Tensor, coefficient: float) -> Tensor:
-            matrix = real(a, coefficient).clone()
+        def effective(a: Tensor, operator: Operator, layer: int) -> Tensor:
+            matrix = real(a, operator, layer).clone()
             if next(first, False):
                 matrix[entry] += by
             return matrix
@@ -147,12 +169,13 @@ def test_the_gradient_is_that_of_each_entry_of_the_effective_matrix(make_model: 
 @pytest.mark.parametrize("a", [0.5, 1.0, 1.5, 2.0])
 def test_gradients_of_the_filter(a: float) -> None:
     scores, v = normal(2, 5, 5).requires_grad_(), normal(2, 5, 3, seed=1).requires_grad_()
+    operator = operators.quadratic(a)
 
     def filtered(scores: Tensor, v: Tensor) -> Tensor:
-        return operators.apply_filter(scores.softmax(dim=-1), v, a)
+        return operators.output(operator, 1, scores.softmax(dim=-1).matmul, v, None)
 
     def formed(scores: Tensor, v: Tensor) -> Tensor:
-        return operators.effective(scores.softmax(dim=-1), a) @ v
+        return operators.effective(scores.softmax(dim=-1), operator) @ v
 
     assert torch.autograd.gradcheck(filtered, (scores, v))
     assert torch.autograd.gradcheck(formed, (scores, v))
@@ -160,7 +183,7 @@ def test_gradients_of_the_filter(a: float) -> None:
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_gradients_of_a_model_with_filters(make_model: MakeModel, images: Tensor, fused: bool) -> None:
-    model = make_model((2.0, 1.5), torch.float64).requires_grad_(False)
+    model = make_model(quadratics(2.0, 1.5), torch.float64).requires_grad_(False)
     for block in model.blocks:
         block.attn.fused_attn = fused
     x = images[:1].double().requires_grad_()

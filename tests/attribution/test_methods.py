@@ -15,7 +15,7 @@ from explorer.attribution.settings import AttributionSettings, Baseline, Method
 from explorer.models import LoadedModel
 from explorer.models.pixels import FromPixels, as_batch, from_pixels
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, quadratics
 
 MakeLoaded = Callable[..., LoadedModel]
 
@@ -142,7 +142,7 @@ def test_overlapping_squares_are_averaged(linear: LoadedModel, view: np.ndarray)
 
 
 def test_integrated_gradients_are_complete(make_loaded: MakeLoaded, view: np.ndarray) -> None:
-    model = make_loaded((2.0, 1.5), torch.float64)
+    model = make_loaded(quadratics(2.0, 1.5), torch.float64)
     forward, x = from_pixels(model), as_batch(view, model)
     ends = torch.cat([x, baseline_picture(x, Baseline.BLURRED, forward)])
     fall = float(forward(ends)[:, TARGET].diff().neg())

@@ -23,13 +23,14 @@ from explorer.measures.attention import Heads
 from explorer.measures.settings import Matrix
 from explorer.models import load, sources
 from explorer.notebook import Viewing
+from explorer.paper import operators
 from explorer.pictures import examples
 from explorer.serving.engine import LocalEngine, ask
 from explorer.traces import Trace
-from explorer.types import ImageInput, ModelCard, Preprocessing
+from explorer.types import ImageInput, ModelCard, Operators, Preprocessing
 from explorer.viewer import payload as viewer
 from explorer.viewer.source import script
-from tests.helpers import CLASSES, make_trace, normal, stochastic
+from tests.helpers import CLASSES, make_trace, normal, quadratics, stochastic
 from tests.pair import facts
 from tests.studio import helpers as tiny
 
@@ -103,7 +104,7 @@ def random_trace(prefix: int = 1, grid: tuple[int, int] = (3, 4), sharpness: flo
     n = prefix + grid[0] * grid[1]
     one = make_trace(
         stochastic(3, 2, n, n, seed=seed, sharpness=sharpness).float(),
-        (1.0, 2.0, 1.5),
+        quadratics(1.0, 2.0, 1.5),
         values=normal(3, 2, n, 4).float(),
         tokens=normal(4, n, 8).float(),
         prefix=prefix,
@@ -183,6 +184,37 @@ def test_the_pair_is_shown_within_a_percent(
             expected = attention.maps(side.trace, query, matrix, Heads.MEAN)
             row = expected if matrix is Matrix.ROLLOUT else side.trace.attention[:, :, query].mean(dim=1)
             assert_within_a_percent(found, expected, of=row)
+
+
+OTHERS = ("neutreno,boosting,centred", "attnscale=1.5,resformer,svformer", "boosting=4,neutreno=0.3,attnscale=-0.5")
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_rows_and_rollout_of_every_operator(module: Page, words: str) -> None:
+    """By the layer's matrices and by the rows that came with the query at rest."""
+    trace = replace(random_trace(), filter=operators.in_blocks(words, 3))
+    payload = packed(trace, trace)
+    for query in (0, 5):
+        found = rows_of(module, payload, 0, query, "effective", 1)
+        expected = attention.rows(trace, query, Matrix.EFFECTIVE)[:, 1]
+        of = trace.attention[:, 1, query] + expected.abs()
+        assert_within_a_percent(found, expected, of=of)
+        assert_within_a_percent(rows_of(module, payload, 0, query, "rollout", "mean"), attention.rollout(trace, query))
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_digits_of_every_operator_hold(module: Page, words: str) -> None:
+    traces = [replace(random_trace(seed=seed), filter=operators.in_blocks(words, 3)) for seed in (1, 2)]
+    exact = [replace(trace, attention=trace.attention.double()) for trace in traces]
+    payload = packed(*traces)
+    for matrix in (Matrix.EFFECTIVE, Matrix.ROLLOUT):
+        lines = module.evaluate(LINES, [payload, matrix.label, "mean"])
+        for place, query in enumerate([0, *range(1, 13)]):
+            of_both = [attention.maps(trace, query, matrix, Heads.MEAN)[:, 1:] for trace in exact]
+            for layer in range(3):
+                for key, line in enumerate(lines[0][layer][place]):
+                    for (low, high), values in zip(claims(line), of_both, strict=True):
+                        assert low <= values[layer, key] <= high, (line, float(values[layer, key]))
 
 
 @pytest.mark.parametrize("query", [0, 7])
@@ -388,13 +420,14 @@ def test_scales(module: Page, scale: str, signs: list[bool], expected: list[tupl
     assert [(r["low"], r["high"]) for r in found] == expected
 
 
-@pytest.mark.parametrize("filter", [(1.0, 1.0, 1.0), (1.0, 2.0, 1.0), (0.5, 1.0, 3.0)])
-def test_what_is_signed(module: Page, filter: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("filter", [quadratics(1.0, 1.0, 1.0), quadratics(1.0, 2.0, 1.0), quadratics(0.5, 1.0, 3.0)])
+def test_what_is_signed(module: Page, filter: Operators) -> None:
     trace = replace(random_trace(), filter=filter)
+    text = packed(trace, trace)
     for matrix in Matrix:
         found = module.evaluate(
-            "([model, matrix]) => [0, 1, 2].map((layer) => viewer.isSigned(model, layer, matrix))",
-            [{"filter": filter}, matrix.label],
+            "([text, matrix]) => [0, 1, 2].map((layer) => viewer.isSigned(open64(text).models[0], layer, matrix))",
+            [text, matrix.label],
         )
         assert found == [attention.is_signed(matrix, trace, layer) for layer in range(3)]
 
@@ -479,7 +512,7 @@ def test_digits_of_adversarial_attention_hold(
     of_rows = attention_of(prefix + 12, 2)
     traces = [
         replace(random_trace(prefix, seed=seed), attention=of_rows, filter=filter, has_class_token=prefix > 0)
-        for seed, filter in ((1, (1.0, 2.0, 1.5)), (2, (2.0, 2.0, 2.0)))
+        for seed, filter in ((1, quadratics(1.0, 2.0, 1.5)), (2, quadratics(2.0, 2.0, 2.0)))
     ]
     exact = [replace(trace, attention=trace.attention.double()) for trace in traces]
     heads, payload = choice if isinstance(choice, int) else Heads(choice), packed(*traces)
@@ -917,8 +950,8 @@ def where_they_differ(*traces: Trace) -> tuple[float, float]:
     """The middle of the patch whose own entry differs most in the last layer, for what can be told of its row."""
     own, finest = [], []
     for trace in traces:
-        a, A = trace.filter[-1], trace.attention[-1]
-        own.append((a * A + (1 - a) * A @ A).mean(dim=0).diagonal()[trace.prefix :])
+        A = trace.attention[-1]
+        own.append(operators.effective(A, trace.filter[-1]).mean(dim=0).diagonal()[trace.prefix :])
         finest.append(A.amax(dim=-1).mean(dim=0)[trace.prefix :])
     rows, columns = traces[0].grid
     row, column = divmod(int(((own[1] - own[0]).abs() / sum(finest)).argmax()), columns)

@@ -15,7 +15,7 @@ from explorer.training.processes import Ending
 from explorer.training.run import Process
 from explorer.training.settings import TrainingRun
 from tests.conftest import MakeModel
-from tests.helpers import assert_one_sentence, write_class_list, write_folder, write_parquet
+from tests.helpers import assert_one_sentence, quadratics, write_class_list, write_folder, write_parquet
 
 Train = Callable[..., int]
 
@@ -97,7 +97,7 @@ def test_train_writes_what_evaluate_reads(train: Train, tmp_path: Path, capsys: 
 def test_train_declares_what_it_did(train: Train, tmp_path: Path, tiny: str) -> None:
     assert train(lr=2e-3, operator_warmup=3) == 0
     card = checkpoints.load(written(tmp_path, "twicing-2-2")).card
-    assert (card.architecture, card.filter, card.wnids) == (tiny, (1.0, 2.0), ("n0", "n1", "n2"))
+    assert (card.architecture, card.filter, card.wnids) == (tiny, quadratics(1.0, 2.0), ("n0", "n1", "n2"))
     assert (card.data, card.license) == ("noise, free for all", "not declared")
     for words in (
         "lr 0.002,",

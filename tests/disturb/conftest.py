@@ -5,12 +5,12 @@ import pytest
 
 from explorer.models import LoadedModel, with_filter
 from explorer.training.data import Dataset
-from tests.helpers import small_dataset
+from tests.helpers import quadratics, small_dataset
 
 
 @pytest.fixture
 def pair(loaded: LoadedModel) -> list[LoadedModel]:
-    return [with_filter(loaded, (1.0, 1.0)), loaded]
+    return [with_filter(loaded, quadratics(1.0, 1.0)), loaded]
 
 
 @pytest.fixture

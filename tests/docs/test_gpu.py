@@ -23,7 +23,7 @@ from explorer.training.recipe import Decay
 from explorer.training.settings import Schedule
 from explorer.types import ExplorerError
 from tests.conftest import MakeModel
-from tests.helpers import assert_one_sentence, write_class_list, write_parquet
+from tests.helpers import assert_one_sentence, quadratics, write_class_list, write_parquet
 
 DRY = (
     *("--device", "cpu", "--sizes", "16", "--last-size", "32", "--source-size", "32", "--batch-size", "4"),
@@ -79,7 +79,7 @@ def test_there_and_back(cut: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         "tiny-twicing.safetensors",
         "twicing.int8.safetensors",
     ]
-    for name, filter in (("standard", (1.0, 1.0)), ("twicing", (2.0, 2.0))):
+    for name, filter in (("standard", quadratics(1.0, 1.0)), ("twicing", quadratics(2.0, 2.0))):
         path = back / f"tiny-{name}.safetensors"
         assert path.read_bytes() == (run / name / "decay-20" / path.name).read_bytes()
         assert checkpoints.load(path).card.filter == filter

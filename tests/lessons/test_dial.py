@@ -5,9 +5,9 @@ import torch
 
 from explorer.lessons import dial
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, quadratics
 
-STANDARD = (1.0,) * 4
+STANDARD = quadratics(1.0) * 4
 
 
 def test_presets_of_twelve_blocks_are_the_papers() -> None:
@@ -15,15 +15,19 @@ def test_presets_of_twelve_blocks_are_the_papers() -> None:
 
 
 def test_the_dial_changes_the_blocks_it_is_put_in() -> None:
-    assert dial.dialled(STANDARD, {1, 3}, 2.5) == (1.0, 2.5, 1.0, 2.5)
-    assert dial.dialled((2.0, 1.0), (), 0.0) == (2.0, 1.0)
+    assert dial.dialled(STANDARD, {1, 3}, 2.5) == quadratics(1.0, 2.5, 1.0, 2.5)
+    assert dial.dialled(quadratics(2.0, 1.0), (), 0.0) == quadratics(2.0, 1.0)
 
 
 def test_sweeps_run_over_the_whole_dial() -> None:
     over_a = dial.over_a(STANDARD, [3], count=7)
     assert [a for a, _ in over_a] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
-    assert all(filter == (1.0, 1.0, 1.0, a) for a, filter in over_a)
-    assert dial.over_depth((1.0, 1.0), 2.0) == [(0, (1.0, 1.0)), (1, (1.0, 2.0)), (2, (2.0, 2.0))]
+    assert all(filter == quadratics(1.0, 1.0, 1.0, a) for a, filter in over_a)
+    assert dial.over_depth(quadratics(1.0, 1.0), 2.0) == [
+        (0, quadratics(1.0, 1.0)),
+        (1, quadratics(1.0, 2.0)),
+        (2, quadratics(2.0, 2.0)),
+    ]
 
 
 def test_a_prediction_and_its_margin() -> None:

@@ -11,11 +11,13 @@ from torch import Tensor
 from explorer.measures import attention as measure
 from explorer.measures.attention import Heads
 from explorer.measures.settings import TOKEN, Matrix
+from explorer.paper import operators
 from explorer.traces import Trace
-from explorer.types import Filter
-from tests.helpers import make_trace, stochastic
+from explorer.types import Operators
+from tests.helpers import filter_reference, make_trace, quadratics, stochastic
 
-FILTER: Filter = (1.0, 2.0, 1.5)
+COEFFICIENTS = (1.0, 2.0, 1.5)
+FILTER: Operators = quadratics(*COEFFICIENTS)
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 ROW_MATRICES = [matrix for matrix in Matrix if matrix is not Matrix.ROLLOUT]
 
@@ -40,7 +42,8 @@ def full_rollout(trace: Trace, last: int) -> Tensor:
     """`E_L ... E_1` with `E_l = (mean_h p_a(A_h) + I) / 2`, as matrices."""
     product = torch.eye(trace.attention.shape[-1], dtype=torch.float64)
     for layer in range(last + 1):
-        mean = full_matrix(trace.attention[layer], Matrix.EFFECTIVE, trace.filter[layer]).mean(dim=0)
+        effective, _ = filter_reference(trace.filter[layer], layer, trace.attention[layer].numpy())
+        mean = torch.from_numpy(effective).mean(dim=0)
         product = (mean + torch.eye(len(mean), dtype=torch.float64)) / 2 @ product
     return product
 
@@ -49,7 +52,7 @@ def full_rollout(trace: Trace, last: int) -> Tensor:
 @pytest.mark.parametrize("matrix", ROW_MATRICES)
 def test_rows_are_rows_of_the_full_matrices(trace: Trace, matrix: Matrix, query: int) -> None:
     rows = measure.rows(trace, query, matrix)
-    for layer, a in enumerate(FILTER):
+    for layer, a in enumerate(COEFFICIENTS):
         expected = full_matrix(trace.attention[layer], matrix, a)[:, query]
         torch.testing.assert_close(rows[layer], expected, **CLOSE)
 
@@ -68,7 +71,7 @@ def test_rows_are_rows_of_the_full_matrices(trace: Trace, matrix: Matrix, query:
     ],
 )
 def test_a_query_is_called_by_its_token(prefix: int, kinds: tuple[bool, bool], token: str, query: int | None) -> None:
-    named = make_trace(stochastic(1, 1, 7, 7), (1.0,), prefix=prefix)
+    named = make_trace(stochastic(1, 1, 7, 7), quadratics(1.0), prefix=prefix)
     named = replace(named, has_class_token=kinds[0], has_distillation_token=kinds[1])
     assert measure.query_called(named, token) == query
     assert TOKEN.fullmatch(token)
@@ -82,7 +85,7 @@ def test_rollout_has_no_rows_per_head(trace: Trace) -> None:
 @pytest.mark.parametrize("matrix", ROW_MATRICES)
 def test_maps_average_the_heads(trace: Trace, matrix: Matrix) -> None:
     maps = measure.maps(trace, 2, matrix, Heads.MEAN)
-    for layer, a in enumerate(FILTER):
+    for layer, a in enumerate(COEFFICIENTS):
         expected = full_matrix(trace.attention[layer], matrix, a)[:, 2].mean(dim=0)
         torch.testing.assert_close(maps[layer], expected, **CLOSE)
 
@@ -107,6 +110,23 @@ def test_head_max_of_the_correction_keeps_its_sign(trace: Trace) -> None:
     assert (maps < 0).any()
 
 
+OTHERS = ("neutreno,boosting,centred", "attnscale=1.5,resformer,svformer", "standard,neutreno=0.3,resformer")
+
+
+@pytest.mark.parametrize("words", OTHERS)
+@pytest.mark.parametrize("query", [0, 4, None])
+def test_rows_and_rollout_of_every_operator(words: str, query: int | None) -> None:
+    """`R^0 = I`, `R^l = ((mean_h E + I) R^(l-1) + mean_h E_0) / 2`, with every matrix formed."""
+    trace = make_trace(stochastic(3, 2, 7, 7), operators.in_blocks(words, 3))
+    picks = np.eye(7)[query] if query is not None else np.r_[0, np.full(6, 1 / 6)]
+    rows, rolled, product = measure.rows(trace, query, Matrix.EFFECTIVE), measure.rollout(trace, query), np.eye(7)
+    for layer, A in enumerate(trace.attention.numpy()):
+        own, of_first = filter_reference(trace.filter[layer], layer, A)
+        np.testing.assert_allclose(rows[layer], picks @ own, atol=1e-12)
+        product = ((own.mean(axis=0) + np.eye(7)) @ product + of_first.mean(axis=0)) / 2
+        np.testing.assert_allclose(rolled[layer], picks @ product, atol=1e-12)
+
+
 @pytest.mark.parametrize("query", [0, 4])
 def test_rollout_is_the_product_of_the_layers(trace: Trace, query: int) -> None:
     rollout = measure.rollout(trace, query)
@@ -120,15 +140,15 @@ def test_rollout_order_matters_here(trace: Trace) -> None:
     assert (full_rollout(backwards, 2) - full_rollout(trace, 2)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("filter", [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0), FILTER])
-def test_rollout_sums_to_one(trace: Trace, filter: Filter) -> None:
+@pytest.mark.parametrize("filter", [quadratics(1.0, 1.0, 1.0), quadratics(2.0, 2.0, 2.0), FILTER])
+def test_rollout_sums_to_one(trace: Trace, filter: Operators) -> None:
     rollout = measure.rollout(make_trace(trace.attention, filter), 2)
     torch.testing.assert_close(rollout.sum(-1), torch.ones(3, dtype=torch.float64), **CLOSE)
 
 
 def test_rollout_may_be_negative() -> None:
     cycle = torch.eye(4, dtype=torch.float64).roll(1, dims=1).expand(1, 2, 4, 4)
-    rollout = measure.rollout(make_trace(cycle, (2.0,)), 0)
+    rollout = measure.rollout(make_trace(cycle, quadratics(2.0)), 0)
     expected = torch.tensor([[0.5, 1.0, -0.5, 0.0]], dtype=torch.float64)
     torch.testing.assert_close(rollout, expected)
 
@@ -150,12 +170,12 @@ def test_rollout_map_ignores_the_choice_of_heads(trace: Trace) -> None:
 )
 def test_which_matrices_are_signed(matrix: Matrix, standard: bool, twicing: bool) -> None:
     A = stochastic(2, 1, 4, 4)
-    assert measure.is_signed(matrix, make_trace(A, (1.0, 1.0)), 1) is standard
-    assert measure.is_signed(matrix, make_trace(A, (1.0, 2.0)), 1) is twicing
+    assert measure.is_signed(matrix, make_trace(A, quadratics(1.0, 1.0)), 1) is standard
+    assert measure.is_signed(matrix, make_trace(A, quadratics(1.0, 2.0)), 1) is twicing
 
 
 def test_patch_maps_lay_patches_out_row_by_row() -> None:
-    trace = make_trace(stochastic(1, 1, 7, 7), (1.0,))
+    trace = make_trace(stochastic(1, 1, 7, 7), quadratics(1.0))
     trace = Trace(**{**vars(trace), "grid": (2, 3)})
     per_token = torch.arange(14.0).reshape(2, 7)
     expected = torch.tensor([[[1.0, 2, 3], [4, 5, 6]], [[8, 9, 10], [11, 12, 13]]])
@@ -176,7 +196,7 @@ def test_entropy_is_in_nats(trace: Trace) -> None:
 
 def grid_trace(attention: Tensor) -> Trace:
     """Six patches on a grid of 2 by 3 behind a class token."""
-    return Trace(**{**vars(make_trace(attention, (1.0,) * len(attention))), "grid": (2, 3)})
+    return Trace(**{**vars(make_trace(attention, quadratics(1.0) * len(attention))), "grid": (2, 3)})
 
 
 def brute_distances(patch_size: tuple[int, int]) -> np.ndarray:

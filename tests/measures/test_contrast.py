@@ -8,6 +8,7 @@ import torch
 
 from explorer.measures import contrast
 from explorer.traces import Comparison
+from tests.helpers import quadratics
 from tests.measures.test_steps import make_trace
 
 
@@ -48,7 +49,7 @@ def test_rows_without_a_common_key_are_as_far_apart_as_can_be() -> None:
 
 def test_models_of_different_depth_and_heads_share_what_both_have() -> None:
     first, second = make_trace(0), make_trace(1, heads=2)
-    shorter = replace(second, attention=second.attention[:1], values=second.values[:1], filter=(1.0,))
+    shorter = replace(second, attention=second.attention[:1], values=second.values[:1], filter=quadratics(1.0))
     places = contrast.partings(Comparison(first, shorter), 9)
     assert sorted((place.layer, place.head) for place in places) == [(0, 0), (0, 1)]
 

@@ -11,7 +11,7 @@ from explorer.measures.drift import drift, jensen_shannon
 from explorer.measures.settings import Definition, Queries
 from explorer.measures.similarity import token_similarity
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence, make_trace, normal, stochastic
+from tests.helpers import assert_one_sentence, make_trace, normal, quadratics, stochastic
 
 LN2 = math.log(2)
 
@@ -49,8 +49,8 @@ def test_small_divergences_in_single_precision() -> None:
 
 
 def test_drift_written_out() -> None:
-    clean = make_trace(stochastic(2, 3, 5, 5), (1.0, 2.0))
-    other = make_trace(stochastic(2, 3, 5, 5, seed=1), (1.0, 2.0), tokens=normal(3, 5, 8, seed=5))
+    clean = make_trace(stochastic(2, 3, 5, 5), quadratics(1.0, 2.0))
+    other = make_trace(stochastic(2, 3, 5, 5, seed=1), quadratics(1.0, 2.0), tokens=normal(3, 5, 8, seed=5))
     definition = Definition(absolute=True)
     found = drift(clean, other, definition=definition)
     for layer in range(2):
@@ -71,7 +71,7 @@ def test_drift_written_out() -> None:
 
 
 def test_nothing_drifts_from_itself() -> None:
-    one = make_trace(stochastic(2, 3, 5, 5), (1.0, 2.0))
+    one = make_trace(stochastic(2, 3, 5, 5), quadratics(1.0, 2.0))
     found = drift(one, one)
     assert torch.equal(found.attention, torch.zeros(2, dtype=torch.float64))
     assert torch.allclose(found.tokens, torch.ones(3, dtype=torch.float64))
@@ -79,7 +79,7 @@ def test_nothing_drifts_from_itself() -> None:
 
 
 def test_traces_of_different_models_are_refused() -> None:
-    one, other = (make_trace(stochastic(2, 3, n, n), (1.0, 2.0)) for n in (5, 6))
+    one, other = (make_trace(stochastic(2, 3, n, n), quadratics(1.0, 2.0)) for n in (5, 6))
     with pytest.raises(ExplorerError, match="one model") as caught:
         drift(one, other)
     assert_one_sentence(str(caught.value))

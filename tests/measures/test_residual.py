@@ -6,11 +6,11 @@ import torch
 from explorer.measures.residual import magnitudes
 from explorer.measures.settings import Quantity
 from explorer.traces import Trace
-from tests.helpers import make_trace, normal, stochastic
+from tests.helpers import make_trace, normal, quadratics, stochastic
 
 
 def small_trace() -> Trace:
-    return make_trace(stochastic(2, 3, 6, 6), (1.0, 2.0), values=normal(2, 3, 6, 4), prefix=2)
+    return make_trace(stochastic(2, 3, 6, 6), quadratics(1.0, 2.0), values=normal(2, 3, 6, 4), prefix=2)
 
 
 def test_magnitudes_are_norms_over_channels() -> None:
@@ -61,22 +61,22 @@ def test_quantities_of_tokens_and_layers() -> None:
 
 
 def test_the_ratio_of_nothing_is_nothing() -> None:
-    trace = make_trace(stochastic(1, 1, 4, 4), (2.0,), values=torch.zeros(1, 1, 4, 3, dtype=torch.float64))
+    trace = make_trace(stochastic(1, 1, 4, 4), quadratics(2.0), values=torch.zeros(1, 1, 4, 3, dtype=torch.float64))
     assert magnitudes(trace).per_token(Quantity.RATIO).abs().max() == 0
 
 
 def test_identity_attention_gives_nothing_back() -> None:
-    result = magnitudes(make_trace(torch.eye(5, dtype=torch.float64).expand(2, 2, 5, 5), (1.0, 2.0)))
+    result = magnitudes(make_trace(torch.eye(5, dtype=torch.float64).expand(2, 2, 5, 5), quadratics(1.0, 2.0)))
     assert result.smoothed_residual.abs().max() == 0
     assert result.ratio.abs().max() == 0
 
 
 def test_rank_one_attention_gives_nothing_back() -> None:
-    result = magnitudes(make_trace(stochastic(1, 1, 1, 5).expand(1, 1, 5, 5), (2.0,)))
+    result = magnitudes(make_trace(stochastic(1, 1, 1, 5).expand(1, 1, 5, 5), quadratics(2.0)))
     assert result.smoothed_residual.max() < 1e-12
 
 
 def test_magnitudes_do_not_depend_on_the_filter() -> None:
     trace = small_trace()
-    other = Trace(**{**vars(trace), "filter": (2.0, 1.0)})
+    other = Trace(**{**vars(trace), "filter": quadratics(2.0, 1.0)})
     assert torch.equal(magnitudes(trace).smoothed_residual, magnitudes(other).smoothed_residual)

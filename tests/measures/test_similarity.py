@@ -12,7 +12,7 @@ from torch import Tensor
 from explorer.measures.settings import Definition
 from explorer.measures.similarity import LEVEL, band, mean_cosine, of_outputs, of_values, order, token_similarity
 from explorer.models.trace import trace
-from tests.helpers import make_trace, normal, stochastic
+from tests.helpers import make_trace, normal, quadratics, stochastic
 
 DEFINITIONS = [Definition(*options) for options in itertools.product((False, True), repeat=3)]
 
@@ -29,7 +29,7 @@ def mean_over_pairs(tokens: np.ndarray, definition: Definition) -> float:
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=str)
 def test_formula_equals_the_mean_over_pairs(definition: Definition) -> None:
-    trace = make_trace(stochastic(2, 1, 7, 7), (1.0, 2.0), tokens=normal(3, 7, 5), prefix=2)
+    trace = make_trace(stochastic(2, 1, 7, 7), quadratics(1.0, 2.0), tokens=normal(3, 7, 5), prefix=2)
     tokens = trace.tokens.numpy() if definition.with_prefix else trace.tokens.numpy()[:, 2:]
     expected = [mean_over_pairs(layer, definition) for layer in tokens]
     np.testing.assert_allclose(token_similarity(trace, definition).numpy(), expected, rtol=1e-12)
@@ -38,7 +38,7 @@ def test_formula_equals_the_mean_over_pairs(definition: Definition) -> None:
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=str)
 def test_outputs_are_the_effective_matrix_on_the_values_with_heads_joined(definition: Definition) -> None:
     A, V = stochastic(2, 3, 7, 7), normal(2, 3, 7, 4)
-    trace = make_trace(A, (1.0, 1.7), values=V, prefix=2)
+    trace = make_trace(A, quadratics(1.0, 1.7), values=V, prefix=2)
     expected = []
     for layer, a in enumerate((1.0, 1.7)):
         effective = a * A[layer].numpy() + (1 - a) * A[layer].numpy() @ A[layer].numpy()
@@ -49,13 +49,13 @@ def test_outputs_are_the_effective_matrix_on_the_values_with_heads_joined(defini
 
 def test_outputs_under_another_filter_are_of_the_same_attention_and_values() -> None:
     A, V = stochastic(2, 3, 7, 7), normal(2, 3, 7, 4)
-    trace = make_trace(A, (1.0, 1.0), values=V)
+    trace = make_trace(A, quadratics(1.0, 1.0), values=V)
     twiced = [
         np.concatenate([(2 * a - a @ a) @ v for a, v in zip(A[i].numpy(), V[i].numpy(), strict=True)], axis=1)[1:]
         for i in (0, 1)
     ]
     expected = [mean_over_pairs(tokens, Definition()) for tokens in twiced]
-    np.testing.assert_allclose(of_outputs(trace, filter=(2.0, 2.0)).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(of_outputs(trace, filter=quadratics(2.0, 2.0)).numpy(), expected, rtol=1e-12)
     joined = [np.concatenate(list(V[i].numpy()), axis=1)[1:] for i in (0, 1)]
     expected = [mean_over_pairs(tokens, Definition()) for tokens in joined]
     np.testing.assert_allclose(of_values(trace).numpy(), expected, rtol=1e-12)
@@ -70,15 +70,15 @@ def test_curves_are_ordered_layer_by_layer() -> None:
 
 def test_outputs_of_rank_one_attention_are_all_alike_and_of_the_identity_the_values_themselves() -> None:
     V = normal(2, 3, 7, 4)
-    flat = make_trace(torch.full((2, 3, 7, 7), 1 / 7, dtype=torch.float64), (1.0, 2.0), values=V)
+    flat = make_trace(torch.full((2, 3, 7, 7), 1 / 7, dtype=torch.float64), quadratics(1.0, 2.0), values=V)
     torch.testing.assert_close(of_outputs(flat), torch.ones(2, dtype=torch.float64))
-    same = make_trace(torch.eye(7, dtype=torch.float64).expand(2, 3, 7, 7), (1.0, 2.0), values=V)
+    same = make_trace(torch.eye(7, dtype=torch.float64).expand(2, 3, 7, 7), quadratics(1.0, 2.0), values=V)
     joined = V.transpose(1, 2).flatten(start_dim=2)
     torch.testing.assert_close(of_outputs(same), mean_cosine(joined[:, 1:]))
 
 
 def test_outputs_are_what_a_model_projects(make_model: Callable[..., VisionTransformer], images: Tensor) -> None:
-    model = make_model((1.0, 2.0), torch.float64)
+    model = make_model(quadratics(1.0, 2.0), torch.float64)
     projected: list[Tensor] = []
     hooks = [b.attn.proj.register_forward_pre_hook(lambda _, x: projected.append(x[0][0])) for b in model.blocks]
     try:
@@ -118,7 +118,7 @@ def test_zero_tokens_have_no_direction() -> None:
 
 
 def test_default_is_the_signed_cosine_of_patch_tokens() -> None:
-    trace = make_trace(stochastic(2, 1, 7, 7), (1.0, 2.0))
+    trace = make_trace(stochastic(2, 1, 7, 7), quadratics(1.0, 2.0))
     assert torch.equal(token_similarity(trace), mean_cosine(trace.tokens[:, 1:]))
 
 

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from explorer.measures.spectrum import Spectrum, spectrum
-from tests.helpers import assert_same_multiset, make_trace, stochastic
+from explorer.paper import operators
+from tests.helpers import assert_same_multiset, make_trace, quadratics, stochastic
 
 
 def trace_of(*matrices: Tensor):
     """One layer with these heads."""
-    return make_trace(torch.stack(matrices)[None], (2.0,))
+    return make_trace(torch.stack(matrices)[None], quadratics(2.0))
 
 
 SWAP = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
@@ -24,14 +25,14 @@ def cycle(n: int) -> Tensor:
 
 def test_eigenvalues_equal_numpys() -> None:
     A = stochastic(2, 3, 8, 8)
-    result = spectrum(make_trace(A, (1.0, 2.0)), 1)
+    result = spectrum(make_trace(A, quadratics(1.0, 2.0)), 1)
     assert result.layer == 1
     for head in range(3):
         assert_same_multiset(result.eigenvalues[head].numpy(), np.linalg.eigvals(A[1, head].numpy()))
 
 
 def test_largest_come_first() -> None:
-    result = spectrum(make_trace(stochastic(1, 2, 8, 8), (2.0,)), 0)
+    result = spectrum(make_trace(stochastic(1, 2, 8, 8), quadratics(2.0)), 0)
     moduli = result.eigenvalues.abs()
     assert (moduli.diff(dim=-1) <= 1e-12).all()
     assert (result.singular_values.diff(dim=-1) <= 1e-12).all()
@@ -40,7 +41,7 @@ def test_largest_come_first() -> None:
 
 def test_mapped_eigenvalues_are_those_of_the_twicing_matrix() -> None:
     A = stochastic(1, 2, 8, 8)
-    mapped = spectrum(make_trace(A, (2.0,)), 0).mapped()
+    mapped = spectrum(make_trace(A, quadratics(2.0)), 0).mapped()
     for head in range(2):
         full = A[0, head].numpy()
         assert_same_multiset(mapped[head].numpy(), np.linalg.eigvals(2 * full - full @ full))
@@ -49,20 +50,22 @@ def test_mapped_eigenvalues_are_those_of_the_twicing_matrix() -> None:
 def test_mapped_takes_any_coefficient() -> None:
     A = stochastic(1, 1, 6, 6)
     full = A[0, 0].numpy()
-    mapped = spectrum(make_trace(A, (2.0,)), 0).mapped(1.5)
+    mapped = spectrum(make_trace(A, quadratics(2.0)), 0).mapped(operators.quadratic(1.5))
     assert_same_multiset(mapped[0].numpy(), np.linalg.eigvals(1.5 * full - 0.5 * full @ full))
 
 
 def test_singular_values_equal_numpys() -> None:
     A = stochastic(1, 2, 8, 8)
     expected = np.linalg.svd(A[0].numpy(), compute_uv=False)
-    np.testing.assert_allclose(spectrum(make_trace(A, (2.0,)), 0).singular_values.numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        spectrum(make_trace(A, quadratics(2.0)), 0).singular_values.numpy(), expected, atol=1e-12
+    )
 
 
 def test_singular_values_do_not_obey_the_map() -> None:
     """Why the overlay shows eigenvalues."""
     A = stochastic(1, 1, 6, 6)
-    s = spectrum(make_trace(A, (2.0,)), 0).singular_values[0].numpy()
+    s = spectrum(make_trace(A, quadratics(2.0)), 0).singular_values[0].numpy()
     full = A[0, 0].numpy()
     of_twicing = np.linalg.svd(2 * full - full @ full, compute_uv=False)
     assert np.abs(np.sort(2 * s - s * s) - np.sort(of_twicing)).max() > 1e-2
@@ -102,7 +105,8 @@ def test_real_eigenvalues_leave_below_one_minus_root_two() -> None:
 def test_rounding_of_float32_rows_counts_nothing_as_leaving(a: float) -> None:
     """Rows of a float32 softmax sum to 1 within 1e-7, so the eigenvalue 1 is off by as much."""
     logits = 0.2 * torch.randn(1, 16, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert spectrum(make_trace(torch.softmax(logits, dim=-1), (a,)), 0).leaving_unit_disc(a) == 0
+    result = spectrum(make_trace(torch.softmax(logits, dim=-1), quadratics(a)), 0)
+    assert result.leaving_unit_disc(operators.quadratic(a)) == 0
 
 
 def test_effective_rank_of_identity_and_rank_one() -> None:
@@ -116,7 +120,9 @@ def test_effective_rank_is_the_exponential_of_the_entropy() -> None:
     s = np.linalg.svd(A[0].numpy(), compute_uv=False)
     p = s / s.sum(-1, keepdims=True)
     expected = np.exp(-(p * np.log(p)).sum(-1))
-    np.testing.assert_allclose(spectrum(make_trace(A, (2.0,)), 0).effective_rank().numpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        spectrum(make_trace(A, quadratics(2.0)), 0).effective_rank().numpy(), expected, rtol=1e-9
+    )
 
 
 def test_on_curve_takes_real_eigenvalues_that_are_not_negative_up_to_their_noise() -> None:
@@ -129,7 +135,7 @@ def test_on_curve_takes_real_eigenvalues_that_are_not_negative_up_to_their_noise
 
 def test_eigenvalues_on_the_curve_obey_it() -> None:
     A = stochastic(1, 4, 8, 8)
-    result = spectrum(make_trace(A, (2.0,)), 0)
+    result = spectrum(make_trace(A, quadratics(2.0)), 0)
     on = result.on_curve()
     moduli = result.eigenvalues.abs()
     assert on.any()
@@ -169,7 +175,7 @@ def test_what_rank_leaves_at_zero_is_not_counted_as_real(dtype: torch.dtype, spr
 @pytest.mark.parametrize("sharpness", [0.5, 2.0, 6.0])
 def test_rounding_to_float32_moves_no_eigenvalue_by_more_than_its_noise(sharpness: float) -> None:
     exact = stochastic(4, 60, 60, sharpness=sharpness)
-    result = spectrum(make_trace(exact[None].float(), (2.0,)), 0)
+    result = spectrum(make_trace(exact[None].float(), quadratics(2.0)), 0)
     for head in range(4):
         before = np.linalg.eigvals(exact[head].numpy())
         moved = np.abs(result.eigenvalues[head].numpy()[:, None] - before).min(axis=1)
@@ -179,7 +185,7 @@ def test_rounding_to_float32_moves_no_eigenvalue_by_more_than_its_noise(sharpnes
 
 def test_noise_is_the_condition_number_of_left_and_right_eigenvectors() -> None:
     A = stochastic(1, 1, 12, 12)
-    result = spectrum(make_trace(A, (2.0,)), 0)
+    result = spectrum(make_trace(A, quadratics(2.0)), 0)
     values, left, right = scipy.linalg.eig(A[0, 0].numpy(), left=True)
     conditions = 1 / np.abs((left.conj() * right).sum(axis=0))
     order = [int(np.abs(values - value).argmin()) for value in result.eigenvalues[0].numpy()]

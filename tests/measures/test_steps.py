@@ -7,6 +7,7 @@ import torch
 from explorer.measures import steps
 from explorer.traces import Trace
 from explorer.types import Filter
+from tests.helpers import quadratics
 
 
 def make_trace(
@@ -16,7 +17,7 @@ def make_trace(
     grid: tuple[int, int] = (4, 5),
     channels: int = 8,
     prefix: int = 1,
-    filter: Filter = (1.0, 1.0),
+    filter: Filter = quadratics(1.0, 1.0),
 ) -> Trace:
     generator = torch.Generator().manual_seed(seed)
     tokens = grid[0] * grid[1] + prefix

@@ -18,7 +18,7 @@ from explorer.models import checkpoints, registry
 from explorer.models.classes import class_name
 from explorer.models.twicing import get_filter
 from explorer.types import ExplorerError, ModelCard, Preprocessing
-from tests.helpers import CLASSES, assert_one_sentence
+from tests.helpers import CLASSES, assert_one_sentence, quadratics
 
 MakeModel = Callable[..., VisionTransformer]
 Declared = dict[str, Any]
@@ -79,7 +79,7 @@ def test_metadata_comes_back(checkpoint: Path, tiny: str, preprocessing: Preproc
         "random",
         "abc",
     )
-    assert card.filter == card.trained_filter == (1.0, 2.0)
+    assert card.filter == card.trained_filter == quadratics(1.0, 2.0)
     assert card.classes == CLASSES
     assert card.wnids == ("n0", "n1", "n2", "n3", "n4")
     assert card.preprocessing == preprocessing
@@ -102,7 +102,7 @@ def test_the_digest_is_that_of_the_file(checkpoint: Path) -> None:
 def test_a_loaded_model_is_ready_to_be_traced(checkpoint: Path) -> None:
     module = checkpoints.load(checkpoint).module
     assert not module.training
-    assert get_filter(module) == (1.0, 2.0)
+    assert get_filter(module) == quadratics(1.0, 2.0)
     assert not any(p.requires_grad for p in module.parameters())
 
 
@@ -190,9 +190,10 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     ("change", "named"),
     [
         ({"architecture": "resnet50"}, "resnet50"),
-        ({"filter": [2.0]}, r"declares the filter \[2.0\]; one finite coefficient for each of 2 blocks"),
-        ({"filter": "both"}, "metadata"),
-        ({"filter": [1.0, None]}, "metadata"),
+        ({"filter": [2.0]}, r"declares the operator \[2.0\]: .*one for each of 2 blocks was expected; 1 came"),
+        ({"filter": "both"}, "declares the operator both: .*'both' came"),
+        ({"filter": [1.0, None]}, r"declares the operator \[1.0, None\]: .*None came"),
+        ({"filter": {"neutreno": 7}}, "neutreno takes a number α from 0 to 1; 7 came"),
         ({"wnids": ["n0"]}, "1 wnids"),
         ({"preprocessing": [1]}, "metadata"),
         ({"preprocessing": {"std": [1, 2]}}, "metadata"),
@@ -240,21 +241,21 @@ def test_what_weights_cannot_show_must_be_declared(
 def test_the_rest_has_defaults_that_say_so(tmp_path: Path, make_model: MakeModel, tiny: str) -> None:
     checkpoints.save(tmp_path / "mine.safetensors", make_model().state_dict(), {"architecture": tiny, "filter": 2})
     card = checkpoints.load(tmp_path / "mine.safetensors").card
-    assert (card.name, card.filter, card.top1) == ("mine", (2.0, 2.0), None)
+    assert (card.name, card.filter, card.top1) == ("mine", quadratics(2.0, 2.0), None)
     assert card.data == card.recipe == card.license == card.git_revision == "not declared"
     assert (card.classes, card.wnids) == ((), ())  # no variant of ImageNet has five classes
     assert card.preprocessing == Preprocessing((32, 32), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.9)
 
 
 def test_a_thousand_outputs_have_imagenets_names_when_somebody_says_so(tmp_path: Path, tiny: str) -> None:
-    state = registry.create(tiny, 1000, (1.0, 1.0)).state_dict()
+    state = registry.create(tiny, 1000, quadratics(1.0, 1.0)).state_dict()
     checkpoints.save(tmp_path / "mine.safetensors", state, declared := {"architecture": tiny, "filter": 1})
     unnamed = checkpoints.load(tmp_path / "mine.safetensors").card
     assert (unnamed.classes, unnamed.wnids, unnamed.outputs) == ((), (), 1000)
     assert class_name(unnamed, 17) == "class 17"
     assert '"classes" in their declaration' in unnamed.chance
     added = checkpoints.load(tmp_path / "mine.safetensors", answers={"classes": "imagenet-1k", "filter": 2}).card
-    assert (added.classes[17], added.wnids[17], added.filter) == ("jay", "n01580077", (1.0, 1.0))
+    assert (added.classes[17], added.wnids[17], added.filter) == ("jay", "n01580077", quadratics(1.0, 1.0))
     checkpoints.save(tmp_path / "mine.safetensors", state, declared | {"classes": "imagenet-1k"})
     assert checkpoints.load(tmp_path / "mine.safetensors").card.classes == added.classes
 
@@ -276,42 +277,42 @@ def test_the_crop_is_timms_until_somebody_declares_it(tmp_path: Path, make_model
 
 def test_another_filter_shares_the_weights(checkpoint: Path) -> None:
     loaded = checkpoints.load(checkpoint)
-    swapped = checkpoints.with_filter(loaded, (2.0, 2.0))
+    swapped = checkpoints.with_filter(loaded, quadratics(2.0, 2.0))
     pairs = zip(loaded.module.parameters(), swapped.module.parameters(), strict=True)
     assert all(a.data_ptr() == b.data_ptr() for a, b in pairs)
-    assert get_filter(swapped.module) == (2.0, 2.0)
-    assert get_filter(loaded.module) == (1.0, 2.0)
+    assert get_filter(swapped.module) == quadratics(2.0, 2.0)
+    assert get_filter(loaded.module) == quadratics(1.0, 2.0)
     assert not swapped.module.training
 
 
 def test_another_filter_is_a_counterfactual_until_switched_back(checkpoint: Path) -> None:
     loaded = checkpoints.load(checkpoint)
-    swapped = checkpoints.with_filter(loaded, (1.0, 1.0))
+    swapped = checkpoints.with_filter(loaded, quadratics(1.0, 1.0))
     assert not loaded.card.is_counterfactual
     assert swapped.card.is_counterfactual
     assert swapped.card.is_standard
-    back = checkpoints.with_filter(swapped, (1.0, 2.0))
+    back = checkpoints.with_filter(swapped, quadratics(1.0, 2.0))
     assert not back.card.is_counterfactual
     assert back.card.key == loaded.card.key != swapped.card.key
 
 
 def test_another_filter_computes_as_if_created_so(checkpoint: Path, images: Tensor, make_model: MakeModel) -> None:
     loaded = checkpoints.load(checkpoint)
-    fresh = make_model((1.5, 1.0))
+    fresh = make_model(quadratics(1.5, 1.0))
     fresh.load_state_dict(loaded.module.state_dict())
     with torch.no_grad():
-        assert torch.equal(checkpoints.with_filter(loaded, (1.5, 1.0)).module(images), fresh(images))
+        assert torch.equal(checkpoints.with_filter(loaded, quadratics(1.5, 1.0)).module(images), fresh(images))
 
 
 def test_another_filter_of_the_wrong_length_is_refused(checkpoint: Path) -> None:
     with pytest.raises(ExplorerError, match="2 blocks; 1 came"):
-        checkpoints.with_filter(checkpoints.load(checkpoint), (2.0,))
+        checkpoints.with_filter(checkpoints.load(checkpoint), quadratics(2.0))
 
 
 def test_filters_that_differ_have_different_keys(checkpoint: Path) -> None:
     """The key is the identity of what is computed: caches are filed under it."""
     card = checkpoints.load(checkpoint).card
-    assert card.with_filter((1.0, 1.5)).key != card.with_filter((1.0, 1.5 + 1e-7)).key
+    assert card.with_filter(quadratics(1.0, 1.5)).key != card.with_filter(quadratics(1.0, 1.5 + 1e-7)).key
 
 
 def test_a_failing_write_leaves_nothing(

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from explorer.models import hub
 from explorer.models.trace import trace
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, quadratics
 
 NAME = "deit_tiny_distilled_patch16_224.fb_in1k"
 REPOSITORY = f"timm/{NAME}"
@@ -73,7 +73,7 @@ def test_a_cached_model_loads_without_a_network(cache: Path, random_state: dict[
     (traced,) = trace(loaded.module, image)
     assert (traced.logits - expected).abs().max() <= 1e-5 * expected.abs().max()
     card = loaded.card
-    assert (card.filter, card.is_counterfactual, card.source) == ((1.0,) * 12, False, f"hub: {REPOSITORY}")
+    assert (card.filter, card.is_counterfactual, card.source) == (quadratics(1.0) * 12, False, f"hub: {REPOSITORY}")
     assert (card.license, len(card.classes), card.classes[281], card.wnids[281]) == (
         "apache-2.0",
         1000,

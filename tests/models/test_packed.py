@@ -14,7 +14,7 @@ from explorer.models import LoadedModel, packed, with_filter, with_packed_layers
 from explorer.models.trace import count, states, trace
 from explorer.models.twicing import make_filtered, set_filter
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence, digest, normal, randomise
+from tests.helpers import assert_one_sentence, digest, normal, quadratics, randomise
 
 MakeModel = Callable[..., VisionTransformer]
 
@@ -53,7 +53,7 @@ def test_logits_are_those_of_the_plain_layers(name: str) -> None:
     size = 56 if "14" in name else 64
     model = timm.create_model(name, num_classes=5, depth=2, embed_dim=32 * heads, num_heads=heads, img_size=size)
     make_filtered(model)
-    set_filter(model, (1.0, 2.0))
+    set_filter(model, quadratics(1.0, 2.0))
     randomise(model, spread=0.1).eval().requires_grad_(False)
     images = normal(2, 3, size, size, seed=4).float()
     expected, expected_traces = model(images), trace(model, images)
@@ -97,7 +97,7 @@ def test_the_second_copy_is_counted_and_shared_under_other_filters(loaded: Loade
     assert weights == 2 * (32 * 96 + 32 * 32 + 2 * 32 * 128)
     assert count(model.module).packed == packed.nbytes(model.module) == 4 * weights
     assert count(loaded.module).packed == 0
-    swapped = with_filter(model, (2.0, 1.0))
+    swapped = with_filter(model, quadratics(2.0, 1.0))
     assert swapped.card.is_packed
     for ours, theirs in zip(packed_layers(swapped.module), packed_layers(model.module), strict=True):
         assert ours.packed is theirs.packed
@@ -140,7 +140,7 @@ def test_models_of_the_same_layers_are_probed_once(
     answers = iter([0.5, 1.5])
     monkeypatch.setattr(packed, "ratio", lambda module, tokens: next(answers))
     assert packed.is_quicker(make_model())
-    assert packed.is_quicker(make_model((2.0, 2.0), seed=1))
+    assert packed.is_quicker(make_model(quadratics(2.0, 2.0), seed=1))
     assert not packed.is_quicker(make_model(reg_tokens=3))
 
 

@@ -16,7 +16,7 @@ from explorer.models.named import load_named
 from explorer.models.trace import trace
 from explorer.serving.pair import load_pair
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence, randomise
+from tests.helpers import assert_one_sentence, quadratics, randomise
 
 DINO = "vit_small_patch14_dinov2"
 CUT: dict[str, Any] = {"depth": 2}
@@ -196,7 +196,7 @@ def test_other_shapes_look_like_nothing(state: dict[str, Tensor]) -> None:
 
 
 def test_a_wrong_architecture_is_answered_with_what_the_shapes_look_like(tmp_path: Path) -> None:
-    state = randomise(registry.create("deit_tiny_patch8_64", 7, (1.0,) * 12, img_size=32)).state_dict()
+    state = randomise(registry.create("deit_tiny_patch8_64", 7, quadratics(1.0) * 12, img_size=32)).state_dict()
     save_file(state, tmp_path / "x.safetensors")
     message = refusal(tmp_path / "x.safetensors", {"architecture": "deit_small_patch16_224", "filter": 1})
     assert message.endswith("; its shapes look like deit_tiny_patch8_64 at 32 px.")

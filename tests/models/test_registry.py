@@ -6,20 +6,20 @@ import torch
 
 from explorer.models import registry
 from explorer.models.twicing import get_filter
-from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence
+from explorer.types import ExplorerError, Operators
+from tests.helpers import assert_one_sentence, quadratics
 
 
 @pytest.mark.parametrize(
     ("first", "last", "expected"),
     [
-        (1, 4, (2.0, 2.0, 2.0, 2.0)),
-        (3, 4, (1.0, 1.0, 2.0, 2.0)),
-        (2, 2, (1.0, 2.0, 1.0, 1.0)),
-        (4, 4, (1.0, 1.0, 1.0, 2.0)),
+        (1, 4, quadratics(2.0, 2.0, 2.0, 2.0)),
+        (3, 4, quadratics(1.0, 1.0, 2.0, 2.0)),
+        (2, 2, quadratics(1.0, 2.0, 1.0, 1.0)),
+        (4, 4, quadratics(1.0, 1.0, 1.0, 2.0)),
     ],
 )
-def test_twicing_in_counts_from_one_and_includes_both_ends(first: int, last: int, expected: tuple[float, ...]) -> None:
+def test_twicing_in_counts_from_one_and_includes_both_ends(first: int, last: int, expected: Operators) -> None:
     assert registry.twicing_in(4, first, last) == expected
 
 
@@ -30,7 +30,7 @@ def test_twicing_outside_the_blocks_is_refused(first: int, last: int) -> None:
 
 
 def test_uniform_filter() -> None:
-    assert registry.uniform_filter(3, 1.5) == (1.5, 1.5, 1.5)
+    assert registry.uniform_filter(3, 1.5) == quadratics(1.5, 1.5, 1.5)
 
 
 @pytest.mark.parametrize("unknown", ["deit_enormous", "vit_base_patch16_224.nobody"])
@@ -77,11 +77,11 @@ def test_what_is_not_offered_cannot_be_filtered() -> None:
 
 def test_create_refuses_a_filter_of_the_wrong_length(tiny: str) -> None:
     with pytest.raises(ExplorerError, match="2 blocks"):
-        registry.create(tiny, 5, (2.0,))
+        registry.create(tiny, 5, quadratics(2.0))
 
 
 def test_create_puts_the_filter_on_the_blocks(tiny: str) -> None:
-    assert get_filter(registry.create(tiny, 5, (1.0, 2.0))) == (1.0, 2.0)
+    assert get_filter(registry.create(tiny, 5, quadratics(1.0, 2.0))) == quadratics(1.0, 2.0)
 
 
 @pytest.mark.parametrize("name", list(registry.ARCHITECTURES))

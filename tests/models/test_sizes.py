@@ -14,7 +14,7 @@ from explorer.models import LoadedModel, registry, room, sizes, with_filter
 from explorer.models.trace import geometry, trace
 from explorer.models.twicing import make_filtered
 from explorer.types import ExplorerError, Preprocessing
-from tests.helpers import assert_one_sentence, randomise
+from tests.helpers import assert_one_sentence, quadratics, randomise
 
 CUT: dict[str, Any] = {"depth": 2}
 
@@ -79,9 +79,9 @@ def test_only_positions_are_in_memory_twice(loaded: LoadedModel) -> None:
 
 
 def test_a_filter_stays_and_the_own_size_is_the_model_itself(loaded: LoadedModel) -> None:
-    swapped = with_filter(loaded, (2.0, 1.0))
-    assert sizes.with_input_size(swapped, 48).card.filter == (2.0, 1.0)
-    assert geometry(sizes.with_input_size(swapped, 48).module).filter == (2.0, 1.0)
+    swapped = with_filter(loaded, quadratics(2.0, 1.0))
+    assert sizes.with_input_size(swapped, 48).card.filter == quadratics(2.0, 1.0)
+    assert geometry(sizes.with_input_size(swapped, 48).module).filter == quadratics(2.0, 1.0)
     assert sizes.with_input_size(loaded, 32) is loaded
 
 
@@ -141,6 +141,6 @@ def test_a_limit_of_traces_that_is_no_number_is_said(monkeypatch: pytest.MonkeyP
 
 def test_names_of_the_registry_can_be_at_another_size() -> None:
     """The table's own rows: options such as a patch of 8 stay."""
-    model = registry.create("deit_tiny_patch8_64", 3, (1.0,) * 12)
+    model = registry.create("deit_tiny_patch8_64", 3, quadratics(1.0) * 12)
     model.set_input_size(img_size=(96, 96))
     assert geometry(model).grid == (12, 12)

@@ -19,13 +19,40 @@ from explorer.models import trace as tracing
 from explorer.models.registry import Architecture
 from explorer.models.trace import count, geometry, states, trace
 from explorer.models.twicing import make_filtered, set_filter
+from explorer.paper import operators
+from explorer.paper.filters import FILTERS as FILTERS_BY_NAME
+from explorer.paper.kernels import KERNELS
 from explorer.traces import Trace
-from explorer.types import ExplorerError, Filter
-from tests.helpers import TINY, digest, make_trace, normal, randomise, stochastic, trace_digest, vit_reference
+from explorer.types import ExplorerError, Operator, Operators
+from tests.helpers import (
+    TINY,
+    digest,
+    make_trace,
+    normal,
+    quadratics,
+    randomise,
+    stochastic,
+    trace_digest,
+    vit_reference,
+)
 
 MakeModel = Callable[..., VisionTransformer]
 
-FILTERS: tuple[Filter, ...] = ((1.0, 1.0), (2.0, 2.0), (1.0, 2.0), (1.5, 0.5))
+FILTERS: tuple[Operators, ...] = (
+    quadratics(1.0, 1.0),
+    quadratics(2.0, 2.0),
+    quadratics(1.0, 2.0),
+    quadratics(1.5, 0.5),
+)
+
+OPERATORS: tuple[Operators, ...] = (
+    *((operators.named(name),) * 2 for name in FILTERS_BY_NAME),
+    *((Operator(kernel=name),) * 2 for name in KERNELS if name != "softmax"),
+    operators.in_blocks("elliptical-twicing,elliptical-neutreno", 2),
+    operators.in_blocks("linear-twicing,resformer", 2),
+    operators.in_blocks("standard,linear-boosting=4", 2),
+)
+"""Every filter, every kernel, and some of both."""
 
 # Options of timm's transformer that the traced pass accepts.
 FAMILIES = {
@@ -103,7 +130,7 @@ def distilled(monkeypatch: pytest.MonkeyPatch, tiny: str) -> VisionTransformer:
         row.title, "deit_tiny_distilled_patch16_224", row.input_size, depth=row.depth, options=row.options
     )
     monkeypatch.setitem(registry.ARCHITECTURES, tiny, changed)
-    return randomise(registry.create(tiny, 5, (1.0, 2.0))).double().eval()
+    return randomise(registry.create(tiny, 5, quadratics(1.0, 2.0))).double().eval()
 
 
 @pytest.fixture
@@ -115,8 +142,8 @@ def rapid_switching() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-@pytest.mark.parametrize("filter", FILTERS)
-def test_logits_equal_the_untraced_ones_in_float32(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
+def test_logits_equal_the_untraced_ones_in_float32(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model = make_model(filter)
     with torch.no_grad():
         expected = model(images)
@@ -124,8 +151,8 @@ def test_logits_equal_the_untraced_ones_in_float32(make_model: MakeModel, images
     assert (traced - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("filter", FILTERS)
-def test_logits_equal_the_untraced_ones_in_float64(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
+def test_logits_equal_the_untraced_ones_in_float64(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model, images = make_model(filter, torch.float64), images.double()
     with torch.no_grad():
         expected = model(images)
@@ -135,7 +162,7 @@ def test_logits_equal_the_untraced_ones_in_float64(make_model: MakeModel, images
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_accepted_family_is_reproduced(make_model: MakeModel, images: Tensor, family: str) -> None:
-    model, images = make_model((1.0, 2.0), torch.float64, **FAMILIES[family]), images.double()
+    model, images = make_model(quadratics(1.0, 2.0), torch.float64, **FAMILIES[family]), images.double()
     with torch.no_grad():
         expected = model(images)
     traced = torch.stack([one.logits for one in trace(model, images)])
@@ -178,7 +205,7 @@ def test_the_distillation_token_has_a_name(distilled: VisionTransformer, images:
 
 
 def test_gated_attention_is_reproduced(make_model: MakeModel, images: Tensor) -> None:
-    model = make_model((1.0, 2.0))
+    model = make_model(quadratics(1.0, 2.0))
     for block in model.blocks:
         block.attn.gate = nn.Linear(32, 32)
     model, images = model.double(), images.double()
@@ -196,7 +223,7 @@ def test_timms_models_are_reproduced(name: str) -> None:
     small = {} if "_r26_" in name else {"img_size": 56 if "14" in name else 64}
     model = timm.create_model(name, num_classes=5, depth=2, embed_dim=32 * heads, num_heads=heads, **small)
     make_filtered(model)
-    set_filter(model, (1.0, 2.0))
+    set_filter(model, quadratics(1.0, 2.0))
     randomise(model).double().eval()
     images = normal(2, 3, *model.patch_embed.img_size, seed=4)
     with torch.no_grad():
@@ -232,7 +259,7 @@ def test_states_are_the_tokens_of_a_trace(name: str) -> None:
         name, num_classes=5, depth=2, embed_dim=96, num_heads=3, img_size=56 if "14" in name else 64
     )
     make_filtered(model)
-    set_filter(model, (1.0, 2.0))
+    set_filter(model, quadratics(1.0, 2.0))
     randomise(model).double().eval()
     images = normal(2, 3, *model.patch_embed.img_size, seed=4)
     together = torch.stack(list(states(model, images)), dim=1)
@@ -248,10 +275,10 @@ def test_distilled_models_are_reproduced(distilled: VisionTransformer, images: T
     torch.testing.assert_close(torch.stack([one.logits for one in traces]), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("filter", FILTERS)
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
 @pytest.mark.parametrize("what", ["logits", "tokens", "attention", "values"])
 def test_trace_equals_an_independent_transformer(
-    make_model: MakeModel, images: Tensor, filter: Filter, what: str
+    make_model: MakeModel, images: Tensor, filter: Operators, what: str
 ) -> None:
     model = make_model(filter, torch.float64)
     (one,) = trace(model, images[:1].double())
@@ -264,17 +291,17 @@ def test_the_filter_changes_the_logits(make_model: MakeModel, images: Tensor) ->
     assert min((a - b).abs().max() for i, a in enumerate(logits) for b in logits[:i]) > 1e-3
 
 
-@pytest.mark.parametrize("filter", FILTERS)
-def test_another_filter_is_as_a_model_that_has_it(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
+def test_another_filter_is_as_a_model_that_has_it(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model, images = make_model(dtype=torch.float64), images.double()
     other = make_model(filter, torch.float64)
     other.load_state_dict(model.state_dict())
-    own = model.blocks[0].attn.a
+    own = model.blocks[0].attn.operator
     for swapped, expected in zip(trace(model, images, filter), trace(other, images), strict=True):
         for what in ("attention", "values", "tokens", "logits"):
             assert torch.equal(getattr(swapped, what), getattr(expected, what))
         assert swapped.filter == filter
-    assert model.blocks[0].attn.a == own
+    assert model.blocks[0].attn.operator == own
 
 
 def test_batched_equals_single(make_model: MakeModel, images: Tensor) -> None:
@@ -291,13 +318,13 @@ def test_a_trace_cannot_be_written_by_accident(make_model: MakeModel, images: Te
 
 
 def test_shapes_and_geometry(make_model: MakeModel, images: Tensor) -> None:
-    model = make_model((1.0, 2.0))
+    model = make_model(quadratics(1.0, 2.0))
     one, sizes = trace(model, images)[0], geometry(model)
     assert one.attention.shape == (2, 2, 17, 17)
     assert one.values.shape == (2, 2, 17, 16)
     assert one.tokens.shape == (3, 17, 32)
     assert one.logits.shape == (5,)
-    assert (one.grid, one.prefix, one.filter, one.depth, one.heads) == ((4, 4), 1, (1.0, 2.0), 2, 2)
+    assert (one.grid, one.prefix, one.filter, one.depth, one.heads) == ((4, 4), 1, quadratics(1.0, 2.0), 2, 2)
     of_tokens = 2 * 2 * 17 * 17 + 2 * 2 * 17 * 16 + 3 * 17 * 32 + 5
     assert one.nbytes == sizes.nbytes == 4 * (of_tokens + 3 * 2 * 2 * 17)
     assert trace(model, images, rows=False)[0].nbytes == 4 * of_tokens
@@ -323,7 +350,7 @@ def row_measures(one: Trace) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("filter", FILTERS)
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
 def test_rows_are_measured_in_the_pass(
-    make_model: MakeModel, images: Tensor, dtype: torch.dtype, close: float, filter: Filter, count: int
+    make_model: MakeModel, images: Tensor, dtype: torch.dtype, close: float, filter: Operators, count: int
 ) -> None:
     for one in trace(make_model(filter, dtype), images[:count].to(dtype)):
         assert one.rows is not None
@@ -333,8 +360,8 @@ def test_rows_are_measured_in_the_pass(
         assert residual.magnitudes(one).smoothed_residual is one.rows.smoothed_residual
 
 
-@pytest.mark.parametrize("filter", FILTERS)
-def test_a_pass_without_rows_differs_in_nothing_else(make_model: MakeModel, images: Tensor, filter: Filter) -> None:
+@pytest.mark.parametrize("filter", [*FILTERS, *OPERATORS], ids=str)
+def test_a_pass_without_rows_differs_in_nothing_else(make_model: MakeModel, images: Tensor, filter: Operators) -> None:
     model = make_model(filter, torch.float64)
     with_rows, without = (trace(model, images[:2].double(), rows=rows)[1] for rows in (True, False))
     assert trace_digest(with_rows) == trace_digest(without)
@@ -429,7 +456,7 @@ def test_a_block_of_another_kind_is_refused_in_words(make_model: MakeModel, imag
 
 
 def test_bytes_and_sizes_come_from_the_tensors() -> None:
-    one: Trace = make_trace(stochastic(2, 3, 6, 6), (1.0, 2.0))
+    one: Trace = make_trace(stochastic(2, 3, 6, 6), quadratics(1.0, 2.0))
     assert (one.depth, one.heads) == (2, 3)
     assert one.nbytes == 8 * (2 * 3 * 36 + 2 * 3 * 6 * 4 + 3 * 6 * 8 + 5)
 

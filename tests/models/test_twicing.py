@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from explorer.models import registry
 from explorer.models.twicing import FilteredAttention, get_filter, set_filter
+from explorer.paper import operators
 from explorer.types import ExplorerError
-from tests.helpers import CLASSES, normal
+from tests.helpers import CLASSES, normal, quadratics
 
 MakeModel = Callable[..., VisionTransformer]
 
@@ -26,7 +27,7 @@ def attention_pair(a: float, dtype: torch.dtype = torch.float64, **options: obje
     attn = FilteredAttention(32, num_heads=2, qkv_bias=True, **options)
     for parameter in attn.parameters():
         nn.init.normal_(parameter, std=0.3)
-    attn.a = a
+    attn.operator, attn.layer = operators.quadratic(a), 1
     return attn.to(dtype).eval(), normal(2, 9, 32).to(dtype)
 
 
@@ -35,8 +36,15 @@ def explicit(attn: FilteredAttention, x: Tensor, mask: Tensor | None = None) -> 
     q, k, v = attn.qkv(x).reshape(*x.shape[:2], 3, 2, 16).permute(2, 0, 3, 1, 4)
     A = torch.softmax(torch.einsum("bhqc,bhkc->bhqk", q, k) / 4.0, dim=-1)
     A = A if mask is None else A * mask
-    u = torch.einsum("bhqk,bhkc->bqhc", attn.a * A + (1 - attn.a) * A @ A, v)
+    a = coefficient(attn)
+    u = torch.einsum("bhqk,bhkc->bqhc", a * A + (1 - a) * A @ A, v)
     return attn.proj(u.reshape(*x.shape[:2], 32))
+
+
+def coefficient(attn: FilteredAttention) -> float:
+    (a,) = operators.written((attn.operator,))
+    assert isinstance(a, float)
+    return a
 
 
 class FixedDropout(nn.Module):
@@ -128,7 +136,7 @@ def test_a_closed_gate_leaves_the_bias_of_the_projection(a: float) -> None:
 
 
 def test_standard_logits_equal_timms_own_model_exactly(make_model: MakeModel, images: Tensor, tiny: str) -> None:
-    model = make_model((1.0, 1.0))
+    model = make_model(quadratics(1.0, 1.0))
     row = registry.ARCHITECTURES[tiny]
     plain = timm.create_model(row.timm_name, num_classes=len(CLASSES), **row.options).eval()
     plain.load_state_dict(model.state_dict(), strict=True)
@@ -137,22 +145,22 @@ def test_standard_logits_equal_timms_own_model_exactly(make_model: MakeModel, im
 
 
 def test_the_filter_adds_no_parameters(make_model: MakeModel) -> None:
-    assert make_model((1.0, 1.0)).state_dict().keys() == make_model((2.0, 2.0)).state_dict().keys()
+    assert make_model(quadratics(1.0, 1.0)).state_dict().keys() == make_model(quadratics(2.0, 2.0)).state_dict().keys()
 
 
 def test_filter_is_read_back(make_model: MakeModel) -> None:
-    model = make_model((1.0, 1.0))
-    set_filter(model, (1.5, 2.0))
-    assert get_filter(model) == (1.5, 2.0)
+    model = make_model(quadratics(1.0, 1.0))
+    set_filter(model, quadratics(1.5, 2.0))
+    assert get_filter(model) == quadratics(1.5, 2.0)
 
 
 def test_a_filter_of_the_wrong_length_is_refused(make_model: MakeModel) -> None:
-    with pytest.raises(ExplorerError, match="each of the 2 blocks; 3 came"):
-        set_filter(make_model(), (1.0, 2.0, 2.0))
+    with pytest.raises(ExplorerError, match="each of the 2 blocks was expected; 3 came"):
+        set_filter(make_model(), quadratics(1.0, 2.0, 2.0))
 
 
 def test_a_filter_on_a_foreign_attention_is_refused(tiny: str) -> None:
     row = registry.ARCHITECTURES[tiny]
     model = timm.create_model(row.timm_name, num_classes=5, **row.options)
     with pytest.raises(ExplorerError, match="Attention came"):
-        set_filter(model, (2.0, 2.0))
+        set_filter(model, quadratics(2.0, 2.0))

@@ -30,7 +30,7 @@ from torch import Tensor
 from explorer.models import checkpoints, named, registry, weights
 from explorer.models.twicing import get_filter
 from explorer.types import ExplorerError
-from tests.helpers import TINY, assert_one_sentence, randomise
+from tests.helpers import TINY, assert_one_sentence, quadratics, randomise
 
 MakeModel = Callable[..., VisionTransformer]
 State = dict[str, Tensor]
@@ -148,7 +148,7 @@ def test_what_training_code_saves_loads(tmp_path: Path, state: State, form: str,
     loaded = checkpoints.load(write(tmp_path / "x.pth", data), answers=TOLD)
     assert_same(loaded.module, state)
     assert loaded.card.digest == hashlib.sha256(data).hexdigest()
-    assert get_filter(loaded.module) == (1.0, 2.0)
+    assert get_filter(loaded.module) == quadratics(1.0, 2.0)
     assert loaded.card.declared_by == checkpoints.ASKED
 
 
@@ -193,7 +193,7 @@ def test_a_distilled_model_at_its_true_size(tmp_path: Path) -> None:
     started = time.thread_time()
     loaded = checkpoints.load(path, answers={"architecture": name, "filter": 2, "classes": "imagenet-1k"})
     assert time.thread_time() - started < SECONDS
-    assert loaded.card.filter == (2.0,) * 12
+    assert loaded.card.filter == quadratics(2.0) * 12
     assert len(loaded.card.classes) == len(loaded.card.wnids) == 1000
     assert_same(loaded.module, {key: value.half() for key, value in model.state_dict().items()})
 
@@ -238,14 +238,14 @@ def test_a_json_beside_the_file_declares_and_wins_over_answers(tmp_path: Path, s
     path = write(tmp_path / f"x{suffix}", data)
     write(tmp_path / "x.json", json.dumps({**TOLD, "name": "Mine"}).encode())
     card = checkpoints.load(path, answers={"architecture": "resnet50", "filter": 1}).card
-    assert (card.name, card.filter) == ("Mine", (1.0, 2.0))
+    assert (card.name, card.filter) == ("Mine", quadratics(1.0, 2.0))
     assert card.declared_by == "x.json beside the file"
 
 
 def test_metadata_in_the_file_wins_over_a_json_and_answers(checkpoint: Path) -> None:
     write(checkpoint.with_suffix(".json"), json.dumps({"architecture": TINY, "filter": 1}).encode())
     card = checkpoints.load(checkpoint, answers={"architecture": TINY, "filter": 1}).card
-    assert card.filter == (1.0, 2.0)
+    assert card.filter == quadratics(1.0, 2.0)
     assert card.declared_by == "the file's own metadata"
 
 
@@ -255,7 +255,7 @@ def test_the_name_of_the_training_code_is_a_hint_alone(tmp_path: Path, state: St
     assert weights.read(path).named == PAPER
     assert "metadata" in refusal(path, answers=None)
     assert "filter" in refusal(path, answers={"architecture": TINY})
-    assert checkpoints.load(path, answers={**TOLD, "filter": filter}).card.filter == (filter, filter)
+    assert checkpoints.load(path, answers={**TOLD, "filter": filter}).card.filter == quadratics(filter, filter)
 
 
 @pytest.mark.parametrize("model", ["\ud800", "a\nb", 3, None, ["a"], torch.zeros(1)])

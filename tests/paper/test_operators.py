@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from explorer.paper import operators
+from explorer.types import TWICING
 from tests.helpers import assert_same_multiset, normal, stochastic
 
 COEFFICIENTS = (0.0, 1.0, 1.5, 2.0, 3.0)
@@ -40,31 +41,38 @@ def test_twicing_is_two_a_minus_a_squared(seed: int, n: int) -> None:
 def test_apply_filter_equals_the_full_matrix(coefficient: float) -> None:
     A, V = stochastic(2, 3, 6, 6), normal(2, 3, 6, 4)
     expected = filter_matrix(A, coefficient) @ V
-    torch.testing.assert_close(operators.apply_filter(A, V, coefficient), expected, **CLOSE)
+    torch.testing.assert_close(
+        operators.output(operators.quadratic(coefficient), 1, A.matmul, V, None), expected, **CLOSE
+    )
 
 
 @pytest.mark.parametrize("coefficient", COEFFICIENTS)
 def test_effective_is_the_filter_of_the_matrix(coefficient: float) -> None:
     A = stochastic(2, 6, 6)
-    torch.testing.assert_close(operators.effective(A, coefficient), filter_matrix(A, coefficient), **CLOSE)
+    torch.testing.assert_close(
+        operators.effective(A, operators.quadratic(coefficient)), filter_matrix(A, coefficient), **CLOSE
+    )
 
 
 @settings(max_examples=25, deadline=None)
 @given(seeds, sizes, st.floats(-3, 4))
 def test_rows_of_the_effective_matrix_sum_to_one(seed: int, n: int, coefficient: float) -> None:
-    sums = operators.effective(stochastic(n, n, seed=seed), coefficient).sum(dim=-1)
+    sums = operators.effective(stochastic(n, n, seed=seed), operators.quadratic(coefficient)).sum(dim=-1)
     torch.testing.assert_close(sums, torch.ones(n, dtype=torch.float64), **CLOSE)
 
 
 def test_the_twicing_matrix_can_be_negative() -> None:
     A = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
-    assert operators.effective(A, 2.0).min() == -1.0
+    assert operators.effective(A, TWICING).min() == -1.0
 
 
 @pytest.mark.parametrize("coefficient", COEFFICIENTS)
 def test_filter_rows_are_rows_of_the_effective_matrix(coefficient: float) -> None:
     A = stochastic(2, 7, 7)
-    rows = operators.filter_rows(A[:, 2:5], A, coefficient)
+    polynomial, _ = operators.polynomials(operators.quadratic(coefficient), 1)
+    picks = torch.eye(7, dtype=torch.float64)[2:5]
+    rows = polynomial.rows(picks, A)
+    torch.testing.assert_close(polynomial.rows(picks, A, first=A[:, 2:5]), rows, **CLOSE)
     torch.testing.assert_close(rows, filter_matrix(A, coefficient)[:, 2:5], **CLOSE)
 
 
@@ -72,7 +80,7 @@ def test_filter_rows_are_rows_of_the_effective_matrix(coefficient: float) -> Non
 @given(seeds, sizes, st.sampled_from(COEFFICIENTS))
 def test_eigenvalues_obey_the_spectral_mapping(seed: int, n: int, coefficient: float) -> None:
     A = stochastic(n, n, seed=seed)
-    mapped = operators.filter_eigenvalues(torch.linalg.eigvals(A), coefficient)
+    mapped = operators.polynomials(operators.quadratic(coefficient), 1)[0].eigenvalues(torch.linalg.eigvals(A))
     expected = np.linalg.eigvals(filter_matrix(A, coefficient).numpy())
     assert_same_multiset(mapped.numpy(), expected, tolerance=1e-6)
 
@@ -80,7 +88,7 @@ def test_eigenvalues_obey_the_spectral_mapping(seed: int, n: int, coefficient: f
 def test_real_eigenvalues_stay_real() -> None:
     values = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
     expected = torch.tensor([0.0, 0.75, 1.0], dtype=torch.float64)
-    torch.testing.assert_close(operators.filter_eigenvalues(values, 2.0), expected)
+    torch.testing.assert_close(operators.polynomials(TWICING, 1)[0].eigenvalues(values), expected)
 
 
 def test_identity_attention_leaves_no_residual() -> None:

@@ -22,7 +22,7 @@ from explorer.pictures import images, preprocess
 from explorer.runs import corruptions
 from explorer.runs.partial import ROWS
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence, picture
+from tests.helpers import assert_one_sentence, picture, quadratics
 
 Run = Callable[..., int]
 KINDS = ("gaussian-noise", "occlusion")
@@ -72,7 +72,7 @@ def test_the_table_holds_the_numbers_of_the_page(
     found = rows(tmp_path / "out.csv")
     assert len(found) == 3 * 2 * 4 * 2
     loaded = load(checkpoint)
-    for side, model in (("baseline", with_filter(loaded, (1.0, 1.0))), ("twicing", loaded)):
+    for side, model in (("baseline", with_filter(loaded, quadratics(1.0, 1.0))), ("twicing", loaded)):
         view = preprocess.model_view(images.decode(photos[1].read_bytes()).rgb, model.card.preprocessing)
         choice = Choice(Corruption.GAUSSIAN_NOISE, 0.0, 7, Queries.FIRST)
         expected = effects(model, view, choice, (2.0, 2.5, 3.0))

@@ -30,7 +30,7 @@ from explorer.runs import partial, similarity
 from explorer.runs.similarity import FolderStep
 from explorer.serving.pair import load_pair
 from explorer.types import ROLES, ExplorerError
-from tests.helpers import assert_one_sentence, picture
+from tests.helpers import assert_one_sentence, picture, quadratics
 
 MakeModel = Callable[..., object]
 LoadedPair = tuple[LoadedModel, LoadedModel]
@@ -428,7 +428,7 @@ def test_a_folder_that_was_copied_goes_on(many: Path, pair: LoadedPair, tmp_path
 def test_other_models_and_definitions_do_not_mix(many: Path, pair: LoadedPair, tmp_path: Path, whole: bytes) -> None:
     out = tmp_path / "x.csv"
     stopped_after(many, pair, out, 8)
-    swapped = pair[0], with_filter(pair[1], (1.0, 2.0))
+    swapped = pair[0], with_filter(pair[1], quadratics(1.0, 2.0))
     assert next(measuring(many, swapped, out)).done == 0
     assert next(measuring(many, pair[::-1], out)).done == 0
     assert next(measuring(many, pair, out, Definition(absolute=True))).done == 0

@@ -26,11 +26,11 @@ from explorer.serving.device import set_threads
 from explorer.serving.engine import LocalEngine, ask, compare
 from explorer.traces import Trace
 from explorer.types import BusyError, ExplorerError, Filter, ImageInput, ModelCard, Preprocessing
-from tests.helpers import CLASSES, TINY, assert_one_sentence, trace_digest
+from tests.helpers import CLASSES, TINY, assert_one_sentence, quadratics, trace_digest
 
 CPU = torch.device("cpu")
-STANDARD: Filter = (1.0, 1.0)
-TWICING: Filter = (2.0, 2.0)
+STANDARD: Filter = quadratics(1.0, 1.0)
+TWICING: Filter = quadratics(2.0, 2.0)
 
 MakeEngine = Callable[..., LocalEngine]
 
@@ -201,6 +201,24 @@ def test_a_model_comes_and_goes(make_engine: MakeEngine, loaded: list[LoadedMode
 def test_the_same_model_added_twice_is_there_once(engine: LocalEngine, loaded: list[LoadedModel]) -> None:
     engine.add(loaded[0])
     assert len(engine.cards) == 2
+
+
+def test_of_many_swapped_operators_the_last_are_kept(
+    make_engine: MakeEngine, loaded: list[LoadedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_MAX_DERIVED", 3)
+    engine, key = make_engine(loaded), loaded[0].card.key
+    swapped = [engine.swapped(key, quadratics(1.0, a)).key for a in (1.1, 1.2, 1.3)]
+    engine.swapped(key, quadratics(1.0, 1.1))  # asked for again
+    with engine.held([key]):
+        engine.swapped(key, quadratics(1.0, 1.4))
+        assert traces(engine, [photo(1)], swapped[1])  # somebody is at work
+    last = engine.swapped(key, quadratics(1.0, 1.5)).key
+    for there in (key, swapped[0], last, *(card.key for card in engine.cards)):
+        assert traces(engine, [photo(1)], there)
+    for gone in swapped[1:]:
+        with pytest.raises(ExplorerError):
+            traces(engine, [photo(1)], gone)
 
 
 def test_unloading_lets_go_of_the_swapped_weights_too(make_engine: MakeEngine, loaded: list[LoadedModel]) -> None:
@@ -666,7 +684,7 @@ def test_swapped_models_are_not_among_the_cards(engine: LocalEngine, keys: tuple
 
 def test_a_filter_of_the_wrong_length_is_one_sentence(engine: LocalEngine, keys: tuple[str, str]) -> None:
     with pytest.raises(ExplorerError, match="each of the 2 blocks; 3 came") as raised:
-        engine.swapped(keys[0], (2.0, 2.0, 2.0))
+        engine.swapped(keys[0], quadratics(2.0, 2.0, 2.0))
     assert_one_sentence(str(raised.value))
 
 

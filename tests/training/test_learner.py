@@ -15,7 +15,7 @@ from explorer.training import learner as learner_module
 from explorer.training.batches import TrainingBatch
 from explorer.training.learner import Learner
 from explorer.training.recipe import Decay, Recipe
-from tests.helpers import digest
+from tests.helpers import digest, quadratics
 
 CPU = torch.device("cpu")
 
@@ -27,19 +27,19 @@ def batch(count: int = 4, size: int = 32, classes: int = 3, seed: int = 0) -> Tr
 
 
 def test_models_of_a_run_start_from_the_same_weights_and_share_none(recipe: Recipe) -> None:
-    first, second = (Learner(recipe, filter, 3, CPU).model for filter in ((1.0, 1.0), (2.0, 2.0)))
+    first, second = (Learner(recipe, filter, 3, CPU).model for filter in (quadratics(1.0, 1.0), quadratics(2.0, 2.0)))
     assert digest(first.state_dict().values()) == digest(second.state_dict().values())
     assert not {p.data_ptr() for p in first.parameters()} & {p.data_ptr() for p in second.parameters()}
-    assert [get_filter(model) for model in (first, second)] == [(1.0, 1.0), (2.0, 2.0)]
+    assert [get_filter(model) for model in (first, second)] == [quadratics(1.0, 1.0), quadratics(2.0, 2.0)]
 
 
 def test_the_moving_average_has_the_filter_too(recipe: Recipe) -> None:
-    assert get_filter(Learner(recipe, (1.0, 2.0), 3, CPU).ema.module) == (1.0, 2.0)
+    assert get_filter(Learner(recipe, quadratics(1.0, 2.0), 3, CPU).ema.module) == quadratics(1.0, 2.0)
 
 
 def test_rates_fall_by_layer_from_the_head_down(recipe: Recipe) -> None:
     """Head 1, block i of L `d^(L + 1 - i)`, embedding `d^(L + 1)`; vectors, positions and the token do not decay."""
-    learner = Learner(replace(recipe, layer_decay=0.5), (1.0, 1.0), 3, CPU)
+    learner = Learner(replace(recipe, layer_decay=0.5), quadratics(1.0, 1.0), 3, CPU)
     names = {id(parameter): name for name, parameter in learner.model.named_parameters()}
     rates = {names[id(p)]: g["lr_scale"] for g in learner.optimizer.param_groups for p in g["params"]}
     decays = {names[id(p)]: g["weight_decay"] for g in learner.optimizer.param_groups for p in g["params"]}
@@ -56,7 +56,7 @@ def test_rates_fall_by_layer_from_the_head_down(recipe: Recipe) -> None:
 def test_a_step_moves_weights_by_their_layers_rates(recipe: Recipe) -> None:
     """AdamW's first step is the rate itself, whatever the gradient: what moved most is the group's rate."""
     plain = replace(recipe, layer_decay=0.5, weight_decay=0.0, drop_path=0.0)
-    learner = Learner(plain, (1.0, 2.0), 3, CPU)
+    learner = Learner(plain, quadratics(1.0, 2.0), 3, CPU)
     before = {key: value.clone() for key, value in learner.model.state_dict().items()}
     learner.step(batch(), 0, rate=1e-3)
     moved = {key: float((value - before[key]).abs().max()) for key, value in learner.model.state_dict().items()}
@@ -69,7 +69,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(recipe: Recipe, monkeypatch: pytes
     states = []
     for tokens in (10_000, 40, 17):  # of 17 an image: all four, two, one at a time
         monkeypatch.setattr(learner_module, "_TOKENS_AT_ONCE", tokens)
-        learner = Learner(replace(recipe, drop_path=0.0), (2.0, 2.0), 3, CPU)
+        learner = Learner(replace(recipe, drop_path=0.0), quadratics(2.0, 2.0), 3, CPU)
         learner.model.double()
         whole = batch()
         outcome = learner.step(TrainingBatch(whole.pixels.double(), whole.target.double(), b""), 0, rate=1e-3)
@@ -80,7 +80,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(recipe: Recipe, monkeypatch: pytes
 
 
 def test_a_step_returns_cross_entropy_and_hits(recipe: Recipe) -> None:
-    learner = Learner(replace(recipe, drop_path=0.0), (1.0, 2.0), 3, CPU)
+    learner = Learner(replace(recipe, drop_path=0.0), quadratics(1.0, 2.0), 3, CPU)
     given = batch()
     with torch.no_grad():
         logits = learner.model(given.pixels)
@@ -90,16 +90,16 @@ def test_a_step_returns_cross_entropy_and_hits(recipe: Recipe) -> None:
 
 
 def test_the_operator_warms_up_in_model_and_average(recipe: Recipe) -> None:
-    learner = Learner(replace(recipe, operator_warmup=4), (1.0, 2.0), 3, CPU)
+    learner = Learner(replace(recipe, operator_warmup=4), quadratics(1.0, 2.0), 3, CPU)
     learner.step(batch(), 1, rate=1e-3)
-    assert (get_filter(learner.model), get_filter(learner.ema.module)) == ((1.0, 1.25), (1.0, 1.5))
+    assert (get_filter(learner.model), get_filter(learner.ema.module)) == (quadratics(1.0, 1.25), quadratics(1.0, 1.5))
     learner.step(batch(), 4, rate=1e-3)
-    assert get_filter(learner.model) == get_filter(learner.ema.module) == (1.0, 2.0)
+    assert get_filter(learner.model) == get_filter(learner.ema.module) == quadratics(1.0, 2.0)
 
 
 def test_before_its_warm_up_twicing_takes_the_standard_step(recipe: Recipe) -> None:
     ends = []
-    for filter in ((1.0, 1.0), (2.0, 2.0)):
+    for filter in (quadratics(1.0, 1.0), quadratics(2.0, 2.0)):
         learner = Learner(replace(recipe, operator_warmup=10), filter, 3, CPU)
         learner.step(batch(), 0, rate=1e-3)
         ends.append(digest(learner.model.state_dict().values()))
@@ -107,7 +107,7 @@ def test_before_its_warm_up_twicing_takes_the_standard_step(recipe: Recipe) -> N
 
 
 def test_the_average_forgets_faster_in_a_decay(recipe: Recipe) -> None:
-    learner = Learner(recipe, (1.0, 2.0), 3, CPU)
+    learner = Learner(recipe, quadratics(1.0, 2.0), 3, CPU)
     learner.step(batch(), 5000, rate=1e-3)
     assert learner.ema.decay == 0.995
     learner.step(batch(), 5001, rate=1e-3, decay=Decay(5000, 20, 32))
@@ -115,7 +115,8 @@ def test_the_average_forgets_faster_in_a_decay(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filter", "fused", "calls"), [((1.0, 1.0), True, 2), ((2.0, 2.0), True, 4), ((2.0, 2.0), False, 0)]
+    ("filter", "fused", "calls"),
+    [(quadratics(1.0, 1.0), True, 2), (quadratics(2.0, 2.0), True, 4), (quadratics(2.0, 2.0), False, 0)],
 )
 def test_attention_is_fused_but_on_a_cpu(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch, filter: tuple[float, ...], fused: bool, calls: int
@@ -151,7 +152,8 @@ graphs = []
 def backend(graph, _):
     graphs.append(graph)
     return graph.forward
-learners = [Learner(Recipe("tiny"), filter, 5, torch.device("cpu"), compiled=True) for filter in ((1, 1), (1, 2))]
+filters = registry.uniform_filter(2, 1.0), registry.twicing_in(2, 2, 2)
+learners = [Learner(Recipe("tiny"), filter, 5, torch.device("cpu"), compiled=True) for filter in filters]
 for side in (16, 32, 16, 32):
     for learner in learners:
         compiled = torch.compile(learner.model, dynamic=False, backend=backend, fullgraph=True)

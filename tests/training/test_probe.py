@@ -14,7 +14,7 @@ from explorer.training.data import Dataset
 from explorer.training.recipe import Recipe
 from explorer.training.run import evaluate
 from explorer.types import Preprocessing
-from tests.helpers import normal
+from tests.helpers import normal, quadratics
 
 
 def test_it_is_the_optimum_that_scipy_reaches() -> None:
@@ -75,6 +75,6 @@ def test_the_probed_model_tells_plain_colours_apart(tiny: str) -> None:
     preprocessing = Preprocessing((32, 32), (0.5,) * 3, (0.25,) * 3)
     recipe = Recipe(tiny, sizes=((0.0, 16),), probe=6)
     state = probe.probed({}, recipe, data, preprocessing)
-    model = registry.create(tiny, 3, (1.0, 1.0), dynamic_img_size=True).eval()
+    model = registry.create(tiny, 3, quadratics(1.0, 1.0), dynamic_img_size=True).eval()
     model.load_state_dict(state)
     assert evaluate(model, data, preprocessing, 16)[1] == 100.0

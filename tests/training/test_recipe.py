@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from explorer.training.recipe import Augmentation, Decay, Recipe, operators
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, quadratics
 
 RECIPE = Recipe("any", sizes=((0.0, 112), (1.5, 160), (3.0, 224)), batch_size=10, lr=1.0, warmup_steps=4)
 
@@ -85,12 +85,18 @@ def test_a_decay_begins_at_the_constant_rate(at: int, steps: int) -> None:
 
 def test_the_operator_goes_from_standard_to_the_declared_one() -> None:
     recipe = Recipe("any", operator_warmup=4)
-    filters = [recipe.operator((1.0, 2.0, 1.5), step) for step in (0, 1, 2, 4, 400)]
-    assert filters == [(1.0, 1.0, 1.0), (1.0, 1.25, 1.125), (1.0, 1.5, 1.25), (1.0, 2.0, 1.5), (1.0, 2.0, 1.5)]
+    filters = [recipe.operator(quadratics(1.0, 2.0, 1.5), step) for step in (0, 1, 2, 4, 400)]
+    assert filters == [
+        quadratics(1.0, 1.0, 1.0),
+        quadratics(1.0, 1.25, 1.125),
+        quadratics(1.0, 1.5, 1.25),
+        quadratics(1.0, 2.0, 1.5),
+        quadratics(1.0, 2.0, 1.5),
+    ]
 
 
 def test_without_a_warm_up_the_operator_is_the_declared_one() -> None:
-    assert Recipe("any").operator((1.0, 2.0), 0) == (1.0, 2.0)
+    assert Recipe("any").operator(quadratics(1.0, 2.0), 0) == quadratics(1.0, 2.0)
 
 
 def test_the_average_forgets_within_a_fifth_of_a_decay() -> None:
@@ -102,9 +108,9 @@ def test_the_average_forgets_within_a_fifth_of_a_decay() -> None:
 
 def test_operators_by_name() -> None:
     assert operators("standard,twicing,twicing@2-3", 3) == {
-        "standard": (1.0, 1.0, 1.0),
-        "twicing": (2.0, 2.0, 2.0),
-        "twicing-2-3": (1.0, 2.0, 2.0),
+        "standard": quadratics(1.0, 1.0, 1.0),
+        "twicing": quadratics(2.0, 2.0, 2.0),
+        "twicing-2-3": quadratics(1.0, 2.0, 2.0),
     }
 
 

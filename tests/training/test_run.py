@@ -21,7 +21,7 @@ from explorer.training.run import Process, bf16_pays, evaluate, lock, work
 from explorer.training.settings import TrainingRun
 from explorer.training.track import Track
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence, digest, small_dataset
+from tests.helpers import assert_one_sentence, digest, quadratics, small_dataset
 from tests.training.conftest import MakeRun
 
 Train = Callable[..., Process]
@@ -86,7 +86,10 @@ def test_any_number_of_models_meets_the_same_batches(make_run: MakeRun, monkeypa
 
 def test_each_has_its_filter(make_run: MakeRun) -> None:
     process = Process(make_run(operators=("standard", "twicing-2-2")), ["standard", "twicing-2-2"])
-    assert [get_filter(track.learner.model) for track in process.tracks.values()] == [(1.0, 1.0), (1.0, 2.0)]
+    assert [get_filter(track.learner.model) for track in process.tracks.values()] == [
+        quadratics(1.0, 1.0),
+        quadratics(1.0, 2.0),
+    ]
 
 
 def test_a_seed_decides_the_run(make_run: MakeRun) -> None:

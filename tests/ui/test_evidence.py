@@ -11,7 +11,7 @@ from explorer.measures.similarity import Band
 from explorer.types import STANDARD, TWICING
 from explorer.ui.explore import evidence
 from explorer.ui.shell.session import Pair
-from tests.helpers import make_trace, normal, stochastic
+from tests.helpers import make_trace, normal, quadratics, stochastic
 from tests.pair import facts
 
 NAMES = ("Plain", "Twiced")
@@ -47,7 +47,7 @@ def test_a_pair_that_does_not_show_it_is_said_not_to(standard: list[float], twic
 
 def test_the_operator_alone_is_on_one_models_attention_and_values() -> None:
     A, V = stochastic(3, 2, 9, 9), normal(3, 2, 9, 4)
-    curves = similarity.operator_alone(make_trace(A, (1.0, 2.0, 1.5), values=V))
+    curves = similarity.operator_alone(make_trace(A, quadratics(1.0, 2.0, 1.5), values=V))
     matrices = (torch.eye(9, dtype=torch.float64).expand_as(A), A, 2 * A - A @ A)
     for curve, matrix in zip(curves, matrices, strict=True):
         for layer, value in enumerate(curve.tolist()):

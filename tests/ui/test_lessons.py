@@ -21,7 +21,7 @@ from explorer.traces import Trace
 from explorer.types import ExplorerError
 from explorer.ui.learn import eigenvalues, tour
 from explorer.ui.shell import resources
-from tests.helpers import make_trace, normal, stochastic
+from tests.helpers import make_trace, normal, quadratics, stochastic
 from tests.pair import facts
 from tests.ui.conftest import FRAME
 from tests.ui.sliding import leave, sent
@@ -326,7 +326,7 @@ def test_the_tours_numbers_are_the_models() -> None:
     app = open_lesson("tour")
     assert app.get("bidi_component")
     A, V = stochastic(2, 3, 10, 10).float(), normal(2, 3, 10, 4).float()
-    trace = make_trace(A, (1.0, 2.0), values=V)
+    trace = make_trace(A, quadratics(1.0, 2.0), values=V)
     cards = tour.steps(trace, trace)
     peak = float(A[-1, :, 0, 1:].mean(dim=0).max())
     assert f"{peak:.0%} of the row" in cards[0].text
@@ -370,7 +370,7 @@ def assert_words_hold(*traces: Trace) -> None:
 
 def concentrating(*sharpness: float) -> Trace:
     """Three layers whose rows look at fewer of ten places the sharper they are."""
-    return make_trace(torch.cat([stochastic(1, 2, 10, 10, sharpness=one) for one in sharpness]), (1.0,) * 3)
+    return make_trace(torch.cat([stochastic(1, 2, 10, 10, sharpness=one) for one in sharpness]), quadratics(1.0) * 3)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,9 @@ def test_the_tours_answer_is_of_these_models(first: float, second: float, words:
 
 
 def test_the_last_card_sets_the_papers_figure_beside_the_pair() -> None:
-    low, high = (make_trace(stochastic(1, 2, 10, 10), (1.0,), tokens=normal(2, 10, 8) + shift) for shift in (0, 3))
+    low, high = (
+        make_trace(stochastic(1, 2, 10, 10), quadratics(1.0), tokens=normal(2, 10, 8) + shift) for shift in (0, 3)
+    )
     assert "so it is here" in tour.steps(high, low)[-1].text
     assert "here it is not" in tour.steps(low, high)[-1].text
 

@@ -9,7 +9,7 @@ import pytest
 
 from explorer.types import Filter, ModelCard, Preprocessing
 from explorer.ui.shell import pair, session
-from tests.helpers import plain_text
+from tests.helpers import plain_text, quadratics
 
 HOSTILE = (
     "![x](http://evil.example/x.png)",
@@ -135,15 +135,17 @@ def test_two_models_of_one_title_are_told_apart() -> None:
 
 def test_a_partner_comes_from_the_same_run() -> None:
     def trained(run: str, filter: Filter) -> ModelCard:
-        variant = "standard" if filter == (1.0, 1.0) else "twicing"
+        variant = "standard" if filter == quadratics(1.0, 1.0) else "twicing"
         return replace(card(filter), source=f"checkpoints/{run}-{variant}.safetensors", digest=run)
 
-    first, second = ([trained(run, filter) for filter in ((1.0, 1.0), (2.0, 2.0))] for run in ("seed0", "seed1"))
+    first, second = (
+        [trained(run, filter) for filter in (quadratics(1.0, 1.0), quadratics(2.0, 2.0))] for run in ("seed0", "seed1")
+    )
     for model, other in (second, second[::-1], first):
         assert pair.partner(model, [*first, *second]) == other
     assert pair.partner(second[0], [*first, second[0]]) == first[1]  # none of its own run is there
 
 
 def test_a_swap_is_part_of_the_name() -> None:
-    swapped = card((2.0, 2.0), trained=(1.0, 1.0)).title
+    swapped = card(quadratics(2.0, 2.0), trained=quadratics(1.0, 1.0)).title
     assert swapped == "Tiny, operator swapped to 2A − A²"

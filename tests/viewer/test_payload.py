@@ -11,7 +11,7 @@ from explorer.pictures import examples
 from explorer.traces import Trace
 from explorer.types import ExplorerError, ImageInput, ModelCard, Preprocessing
 from explorer.viewer import payload as viewer
-from tests.helpers import make_trace, normal, stochastic
+from tests.helpers import make_trace, normal, quadratics, stochastic
 
 
 def header_of(payload: bytes) -> dict:
@@ -23,7 +23,7 @@ def big_trace(heads: int, grid: int = 14) -> Trace:
     n = 1 + grid * grid
     one = make_trace(
         stochastic(1, heads, n, n).float().expand(12, heads, n, n),
-        (2.0,) * 12,
+        quadratics(2.0) * 12,
         values=normal(1, heads, n, 8).float().expand(12, heads, n, 8),
         tokens=normal(13, n, 16).float(),
     )

@@ -11,7 +11,7 @@ from explorer.measures.attention import Heads
 from explorer.measures.settings import Matrix
 from explorer.traces import Trace
 from explorer.viewer import pieces
-from tests.helpers import make_trace, normal, stochastic
+from tests.helpers import make_trace, normal, quadratics, stochastic
 
 DEPTH, HEADS, N = 3, 2, 13
 
@@ -20,7 +20,7 @@ DEPTH, HEADS, N = 3, 2, 13
 def trace() -> Trace:
     one = make_trace(
         stochastic(DEPTH, HEADS, N, N, sharpness=4.0).float(),
-        (1.0, 2.0, 1.5),
+        quadratics(1.0, 2.0, 1.5),
         values=normal(DEPTH, HEADS, N, 4).float(),
     )
     return replace(one, grid=(3, 4))

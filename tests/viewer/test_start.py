@@ -11,6 +11,7 @@ from explorer.measures import contrast, similarity, steps
 from explorer.traces import Comparison, Trace
 from explorer.types import ImageInput, ModelCard, Preprocessing
 from explorer.viewer import start
+from tests.helpers import filter_reference, quadratics
 from tests.measures.test_steps import make_trace
 
 
@@ -34,7 +35,7 @@ def card(name: str, trace: Trace) -> ModelCard:
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
-    return Comparison(make_trace(0), make_trace(1, filter=(2.0, 2.0)))
+    return Comparison(make_trace(0), make_trace(1, filter=quadratics(2.0, 2.0)))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_the_pictures_are_those_of_the_first_model(sent: Sent, comparison: Compa
 def test_the_maps_are_rows_of_the_effective_matrices(sent: Sent, comparison: Comparison) -> None:
     for model, trace, signed in zip(sent.header["models"], comparison, (False, True), strict=True):
         A = trace.attention.double().numpy()
-        E = np.stack([a * M + (1 - a) * M @ M for a, M in zip(trace.filter, A, strict=True)])
+        E = np.stack([filter_reference(each, layer, A[layer])[0] for layer, each in enumerate(trace.filter)])
         maps = sent.part(model["maps"], "<f4").reshape(2, 20)
         np.testing.assert_allclose(maps, E.mean(axis=1)[:, 0, 1:], atol=1e-6)
         assert model["signed"] == [signed, signed]

@@ -42,7 +42,7 @@ def claims_apply(pair: Pair) -> bool:
     """Whether the paper speaks of such a pair: a standard model, and one trained with twicing in all blocks."""
     return (
         pair.baseline.is_standard
-        and all(a == TWICING for a in pair.twicing.filter)
+        and all(operator == TWICING for operator in pair.twicing.filter)
         and not any(card.is_counterfactual for card in pair.cards)
     )
 

@@ -35,7 +35,7 @@ from explorer.lessons import dial
 from explorer.lessons.dial import DialReading
 from explorer.pictures import preprocess
 from explorer.serving.engine import ask
-from explorer.types import TWICING, Filter, ModelCard, Progress
+from explorer.types import Filter, ModelCard, Progress
 from explorer.ui import learn, view, work
 from explorer.ui.learn import HandoutPicture, arrivals, sliding
 from explorer.ui.shell import resources
@@ -252,7 +252,7 @@ def sweep() -> None:
         persist_state="session",
     )  # fmt: skip
     over_a = dial.over_a(standard.filter, presets[str(name)])
-    over_depth = [(float(k), filter) for k, filter in dial.over_depth(standard.filter, TWICING)]
+    over_depth = [(float(k), filter) for k, filter in dial.over_depth(standard.filter, 2.0)]
     label = _label(chosen, standard)
     wanted = [filter for _, filter in (*over_a, *over_depth)]
     all_numbers = work.offered(

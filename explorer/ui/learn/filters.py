@@ -12,6 +12,7 @@ from PIL import Image
 from explorer.lessons import attention_filter
 from explorer.lessons.attention_filter import FilteredPatches, PatchFilter
 from explorer.lessons.nonlocal_means import FloatPicture
+from explorer.paper import operators
 from explorer.pictures import preprocess
 from explorer.settings import Option
 from explorer.types import ModelCard, Picture, Size
@@ -123,14 +124,10 @@ def filtered_sides(chosen: View, settings: FilterSettings) -> list[FilteredSide]
                 photograph,
                 patches,
                 attention_filter.prefix_weight(matrix, trace.prefix) if trace.prefix else 0.0,
-                _applied(card.filter[layer]),
+                str(operators.polynomials(card.filter[layer], layer)[0]),
             )
         )
     return sides
-
-
-def _applied(a: float) -> str:
-    return {1.0: "A", 2.0: "2A − A²"}.get(a, f"{a:g}A {'−' if a > 1 else '+'} {abs(1 - a):g}A²")
 
 
 def steps(side: FilteredSide, values: FilteredValues) -> tuple[FilteredPatches, Callable[[np.ndarray], FloatPicture]]:

@@ -13,6 +13,7 @@ import streamlit as st
 from explorer.models import checkpoints, packed, registry
 from explorer.models.checkpoints import Inspection
 from explorer.models.trace import ModelSize
+from explorer.paper import operators
 from explorer.settings import Option
 from explorer.types import ExplorerError, ModelCard
 from explorer.ui.shell import resources
@@ -23,7 +24,7 @@ DEIT_CROP = 0.875
 
 
 class TrainedWith(Option):
-    """Which filter weights had."""
+    """Which operator weights had."""
 
     STANDARD = "standard: A"
     EVERYWHERE = "twicing: 2A − A² in every block"
@@ -58,7 +59,7 @@ def facts(card: ModelCard, size: ModelSize) -> dict[str, str]:
     return {
         "Weights": f"{card.source}, SHA-256 {card.digest[:12]}",
         "Architecture": card.architecture,
-        "Filter": f"{card.operator} ({_coefficients(card)}), as declared by {card.declared_by}",
+        "Operator": f"{card.operator} ({_coefficients(card)}), as declared by {card.declared_by}",
         "Parameters": f"{size.parameters / 1e6:.2f} M",
         "Cost": f"{size.multiply_adds / 1e9:.3g} GFLOPs per image (multiply-adds, as papers count)",
         "Input": f"{height} x {width} px{shrunk}, {pre.crop_mode} crop of {pre.crop_pct:g}{_whose_crop(card)}, "
@@ -95,8 +96,8 @@ def _is_deit(architecture: str) -> bool:
 
 def _coefficients(card: ModelCard) -> str:
     if len(set(card.filter)) == 1:
-        return f"a = {card.filter[0]:g} in all {len(card.filter)} blocks"
-    return f"a = {' '.join(f'{a:g}' for a in card.filter)}, block by block"
+        return f"{card.filter[0]} in all {len(card.filter)} blocks"
+    return f"{', '.join(map(str, card.filter))}, block by block"
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -157,7 +158,7 @@ def questions(inspection: Inspection, key: str) -> dict[str, Any]:
         help="Twicing adds no parameters, so the file cannot show it. A wrong answer makes every picture wrong.",
     )
     if architecture is None or kind is None:
-        raise ExplorerError("An architecture and a filter are needed: the file declares neither.")
+        raise ExplorerError("An architecture and an operator are needed: the file declares neither.")
     depth = registry.architecture(architecture).depth
     first, last = (
         st.slider("Blocks that twice", 1, depth, (max(1, depth - 2), depth), key=f"{key}-blocks")
@@ -166,7 +167,7 @@ def questions(inspection: Inspection, key: str) -> dict[str, Any]:
     )
     standard = registry.uniform_filter(depth, 1.0)
     filter = standard if kind == TrainedWith.STANDARD else registry.twicing_in(depth, first, last)
-    return {"architecture": architecture, "filter": list(filter)}
+    return {"architecture": architecture, "filter": operators.written(filter)}
 
 
 def additions(inspection: Inspection, architecture: str | None, key: str) -> dict[str, Any]:

@@ -8,17 +8,16 @@ const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 
 /** @type {MatrixName[]} */
 export const MATRICES = ["effective", "A", "A − A²", "2A − A²", "rollout"];
 
+/** @type {Record<string, number[]>} `m, c_0, c_1, ...` of `m J + c_0 I + c_1 A + c_2 A² + ...`, J the mean of all rows */
+const POLYNOMIALS = { A: [0, 0, 1], "A − A²": [0, 0, 1, -1], "2A − A²": [0, 0, 2, -1] };
+
 /**
- * The weights of `A` and of `A²` in a matrix other than rollout.
+ * A matrix other than rollout as a polynomial of A.
  * @param {Model} model
  * @param {number} layer
  * @param {MatrixName} matrix
  */
-export function weights(model, layer, matrix) {
-  if (matrix === "A − A²") return [1, -1];
-  const c = matrix === "effective" ? model.filter[layer] : matrix === "A" ? 1 : 2;
-  return [c, 1 - c];
-}
+export const polynomial = (model, layer, matrix) => (matrix === "effective" ? model.effective[layer] : POLYNOMIALS[matrix]);
 
 /**
  * Whether a row can be had: the query's rows came, or the layer.
@@ -27,8 +26,11 @@ export function weights(model, layer, matrix) {
  * @param {number} query
  * @param {MatrixName} matrix
  */
-export const isThere = (model, layer, query, matrix) =>
-  model.rows.has(query) || Boolean(matrix === "rollout" ? model.rollouts[layer] : model.matrices[layer]);
+export function isThere(model, layer, query, matrix) {
+  if (matrix === "rollout") return model.rows.has(query) || model.rollouts[layer] !== null;
+  const isOfRows = polynomial(model, layer, matrix).length <= 4; // the rows of A and A² come, of higher powers none
+  return (isOfRows && model.rows.has(query)) || model.matrices[layer] !== null;
+}
 
 /**
  * What came of a layer. Throws where nothing did.
@@ -111,12 +113,32 @@ export function times({ tokens: n, matrices }, layer, head, r) {
  * @param {MatrixName} matrix
  */
 export function matrixRow(model, layer, head, query, matrix) {
-  const r = row(model, layer, head, query);
-  const [ofA, ofSquare] = weights(model, layer, matrix);
-  if (ofSquare === 0) return r;
+  const [ofMean, ofIdentity, ...ofPowers] = polynomial(model, layer, matrix);
+  const n = model.tokens;
+  const picks = start(model, query);
+  const result = picks.map((value) => ofIdentity * value + ofMean / n);
+  let power = picks;
+  ofPowers.forEach((weight, k) => {
+    power = powerRow(model, layer, head, query, k + 1, power);
+    for (let i = 0; i < n; i++) result[i] += weight * power[i];
+  });
+  return result;
+}
+
+/**
+ * Row `query` of a power of A, from that of the power before.
+ * @param {Model} model
+ * @param {number} layer
+ * @param {number} head
+ * @param {number} query
+ * @param {number} exponent
+ * @param {Float32Array} before
+ */
+function powerRow(model, layer, head, query, exponent, before) {
+  if (exponent === 1) return row(model, layer, head, query);
   const own = model.rows.get(query);
-  const rA = own ? decoded(own.squares, layer * model.heads + head, model.tokens) : times(model, layer, head, r);
-  return r.map((value, i) => ofA * value + ofSquare * rA[i]);
+  if (exponent === 2 && own) return decoded(own.squares, layer * model.heads + head, model.tokens);
+  return times(model, layer, head, before);
 }
 
 /**
@@ -169,10 +191,7 @@ export const patchValues = (...query) => tokenValues(...query).subarray(query[0]
  * @param {MatrixName} matrix
  */
 export function isSigned(model, layer, matrix) {
-  if (matrix === "A") return false;
-  if (matrix === "A − A²" || matrix === "2A − A²") return true;
-  const involved = matrix === "rollout" ? model.filter.slice(0, layer + 1) : [model.filter[layer]];
-  return involved.some((a) => a < 0 || a > 1);
+  return matrix === "rollout" ? model.isSigned[layer] : polynomial(model, layer, matrix).some((weight) => weight < 0);
 }
 
 /**

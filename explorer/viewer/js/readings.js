@@ -5,7 +5,7 @@
 // within `s (c + ¼) / 255²` of that. `A²` multiplies such intervals, unless its row came. Rollout comes as it is, in two
 // bytes an entry, or of the query at rest in floats.
 
-import { headsOf, largest, mean, partOf, rolloutRow, weights } from "./arithmetic.js";
+import { headsOf, largest, mean, partOf, polynomial, rolloutRow } from "./arithmetic.js";
 
 /** @import { HeadChoice, MatrixName, Model } from "./types.js" */
 /** @typedef {{ value: number, error: number }} Entry */
@@ -52,26 +52,27 @@ function rowEntries({ tokens: n, prefix, heads, matrices, rows }, layer, head, q
 }
 
 /**
- * Entry `key` of `r A`, both known up to errors: of `(r + ρ)(a + δ)` the middle is `r a`, the rest `ρ (a + δ) + r δ`.
+ * Entries of `r A`, both known up to errors: of `(r + ρ)(a + δ)` the middle is `r a`, the rest `ρ (a + δ) + r δ`.
  * @param {Model} model
  * @param {number} layer
  * @param {number} head
  * @param {ReturnType<typeof rowEntries>} row
- * @param {number} key
- * @returns {Entry}
+ * @param {number} first key
+ * @param {number} last key, not included
  */
-function product({ tokens: n, matrices }, layer, head, { values, errors }, key) {
+function products({ tokens: n, matrices }, layer, head, { values, errors }, first, last) {
   const { codes, scales } = partOf(matrices, layer);
-  const first = head * n;
-  let value = 0;
-  let error = 0;
+  const lines = head * n;
+  const result = { values: new Float64Array(n), errors: new Float64Array(n) };
   for (let middle = 0; middle < n; middle++) {
-    const unit = scales[first + middle] / 255 ** 2;
-    const code = codes[(first + middle) * n + key];
-    value += values[middle] * unit * code ** 2;
-    error += unit * (errors[middle] * (code + 0.5) ** 2 + values[middle] * (code + 0.25));
+    const unit = scales[lines + middle] / 255 ** 2;
+    for (let key = first; key < last; key++) {
+      const code = codes[(lines + middle) * n + key];
+      result.values[key] += values[middle] * unit * code ** 2;
+      result.errors[key] += unit * (errors[middle] * (code + 0.5) ** 2 + Math.abs(values[middle]) * (code + 0.25));
+    }
   }
-  return { value, error };
+  return result;
 }
 
 /**
@@ -85,19 +86,22 @@ function product({ tokens: n, matrices }, layer, head, { values, errors }, key) 
  * @returns {Entry}
  */
 function entryOf(model, layer, head, query, matrix, key) {
-  const [ofA, ofSquare] = weights(model, layer, matrix);
-  const row = rowEntries(model, layer, head, query);
-  const a = { value: row.values[key], error: row.errors[key] };
-  if (ofSquare === 0) return a;
-  let square;
-  if (model.rows.has(query)) {
-    const { values, errors } = rowEntries(model, layer, head, query, "squares");
-    square = { value: values[key], error: errors[key] };
-  } else square = product(model, layer, head, row, key);
-  return {
-    value: ofA * a.value + ofSquare * square.value,
-    error: Math.abs(ofA) * a.error + Math.abs(ofSquare) * square.error,
-  };
+  const [ofMean, ofIdentity, ...ofPowers] = polynomial(model, layer, matrix);
+  const isPicked = query < 0 ? key >= model.prefix : key === query;
+  const share = query < 0 ? 1 / (model.tokens - model.prefix) : 1;
+  let value = ofMean / model.tokens + (isPicked ? ofIdentity * share : 0);
+  let error = 0;
+  let power = rowEntries(model, layer, head, query);
+  ofPowers.forEach((weight, k) => {
+    if (k === 1 && model.rows.has(query)) power = rowEntries(model, layer, head, query, "squares");
+    else if (k > 0) {
+      const isLast = k === ofPowers.length - 1;
+      power = products(model, layer, head, power, isLast ? key : 0, isLast ? key + 1 : model.tokens);
+    }
+    value += weight * power.values[key];
+    error += Math.abs(weight) * power.errors[key];
+  });
+  return { value, error };
 }
 
 /**

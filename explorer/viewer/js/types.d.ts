@@ -55,8 +55,10 @@ export interface Model {
   name: string;
   label: string;
   counterfactual: boolean;
-  /** `a` of `aA + (1 − a)A²`, by block. */
-  filter: number[];
+  /** By block what is applied to its values, `m, c_0, c_1, ...` of `m J + c_0 I + c_1 A + c_2 A² + ...`. */
+  effective: number[][];
+  /** By layer whether entries of the rollout up to it may be negative. */
+  isSigned: boolean[];
   layers: number;
   heads: number;
   tokens: number;

@@ -10,7 +10,7 @@ from explorer.figures.records import Points
 from explorer.figures.screen import spectra
 from explorer.figures.style import PALETTES
 from explorer.measures import spectrum
-from tests.helpers import make_trace, stochastic
+from tests.helpers import make_trace, quadratics, stochastic
 
 PALETTE = PALETTES["light"]
 EIGENVALUES = np.array([1.0, 0.5, 0.25, 0.3 + 0.4j, 0.3 - 0.4j, -0.2])
@@ -35,7 +35,9 @@ def test_the_example_is_what_it_says() -> None:
 def test_points_are_those_of_the_spectra() -> None:
     """Of the heads asked for, image by image; counted are those that the map sends out of the disc."""
     attention = stochastic(1, 3, 6, 6)
-    found = [spectrum.spectrum(make_trace(one, (1.0,)), 0) for one in (attention, stochastic(1, 3, 6, 6, seed=1))]
+    found = [
+        spectrum.spectrum(make_trace(one, quadratics(1.0)), 0) for one in (attention, stochastic(1, 3, 6, 6, seed=1))
+    ]
     picked = Points.of("one", "red", "circle", found, [0, 2])
     expected = np.concatenate([one.eigenvalues[[0, 2]].flatten().numpy() for one in found])
     np.testing.assert_array_equal(picked.eigenvalues, expected)
