@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from bench.common import Row, medians
 from explorer.models import LoadedModel, named, sizes, with_quicker_layers
 from explorer.models.trace import trace
 from explorer.pictures import images
-from explorer.places import PAIR_VARIABLE
+from explorer.places import PAIR_VARIABLE, VARIANTS
 from explorer.serving.pair import load_pair
 from explorer.types import ImageInput
 from tests import pair
@@ -60,7 +61,7 @@ _PRESS = f"""(key) => new Promise((done) => {{
 
 def rows(pictures: Sequence[ImageInput]) -> Iterator[Row]:
     """Of the bundled pair at every size, and of a DeiT-Base pair at 224 px; the browser's where there is a Chromium."""
-    loaded = [with_quicker_layers(named.load_named(None, role, torch.device("cpu"))) for role in pair.VARIANTS]
+    loaded = [with_quicker_layers(named.load_named(None, role, torch.device("cpu"))) for role in VARIANTS]
     for side in SIDES:
         yield from _passes([sizes.with_input_size(model, side) for model in loaded], side)
     if CHROMIUM is None:
@@ -72,7 +73,7 @@ def rows(pictures: Sequence[ImageInput]) -> Iterator[Row]:
         prefix = pair.write(Path(folder) / "base", BASE)
         base = [
             with_quicker_layers(named.load_named(f"{prefix}-{role}.safetensors", role, torch.device("cpu")))
-            for role in pair.VARIANTS
+            for role in VARIANTS
         ]
         yield from _in_the_app(pictures, base, SIDES[0], {PAIR_VARIABLE: str(prefix)})
 
@@ -82,7 +83,7 @@ def _passes(models: Sequence[LoadedModel], side: int) -> Iterator[Row]:
     tasks: dict[str, Callable[[torch.Tensor], object]] = {}
     for model in models:
         tasks[f"plain {model.card.name}"] = torch.inference_mode()(model.module)
-        tasks[f"traced {model.card.name}"] = lambda x, model=model: trace(model.module, x)
+        tasks[f"traced {model.card.name}"] = partial(trace, model.module)
     seconds = medians(tasks, inputs, _ROUNDS, keep=2)
     for model in models:
         plain, traced = (seconds[f"{kind} {model.card.name}"] for kind in ("plain", "traced"))
