@@ -44,15 +44,19 @@ class Palette:
     theory: str
     text: str
     grid: str
+    others: tuple[str, ...]
+    """Of operators beside standard and twicing, in their order."""
 
     @property
     def models(self) -> tuple[str, str]:
         return self.baseline, self.twicing
 
 
+_OTHERS = ("#009E73", "#AA4499", "#9A6B00", "#6A5ACD", "#444B54")
+_OTHERS_ON_DARK = ("#3CC79B", "#E09BC2", "#E5BE4C", "#AFA1F5", "#C3C9D2")
 PALETTES: dict[Theme, Palette] = {
-    Theme.LIGHT: Palette("#0072B2", "#D55E00", "#7A7A7A", "#1F2430", "#E3E6EB"),
-    Theme.DARK: Palette("#56A9DD", "#F08A45", "#9A9FA8", "#E8EAED", "#323844"),
+    Theme.LIGHT: Palette("#0072B2", "#D55E00", "#7A7A7A", "#1F2430", "#E3E6EB", _OTHERS),
+    Theme.DARK: Palette("#56A9DD", "#F08A45", "#9A9FA8", "#E8EAED", "#323844", _OTHERS_ON_DARK),
 }
 
 

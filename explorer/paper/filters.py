@@ -148,6 +148,8 @@ class Parameter:
     high: float
     default: float
     is_whole: bool = False
+    usual: tuple[float, float] | None = None
+    """What a slider offers, where that is less than what is taken."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ FILTERS: Mapping[str, FilterKind] = MappingProxyType(
             "(aA + (1 − a)A²)V",
             "Twicing Attention, Eqn 14",
             _quadratic,
-            Parameter("a", -100.0, 100.0, 2.0),
+            Parameter("a", -100.0, 100.0, 2.0, usual=(0.0, 3.0)),
         ),
         "boosting": FilterKind(
             "L2 boosting",

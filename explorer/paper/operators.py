@@ -265,6 +265,30 @@ def towards(operator: Operator, share: float) -> Operator:
     return operator
 
 
+def spelled(operators: Operators) -> str:
+    """As `in_blocks` reads it, in few words: `twicing`, `twicing@10-12`, else one for each block."""
+    others = {operator for operator in operators if operator != STANDARD}
+    blocks = [block for block, operator in enumerate(operators, start=1) if operator != STANDARD]
+    if len(others) > 1 or (blocks and blocks != list(range(blocks[0], blocks[-1] + 1))):
+        return ",".join(map(str, operators))
+    if not others or len(blocks) == len(operators):
+        return str(operators[0])
+    return f"{others.pop()}@{blocks[0]}-{blocks[-1]}"
+
+
+def are_same(operators: Operators, others: Operators) -> bool:
+    """Whether both do the same in every block, by whatever names: `boosting=2` is twicing, `neutreno=0` standard."""
+    return len(operators) == len(others) and all(
+        operator.kernel == other.kernel and polynomials(operator, layer) == polynomials(other, layer)
+        for layer, (operator, other) in enumerate(zip(operators, others, strict=True))
+    )
+
+
+def applications(operators: Operators) -> int:
+    """How often `A` is applied in all blocks together: each time is `N^2 d` multiply-adds a head."""
+    return sum(part.degree for layer, each in enumerate(operators) for part in polynomials(each, layer))
+
+
 def needs_first_values(operators: Iterable[Operator]) -> bool:
     """Whether any block uses the values of the first."""
     return any(FILTERS[operator.filter].needs_first_values for operator in operators)
