@@ -156,6 +156,11 @@ def quadratic(a: float, kernel: str = STANDARD.kernel) -> Operator:
     return Operator("quadratic", float(a), kernel)
 
 
+def words() -> list[str]:
+    """Every filter on every kernel, as `named` takes them."""
+    return [str(Operator(name, kernel=kernel)) for kernel in KERNELS for name in FILTERS]
+
+
 _WORD = re.compile(r"(?:(linear|elliptical)(?:-(?=[a-z])|$))?([a-z]*)(?:=([-+\d.e]+))?")
 
 
@@ -263,17 +268,6 @@ def towards(operator: Operator, share: float) -> Operator:
     if operator.filter in ("neutreno", "attnscale") and operator.parameter is not None:
         return replace(operator, parameter=operator.parameter * share)
     return operator
-
-
-def spelled(operators: Operators) -> str:
-    """As `in_blocks` reads it, in few words: `twicing`, `twicing@10-12`, else one for each block."""
-    others = {operator for operator in operators if operator != STANDARD}
-    blocks = [block for block, operator in enumerate(operators, start=1) if operator != STANDARD]
-    if len(others) > 1 or (blocks and blocks != list(range(blocks[0], blocks[-1] + 1))):
-        return ",".join(map(str, operators))
-    if not others or len(blocks) == len(operators):
-        return str(operators[0])
-    return f"{others.pop()}@{blocks[0]}-{blocks[-1]}"
 
 
 def are_same(operators: Operators, others: Operators) -> bool:

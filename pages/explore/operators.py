@@ -14,10 +14,12 @@ panels.opening(
     "and look which of them keep maps, tokens and answer as the trained one has them.",
 )
 detail.control(chosen)
-side = controls.weights(chosen)
+weights_column, operators_column = st.columns([2, 5], gap="medium")
+side = controls.weights(chosen, weights_column)
 card = chosen.pair.cards[side]
-picked = controls.candidates(card, palette())
-seen = controls.seen([*chosen.comparison()][side])
+picked = controls.candidates(card, palette(), operators_column)
+*seen_columns, room = st.columns([3, 4, 2, 3], gap="medium")
+seen = controls.seen([*chosen.comparison()][side], seen_columns)
 if not picked:
     st.info("Choose an operator.")
     st.stop()
@@ -26,7 +28,7 @@ place = chosen.photo, card, filters, seen.layer, seen.query
 readings = work.offered(
     "operators",
     ("operators", chosen.photo.digest, card.key, *filters, seen.layer, seen.query),
-    work.line(st.container()),
+    work.line(room),
     "Running the operators …",
     lambda tell: compute.readings(*place, tell),
     compute.are_there(*place),

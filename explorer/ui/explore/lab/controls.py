@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from explorer.figures.style import Palette
+from explorer.figures.style import Palette, operator_strokes
 from explorer.measures.attention import Query, in_links
 from explorer.paper import operators
 from explorer.paper.filters import FILTERS, Parameter
 from explorer.paper.kernels import KERNELS
+from explorer.paper.placed import Placed, placed
 from explorer.traces import Trace
-from explorer.types import ROLES, STANDARD, TWICING, ExplorerError, ModelCard, Operator, Operators
+from explorer.types import ROLES, STANDARD, ExplorerError, ModelCard, Operator, Operators
 from explorer.ui.shell.session import View, plain
 
 OPERATORS = "operators"
 """In addresses and the session."""
 _OPENS_WITH = ("standard", "twicing", "neutreno")
-_DASHES = ("dash", "dot", "dashdot", "longdash")
 _STEP = 0.05
 
 
@@ -30,27 +31,19 @@ class Candidate:
     text: str
     """As the visitor wrote it, which is what the control holds."""
     operators: Operators
+    placed: Placed | None
+    """Where it is a single operator in a run of blocks."""
     is_trained: bool
     colour: str
     dash: str
 
     @property
+    def title(self) -> str:
+        return str(self.placed or self.text)
+
+    @property
     def is_linear(self) -> bool:
         return any(not KERNELS[each.kernel].sums_to_one for each in self.operators)
-
-    @property
-    def title(self) -> str:
-        return operators.spelled(self.operators)
-
-    @property
-    def single(self) -> tuple[Operator, int, int] | None:
-        """The operator, and its first and last block from 1, where it is a single one; elsewhere is the standard."""
-        others = {each for each in self.operators if each != STANDARD} or {STANDARD}
-        operator = next(iter(others))
-        blocks = [number for number, each in enumerate(self.operators, start=1) if each == operator]
-        if len(others) > 1 or blocks != list(range(blocks[0], blocks[-1] + 1)):
-            return None
-        return operator, blocks[0], blocks[-1]
 
 
 @dataclass(frozen=True)
@@ -70,19 +63,12 @@ class Seen:
         return "mean over heads" if self.head is None else f"head {self.head + 1}"
 
 
-def words() -> list[str]:
-    """Every filter on every kernel, as `operators.named` reads them."""
-    return [
-        str(replace(operators.named(name), parameter=None, kernel=kernel)) for kernel in KERNELS for name in FILTERS
-    ]
-
-
-def weights(chosen: View) -> int:
+def weights(chosen: View, place: DeltaGenerator) -> int:
     """One of the pair's sets of weights, by its place in the pair."""
     first, second = chosen.pair.cards
     if first.digest == second.digest:
         return 0
-    role = st.segmented_control(
+    role = place.segmented_control(
         "Weights",
         ROLES,
         default=ROLES[0],
@@ -95,12 +81,12 @@ def weights(chosen: View) -> int:
     return ROLES.index(str(role))
 
 
-def candidates(card: ModelCard, colours: Palette) -> list[Candidate]:
+def candidates(card: ModelCard, colours: Palette, place: DeltaGenerator) -> list[Candidate]:
     """The operators chosen; says below the control what cannot be read, and goes on without it."""
     depth = len(card.filter)
-    chosen = st.multiselect(
+    chosen = place.multiselect(
         "Operators",
-        list(dict.fromkeys([*words(), *st.session_state.get(OPERATORS, ())])),
+        list(dict.fromkeys([*operators.words(), *st.session_state.get(OPERATORS, ())])),
         default=_OPENS_WITH,
         key=OPERATORS,
         accept_new_options=True,
@@ -109,60 +95,60 @@ def candidates(card: ModelCard, colours: Palette) -> list[Candidate]:
         help=f"Choose any, or write one: `neutreno=0.4`, `linear-twicing`, `twicing@{max(1, depth - 2)}-{depth}` (in "
         "those blocks, the standard operator elsewhere).",
     )
-    by_text: dict[str, Operators] = {}
+    by_text: dict[str, Placed | None] = {}
     for text in chosen:
         try:
-            by_text[text] = operators.in_blocks(text, depth)
+            by_text[text] = placed(text, depth)
         except ExplorerError as error:
-            st.error(plain(str(error), 400))
+            place.error(plain(str(error), 400))
     return _drawn(card, by_text, colours)
 
 
-def _drawn(card: ModelCard, by_text: Mapping[str, Operators], colours: Palette) -> list[Candidate]:
-    """Standard and twicing in the colours of the models, others in their order; dashed but for the trained one."""
-    known = {STANDARD: colours.baseline, TWICING: colours.twicing}
-    others = 0
-    results = []
-    for text, filter in by_text.items():
-        is_trained = operators.are_same(filter, card.trained_filter)
-        kinds = set(filter)
-        if len(kinds) == 1 and (operator := next(iter(kinds))) in known:
-            colour, dash = known[operator], _DASHES[0]
-        else:
-            colour = colours.others[others % len(colours.others)]
-            dash = _DASHES[others // len(colours.others) % len(_DASHES)]
-            others += 1
-        results.append(Candidate(text, filter, is_trained, colour, "solid" if is_trained else dash))
-    return results
+def _drawn(card: ModelCard, by_text: Mapping[str, Placed | None], colours: Palette) -> list[Candidate]:
+    filters = {text: operators.in_blocks(text, len(card.filter)) for text in by_text}
+    trained = {
+        str(single or text): operators.are_same(filters[text], card.trained_filter) for text, single in by_text.items()
+    }
+    strokes = dict(zip(trained, operator_strokes(trained, colours), strict=True))
+    return [
+        Candidate(text, filters[text], single, trained[title], *strokes[title])
+        for text, single in by_text.items()
+        for title in [str(single or text)]
+    ]
 
 
 def adjust(index: int, candidate: Candidate) -> None:
     """The parameter under a slider, and the blocks under another, both of which rewrite the operator's text."""
-    if candidate.single is None or candidate.single[0] == STANDARD:
+    placed = candidate.placed
+    if placed is None or placed.operator == STANDARD:
         return
-    operator, first, last = candidate.single
-    depth = len(candidate.operators)
+    operator = placed.operator
     if parameter := FILTERS[operator.filter].parameter:
         key = f"operator-{index}-{operator.kernel}-{operator.filter}"
         low, high = _ends(parameter, operator)
-        st.session_state[key] = int(_value(operator)) if parameter.is_whole else _value(operator)
         kind = int if parameter.is_whole else float
+        st.session_state[key] = kind(_value(operator))
         st.slider(
             parameter.symbol,
             kind(low),
             kind(high),
             step=1 if parameter.is_whole else _STEP,
             key=key,
-            on_change=_rewrite,
-            args=(candidate, key, None),
+            on_change=_turn,
+            args=(candidate.text, placed, key),
         )
-    if depth > 1:
+    if placed.depth > 1:
         key = f"operator-{index}-blocks"
-        st.session_state[key] = (first, last)
+        st.session_state[key] = placed.first, placed.last
         st.slider(
-            "in blocks", 1, depth, key=key, on_change=_rewrite, args=(candidate, None, key),
+            "in blocks",
+            1,
+            placed.depth,
+            key=key,
+            on_change=_move,
+            args=(candidate.text, placed, key),
             help="Standard attention in the others.",
-        )  # fmt: skip
+        )
 
 
 def _value(operator: Operator) -> float:
@@ -175,22 +161,25 @@ def _ends(parameter: Parameter, operator: Operator) -> tuple[float, float]:
     return min(low, _value(operator)), max(high, _value(operator))
 
 
-def _rewrite(candidate: Candidate, parameter: str | None, blocks: str | None) -> None:
-    """Puts what a slider says into the list of operators, where the candidate's text was."""
-    assert candidate.single is not None
-    operator, first, last = candidate.single
-    if parameter is not None:
-        operator = replace(operator, parameter=float(round(st.session_state[parameter], 9)))
-    if blocks is not None:
-        first, last = st.session_state[blocks]
-    text = str(operator) if last - first + 1 == len(candidate.operators) else f"{operator}@{first}-{last}"
-    chosen = [text if each == candidate.text else each for each in st.session_state[OPERATORS]]
+def _turn(text: str, placed: Placed, key: str) -> None:
+    value = float(round(st.session_state[key], 9))
+    _rewrite(text, replace(placed, operator=replace(placed.operator, parameter=value)))
+
+
+def _move(text: str, placed: Placed, key: str) -> None:
+    first, last = st.session_state[key]
+    _rewrite(text, replace(placed, first=first, last=last))
+
+
+def _rewrite(text: str, placed: Placed) -> None:
+    """Puts what a slider says into the list of operators, where the text was."""
+    chosen = [str(placed) if each == text else each for each in st.session_state[OPERATORS]]
     st.session_state[OPERATORS] = list(dict.fromkeys(chosen))
 
 
-def seen(trace: Trace) -> Seen:
+def seen(trace: Trace, places: Sequence[DeltaGenerator]) -> Seen:
     """Which layer, head and token, of those that a trace of the weights has."""
-    layer_column, head_column, query_column = st.columns([3, 4, 2], gap="medium")
+    layer_column, head_column, query_column = places
     layer = layer_column.slider("Layer", 1, trace.depth, trace.depth, key="layer", bind="query-params") - 1
     names = ["mean", *map(str, range(1, trace.heads + 1))]
     head = head_column.segmented_control("Head", names, default="mean", key="head", required=True, bind="query-params")

@@ -71,8 +71,13 @@ def _column(
     _answer(card, reading)
     _equations(candidate)
     controls.adjust(index, candidate)
-    if reading.first is not None:
-        _map(photograph, index, "E0", f"E₀ = {from_first}, of the first block's values", reading.first, seen, span)
+    if reading.first is None:
+        return
+    words = f"E₀ = {from_first}, of the first block's values"
+    if reading.first.any():
+        _map(photograph, index, "E0", words, reading.first, seen, span)
+    else:
+        st.caption(f"{words}: this row has nothing on the patches")
 
 
 def _heading(candidate: Candidate) -> None:
@@ -129,7 +134,7 @@ def _equations(candidate: Candidate) -> None:
     kinds = dict.fromkeys(each for each in candidate.operators if each != STANDARD) or {STANDARD: None}
     lines = [line for operator in kinds for line in _of_operator(operator)]
     if len(set(candidate.operators)) > 1:
-        lines.append("In the other blocks $U = AV$." if candidate.single else "Operators differ by block.")
+        lines.append("In the other blocks $U = AV$." if candidate.placed else "Operators differ by block.")
     st.markdown("  \n".join(lines))
 
 
