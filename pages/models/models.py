@@ -4,15 +4,16 @@ import streamlit as st
 
 from explorer.models import LoadedModel, checkpoints, hub, sources, with_quicker_layers
 from explorer.types import ExplorerError
-from explorer.ui.models import panel
+from explorer.ui import view
+from explorer.ui.models import panel, swapping
 from explorer.ui.shell import pair, panels, resources
 from explorer.ui.shell.session import plain
 
 engine = resources.engine()
 panels.opening(
     "Models",
-    "What each model is and who says so. Twicing adds no parameters, so weights do not show which filter they were "
-    "trained with: look for **Filter**, and for who declares it.",
+    "What each model is and who says so. Twicing adds no parameters, so weights do not show which operator they "
+    "trained with: look for **Operator**, and for who declares it.",
 )
 locked = panel.is_locked()
 
@@ -35,6 +36,8 @@ for start in range(0, len(engine.cards), 2):
                     st.button("Unload for everybody", key=f"unload-{card.key}", on_click=panel.unload, args=(card.key,))
             if refused := panel.refusal(card.key):
                 st.error(plain(refused, 600))
+
+swapping.exchange(view())
 
 st.subheader("Load another", anchor=False)
 if locked:

@@ -42,6 +42,7 @@ def render() -> View:
         with between:
             photo = gallery.choose_photo(photos)
             _describe(photo)
+        pair.restore(photo)
         detail.restore(photo)
         at_size = detail.at_chosen(models)
         with between:

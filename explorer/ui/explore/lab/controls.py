@@ -157,8 +157,7 @@ def _value(operator: Operator) -> float:
 
 def _ends(parameter: Parameter, operator: Operator) -> tuple[float, float]:
     """What the slider offers, and as far as what was written."""
-    low, high = parameter.usual or (parameter.low, parameter.high)
-    return min(low, _value(operator)), max(high, _value(operator))
+    return min(parameter.low, _value(operator)), max(parameter.high, _value(operator))
 
 
 def _turn(text: str, placed: Placed, key: str) -> None:
