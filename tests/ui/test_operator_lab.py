@@ -96,7 +96,7 @@ def test_every_operator_of_the_registry_is_offered_and_drawn(lab: AppTest) -> No
 
 
 def test_what_the_weights_were_trained_with_is_no_counterfactual(lab: AppTest) -> None:
-    lab.segmented_control(key="weights").set_value("twicing").run()
+    lab.segmented_control(key="weights").set_value("twicing model").run()
     assert badges(lab) == [True, False, True]
     choose(lab, "boosting=2", "neutreno=0", "quadratic=1.5")
     assert_sound(lab)
@@ -157,7 +157,7 @@ def test_the_spectrum_of_one_head(lab: AppTest) -> None:
 
 def test_maps_are_rows_of_e_and_of_e_0(lab: AppTest) -> None:
     row, column, token = facts().patch(0.5, 0.5)
-    lab.selectbox(key="token").set_value(f"{row},{column}")
+    lab.selectbox(key="token").set_value(f"patch {row}, {column}")
     choose(lab, "twicing", "resformer", "neutreno")
     assert_sound(lab)
     for index, text in enumerate(("twicing", "resformer", "neutreno=0.6")):
@@ -226,14 +226,12 @@ def test_the_slider_of_the_quadratic_filter_stays_where_it_is_standard_or_twicin
 def test_an_address_opens_what_it_names(open_app: Open) -> None:
     open_app("operators")
     app = AppTest.from_file(str(FRAME), default_timeout=60)
-    for name, value in {
-        "operators": ["linear", "quadratic=1.5@2-3"], "layer": "3", "head": "1", "weights": "twicing", "token": "2,3",
-    }.items():  # fmt: skip
+    view = {"layer": "3", "head": "1", "weights": "twicing model", "token": "patch 2, 3"}
+    for name, value in {"operators": ["linear", "quadratic=1.5@2-3"], **view}.items():
         app.query_params[name] = value
     app.switch_page("explore/operators.py").run()
     assert_sound(app)
     assert list(lines(app, "operators-similarity")) == ["linear", "quadratic=1.5@2-3"]
-    print([one.value for one in app.main.caption])
     assert any("layer 3, head 1, query: patch 2, 3" in one.value for one in app.main.caption)
     assert any(one.value.startswith("Random DeiT\\-Tiny/\u200b8 64px\\-Twicing") for one in app.main.caption)
 

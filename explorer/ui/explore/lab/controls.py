@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.figures.style import Palette, operator_strokes
-from explorer.measures.attention import Query, in_links
+from explorer.measures.attention import Query
 from explorer.paper import operators
 from explorer.paper.filters import FILTERS, Parameter
 from explorer.paper.kernels import KERNELS
@@ -22,6 +22,7 @@ OPERATORS = "operators"
 """In addresses and the session."""
 _OPENS_WITH = ("standard", "twicing", "neutreno")
 _STEP = 0.05
+_MODELS = tuple(f"{role} model" for role in ROLES)
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,16 @@ def weights(chosen: View, place: DeltaGenerator) -> int:
     first, second = chosen.pair.cards
     if first.digest == second.digest:
         return 0
-    role = place.segmented_control(
-        "Weights",
-        ROLES,
-        default=ROLES[0],
-        format_func=lambda role: plain(chosen.pair.cards[ROLES.index(role)].name),
+    model = place.segmented_control(
+        "Weights of the",
+        _MODELS,
+        default=_MODELS[0],
         key="weights",
         required=True,
-        bind="query-params",
-        help="All operators below are put on these weights, which were trained with one of them.",
+        bind="query-params",  # which has words as they are on the screen
+        help="All operators are put on these weights, which were trained with one of them.",
     )
-    return ROLES.index(str(role))
+    return _MODELS.index(str(model))
 
 
 def candidates(card: ModelCard, colours: Palette, place: DeltaGenerator) -> list[Candidate]:
@@ -186,25 +186,22 @@ def seen(trace: Trace, places: Sequence[DeltaGenerator]) -> Seen:
     token = query_column.selectbox(
         "Query",
         list(tokens),
-        format_func=lambda token: tokens[token][1],
         key="token",
         bind="query-params",
         help="The token whose row is drawn; patches by row and column, from the top left.",
     )
-    query, name = tokens[str(token)]
+    query = tokens[str(token)]
     patch = query - trace.prefix if query is not None and query >= trace.prefix else None
-    return Seen(layer, None if head == "mean" else int(str(head)) - 1, query, name, patch)
+    return Seen(layer, None if head == "mean" else int(str(head)) - 1, query, str(token), patch)
 
 
-def _tokens(trace: Trace) -> dict[str, tuple[Query, str]]:
-    """Tokens by what addresses call them, and what people do: the prefix, or the mean over patches; then patches."""
-    prefix: dict[str, tuple[Query, str]] = {
-        in_links(name): (index, name) for index, name in enumerate(trace.prefix_names)
-    }
+def _tokens(trace: Trace) -> dict[str, Query]:
+    """Tokens by what they are called: the prefix, or the mean over patches; then the patches."""
+    prefix: dict[str, Query] = {name: index for index, name in enumerate(trace.prefix_names)}
     rows, columns = trace.grid
     patches = {
-        f"{row + 1},{column + 1}": (trace.prefix + row * columns + column, f"patch {row + 1}, {column + 1}")
+        f"patch {row + 1}, {column + 1}": trace.prefix + row * columns + column
         for row in range(rows)
         for column in range(columns)
     }
-    return {**(prefix or {"mean": (None, "the mean patch")}), **patches}
+    return {**(prefix or {"the mean patch": None}), **patches}
