@@ -19,7 +19,7 @@ from explorer.studio.template import Template
 from explorer.types import ExplorerError
 
 
-class Weights(Option):
+class OperatorWeights(Option):
     """Whose weights operators are put on."""
 
     BASELINE = "baseline"
@@ -89,7 +89,7 @@ class Spec:
     matrix: Matrix = setting(Matrix.EFFECTIVE, "the matrix whose row is shown")
     quantity: Quantity = setting(Quantity.SMOOTHED_RESIDUAL, "what the residual's maps show")
     operators: str = setting(_OPERATORS, "operators on one set of weights, such as standard,neutreno=0.4,twicing@10-12")
-    weights: Weights = setting(Weights.BASELINE, "the weights that operators are put on")
+    weights: OperatorWeights = setting(OperatorWeights.BASELINE, "the weights that operators are put on")
     method: Method = setting(Method.GRAD_CAM, "how an attribution is made")
     baseline_picture: Baseline = setting(
         Baseline.MEAN, "what stands for nothing in integrated-gradients, occlusion and feature-ablation"

@@ -21,7 +21,7 @@ from explorer.studio import curves, grids, phrases
 from explorer.studio.content import Content, Table
 from explorer.studio.latex import escape
 from explorer.studio.run import FigureRun, chosen_heads, head_choice, patch, token
-from explorer.studio.spec import Spec, Weights
+from explorer.studio.spec import OperatorWeights, Spec
 from explorer.studio.template import LABELS, LOOK, Template
 from explorer.traces import Trace
 from explorer.types import ImageInput, ModelCard, Operators
@@ -82,7 +82,7 @@ def gather(run: FigureRun, layers: tuple[int, ...]) -> Content:
 
 def _placed(run: FigureRun) -> PlacedOperators:
     """Raises `ExplorerError` for an operator that there is not, or not in these blocks."""
-    card = run.pair.cards[list(Weights).index(run.spec.weights)]
+    card = run.pair.cards[list(OperatorWeights).index(run.spec.weights)]
     depth = len(card.filter)
     texts = run.spec.operator_texts
     return PlacedOperators(card, {str(placed(text, depth)): operators.in_blocks(text, depth) for text in texts})
