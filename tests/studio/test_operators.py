@@ -55,9 +55,16 @@ def test_the_scale_leaves_the_querys_own_patch_out() -> None:
     assert max(figure.content.ranges) < 0.5
 
 
-def test_there_is_no_row_of_e_0_where_no_operator_has_it() -> None:
-    names = made("operators", [photo()], operators="standard,neutreno", layers=(1,), dpi=36).numbers
-    assert not any("E_0" in name for name in names)
+def rows(**settings: object) -> list[str]:
+    """What stands beside the rows of maps."""
+    return [row.label for row in made("operators", [photo()], dpi=36, **settings).content.drawing.blocks[0].rows]
+
+
+def test_e_0_has_a_row_where_it_has_anything_on_the_patches() -> None:
+    assert rows(operators="standard,neutreno", layers=(1,), query="0.6,0.4") == ["E"]  # as the first block has none
+    assert rows(operators="standard,neutreno") == ["E"]  # of CLS it is 0.6 on CLS alone
+    assert rows(operators="standard,neutreno", query="0.6,0.4") == ["E", "E₀"]
+    assert rows(operators="standard,svformer") == ["E", "E₀"]
 
 
 def test_the_caption_says_which_weights_and_which_are_counterfactual() -> None:

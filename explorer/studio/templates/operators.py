@@ -14,6 +14,7 @@ from explorer.jobs.passes import OperatorsJob
 from explorer.measures import attention, similarity
 from explorer.measures.attention import HeadRows
 from explorer.paper import operators
+from explorer.paper.filters import FILTERS
 from explorer.paper.kernels import KERNELS
 from explorer.paper.placed import placed
 from explorer.serving.engine import ask
@@ -24,9 +25,9 @@ from explorer.studio.run import FigureRun, chosen_heads, head_choice, patch, tok
 from explorer.studio.spec import OperatorWeights, Spec
 from explorer.studio.template import LABELS, LOOK, Template
 from explorer.traces import Trace
-from explorer.types import ImageInput, ModelCard, Operators
+from explorer.types import ImageInput, ModelCard, Operator, Operators
 
-_LABELS = {"E": "$E$", "E_0": "$E_0$"}
+_LABELS = {"E": "E", "E_0": "E₀"}
 _OWN, _FIRST = _LABELS
 
 
@@ -124,21 +125,16 @@ def _layout(
     layers: tuple[int, ...],
     heads: tuple[str, ...],
 ) -> grids.Layout:
-    """A row of `E` for each layer and head, and one of `E_0` where an operator has it there."""
-    panels = photos[0].sides[0]
+    """A row of `E` for each layer and head, and one of `E_0` where that has anything on the patches."""
     rows = []
     for layer in layers:
-        has_first = any(
-            not operators.polynomials(each[layer - 1], layer - 1)[1].is_zero for each in chosen.filters.values()
-        )
         for head in heads:
-            for which in (_OWN, _FIRST)[: 1 + has_first]:
+            for which in _LABELS:
+                keys = [_key(layer, head, which, name) for name in chosen.filters]
+                if which == _FIRST and not any(photo.sides[0][key].values.any() for photo in photos for key in keys):
+                    continue
                 label = grids.row_label(_LABELS[which], layers, layer, heads, head)
-                rows.append(grids.MapRow(tuple((0, _key(layer, head, which, name)) for name in chosen.filters), label))
-        if not has_first:
-            for head in heads:
-                for name in chosen.filters:
-                    del panels[_key(layer, head, _FIRST, name)]
+                rows.append(grids.MapRow(tuple((0, key) for key in keys), label))
     columns = tuple(
         Columns(("as trained" if is_trained else "counterfactual",), name, colour)
         for (name, is_trained), (colour, _) in zip(
@@ -159,8 +155,10 @@ def caption(spec: Spec, content: Content) -> list[str]:
     ]
     if swapped:
         sentences.append(f"Counterfactual, operator swapped, not trained: {escape(', '.join(swapped))}.")
-    if any(_is_explicit(name) for name, _ in content.operators):
+    if not all(KERNELS[each.kernel].sums_to_one for each in _named(content)):
         sentences.append("Linear attention is computed in its explicit form, as a matrix.")
+    if any(FILTERS[each.filter].needs_first_values for each in _named(content)):
+        sentences.append("Rows of $E_0$ that have nothing on the patches are left out.")
     band = "; band: one standard deviation between images" if len(content.digests) > 1 else ""
     sentences.append(f"Below: token similarity by operator{band}. {escape(spec.definition.sentence())}")
     return [*sentences, phrases.scale(spec, content, "All operators"), phrases.photograph(spec)]
@@ -172,9 +170,8 @@ _ROWS = (
 )
 
 
-def _is_explicit(name: str) -> bool:
-    kernel = operators.named(name.partition("@")[0]).kernel
-    return not KERNELS[kernel].sums_to_one
+def _named(content: Content) -> list[Operator]:
+    return [operators.named(name.partition("@")[0]) for name, _ in content.operators]
 
 
 TEMPLATE = Template(
