@@ -85,6 +85,7 @@ def _operators(asked: Asked) -> str:
         default=_DEFAULTS["operators"].split(","),
         key="studio-operators",
         accept_new_options=True,
+        select_all=False,  # what is typed chooses one
         max_selections=12,
         persist_state="session",
         help=_HELP["operators"].capitalize() + ".",

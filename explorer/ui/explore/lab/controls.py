@@ -90,6 +90,7 @@ def candidates(card: ModelCard, colours: Palette, place: DeltaGenerator) -> list
         default=_OPENS_WITH,
         key=OPERATORS,
         accept_new_options=True,
+        select_all=False,  # what is typed chooses one
         bind="query-params",
         placeholder="Choose operators, or write one such as neutreno=0.4 or twicing@10-12",
         help=f"Choose any, or write one: `neutreno=0.4`, `linear-twicing`, `twicing@{max(1, depth - 2)}-{depth}` (in "

@@ -35,6 +35,7 @@ GFLOPS = (
     "and N²d a head for every further time that A is applied. A is formed as a matrix, of linear attention, too."
 )
 _MOST_COLUMNS = 4
+_FROM = " from "
 _BARE = {"displayModeBar": False}
 
 HeadMaps = Float[np.ndarray, "head row column"]
@@ -140,11 +141,17 @@ def _equations(candidate: Candidate) -> None:
 
 def _of_operator(operator: Operator) -> list[str]:
     filter, kernel = FILTERS[operator.filter], KERNELS[operator.kernel]
-    lines = [f"$U = {equation(filter.equation)}$"]
+    lines = [_rendered("U", filter.equation)]
     if operator.kernel != "softmax":
-        lines.append(f"$A = {equation(kernel.equation)}$")
+        lines.append(_rendered("A", kernel.equation))
     sources = [filter.source] + [kernel.source] * (operator.kernel != "softmax")
     return [*lines, f":small[{plain('; '.join(sources), 200)}]"]
+
+
+def _rendered(symbol: str, text: str) -> str:
+    """With its words outside, where they can go on in the next line."""
+    formula, _, words = text.partition(_FROM)
+    return f"${symbol} = {equation(formula.rstrip(','))}$" + (f"{_FROM}{words}" if words else "")
 
 
 def similarity_chart(chosen: Sequence[Candidate], readings: Sequence[OperatorReading]) -> None:
@@ -154,10 +161,17 @@ def similarity_chart(chosen: Sequence[Candidate], readings: Sequence[OperatorRea
         for candidate, reading in zip(chosen, readings, strict=True)
     ]
     low = min(0.0, *(float(np.nanmin(line.values)) for line in lines))
-    figure = curves.by_layer(lines, palette(), y="Token similarity", first_layer=0, y_range=(low, 1.02))
+    figure = curves.by_layer(
+        lines, palette(), y="Token similarity", first_layer=0, y_range=(low, 1.02), height=_height(lines)
+    )
     st.plotly_chart(
         figure, key="operators-similarity", config=_BARE, alt="Token similarity by layer, operator by operator"
     )
+
+
+def _height(lines: Sequence[Line]) -> int:
+    """Pixels of a chart whose legend has a name for each line."""
+    return max(380, 320 + 12 * len(lines))
 
 
 def spectrum_chart(chosen: Sequence[Candidate], readings: Sequence[OperatorReading], seen: Seen) -> None:
@@ -167,7 +181,7 @@ def spectrum_chart(chosen: Sequence[Candidate], readings: Sequence[OperatorReadi
         for candidate, reading in zip(chosen, readings, strict=True)
         if reading.eigenvalues.size
     ]
-    figure = spectra.ranked(lines, palette(), y="|λ| of E")
+    figure = spectra.ranked(lines, palette(), y="|λ| of E", height=_height(lines))
     st.plotly_chart(figure, key="operators-spectrum", config=_BARE, alt="Moduli of the eigenvalues of E by rank")
 
 
