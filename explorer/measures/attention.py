@@ -28,6 +28,7 @@ HeadChoice = Heads | int
 """Mean, max (for signed data the entry of largest magnitude), or one head, 0-based."""
 
 LayerRows = Float[Tensor, "layer head key"]
+HeadRows = Float[Tensor, "head key"]
 LayerMaps = Float[Tensor, "layer token"]
 
 
@@ -77,6 +78,15 @@ def rows(trace: Trace, query: Query, matrix: Matrix) -> LayerRows:
         raise ValueError("Rollout is a product over layers and has no rows per head.")
     correction = row - row @ trace.attention
     return (correction if matrix is Matrix.CORRECTION else row + correction).squeeze(2)
+
+
+def rows_in(trace: Trace, layer: int, query: Query) -> tuple[HeadRows, HeadRows | None]:
+    """Row `query` of `E` and of `E_0` in one layer's heads; the second is None where the block has no `E_0`."""
+    picks, A = _picks(trace, query, 1), trace.attention[layer]
+    own, of_first = operators.polynomials(trace.filter[layer], layer)
+    smoothed = picks @ A  # (1, N) @ (H, N, N) -> (H, 1, N)
+    from_first = None if of_first.is_zero else of_first.rows(picks, A, first=smoothed).squeeze(1)
+    return own.rows(picks, A, first=smoothed).squeeze(1), from_first
 
 
 def _picks(trace: Trace, query: Query, count: int) -> Float[Tensor, "row key"]:

@@ -24,7 +24,15 @@ from explorer.measures.attention import entropy as entropy_of_rows
 from explorer.measures.attention import entropy_of_scores
 from explorer.measures.residual import norms
 from explorer.models import packed, room
-from explorer.models.twicing import Filtered, HeadTensor, attention_of, get_filter, project, queries_keys_values
+from explorer.models.twicing import (
+    Filtered,
+    HeadTensor,
+    attention_of,
+    check_operators,
+    get_filter,
+    project,
+    queries_keys_values,
+)
 from explorer.paper import operators
 from explorer.paper.kernels import KERNELS
 from explorer.traces import RowMeasures, Trace
@@ -141,6 +149,7 @@ def trace(
         raise ExplorerError("Expected a model in eval mode; a model in training mode came.")
     sizes = geometry(model)
     if filter is not None:
+        check_operators(model, filter)
         sizes = replace(sizes, filter=filter)
     expected = tuple(model.patch_embed.img_size)
     if tuple(images.shape[-2:]) != expected:

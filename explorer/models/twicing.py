@@ -167,19 +167,27 @@ def set_filter(model: nn.Module, chosen: Operators) -> None:
 
     Raises `ExplorerError` for another number of them than blocks, and for one that does not go with a block.
     """
+    check_operators(model, chosen)
+    blocks: Any = model.blocks
+    carries = needs_other_values(chosen)
+    for layer, (block, operator) in enumerate(zip(blocks, chosen, strict=True)):
+        attn = attention_of(block)
+        attn.operator, attn.layer, attn.carries, attn.is_last = operator, layer, carries, layer == len(blocks) - 1
+
+
+def check_operators(model: nn.Module, chosen: Operators) -> None:
+    """Raises `ExplorerError` for another number of operators than blocks, and for one that does not go with a block."""
     blocks: Any = model.blocks
     if len(chosen) != len(blocks):
         raise ExplorerError(f"An operator is needed for each of the {len(blocks)} blocks; {len(chosen)} came.")
-    carries = needs_other_values(chosen)
-    for layer, (block, operator) in enumerate(zip(blocks, chosen, strict=True)):
+    for number, (block, operator) in enumerate(zip(blocks, chosen, strict=True), start=1):
         operators.check(operator)
-        attn = attention_of(block)
-        if not KERNELS[operator.kernel].takes_rotary and not isinstance(attn, FilteredAttention):
+        kernel = KERNELS[operator.kernel]
+        if not kernel.takes_rotary and not isinstance(attention_of(block), FilteredAttention):
             raise ExplorerError(
-                f"{KERNELS[operator.kernel].title} attention goes with queries and keys that are not rotated; "
-                f"those of block {layer + 1} are."
+                f"{kernel.title} attention goes with queries and keys that are not rotated; "
+                f"those of block {number} are."
             )
-        attn.operator, attn.layer, attn.carries, attn.is_last = operator, layer, carries, layer == len(blocks) - 1
 
 
 def needs_other_values(chosen: Operators) -> bool:

@@ -156,6 +156,11 @@ def quadratic(a: float, kernel: str = STANDARD.kernel) -> Operator:
     return Operator("quadratic", float(a), kernel)
 
 
+def words() -> list[str]:
+    """Every filter on every kernel, as `named` takes them."""
+    return [str(Operator(name, kernel=kernel)) for kernel in KERNELS for name in FILTERS]
+
+
 _WORD = re.compile(r"(?:(linear|elliptical)(?:-(?=[a-z])|$))?([a-z]*)(?:=([-+\d.e]+))?")
 
 
@@ -279,6 +284,19 @@ def towards(operator: Operator, share: float) -> Operator:
     if operator.filter in ("neutreno", "attnscale") and operator.parameter is not None:
         return replace(operator, parameter=operator.parameter * share)
     return operator
+
+
+def are_same(operators: Operators, others: Operators) -> bool:
+    """Whether both do the same in every block, by whatever names: `boosting=2` is twicing, `neutreno=0` standard."""
+    return len(operators) == len(others) and all(
+        operator.kernel == other.kernel and polynomials(operator, layer) == polynomials(other, layer)
+        for layer, (operator, other) in enumerate(zip(operators, others, strict=True))
+    )
+
+
+def applications(operators: Operators) -> int:
+    """How often `A` is applied in all blocks together: each time is `N^2 d` multiply-adds a head."""
+    return sum(part.degree for layer, each in enumerate(operators) for part in polynomials(each, layer))
 
 
 def needs_first_values(operators: Iterable[Operator]) -> bool:

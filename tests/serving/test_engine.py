@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from explorer.jobs import passes
-from explorer.jobs.passes import DialJob, ProbeJob, SimilarityJob, TraceJob
+from explorer.jobs.passes import OperatorsJob, ProbeJob, SimilarityJob, TraceJob
 from explorer.measures.settings import Definition
 from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel
@@ -670,7 +670,7 @@ def test_swapping_back_gives_the_trained_card(
 
 
 def test_a_trace_under_another_filter_is_that_of_the_swapped_model(engine: LocalEngine, keys: tuple[str, str]) -> None:
-    passing = ask(engine, DialJob(TWICING), [photo(1)], keys[0])[0]
+    passing = ask(engine, OperatorsJob(TWICING), [photo(1)], keys[0])[0]
     assert not any(model.card.is_counterfactual for model in engine._models.values())
     (kept,) = traces(engine, [photo(1)], engine.swapped(keys[0], TWICING).key)
     assert passing is kept  # remembered under the same key
