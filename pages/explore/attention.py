@@ -8,7 +8,9 @@ from explorer.ui.shell import detail, panels
 from explorer.ui.shell.session import plain
 
 chosen = view()
-title, finer = st.columns([5, 4], gap="medium", vertical_alignment="bottom")  # side by side, so that the maps begin higher up
+title, finer = st.columns(
+    [5, 4], gap="medium", vertical_alignment="bottom"
+)  # side by side, so that the maps begin higher up
 with title:
     panels.opening(
         "Attention",
