@@ -83,7 +83,12 @@ def test_everything_is_answered_without_the_server(page: Page) -> None:
         said.add(page.locator(".looks").inner_text())
         expect(page.locator(".mark")).to_be_visible()
     assert len(said) == 2
-    assert all(re.search(r"Layer \d+, head \d+, the patch in row \d+, column \d+: \d+% of its", each) for each in said)
+    assert all(
+        re.search(
+            r"Layer \d+, head \d+, the patch in row \d+, column \d+: .+ looks \d+\.\d patches away from where ", each
+        )
+        for each in said
+    )
     assert not {*at_rest} & {*drawn(page)}
     page.keyboard.press("Escape")
     expect(page.locator(".mark")).to_be_hidden()

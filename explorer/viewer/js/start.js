@@ -219,8 +219,9 @@ export function mountStart(root) {
         ? "where the two models differ most"
         : `the next place: ${parting + 1} of ${partings.length}`;
     surprise.title =
-      "The layer, head and patch whose two rows of A are farthest apart: total variation distance, half the sum of all " +
-      "differences. At most one of each head.";
+      "The layer, head and patch whose two rows of A lie farthest apart: how far, in patches down and across, attention " +
+      "is to be carried at least (earth mover's distances of the sums by row and by column), times the smaller of the " +
+      "shares that patches get. At most one of each head.";
     if (!yourWords.textContent) yourWords.textContent = "drop, paste or choose";
     viewer.setAttribute("href", address(place));
   }
