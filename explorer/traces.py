@@ -16,6 +16,7 @@ class RowMeasures:
     """One number a row of `A` that is cheaper taken in the pass, while a block's matrix is in the processor's cache."""
 
     entropy: Float[Tensor, "*lead query"]
+    """NaN where `A` has negative entries, as in differential attention."""
     smoothed: Float[Tensor, "*lead token"]
     """`|A V|`, over the channels of a head."""
     smoothed_residual: Float[Tensor, "*lead token"]
@@ -34,6 +35,8 @@ class Trace:
     """
 
     attention: Float[Tensor, "layer head query key"]
+    """`A` as the block's kernel makes it; of differential attention `A_1 - lambda A_2`, whose rows sum to
+    `1 - lambda`."""
     values: Float[Tensor, "layer head token channel"]
     tokens: Float[Tensor, "state token dim"]
     logits: Float[Tensor, " class"]

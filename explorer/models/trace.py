@@ -24,11 +24,21 @@ from explorer.measures.attention import entropy as entropy_of_rows
 from explorer.measures.attention import entropy_of_scores
 from explorer.measures.residual import norms
 from explorer.models import packed, room
-from explorer.models.twicing import Filtered, HeadTensor, attention_of, get_filter, project, queries_keys_values
+from explorer.models.twicing import (
+    Filtered,
+    FilteredDiffAttention,
+    HeadTensor,
+    attention_of,
+    check,
+    get_filter,
+    matrix_of,
+    project,
+    queries_keys_values,
+)
 from explorer.paper import operators
 from explorer.paper.kernels import KERNELS
 from explorer.traces import RowMeasures, Trace
-from explorer.types import ExplorerError, Filter, Size, prefix_names
+from explorer.types import ExplorerError, Filter, Operator, Size, prefix_names
 
 Stream = Float[Tensor, "image token dim"]
 Attend = Callable[[Stream], Stream]
@@ -117,7 +127,7 @@ def geometry(model: Any) -> Geometry:
         depth=len(model.blocks),
         heads=attn.num_heads,
         tokens=height * width + model.num_prefix_tokens,
-        channels=attn.head_dim,
+        channels=attn.head_dim * (2 if isinstance(attn, FilteredDiffAttention) else 1),
         dim=model.embed_dim,
         classes=model.num_classes or model.head_hidden_size,
         grid=(height, width),
@@ -141,6 +151,7 @@ def trace(
         raise ExplorerError("Expected a model in eval mode; a model in training mode came.")
     sizes = geometry(model)
     if filter is not None:
+        check(model, filter)
         sizes = replace(sizes, filter=filter)
     expected = tuple(model.patch_embed.img_size)
     if tuple(images.shape[-2:]) != expected:
@@ -163,18 +174,14 @@ def trace(
                 first = v
             # The matrix of a single image is computed where it is kept; of a batch, it is copied to each trace.
             own = traces[0].attention[layer, None] if len(traces) == 1 else None
-            attention = operators.matrix_of(operator, q, k, attn.scale, v, before, scores=scores, out=own)
+            attention = matrix_of(attn, operator, q, k, v, before, scores=scores, out=own)
             if own is None:
                 _keep(traces, "attention", layer, attention)
             _keep(traces, "values", layer, v)
             steps = None
             if rows:
                 steps = operators.smoothing_steps(attention, v)  # (B, H, N, d) each
-                entropy = (
-                    entropy_of_scores(attention, scores)
-                    if KERNELS[operator.kernel].sums_to_one
-                    else entropy_of_rows(attention)
-                )
+                entropy = _entropy(operator, attention, scores)
                 _keep_rows(traces, layer, RowMeasures(entropy, *norms(*steps)))
             u = operators.output(operator, layer, attention.matmul, v, first, steps)
             before = v
@@ -268,6 +275,13 @@ def _empty(sizes: Geometry, like: Tensor, rows: bool) -> Trace:
         has_distillation_token=sizes.has_distillation_token,
         rows=RowMeasures(*measured) if rows else None,
     )
+
+
+def _entropy(operator: Operator, attention: Tensor, scores: Tensor) -> Tensor:
+    kernel = KERNELS[operator.kernel]
+    if kernel.is_signed:
+        return torch.full_like(attention[..., 0], math.nan)
+    return entropy_of_scores(attention, scores) if kernel.sums_to_one else entropy_of_rows(attention)
 
 
 def _keep(records: Sequence[Trace | RowMeasures | None], name: str, layer: int, batch: Tensor) -> None:

@@ -113,16 +113,23 @@ def matrix_of(
     q: Queries,
     k: Queries,
     scale: float,
-    values: Values,
-    before: Values | None,
+    values: Float[Tensor, "... key _"],
+    before: Float[Tensor, "... key _"] | None,
     bias: Tensor | None = None,
     scores: Tensor | None = None,
     out: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> Attention:
     """`A` as the operator's kernel makes it; `before` are the values of the block before, None in the first.
 
-    `bias`, `scores` and `out` as in `attention`; linear attention takes no bias.
+    `bias`, `scores` and `out` as in `attention`; linear attention takes no bias. `weight` is `lambda` of differential
+    attention, whose queries and keys have two heads for each of the values.
     """
+    if operator.kernel == "differential":
+        if weight is None:
+            raise ValueError("Differential attention needs its weight.")
+        a = kernels.differential(attention(q, k, scale, bias).unflatten(-3, (-1, 2)), weight)
+        return a if out is None else out.copy_(a)
     if operator.kernel == "linear":
         if bias is not None:
             raise ValueError("Linear attention takes no mask.")
@@ -137,6 +144,15 @@ def check(operator: Operator) -> None:
     """Raises `ExplorerError` for what no row of the registries is, and for a parameter that is not in its range."""
     if operator.kernel not in KERNELS or operator.filter not in FILTERS:
         raise ExplorerError(f"An operator such as {', '.join(FILTERS)} was expected; {str(operator)[:80]!r} came.")
+    _check_parameter(operator)
+    own, _ = FILTERS[operator.filter].polynomials(operator.parameter or 0.0, False)
+    if own.mean and KERNELS[operator.kernel].is_signed:  # the mean J stands for rows that sum to 1
+        raise ExplorerError(
+            f"{operator.filter} is for attention whose rows sum to 1; those of {operator.kernel} attention do not."
+        )
+
+
+def _check_parameter(operator: Operator) -> None:
     parameter, value = FILTERS[operator.filter].parameter, operator.parameter
     if parameter is None:
         if value is not None:
@@ -156,7 +172,7 @@ def quadratic(a: float, kernel: str = STANDARD.kernel) -> Operator:
     return Operator("quadratic", float(a), kernel)
 
 
-_WORD = re.compile(r"(?:(linear|elliptical)(?:-(?=[a-z])|$))?([a-z]*)(?:=([-+\d.e]+))?")
+_WORD = re.compile(r"(?:(linear|elliptical|differential)(?:-(?=[a-z])|$))?([a-z]*)(?:=([-+\d.e]+))?")
 
 
 def named(text: str) -> Operator:
@@ -263,6 +279,24 @@ def towards(operator: Operator, share: float) -> Operator:
     if operator.filter in ("neutreno", "attnscale") and operator.parameter is not None:
         return replace(operator, parameter=operator.parameter * share)
     return operator
+
+
+def is_signed(operators: Iterable[Operator]) -> bool:
+    """Whether `A` itself may have negative entries in any block, so that its rows are no distributions."""
+    return any(KERNELS[operator.kernel].is_signed for operator in operators)
+
+
+def plain(chosen: Operators) -> Operators:
+    """The standard filter on softmax attention, or on the kernel that the weights of a block go with alone."""
+    return tuple(
+        Operator(kernel=each.kernel if KERNELS[each.kernel].has_own_weights else STANDARD.kernel) for each in chosen
+    )
+
+
+def counterpart(chosen: Operators) -> Operators:
+    """What these weights are compared under: `plain`, or twicing in every block where they are that already."""
+    of_kernels = plain(chosen)
+    return tuple(replace(each, filter="twicing") for each in of_kernels) if chosen == of_kernels else of_kernels
 
 
 def needs_first_values(operators: Iterable[Operator]) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from explorer.types import STANDARD, TWICING, ModelCard
+from explorer.paper import operators
+from explorer.types import ModelCard
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Pair
 
@@ -35,7 +36,8 @@ def choose_pair(cards: Sequence[ModelCard]) -> Pair:
 
 def want(card: ModelCard) -> None:
     """Shows a model beside its partner from the next run on, the standard one of the two as the baseline."""
-    first = card if card.is_standard else partner(card, resources.engine().cards)
+    is_plain = card.filter == operators.plain(card.filter)
+    first = card if is_plain else partner(card, resources.engine().cards)
     st.session_state[_WANTED] = first.key
 
 
@@ -66,8 +68,7 @@ def _run(card: ModelCard) -> str:
 
 def swapped(card: ModelCard) -> ModelCard:
     """The same weights under the other filter: twicing everywhere for a standard model, else standard."""
-    operator = TWICING if card.is_standard else STANDARD
-    return resources.engine().swapped(card.key, (operator,) * len(card.filter))
+    return resources.engine().swapped(card.key, operators.counterpart(card.filter))
 
 
 def _box(label: str, names: dict[str, str], default: str, key: str) -> str:
