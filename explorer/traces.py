@@ -50,6 +50,8 @@ class Trace:
     """Whether the next is DeiT's distillation token; all others are registers."""
     rows: RowMeasures | None = None
     """By layer and head. None where the pass did not take them: the measures do, from `attention` and `values`."""
+    class_attention: Float[Tensor, "block head _"] | None = None
+    """Of FAN, whose blocks have no CLS: what CLS attends to in the class-attention blocks after them, itself first."""
 
     @property
     def depth(self) -> int:
@@ -66,7 +68,8 @@ class Trace:
     @property
     def nbytes(self) -> int:
         tensors = (self.attention, self.values, self.tokens, self.logits)
-        return sum(t.nbytes for t in tensors) + (self.rows.nbytes if self.rows else 0)
+        after = 0 if self.class_attention is None else self.class_attention.nbytes
+        return sum(t.nbytes for t in tensors) + (self.rows.nbytes if self.rows else 0) + after
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer.models.trace import BLOCKS, Attend, embed, geometry
+from explorer.models.trace import BLOCKS, Attend, answer, embed, geometry
 from explorer.models.twicing import attention_of, matrix_of, project, queries_keys_values
 from explorer.paper import operators
 
@@ -58,7 +58,7 @@ def forward(
     x, ropes = embed(module, images)
     for block, rope in zip(module.blocks, ropes, strict=False):
         x = BLOCKS[type(block)](block, x, attending(attention_of(block), rope))
-    return module.forward_head(module.norm(x)), kept, kept_of_first
+    return answer(module, x), kept, kept_of_first
 
 
 def _node(matrix: Matrix) -> Matrix:

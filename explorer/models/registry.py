@@ -69,6 +69,10 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "deit_tiny_patch8_64": Architecture(
         "DeiT-Tiny/8 64px", "deit_tiny_patch16_224", (64, 64), options={"img_size": 64, "patch_size": 8}
     ),
+    # Of `models.fan`, which registers them with timm.
+    "fan_tiny_12_p16_224": Architecture("FAN-Tiny", "fan_tiny_12_p16_224"),
+    "fan_small_12_p16_224": Architecture("FAN-Small", "fan_small_12_p16_224"),
+    "fan_base_18_p16_224": Architecture("FAN-Base", "fan_base_18_p16_224", depth=18),
 }
 
 

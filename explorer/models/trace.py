@@ -24,6 +24,7 @@ from explorer.measures.attention import entropy as entropy_of_rows
 from explorer.measures.attention import entropy_of_scores
 from explorer.measures.residual import norms
 from explorer.models import packed, room
+from explorer.models.fan import Fan, FanBlock
 from explorer.models.twicing import (
     Filtered,
     FilteredDiffAttention,
@@ -87,6 +88,11 @@ def _pre_norm_eva(block: Any, x: Stream, attend: Attend) -> Stream:
     return x + _scaled(block.mlp(block.norm2(x)), block.gamma_2)
 
 
+def _fan(block: Any, x: Stream, attend: Attend) -> Stream:
+    x = x + block.gamma1 * attend(block.norm1(x))
+    return x + block.gamma2 * block.mlp(block.norm2(x))
+
+
 def _post_norm(block: Any, x: Stream, attend: Attend) -> Stream:
     x = x + block.norm1(attend(x))
     x = x + block.norm2(block.mlp(x))
@@ -102,10 +108,11 @@ BLOCKS: dict[type[nn.Module], Callable[[Any, Stream, Attend], Stream]] = {
     ResPostBlock: _post_norm,
     EvaBlock: _pre_norm_eva,
     EvaBlockPostNorm: _post_norm,
+    FanBlock: _fan,
 }
 """The blocks that are reproduced, each with its equations."""
 
-MODELS = (VisionTransformer, VisionTransformerDistilled, Eva)
+MODELS = (VisionTransformer, VisionTransformerDistilled, Eva, Fan)
 
 
 def geometry(model: Any) -> Geometry:
@@ -133,7 +140,7 @@ def geometry(model: Any) -> Geometry:
         grid=(height, width),
         prefix=model.num_prefix_tokens,
         filter=get_filter(model),
-        has_class_token=model.cls_token is not None,
+        has_class_token=model.cls_token is not None and not isinstance(model, Fan),  # which has it after its blocks
         has_distillation_token=isinstance(model, VisionTransformerDistilled),
     )
 
@@ -194,10 +201,19 @@ def trace(
     for layer, (block, rope) in enumerate(zip(model.blocks, ropes, strict=False)):
         x = BLOCKS[type(block)](block, x, attending(attention_of(block), layer, rope))
         _keep(traces, "tokens", layer + 1, x)
-    logits = model.forward_head(model.norm(x))
+    logits = answer(model, x)
     for image, of_image in enumerate(traces):
         of_image.logits.copy_(logits[image])
+    if isinstance(model, Fan):
+        maps = model.class_attention(x)
+        return [replace(each, class_attention=of.clone()) for each, of in zip(traces, maps, strict=True)]
     return traces
+
+
+def answer(model: Any, tokens: Stream) -> Float[Tensor, "image class"]:
+    """The logits that a model makes of the tokens after its last block."""
+    logits: Tensor = model.forward_head(model.joined(tokens) if isinstance(model, Fan) else model.norm(tokens))
+    return logits
 
 
 @torch.inference_mode()
@@ -242,6 +258,8 @@ class _WholeModel(nullcontext[None]):
 
 def embed(model: Any, images: Tensor) -> tuple[Stream, Iterator[Tensor | None]]:
     """The embedded tokens, and the rotary position embedding of every block: none, the same, or its own."""
+    if isinstance(model, Fan):
+        return model.embed(images), itertools.repeat(None)
     embedded = model._pos_embed(model.patch_embed(images))
     tokens, rope = embedded if isinstance(model, Eva) else (embedded, None)
     if rope is not None and model.rope_mixed:

@@ -19,6 +19,7 @@ from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
+from explorer.models.fan import TokenMixing
 from explorer.paper import kernels, operators
 from explorer.paper.filters import Smooth
 from explorer.paper.kernels import KERNELS
@@ -99,12 +100,26 @@ class FilteredDiffAttention(Filtered, DiffAttention):
 
     own = operator = DIFFERENTIAL
 
+    def queries_keys_values(self, x: Tokens) -> tuple[Queries, Queries, HeadTensor]:
+        """Two heads of queries and keys for each of the values."""
+        heads = (2 * self.num_heads, 2 * self.num_heads, self.num_heads)
+        q, k, v = (
+            part.unflatten(-1, (each, -1)).transpose(1, 2)
+            for part, each in zip(self.qkv(x).chunk(3, dim=2), heads, strict=True)
+        )
+        return self.q_norm(q), self.k_norm(k), v
+
+
+class FilteredTokenMixing(Filtered, TokenMixing):
+    """Of FAN, over the patches alone."""
+
 
 FILTERED: dict[type[nn.Module], type[Filtered]] = {
     Attention: FilteredAttention,
     EvaAttention: FilteredEvaAttention,
     AttentionRope: FilteredAttentionRope,
     DiffAttention: FilteredDiffAttention,
+    TokenMixing: FilteredTokenMixing,
 }
 
 
@@ -138,14 +153,8 @@ def queries_keys_values(attn: Any, x: Tokens, rope: Tensor | None = None) -> tup
     Those of differential attention have two heads of queries and keys for each of the values.
     """
     batch, tokens, _ = x.shape
-    if isinstance(attn, FilteredDiffAttention):
-        q, k, v = (
-            part.unflatten(-1, (heads, -1)).transpose(1, 2)
-            for part, heads in zip(
-                attn.qkv(x).chunk(3, dim=2), (2 * attn.num_heads,) * 2 + (attn.num_heads,), strict=True
-            )
-        )
-        return attn.q_norm(q), attn.k_norm(k), v
+    if isinstance(attn, FilteredDiffAttention | FilteredTokenMixing):
+        return attn.queries_keys_values(x)
     if attn.qkv is not None:
         if getattr(attn, "q_bias", None) is None:
             qkv = attn.qkv(x)
@@ -236,7 +245,7 @@ def check(model: Any, chosen: Operators) -> None:
                 f"{kernel.title} attention goes with weights that were trained with it; those of block {number} have "
                 "no place for it."
             )
-        if not kernel.takes_rotary and not isinstance(attn, FilteredAttention):
+        if not kernel.takes_rotary and isinstance(attn, FilteredEvaAttention | FilteredAttentionRope):
             raise ExplorerError(
                 f"{kernel.title} attention goes with queries and keys that are not rotated; those of block {number} "
                 "are."

@@ -52,9 +52,9 @@ def queries_keys_values(kernel: str = "softmax") -> tuple[Tensor, Tensor, Tensor
 def test_every_operator_is_its_equation(operator: Operator, layer: int) -> None:
     q, k, v, other = queries_keys_values(operator.kernel)
     before = other if layer else None
-    A = operators.matrix_of(operator, q, k, 0.5, v, before, weight=torch.tensor(0.3))
+    A = operators.matrix_of(operator, q, k, 0.5, v, before, weight=torch.tensor(0.25).double())
     arrays = (part.numpy() for part in (q, k, v))
-    expected = kernel_reference(operator.kernel, *arrays, other.numpy() if layer else None, weight=0.3)
+    expected = kernel_reference(operator.kernel, *arrays, other.numpy() if layer else None, weight=0.25)
     np.testing.assert_allclose(A.numpy(), expected, rtol=1e-12)
     own, of_first = filter_reference(operator, layer, expected)
     U = own @ v.numpy() + of_first @ other.numpy()
