@@ -114,6 +114,17 @@ def patch_maps(per_token: Float[Tensor, "*lead token"], trace: Trace) -> Float[T
     return patches.reshape(*patches.shape[:-1], *trace.grid)
 
 
+def class_maps(trace: Trace) -> Float[Tensor, "block height width"]:
+    """What CLS attends to in FAN's class-attention blocks, mean over heads, its own share left out.
+
+    Raises `ExplorerError` for a model without such blocks.
+    """
+    if trace.class_attention is None:
+        raise ExplorerError("A model with class-attention blocks, such as FAN, was expected; another came.")
+    mean = trace.class_attention.mean(dim=1)
+    return mean[:, 1:].unflatten(1, trace.grid)
+
+
 def rollout(trace: Trace, query: Query) -> LayerMaps:
     """Row `query` of the rollout up to each layer: the product over layers of `(E_l + I) / 2`, `E_l = mean_h E_h`.
 

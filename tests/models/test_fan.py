@@ -1,13 +1,16 @@
 """FAN against an independent model in NumPy, under every operator that fits, and its files."""
 
+import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.special import erf, expit
 from torch import Tensor
 
@@ -17,6 +20,7 @@ from explorer.models import checkpoints, likeness, registry, sizes
 from explorer.models.fan import Fan
 from explorer.models.registry import Architecture
 from explorer.models.trace import geometry, states, trace
+from explorer.models.weights import METADATA_KEY
 from explorer.paper import operators
 from explorer.types import ExplorerError, Operators
 from tests.helpers import Array, assert_one_sentence, filter_reference, kernel_reference, normal, quadratics
@@ -180,6 +184,10 @@ def test_blocks_have_patches_alone_and_cls_comes_after(pixels: Tensor) -> None:
     assert attention.query_called(one, "cls") is None
     assert one.class_attention is not None
     torch.testing.assert_close(one.class_attention.sum(-1), torch.ones(2, HEADS).double())
+    expected = one.class_attention.numpy()[:, :, 1:].mean(axis=1).reshape(2, 4, 4)
+    np.testing.assert_allclose(attention.class_maps(one).numpy(), expected)
+    with pytest.raises(ExplorerError, match="FAN"):
+        attention.class_maps(replace(one, class_attention=None))
 
 
 def test_attribution_and_its_place(pixels: Tensor) -> None:
@@ -207,16 +215,8 @@ def test_another_size_computes_its_positions(tmp_path: Path) -> None:
 
 
 def save(path: Path, state: dict[str, Tensor] | None = None) -> None:
-    from safetensors.torch import save_file
-
     declared = {"architecture": NAME, "filter": "twicing"}
-    save_file(state or small(dtype=torch.float32).state_dict(), path, {checkpoints.METADATA_KEY: json_of(declared)})
-
-
-def json_of(declared: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(declared)
+    save_file(state or small(dtype=torch.float32).state_dict(), path, {METADATA_KEY: json.dumps(declared)})
 
 
 def test_a_file_loads_strictly_and_is_known_by_its_shapes(tmp_path: Path) -> None:
