@@ -68,6 +68,7 @@ Progress = Callable[[int, int], None]
 
 STANDARD = Operator("standard")
 TWICING = Operator("twicing")
+DIFFERENTIAL = Operator(kernel="differential")
 
 
 class ExplorerError(Exception):

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer.models.trace import BLOCKS, Attend, embed, geometry
-from explorer.models.twicing import attention_of, project, queries_keys_values
+from explorer.models.trace import BLOCKS, Attend, answer, embed, geometry
+from explorer.models.twicing import attention_of, matrix_of, project, queries_keys_values
 from explorer.paper import operators
 
 Matrix = Float[Tensor, "image head query key"]
@@ -42,7 +42,7 @@ def forward(
             nonlocal first, before
             q, k, v = queries_keys_values(attn, x, rope)  # (B, H, N, d)
             first = v if first is None else first
-            matrix = operators.matrix_of(attn.operator, q, k, attn.scale, v, before)  # (B, H, N, N)
+            matrix = matrix_of(attn, attn.operator, q, k, v, before)  # (B, H, N, N)
             _, of_first = operators.polynomials(attn.operator, attn.layer)
             effective = _node(operators.effective(matrix, attn.operator, attn.layer))
             u = effective @ v  # (B, H, N, N) @ (B, H, N, d) -> (B, H, N, d)
@@ -58,7 +58,7 @@ def forward(
     x, ropes = embed(module, images)
     for block, rope in zip(module.blocks, ropes, strict=False):
         x = BLOCKS[type(block)](block, x, attending(attention_of(block), rope))
-    return module.forward_head(module.norm(x)), kept, kept_of_first
+    return answer(module, x), kept, kept_of_first
 
 
 def _node(matrix: Matrix) -> Matrix:

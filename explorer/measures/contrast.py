@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from explorer.paper import operators
 from explorer.traces import Comparison
 from explorer.types import Size
 
@@ -34,9 +35,10 @@ def way(p: Float[Tensor, "*lead height width"], q: Float[Tensor, "*lead height w
 
 
 def is_comparable(comparison: Comparison) -> bool:
-    """Whether the two models cut an image into the same tokens, so that their rows are of the same keys."""
+    """Whether rows of both models are distributions over the same keys: tokens of an image that is cut alike."""
     first, second = comparison
-    return (first.grid, first.prefix_names) == (second.grid, second.prefix_names)
+    are_distributions = not any(operators.is_signed(trace.filter) for trace in comparison)
+    return are_distributions and (first.grid, first.prefix_names) == (second.grid, second.prefix_names)
 
 
 def partings(comparison: Comparison, count: int) -> list[Parting]:
@@ -44,7 +46,7 @@ def partings(comparison: Comparison, count: int) -> list[Parting]:
 
     In the order of the way times the smaller of the two shares that patches get: a patch that looks at CLS alone is no
     place. On `A`, whose rows are distributions, and head by head: heads of two models correspond where both began with
-    the same weights. Empty where the rows are not of the same keys.
+    the same weights. Empty where the rows are not of the same keys, or no distributions.
     """
     if not is_comparable(comparison):
         return []

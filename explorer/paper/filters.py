@@ -62,7 +62,7 @@ class Polynomial:
 
     @property
     def is_nonnegative(self) -> bool:
-        """Whether it has no negative entries, whatever `A` is."""
+        """Whether it has no negative entries, whatever `A` is, as long as that has none."""
         return min(*self.powers, self.mean) >= 0.0
 
     def matrix(self, attention: Matrix) -> Matrix:

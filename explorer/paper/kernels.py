@@ -1,6 +1,7 @@
 """How an operator makes `A` of queries and keys; adding one is a row of `KERNELS` and its function.
 
-`A` is `(..., N, N)`. Softmax kernels have rows that sum to 1; of linear attention they sum to a little less.
+`A` is `(..., N, N)`. Softmax kernels have rows that sum to 1; of linear attention they sum to a little less, and of
+differential attention to `1 - lambda`, with entries of both signs.
 """
 
 from __future__ import annotations
@@ -42,6 +43,13 @@ def stretched(q: HeadTensor, values: HeadTensor, before: HeadTensor | None) -> H
     return q * torch.where(largest > 0, change / largest.clamp(min=tiny), torch.ones_like(change))
 
 
+def differential(
+    both: Float[Tensor, "*lead pair query key"], weight: Float[Tensor, ""]
+) -> Float[Tensor, "*lead query key"]:
+    """`A_1 - lambda A_2` of a head's two softmax matrices; `weight` is `lambda`, one for all heads of a block."""
+    return both[..., 0, :, :] - weight * both[..., 1, :, :]
+
+
 @dataclass(frozen=True)
 class KernelKind:
     """A row of the registry."""
@@ -55,6 +63,12 @@ class KernelKind:
     takes_rotary: bool = True
     """Whether it can be put on a model that rotates queries and keys."""
     sums_to_one: bool = True
+    is_signed: bool = False
+    """Whether entries can be negative, so that rows are no distributions: they have no entropy and no distance."""
+    is_fused: bool = True
+    """Whether it can be applied without forming `A`."""
+    has_own_weights: bool = False
+    """Whether its weights go with no other kernel, and it with no other weights."""
 
 
 KERNELS: Mapping[str, KernelKind] = MappingProxyType(
@@ -65,6 +79,7 @@ KERNELS: Mapping[str, KernelKind] = MappingProxyType(
             "S/(S1 + 10⁻⁵), S = φ(Q)φ(K)ᵀ/√d, φ = elu + 1",
             "Katharopoulos et al. 2020; Twicing Attention, B.1",
             sums_to_one=False,
+            is_fused=False,
         ),
         "elliptical": KernelKind(
             "Elliptical",
@@ -72,6 +87,15 @@ KERNELS: Mapping[str, KernelKind] = MappingProxyType(
             "Nielsen et al. 2024",
             needs_values_before=True,
             takes_rotary=False,  # M would weigh coordinates that the rotation has mixed
+        ),
+        "differential": KernelKind(
+            "Differential",
+            "A₁ − λA₂, Aᵢ = softmax(QᵢKᵢᵀ/√d), a learnt λ by block; each head normalised afterwards",
+            "Ye et al. 2024",
+            sums_to_one=False,
+            is_signed=True,
+            is_fused=False,
+            has_own_weights=True,
         ),
     }
 )

@@ -112,16 +112,23 @@ def matrix_of(
     q: Queries,
     k: Queries,
     scale: float,
-    values: Values,
-    before: Values | None,
+    values: Float[Tensor, "... key _"],
+    before: Float[Tensor, "... key _"] | None,
     bias: Tensor | None = None,
     scores: Tensor | None = None,
     out: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> Attention:
     """`A` as the operator's kernel makes it; `before` are the values of the block before, None in the first.
 
-    `bias`, `scores` and `out` as in `attention`; linear attention takes no bias.
+    `bias`, `scores` and `out` as in `attention`; linear attention takes no bias. `weight` is `lambda` of differential
+    attention, whose queries and keys have two heads for each of the values.
     """
+    if operator.kernel == "differential":
+        if weight is None:
+            raise ValueError("Differential attention needs its weight.")
+        a = kernels.differential(attention(q, k, scale, bias).unflatten(-3, (-1, 2)), weight)
+        return a if out is None else out.copy_(a)
     if operator.kernel == "linear":
         if bias is not None:
             raise ValueError("Linear attention takes no mask.")
@@ -139,6 +146,15 @@ def check(operator: Operator) -> None:
             f"An operator was expected, a filter ({', '.join(FILTERS)}) or one on another kernel, as linear-twicing; "
             f"{str(operator)[:80]!r} came."
         )
+    _check_parameter(operator)
+    own, _ = FILTERS[operator.filter].polynomials(operator.parameter or 0.0, False)
+    if own.mean and KERNELS[operator.kernel].is_signed:  # the mean J stands for rows that sum to 1
+        raise ExplorerError(
+            f"{operator.filter} is for attention whose rows sum to 1; those of {operator.kernel} attention do not."
+        )
+
+
+def _check_parameter(operator: Operator) -> None:
     parameter, value = FILTERS[operator.filter].parameter, operator.parameter
     if parameter is None:
         if value is not None:
@@ -157,11 +173,12 @@ def quadratic(a: float, kernel: str = STANDARD.kernel) -> Operator:
 
 
 def words() -> list[str]:
-    """Every filter on every kernel, as `named` takes them."""
-    return [str(Operator(name, kernel=kernel)) for kernel in KERNELS for name in FILTERS]
+    """Every filter on every kernel that goes with any weights, as `named` takes them."""
+    kernels_of_all = [name for name, kind in KERNELS.items() if not kind.has_own_weights]
+    return [str(Operator(name, kernel=kernel)) for kernel in kernels_of_all for name in FILTERS]
 
 
-_WORD = re.compile(r"(?:(linear|elliptical)(?:-(?=[a-z])|$))?([a-z]*)(?:=([-+\d.e]+))?")
+_WORD = re.compile(r"(?:(linear|elliptical|differential)(?:-(?=[a-z])|$))?([a-z]*)(?:=([-+\d.e]+))?")
 
 
 def named(text: str) -> Operator:
@@ -218,9 +235,7 @@ def _read(declared: Any) -> Operator:
         return named(f"{name}={value}")
     if isinstance(declared, str):
         return named(declared)
-    raise ExplorerError(
-        f'An operator such as twicing or {{"neutreno": 0.6}} was expected; {declared!r:.80} came.'
-    )
+    raise ExplorerError(f'An operator such as twicing or {{"neutreno": 0.6}} was expected; {declared!r:.80} came.')
 
 
 _BLOCKS = re.compile(r"(.*)@(\d+)-(\d+)")
@@ -297,6 +312,24 @@ def are_same(operators: Operators, others: Operators) -> bool:
 def applications(operators: Operators) -> int:
     """How often `A` is applied in all blocks together: each time is `N^2 d` multiply-adds a head."""
     return sum(part.degree for layer, each in enumerate(operators) for part in polynomials(each, layer))
+
+
+def is_signed(operators: Iterable[Operator]) -> bool:
+    """Whether `A` itself may have negative entries in any block, so that its rows are no distributions."""
+    return any(KERNELS[operator.kernel].is_signed for operator in operators)
+
+
+def plain(chosen: Operators) -> Operators:
+    """The standard filter on softmax attention, or on the kernel that the weights of a block go with alone."""
+    return tuple(
+        Operator(kernel=each.kernel if KERNELS[each.kernel].has_own_weights else STANDARD.kernel) for each in chosen
+    )
+
+
+def counterpart(chosen: Operators) -> Operators:
+    """What these weights are compared under: `plain`, or twicing in every block where they are that already."""
+    of_kernels = plain(chosen)
+    return tuple(replace(each, filter="twicing") for each in of_kernels) if chosen == of_kernels else of_kernels
 
 
 def needs_first_values(operators: Iterable[Operator]) -> bool:

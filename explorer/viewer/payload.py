@@ -129,13 +129,15 @@ def _model(side: ViewerSide, picture: bytes, store: Sections, layers: Collection
     trace, card = side.trace, side.card
     height, width = card.preprocessing.input_size
     patch = (height // trace.grid[0], width // trace.grid[1])
-    distances = attention_measures.distance(trace, patch)
+    is_signed = operators.is_signed(trace.filter)  # then rows are no distributions, and have neither
+    entropies, distances = (None, None) if is_signed else (_entropies(trace), attention_measures.distance(trace, patch))
     ratio = residual.magnitudes(trace).ratio.mean(dim=1)
     return {
         "name": card.title,
         "label": card.operator,
         "counterfactual": card.is_counterfactual,
         "effective": [_numbers(trace.filter[layer], layer) for layer in range(trace.depth)],
+        "hasSigns": is_signed,
         "isSigned": [attention_measures.is_signed(Matrix.ROLLOUT, trace, layer) for layer in range(trace.depth)],
         "layers": trace.depth,
         "heads": trace.heads,
@@ -153,7 +155,7 @@ def _model(side: ViewerSide, picture: bytes, store: Sections, layers: Collection
         "each": store.add(_floats(similarity.of_each(trace)).tobytes()),
         "similarity": _floats(similarity.token_similarity(trace)).tolist(),
         "residual": _floats(ratio).tolist(),
-        "entropies": _compact(_entropies(trace), store),
+        "entropies": _compact(entropies, store),
         "distances": _compact(distances, store),
         "picture": store.add(picture),
         "top": _top(trace, card),
@@ -184,8 +186,10 @@ def _entropies(trace: Trace) -> Float[Tensor, "layer head query"]:
     return torch.cat([attention_measures.entropies(trace), attention_measures.entropy(mean)], dim=2)
 
 
-def _compact(values: Float[Tensor, "layer sent token"], store: Sections) -> dict[str, float]:
+def _compact(values: Float[Tensor, "layer sent token"] | None, store: Sections) -> dict[str, float] | None:
     """Two bytes a number, `v = s (c / 65535)^2`, `s` the largest: within 1 in 2,000 down to a thousandth of that."""
+    if values is None:
+        return None
     largest = float(values.max())
     codes = (values.cpu().double().clamp(min=0) / (largest or 1.0)).sqrt().mul(65535).round()
     return {**store.add(codes.numpy().astype("<u2").tobytes()), "scale": largest}

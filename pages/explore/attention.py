@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer.ui import view
-from explorer.ui.explore import evidence, viewer_panel
+from explorer.ui.explore import class_attention, evidence, viewer_panel
 from explorer.ui.shell import detail, panels
 from explorer.ui.shell.session import plain
 
@@ -19,6 +19,7 @@ with finer:
     detail.control(chosen, is_narrow=True)
 panels.warn_swapped(chosen)
 viewer_panel.show(chosen)
+class_attention.show(chosen)
 panels.class_note(chosen)
 _, once, twiced = evidence.of_view(chosen)
 st.caption(

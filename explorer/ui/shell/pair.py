@@ -10,7 +10,7 @@ from dataclasses import replace
 import streamlit as st
 
 from explorer.paper import operators
-from explorer.types import ROLES, STANDARD, TWICING, ExplorerError, ModelCard, Operators
+from explorer.types import ROLES, ExplorerError, ModelCard, Operators
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Pair, Photo, plain
 
@@ -57,7 +57,7 @@ def parameters(cards: Sequence[ModelCard]) -> dict[str, str]:
     said = {}
     for role, card in zip(ROLES, cards, strict=True):
         trained = _trained(card)
-        if card.filter in (trained.filter, _other(trained)):
+        if card.filter in (trained.filter, operators.counterpart(trained.filter)):
             said[role] = short(card)
         else:
             said |= {role: short(trained), _operator(role): operators.as_text(card.filter)}
@@ -108,14 +108,10 @@ def _trained(card: ModelCard) -> ModelCard:
     return replace(card, filter=card.trained_filter)
 
 
-def _other(card: ModelCard) -> Operators:
-    """Twicing everywhere for a standard model, else standard."""
-    return (TWICING if card.is_standard else STANDARD,) * len(card.filter)
-
-
 def want(card: ModelCard) -> None:
     """Shows a model beside its partner from the next run on, the standard one of the two as the baseline."""
-    first = card if card.is_standard else partner(card, resources.engine().cards)
+    is_plain = card.filter == operators.plain(card.filter)
+    first = card if is_plain else partner(card, resources.engine().cards)
     st.session_state[_WANTED] = first.key
 
 
@@ -146,7 +142,7 @@ def _run(card: ModelCard) -> str:
 
 def swapped(card: ModelCard) -> ModelCard:
     """The same weights under the other operator: twicing everywhere for a standard model, else standard."""
-    return resources.engine().swapped(card.key, _other(card))
+    return resources.engine().swapped(card.key, operators.counterpart(card.filter))
 
 
 def _box(label: str, names: dict[str, str], default: str, key: str) -> str:
