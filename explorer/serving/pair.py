@@ -12,7 +12,8 @@ from explorer.models.named import ModelSource as ModelSource
 from explorer.models.named import filter_for, load_named
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving import device as devices
-from explorer.serving.engine import Engine, LocalEngine, compare
+from explorer.serving.chosen import engine_of
+from explorer.serving.engine import Engine, compare
 from explorer.traces import Comparison
 from explorer.types import Filter, ImageInput, ModelCard
 
@@ -59,13 +60,15 @@ def load_pair(
     packed: bool | Sequence[bool] = False,
     bfloat16: bool = False,
     device: str | None = None,
+    engine: str | None = None,
 ) -> ModelPair:
     """Loads two models, by default the pair that opens, each under its trained filter unless another is given.
 
     A filter is one coefficient for all blocks or one for each: 1 is standard, 2 twicing; another than the trained one
     makes a counterfactual. `input_size` asks for so many pixels on a side, of both models or of each, instead of what
     is declared. `packed` computes linear layers of both models, or of each, on a second copy of their weights, which
-    some CPUs do quicker; `bfloat16` rounds weights and all on the way, for plain passes. Raises `ExplorerError` for
+    some CPUs do quicker; `bfloat16` rounds weights and all on the some CPUs do quicker; `bfloat16` rounds weights and all on the way, for plain passes. `engine` is where they compute,
+    see `serving.names`. Raises `ExplorerError` for what cannot be loaded, packed, rounded or reached. `ExplorerError` for
     what cannot be loaded, packed or rounded.
     """
     where = devices.device_called(device)
@@ -78,9 +81,9 @@ def load_pair(
     first, second = (
         with_packed_layers(model) if wanted else model for model, wanted in zip((first, second), each, strict=True)
     )
-    engine = LocalEngine([first, second], where, cache_bytes=_CACHE)
+    loaded = engine_of([first, second], where, name=engine, cache_bytes=_CACHE)
     cards = [
-        model.card if filter is None else engine.swapped(model.card.key, filter_for(model.card, filter))
+        model.card if filter is None else loaded.swapped(model.card.key, filter_for(model.card, filter))
         for model, filter in ((first, baseline_filter), (second, twicing_filter))
     ]
-    return ModelPair(engine, *cards)
+    return ModelPair(loaded, *cards)

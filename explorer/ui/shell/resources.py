@@ -23,7 +23,8 @@ from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU, cache_of, once
-from explorer.serving.engine import Engine, LocalEngine
+from explorer.serving.chosen import engine_of
+from explorer.serving.engine import Engine
 from explorer.traces import Comparison
 from explorer.types import ExplorerError, ImageInput
 
@@ -62,7 +63,7 @@ def loaded() -> Loaded:
         where = "The checkpoints folder holds" if sources.opens_bundled() else f"{sources.PAIR_VARIABLE} names"
         raise ExplorerError(" ".join([f"{where} no checkpoint that loads.", *problems]))
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    result = Loaded(LocalEngine(models, device), tuple(problems))
+    result = Loaded(engine_of(models, device), tuple(problems))
     gc.freeze()  # Streamlit collects garbage after every script run; what is loaded is not walked again
     return result
 
