@@ -12,8 +12,8 @@ Serves models to apps and commands that say `--engine ray`, on this machine or t
 Needs `pip install twicing-explorer[serve]`.
 
 Without RAY_ADDRESS a cluster of this machine alone is started, which listens on the loopback and has no dashboard; with
-RAY_ADDRESS=HOST:PORT that one is joined. Whoever has the cluster's token can run anything on it: Ray makes one and keeps
-it in ~/.ray/auth_token, unless RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH says another."""
+RAY_ADDRESS=HOST:PORT that one is joined. Whoever has the cluster's token can run anything on it: Ray makes one and
+keeps it in ~/.ray/auth_token, unless RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH says another."""
 
 
 def add_serve(parser: argparse.ArgumentParser) -> None:

@@ -25,6 +25,9 @@ def engine_of(
     Ray's takes them to its replicas, whose device counts, whatever the one here is.
     """
     if engine_name(name) is EngineName.RAY:
+        from explorer.serving.remote.cluster import ray_here
+
+        ray_here()
         from explorer.serving.remote.engine import RayEngine
 
         return RayEngine(models, cache_bytes=cache_bytes)

@@ -40,6 +40,9 @@ class Engine(Protocol):
     device: torch.device
 
     @property
+    def at_once(self) -> int: ...
+
+    @property
     def cards(self) -> Sequence[ModelCard]: ...
 
     def swapped(self, key: str, filter: Filter) -> ModelCard: ...
@@ -113,6 +116,11 @@ class LocalEngine(Shelf):
         if batch_size is None:
             batch_size = 1 if device.type == "cpu" else 8
         self._worker = Worker(device, kept, queue_size, batch_size, lanes)
+
+    @property
+    def at_once(self) -> int:
+        """Batches of a folder that keep it busy: as many as torch has threads."""
+        return torch.get_num_threads()
 
     def submit(
         self, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None

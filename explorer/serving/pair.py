@@ -67,9 +67,10 @@ def load_pair(
     A filter is one coefficient for all blocks or one for each: 1 is standard, 2 twicing; another than the trained one
     makes a counterfactual. `input_size` asks for so many pixels on a side, of both models or of each, instead of what
     is declared. `packed` computes linear layers of both models, or of each, on a second copy of their weights, which
-    some CPUs do quicker; `bfloat16` rounds weights and all on the some CPUs do quicker; `bfloat16` rounds weights and all on the way, for plain passes. `engine` is where they compute,
-    see `serving.names`. Raises `ExplorerError` for what cannot be loaded, packed, rounded or reached. `ExplorerError` for
+    some CPUs do quicker; `bfloat16` rounds weights and all on the way, for plain passes. Raises `ExplorerError` for
     what cannot be loaded, packed or rounded.
+
+    `engine` says where they compute, see `serving.names`. Raises `ExplorerError` where nobody serves.
     """
     where = devices.device_called(device)
     size, other = (input_size, input_size) if input_size is None or isinstance(input_size, int) else input_size

@@ -31,7 +31,7 @@ def join() -> DeploymentHandle[Any]:
 
     Raises `ExplorerError` without Ray, where nobody serves, and for a token that is not the cluster's.
     """
-    ray = _ray()
+    ray = ray_here()
     from ray import serve
 
     _connect(ray)
@@ -50,7 +50,7 @@ def served(fleet: Fleet) -> Iterator[str]:
 
     Raises `ExplorerError` as `join` does, and where the replicas do not come up.
     """
-    ray = _ray()
+    ray = ray_here()
     from ray import serve
 
     from explorer.serving.remote.replica import LOGGING, application
@@ -66,15 +66,14 @@ def served(fleet: Fleet) -> Iterator[str]:
         except Exception as error:
             raise ExplorerError(f"The replicas did not come up: {_line(error)}") from error
         yield ray.get_runtime_context().gcs_address
-        serve.delete(APPLICATION)
-        if not os.environ.get(ADDRESS):
-            serve.shutdown()
+        if os.environ.get(ADDRESS):
+            serve.delete(APPLICATION)
     finally:
         ray.shutdown()
 
 
-def _ray() -> Any:
-    """Ray, told what it reads from the environment when it is imported; nothing that somebody has said is changed."""
+def ray_here() -> Any:
+    """Ray, before anything else imports it, told what it reads from the environment when it is imported; nothing that somebody has said is changed."""
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get(ADDRESS, _LOOPBACK)
@@ -134,7 +133,6 @@ def _running_here() -> str:
 
 def _check(address: str) -> None:
     """Asks the head of a cluster whether it is there and takes our token."""
-    import grpc
     from ray._private.grpc_utils import init_grpc_channel
     from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
@@ -145,14 +143,15 @@ def _check(address: str) -> None:
         with init_grpc_channel(address) as channel:
             head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
             head.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=_LOOK_SECONDS)
-    except grpc.RpcError as error:
-        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+    except Exception as error:
+        code = error.code().name if hasattr(error, "code") else ""  # of gRPC, which is Ray's and not ours to import
+        if code == "UNAUTHENTICATED":
             raise ExplorerError(
                 f"The cluster at {address} takes another token; the one it was started with was expected in "
                 "RAY_AUTH_TOKEN, or in the file that RAY_AUTH_TOKEN_PATH names."
             ) from error
-        raise ExplorerError(f"The head of a cluster was expected at {address}; nobody answers there.") from error
-    except Exception as error:  # without a token Ray does not even ask
+        if code:
+            raise ExplorerError(f"The head of a cluster was expected at {address}; nobody answers there.") from error
         raise ExplorerError(f"The cluster at {address} could not be asked: {_line(error)}") from error
 
 

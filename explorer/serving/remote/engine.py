@@ -75,6 +75,11 @@ class RayEngine(Shelf):
         kept = limit("traces") if cache_bytes is None else cache_bytes
         self._worker = Worker(self.device, kept, queue_size=256, batch_size=1, lanes=LANES, compute=self._answer)
 
+    @property
+    def at_once(self) -> int:
+        """Batches of a folder that keep it busy: one that computes and one that waits for each replica."""
+        return 2 * self._replicas
+
     def submit(
         self, job: Job[R], pictures: Sequence[ImageInput], key: str, progress: Progress | None = None
     ) -> Future[R]:
