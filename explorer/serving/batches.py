@@ -33,8 +33,8 @@ def map_batches(
     no room for a batch, which would have other numbers in halves.
 
     Batches are read and asked for in as many threads as the engine takes batches at once, none of which uses more than
-    one of torch's. On a CPU that keeps the cores busier than threads within a pass, which wait for one another whenever a file is decoded meanwhile,
-    and makes the numbers independent of how many there are.
+    one of torch's. On a CPU that keeps the cores busier than threads within a pass, which wait for one another whenever
+    a file is decoded meanwhile, and makes the numbers independent of how many there are.
     """
 
     def answered(batch: B) -> tuple[K, dict[str, list[R]]]:

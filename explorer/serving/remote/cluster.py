@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import explorer
+from explorer import places
 from explorer.serving.remote.settings import APPLICATION, Fleet
 from explorer.types import ExplorerError
 
@@ -73,7 +73,10 @@ def served(fleet: Fleet) -> Iterator[str]:
 
 
 def ray_here() -> Any:
-    """Ray, before anything else imports it, told what it reads from the environment when it is imported; nothing that somebody has said is changed."""
+    """Ray, told what it reads from the environment when it is imported; nothing that somebody has said is changed.
+
+    To be called before anything else imports it. Raises `ExplorerError` where it is not installed.
+    """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get(ADDRESS, _LOOPBACK)
@@ -93,7 +96,7 @@ def ray_here() -> Any:
 
 def _start(ray: Any, fleet: Fleet) -> None:
     # Of the workers, which are processes of their own, wherever this one was started.
-    paths = (str(Path(explorer.__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
+    paths = (str(Path(places.__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     _init(
         ray,

@@ -46,8 +46,6 @@ def fleet() -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def engine(fleet: Served) -> Iterator[Engine]:
     """This process's way to them."""
-    import ray
-
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_ADDRESS", fleet.address)
         environment.setenv("RAY_AUTH_TOKEN", TOKEN)
@@ -55,6 +53,8 @@ def engine(fleet: Served) -> Iterator[Engine]:
         engine = engine_of([model()], CPU, name="ray")
         yield engine
         engine.close()
+        import ray  # not before the engine has: it reads the environment then
+
         ray.shutdown()
 
 
