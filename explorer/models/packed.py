@@ -63,10 +63,10 @@ def pack(module: Any) -> None:
 
 def unpack(module: Any) -> None:
     """Takes the second copy away again, in place: it is opaque, and what travels is laid out anew where it arrives."""
-    for layer in module.modules():
-        if isinstance(layer, PackedLinear):
-            del layer.packed
-            layer.__class__ = nn.Linear
+    layers: list[nn.Module] = [layer for layer in module.modules() if isinstance(layer, PackedLinear)]
+    for layer in layers:
+        del layer.packed
+        layer.__class__ = nn.Linear
 
 
 def nbytes(module: nn.Module) -> int:

@@ -79,6 +79,8 @@ def ray_here() -> Any:
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Of a replica that computes; after a tenth of a second Ray would warn, and ask another one.
+    os.environ.setdefault("RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S", "1.0")
     address = os.environ.get(ADDRESS, _LOOPBACK)
     if address.rpartition(":")[0] in ("", _LOOPBACK, "localhost"):
         # What Ray does on macOS by itself: it then calls this machine 127.0.0.1, and listens there.
@@ -90,7 +92,8 @@ def ray_here() -> Any:
         raise ExplorerError(
             "Ray was expected, which `pip install twicing-explorer[serve]` installs; it is not here."
         ) from error
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return ray
 
 

@@ -183,7 +183,8 @@ class Replica:
             self._weights[origin] = request.weights[0]
             await self._resident(origin)
             with self._engine.held([origin]):
-                result = await self._run(*unwrap(request.work), self._card(request.wanted).key, tell)
+                job, pictures = unwrap(request.work)
+                result = await self._run(job, pictures, self._card(request.wanted).key, tell)
         except ExplorerError as error:
             return Failure(str(error), isinstance(error, BusyError))
         except (ObjectLostError, ReferenceCountingAssertionError):

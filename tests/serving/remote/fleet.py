@@ -19,7 +19,7 @@ import psutil
 from tests.running_app import ROOT
 
 TOKEN = "e" * 64
-_PATIENCE = 180
+_PATIENCE = 400
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from explorer.jobs import Job, PassJob
+from explorer.jobs import Job
 from explorer.models import LoadedModel
 from explorer.types import ExplorerError, ImageInput, Progress
 
@@ -21,17 +21,6 @@ class SlowJob(Job[float]):
             tell(step, steps)
             time.sleep(0.1)
         return time.monotonic() - began
-
-
-@dataclass(frozen=True)
-class HangingPass(PassJob[float]):
-    """A pass that takes so long."""
-
-    seconds: float
-
-    def run(self, model: LoadedModel, pictures: Sequence[ImageInput], tell: Progress) -> list[float]:
-        time.sleep(self.seconds)
-        return [self.seconds] * len(pictures)
 
 
 @dataclass(frozen=True)

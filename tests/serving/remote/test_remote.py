@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ import psutil
 import pytest
 import torch
 
+from explorer import cli
 from explorer.attribution.trust import QUANTITIES
 from explorer.jobs import Job
 from explorer.jobs.attributions import TrustJob
@@ -24,10 +28,11 @@ from explorer.models import with_packed_layers
 from explorer.serving.chosen import engine_of
 from explorer.serving.engine import Engine, LocalEngine, ask
 from explorer.types import BusyError, ExplorerError, ImageInput
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, write_folder
 from tests.jobs.test_jobs import BY_VALUE, FGSM, MAP, PICTURE, assert_same
+from tests.running_app import ROOT
 from tests.serving.remote.fleet import TOKEN, Served, served
-from tests.serving.remote.jobs import FailingJob, HangingPass, SlowJob
+from tests.serving.remote.jobs import FailingJob, SlowJob
 from tests.studio.helpers import TWICING, model
 
 pytestmark = pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed, which the extra `serve` brings")
@@ -140,15 +145,35 @@ def test_a_job_that_fails_is_one_sentence(engine: Engine, sentence: str) -> None
     assert str(error.value) == sentence if sentence else assert_one_sentence(str(error.value)) is None
 
 
-def test_a_full_queue_says_for_how_long(engine: Engine) -> None:
-    jobs = [BatchJob(HangingPass(3.0 + number / 1000)) for number in range(120)]
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        futures = [pool.submit(ask, engine, job, [PICTURE], KEY) for job in jobs]
-    errors = [error for future in futures if (error := future.exception())]
-    assert errors
-    assert all(isinstance(error, BusyError) for error in errors)
-    assert_one_sentence(str(errors[0]))
-    assert "again in about" in str(errors[0])
+def test_a_full_queue_says_for_how_long(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.serve.exceptions import BackPressureError
+
+    def full(request: object) -> None:
+        raise BackPressureError(num_queued_requests=32, max_queued_requests=32)
+
+    monkeypatch.setattr(engine, "_to", full)
+    for job in (BatchJob(SimilarityJob()), SlowJob(1.0)):
+        with pytest.raises(BusyError, match="again in about [0-9]+ s") as error:
+            ask(engine, job, [PICTURE], KEY)
+        assert_one_sentence(str(error.value))
+
+
+def test_another_token_is_refused_in_one_sentence(fleet: Served) -> None:
+    environment = {**fleet.environment, "RAY_ADDRESS": fleet.address, "RAY_AUTH_TOKEN": "f" * 64}
+    command = [sys.executable, "-m", "explorer", "serve"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "another token" in done.stderr
+    assert_one_sentence(done.stderr.removeprefix("explorer: ").strip())
+
+
+def test_a_folder_gives_the_same_table(engine: Engine, tmp_path: Path) -> None:
+    """One of its files is no picture."""
+    folder = write_folder(tmp_path / "pictures", each=5)
+    (folder / "n0" / "broken.png").write_bytes(b"none")
+    for name in ("local", "ray"):
+        assert cli.main(["similarity", str(folder), "--out", str(tmp_path / f"{name}.csv"), "--engine", name]) == 1
+    assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
 
 
 def test_all_that_listens_is_the_loopback_or_asks_for_the_token(fleet: Served, engine: Engine) -> None:
