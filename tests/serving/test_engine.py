@@ -22,6 +22,7 @@ from explorer.models import LoadedModel
 from explorer.models.trace import geometry, trace
 from explorer.pictures import preprocess
 from explorer.serving import engine as serving
+from explorer.serving import shelf
 from explorer.serving.device import set_threads
 from explorer.serving.engine import LocalEngine, ask, compare
 from explorer.traces import Trace
@@ -206,7 +207,7 @@ def test_the_same_model_added_twice_is_there_once(engine: LocalEngine, loaded: l
 def test_of_many_swapped_operators_the_last_are_kept(
     make_engine: MakeEngine, loaded: list[LoadedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "_MAX_DERIVED", 3)
+    monkeypatch.setattr(shelf, "_MAX_DERIVED", 3)
     engine, key = make_engine(loaded), loaded[0].card.key
     swapped = [engine.swapped(key, quadratics(1.0, a)).key for a in (1.1, 1.2, 1.3)]
     engine.swapped(key, quadratics(1.0, 1.1))  # asked for again

@@ -22,7 +22,8 @@ from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU, cache_of, once
-from explorer.serving.engine import Engine, LocalEngine
+from explorer.serving.chosen import engine_of
+from explorer.serving.engine import Engine
 from explorer.traces import Comparison
 from explorer.types import ExplorerError, ImageInput
 
@@ -61,7 +62,7 @@ def loaded() -> Loaded:
         where = "The checkpoints folder holds" if sources.opens_bundled() else f"{sources.PAIR_VARIABLE} names"
         raise ExplorerError(" ".join([f"{where} no checkpoint that loads.", *problems]))
     devices.set_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    result = Loaded(LocalEngine(models, device), tuple(problems))
+    result = Loaded(engine_of(models, device), tuple(problems))
     gc.freeze()  # what is loaded is not walked by every collection of garbage
     return result
 
