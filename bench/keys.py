@@ -97,7 +97,7 @@ def _sent(page: Page) -> list[object]:
     """What the page asks of the server from now on."""
     sent: list[object] = []
     session = page.context.new_cdp_session(page)
-    session.on("Network.webSocketFrameSent", sent.append)
+    session.on("Network.webSocketFrameSent", lambda frame: sent.append(frame))
     session.send("Network.enable")
     page.on("request", lambda request: None if request.url.startswith(("blob:", "data:")) else sent.append(request))
     return sent
