@@ -46,9 +46,7 @@ def device_called(wanted: str | None = None) -> torch.device:
 def describe(device: torch.device) -> str:
     """The device in words, for the screen."""
     if device.type == "cuda":
-        return (
-            f"GPU ({torch.cuda.get_device_name(device)})" if torch.cuda.is_available() else "GPU (of another process)"
-        )
+        return f"GPU ({torch.cuda.get_device_name(device)})" if torch.cuda.is_available() else "GPU (elsewhere)"
     return {"mps": "GPU (Apple)", "cpu": "CPU"}.get(device.type, device.type)
 
 

@@ -153,7 +153,7 @@ def test_a_full_queue_says_for_how_long(engine: Engine, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(engine, "_to", full)
     for job in (BatchJob(SimilarityJob()), SlowJob(1.0)):
-        with pytest.raises(BusyError, match=r"again in about [0-9]+ s") as error:
+        with pytest.raises(BusyError, match=r"again in about \d+ s") as error:
             ask(engine, job, [PICTURE], KEY)
         assert_one_sentence(str(error.value))
 
