@@ -60,7 +60,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     };
     picture.src = item.thumbnail;
     picture.alt = "";
-    name.textContent = item.title;
+    name.textContent = item.title.replace(/[_-]+/g, "$&\u200b"); // where a long name may break
     button.append(picture, name);
     return button;
   }

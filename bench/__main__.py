@@ -124,9 +124,16 @@ def _browser(decoded: list[ImageInput]) -> Iterator[Row]:
 
 
 def _viewer(decoded: list[ImageInput]) -> Iterator[Row]:
-    from bench import browser
+    from bench import browser, keys
 
     yield from browser.viewer_rows(decoded[0])
+    yield from keys.rows()
+
+
+def _sizes(decoded: list[ImageInput]) -> Iterator[Row]:
+    from bench import sizes
+
+    yield from sizes.rows(decoded)
 
 
 def _growth(decoded: list[ImageInput]) -> Iterator[Row]:
@@ -164,6 +171,7 @@ GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
     "opening": _opening,
     "browser": _browser,
     "viewer": _viewer,
+    "sizes": _sizes,
     "visitors": _visitors,
     "growth": _growth,
     "gpu": _gpu,

@@ -27,8 +27,8 @@ from tests.running_app import CHROMIUM, FIRST_PICTURE, PATIENCE, running_app, ru
 
 UPLOADS = 9
 SWITCHES = 200
-_SIZE: ViewportSize = {"width": 1440, "height": 1400}
-_CHANGED = """before => [...document.querySelectorAll('*')].some(element => {
+VIEWPORT: ViewportSize = {"width": 1440, "height": 1400}
+CHANGED = """before => [...document.querySelectorAll('*')].some(element => {
     const painted = element.shadowRoot?.querySelector('.viewer')?.dataset.painted;
     return painted && painted !== before;
 })"""
@@ -110,14 +110,14 @@ def viewer_rows(image: ImageInput) -> list[Row]:
 
 def _warm(images: Sequence[ImageInput]) -> list[float]:
     with running_browser() as browser, running_app() as app, tempfile.TemporaryDirectory() as folder:
-        page = browser.new_page(viewport=_SIZE)
+        page = browser.new_page(viewport=VIEWPORT)
         page.goto(f"{app.address}/attention")
         page.wait_for_function(FIRST_PICTURE, timeout=PATIENCE)
         settle(page)
         files = [Path(folder) / f"{number}.jpg" for number in range(UPLOADS + 1)]
         for number, file in enumerate(files):
             file.write_bytes(variant(images[number % len(images)], number))
-        return [_upload(page, file) for file in files][1:]
+        return [upload(page, file) for file in files][1:]
 
 
 def _lessons() -> list[Row]:
@@ -129,7 +129,7 @@ def _lessons() -> list[Row]:
             ("eigenvalues", "n, times the filter is applied", "lesson 3, n"),
             ("dial", "a in aA", "the dial, a"),
         ):
-            page = browser.new_page(viewport=_SIZE)
+            page = browser.new_page(viewport=VIEWPORT)
             page.goto(f"{app.address}/{path}")
             page.locator(".lesson[data-painted]").wait_for(timeout=PATIENCE)
             settle(page)
@@ -154,12 +154,12 @@ def _lessons() -> list[Row]:
     return found
 
 
-def _upload(page: Page, file: Path) -> float:
+def upload(page: Page, file: Path) -> float:
     """Seconds from choosing a file to both its maps; then waits for the page to settle."""
     before = page.locator(".viewer").get_attribute("data-painted")
     started = time.perf_counter()
     page.set_input_files("[data-testid=stFileUploader] input[type=file] >> nth=0", file)
-    page.wait_for_function(_CHANGED, arg=before, polling="raf", timeout=PATIENCE)
+    page.wait_for_function(CHANGED, arg=before, polling="raf", timeout=PATIENCE)
     seconds = time.perf_counter() - started
     settle(page)
     return seconds
@@ -169,7 +169,7 @@ def _viewer(image: ImageInput, size: str, megabytes: float) -> list[Row]:
     """Medians of 30 answers of the viewer for a pair at 224 px, from the change of state to the painted frame."""
     payload = _payload(image, size)
     with running_browser() as browser:
-        page = browser.new_page(viewport=_SIZE)
+        page = browser.new_page(viewport=VIEWPORT)
         page.set_content('<div class="viewer"></div>')
         page.add_style_tag(content=(ASSETS / "viewer.css").read_text(encoding="utf-8"))
         page.evaluate(_MOUNT, [script(), base64.b64encode(payload).decode()])

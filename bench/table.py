@@ -112,6 +112,17 @@ SECTIONS: Mapping[str, Sequence[Line]] = {
             "a slider of lesson 1, lesson 3 and the dial, from the key to the painted frame, without the server",
             ("lesson 1, bandwidth", "lesson 3, n", "the dial, a"),
         ),
+        Line(
+            "start page: scrubber, divider, *Surprise me*, from the key to the painted frame, without the server",
+            tuple(
+                f"start page: {name}"
+                for name in ("scrubber from V to (2A − A²)V", "divider between the models", "Surprise me")
+            ),
+        ),
+        Line(
+            "attention page: wipe, blink, original, likewise",
+            tuple(f"attention page: {name}" for name in ("wipe", "blink", "original")),
+        ),
         *(_viewer(size) for size in SIZES),
         Line("sent for an image: Tiny, Small, Base", _sizes("viewer, DeiT-{} pair: payload")),
     ),

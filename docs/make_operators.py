@@ -51,7 +51,8 @@ def main() -> None:
 
 def words() -> list[str]:
     """Every operator of the tables, under the default of its number."""
-    names = [*FILTERS, *(kernel for kernel in KERNELS if kernel != "softmax"), *BEYOND]
+    others = [name for name, kind in KERNELS.items() if name != "softmax" and not kind.has_own_weights]
+    names = [*FILTERS, *others, *BEYOND]
     return [str(operators.named(name)) for name in names]
 
 
@@ -149,7 +150,7 @@ def _word(name: str, kind: FilterKind) -> str:
 def _numbers(word: str) -> str:
     row = measured().get("operators", {}).get(word)
     if row is None:
-        return "not measured | "
+        return "weights of its own | " if word in KERNELS and KERNELS[word].has_own_weights else "not measured | "
     return f"{row['last']:.2f} ({row['mean']:.2f}) | {100 * row['hits'] / row['images']:.1f}%"
 
 

@@ -15,7 +15,6 @@ from tests.running_app import CHROMIUM, running_app, running_browser, settle  # 
 
 PICTURES = ROOT / "docs" / "pictures"
 SHOTS = {
-    "start": ("", "light", 800),
     "attention": ("attention", "light", 1480),
     "similarity": ("similarity", "light", 760),
     "residual": ("residual?layer=10", "light", 1440),

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -37,6 +38,12 @@ _NOW = getattr(os, "O_NONBLOCK", 0) | getattr(
 
 class UnwrittenError(ExplorerError):
     """A file or a folder that could not be written, as on a full disk: what comes next would not be, either."""
+
+
+@cache
+def asset(name: str) -> str:
+    """The text of a file of `assets/`, read once: every run of a page asks for some."""
+    return (ASSETS / name).read_text(encoding="utf-8")
 
 
 def read(path: Path, at_most: int = MAX_BYTES) -> bytes:

@@ -16,6 +16,7 @@ class RowMeasures:
     """One number a row of `A` that is cheaper taken in the pass, while a block's matrix is in the processor's cache."""
 
     entropy: Float[Tensor, "*lead query"]
+    """NaN where `A` has negative entries, as in differential attention."""
     smoothed: Float[Tensor, "*lead token"]
     """`|A V|`, over the channels of a head."""
     smoothed_residual: Float[Tensor, "*lead token"]
@@ -34,6 +35,8 @@ class Trace:
     """
 
     attention: Float[Tensor, "layer head query key"]
+    """`A` as the block's kernel makes it; of differential attention `A_1 - lambda A_2`, whose rows sum to
+    `1 - lambda`."""
     values: Float[Tensor, "layer head token channel"]
     tokens: Float[Tensor, "state token dim"]
     logits: Float[Tensor, " class"]
@@ -47,6 +50,8 @@ class Trace:
     """Whether the next is DeiT's distillation token; all others are registers."""
     rows: RowMeasures | None = None
     """By layer and head. None where the pass did not take them: the measures do, from `attention` and `values`."""
+    class_attention: Float[Tensor, "block head _"] | None = None
+    """Of FAN, whose blocks have no CLS: what CLS attends to in the class-attention blocks after them, itself first."""
 
     @property
     def depth(self) -> int:
@@ -63,7 +68,8 @@ class Trace:
     @property
     def nbytes(self) -> int:
         tensors = (self.attention, self.values, self.tokens, self.logits)
-        return sum(t.nbytes for t in tensors) + (self.rows.nbytes if self.rows else 0)
+        after = 0 if self.class_attention is None else self.class_attention.nbytes
+        return sum(t.nbytes for t in tensors) + (self.rows.nbytes if self.rows else 0) + after
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,6 +73,7 @@ Progress = Callable[[int, int], None]
 
 STANDARD = Operator("standard")
 TWICING = Operator("twicing")
+DIFFERENTIAL = Operator(kernel="differential")
 
 
 class ExplorerError(Exception):

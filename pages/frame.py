@@ -22,6 +22,7 @@ page = st.navigation(
             st.Page(PAGES / "explore" / "similarity.py", title="Token similarity"),
             st.Page(PAGES / "explore" / "residual.py", title="Smoothed residual"),
             st.Page(PAGES / "explore" / "spectrum.py", title="Spectrum"),
+            st.Page(PAGES / "explore" / "operators.py", title="Operator lab"),
         ],
         "Challenge": [
             st.Page(PAGES / "challenge" / "attribution.py", title="Attribution"),

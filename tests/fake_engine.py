@@ -27,6 +27,10 @@ class FakeEngine:
     submitted: list[Submitted] = field(default_factory=list)
 
     @property
+    def at_once(self) -> int:
+        return 1
+
+    @property
     def cards(self) -> Sequence[ModelCard]:
         return [model.card for model in self.models if not model.card.is_counterfactual]
 

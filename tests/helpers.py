@@ -197,9 +197,16 @@ def vit_reference(
     }
 
 
-def kernel_reference(kernel: str, q: Array, k: Array, v: Array, before: Array | None) -> Array:
-    """`A` of a kernel of the literature for `(..., N, d)`, from its equation."""
+def kernel_reference(
+    kernel: str, q: Array, k: Array, v: Array, before: Array | None, weight: float | None = None
+) -> Array:
+    """`A` of a kernel of the literature for `(..., N, d)`, from its equation; `weight` is that of a difference."""
     d = q.shape[-1]
+    if kernel == "differential":
+        first, second = (
+            kernel_reference("softmax", q[..., part::2, :, :], k[..., part::2, :, :], v, None) for part in (0, 1)
+        )
+        return first - weight * second
     if kernel == "linear":
         phi = [np.where(x > 0, x + 1, np.exp(np.minimum(x, 0))) for x in (q, k)]
         products = np.einsum("...qc,...kc->...qk", *phi) / math.sqrt(d)

@@ -50,6 +50,7 @@ def test_without_a_gpu_the_results_stay(
         "figures",
         "folder",
         "growth",
+        "keys",
         "opening",
         "operators",
         "others",

@@ -34,8 +34,9 @@ FEW_FILES = ("sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh", *FROM_THE_CHECKOUT
 def sixty_visitors() -> list[Row]:
     """Sixty visitors upload in the same moment to a server started with 256 files."""
     images = [examples.load(example) for example in examples.EXAMPLES]
+    passes = visitors.passes_alone(images, CLASS)
     with running_app(command=FEW_FILES) as app:
-        return visitors.at_once(app, images, CLASS)
+        return visitors.at_once(app, images, passes, CLASS)
 
 
 @case("first visits")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from explorer.models.fan import Fan
 from explorer.models.trace import Stream, geometry
 from explorer.types import Size
 
@@ -50,6 +51,9 @@ def with_grid(module: Any) -> tuple[Any, nn.Module]:
     sizes = geometry(module)
     on_grid = OnGrid(sizes.grid, sizes.prefix).eval()
     own = _own_children(module)
+    if isinstance(module, Fan):
+        own.joined = on_grid
+        return own, on_grid.place
     if module.global_pool != "token":
         own.norm = nn.Sequential(module.norm, on_grid).eval()
         return own, on_grid.place

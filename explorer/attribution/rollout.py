@@ -15,17 +15,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from explorer.models.trace import BLOCKS, Attend, embed, geometry
-from explorer.models.twicing import attention_of, project, queries_keys_values
+from explorer.models.trace import BLOCKS, Attend, answer, embed, geometry
+from explorer.models.twicing import attention_of, matrix_of, project, queries_keys_values
 from explorer.paper import operators
 
-Matrix = Float[Tensor, "image head query key"]
-Matrices = list[Matrix]
+HeadMatrix = Float[Tensor, "image head query key"]
+Matrices = list[HeadMatrix]
 
 
 def forward(
     module: Any, images: Float[Tensor, "image 3 height width"]
-) -> tuple[Float[Tensor, "image class"], Matrices, list[Matrix | None]]:
+) -> tuple[Float[Tensor, "image class"], Matrices, list[HeadMatrix | None]]:
     """Logits, and `E` and `E_0` of every block as nodes of their graph, the latter None where there is none.
 
     `images` are normalised. The matrices are formed and applied, `E V + E_0 V^1`, so that a gradient with respect to
@@ -33,7 +33,7 @@ def forward(
     """
     geometry(module)  # refuses what the walk does not reproduce
     kept: Matrices = []
-    kept_of_first: list[Matrix | None] = []
+    kept_of_first: list[HeadMatrix | None] = []
     first: Tensor | None = None  # values of the first block, and of the one before
     before: Tensor | None = None
 
@@ -42,7 +42,7 @@ def forward(
             nonlocal first, before
             q, k, v = queries_keys_values(attn, x, rope)  # (B, H, N, d)
             first = v if first is None else first
-            matrix = operators.matrix_of(attn.operator, q, k, attn.scale, v, before)  # (B, H, N, N)
+            matrix = matrix_of(attn, attn.operator, q, k, v, before)  # (B, H, N, N)
             _, of_first = operators.polynomials(attn.operator, attn.layer)
             effective = _node(operators.effective(matrix, attn.operator, attn.layer))
             u = effective @ v  # (B, H, N, N) @ (B, H, N, d) -> (B, H, N, d)
@@ -58,10 +58,10 @@ def forward(
     x, ropes = embed(module, images)
     for block, rope in zip(module.blocks, ropes, strict=False):
         x = BLOCKS[type(block)](block, x, attending(attention_of(block), rope))
-    return module.forward_head(module.norm(x)), kept, kept_of_first
+    return answer(module, x), kept, kept_of_first
 
 
-def _node(matrix: Matrix) -> Matrix:
+def _node(matrix: HeadMatrix) -> HeadMatrix:
     """Where neither weights nor images ask for gradients, the graph starts here."""
     return matrix if matrix.requires_grad else matrix.requires_grad_()
 
@@ -91,7 +91,7 @@ def weighted_rollout(
     return (row + joining)[:, 0] - start
 
 
-def _weighted(matrix: Matrix, gradient: Matrix) -> Float[Tensor, "image query key"]:
+def _weighted(matrix: HeadMatrix, gradient: HeadMatrix) -> Float[Tensor, "image query key"]:
     return torch.relu(gradient * matrix.detach()).mean(dim=1)
 
 

@@ -17,6 +17,7 @@ from explorer.version import VERSION
 
 _COMMANDS = {
     "app": ("app", "the explorer in a browser"),
+    "serve": ("serve", "models for many visitors, on the GPUs and machines that Ray finds"),
     "figure": ("figure", "a figure for a paper, from images and two models"),
     "again": ("figure", "the figure that a JSON or PNG of the explorer describes"),
     "compare": ("figure", "maps, curves and an interactive page for each image"),

@@ -7,7 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from explorer.cli.engine import add_engine
 from explorer.places import PAIR_VARIABLE, SITE, VARIANTS, named_pair, pair_file
+from explorer.serving import names
 
 _ABOUT = """\
 Serves the explorer to this machine alone and opens it in a browser; Ctrl-C ends it. Further options are Streamlit's:
@@ -23,7 +25,7 @@ and the like) is as in the explorer's own config.toml, before any of yours."""
 def add_app(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `app` and what runs it; what it does not know goes to Streamlit."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.usage = f"{parser.prog} [-h] [--pair PREFIX] [STREAMLIT'S OPTIONS]"
+    parser.usage = f"{parser.prog} [-h] [--pair PREFIX] [--engine NAME] [STREAMLIT'S OPTIONS]"
     parser.description = _ABOUT
     parser.set_defaults(run=run)
     parser.add_argument(
@@ -32,6 +34,7 @@ def add_app(parser: argparse.ArgumentParser) -> None:
         help=f"open on PREFIX-standard.safetensors and PREFIX-twicing.safetensors; else on what {PAIR_VARIABLE} names, "
         "else on the bundled pair",
     )
+    add_engine(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
                 expected = f"{named} was expected to be what the two files of a pair begin with"
                 print(f"explorer: {expected}; {path} is not there.", file=sys.stderr)
                 return 2
+    if options.engine:
+        environment[names.VARIABLE] = options.engine
     # -P: a random.py in the folder where somebody happens to be is no module of ours.
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(SITE / "app.py"), *options.passed_on]
     os.execve(command[0], command, environment)

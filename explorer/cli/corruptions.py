@@ -24,6 +24,7 @@ _IMAGE = "image file, or example:NAME for a bundled one, such as example:chelsea
 
 def add_corruptions(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `corruptions` and what runs it."""
+    from explorer.cli.engine import add_engine
     from explorer.cli.models import add_models
     from explorer.cli.options import declare
     from explorer.runs.settings import Plan
@@ -35,6 +36,7 @@ def add_corruptions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="result, ending in .csv or .parquet")
     declare(parser, Plan)
     add_models(parser)
+    add_engine(parser)
 
 
 def run(options: argparse.Namespace) -> int:

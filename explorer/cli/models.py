@@ -56,6 +56,7 @@ def load_pair_of(options: argparse.Namespace, *, bfloat16: bool = False) -> Mode
         packed=_packed(options),
         bfloat16=bfloat16,
         device=options.device,
+        engine=getattr(options, "engine", None),
     )
 
 

@@ -23,6 +23,7 @@ _CODES = "exit code: 0 all images were measured, 1 some could not be read, 2 som
 
 def add_similarity(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `similarity` and what runs it."""
+    from explorer.cli.engine import add_engine
     from explorer.cli.models import add_models
     from explorer.cli.options import declare
     from explorer.measures.settings import Definition
@@ -36,6 +37,7 @@ def add_similarity(parser: argparse.ArgumentParser) -> None:
     declare(parser, Definition)
     declare(parser, Passes)
     add_models(parser)
+    add_engine(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ Baseline blue and twicing vermillion are Okabe & Ito's colour-blind-safe pair; b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -44,16 +45,38 @@ class Palette:
     theory: str
     text: str
     grid: str
+    others: tuple[str, ...]
+    """Of operators beside standard and twicing, in their order."""
 
     @property
     def models(self) -> tuple[str, str]:
         return self.baseline, self.twicing
 
 
+_OTHERS = ("#009E73", "#AA4499", "#9A6B00", "#6A5ACD", "#444B54")
+_OTHERS_ON_DARK = ("#3CC79B", "#E09BC2", "#E5BE4C", "#AFA1F5", "#C3C9D2")
 PALETTES: dict[Theme, Palette] = {
-    Theme.LIGHT: Palette("#0072B2", "#D55E00", "#7A7A7A", "#1F2430", "#E3E6EB"),
-    Theme.DARK: Palette("#56A9DD", "#F08A45", "#9A9FA8", "#E8EAED", "#323844"),
+    Theme.LIGHT: Palette("#0072B2", "#D55E00", "#7A7A7A", "#1F2430", "#E3E6EB", _OTHERS),
+    Theme.DARK: Palette("#56A9DD", "#F08A45", "#9A9FA8", "#E8EAED", "#323844", _OTHERS_ON_DARK),
 }
+
+
+_DASHES = ("dash", "dot", "dashdot", "longdash")
+
+
+def operator_strokes(trained: Mapping[str, bool], palette: Palette) -> list[tuple[str, str]]:
+    """Colour and dash of each operator by its name: standard and twicing as their models, the others in their order.
+
+    What the weights were trained with is solid, every counterfactual dashed.
+    """
+    known, others, strokes = {"standard": palette.baseline, "twicing": palette.twicing}, 0, []
+    for name, is_trained in trained.items():
+        colour, dash = known.get(name), _DASHES[0]
+        if colour is None:
+            colour, dash = palette.others[others % len(palette.others)], _DASHES[others // len(palette.others) % 4]
+            others += 1
+        strokes.append((colour, "solid" if is_trained else dash))
+    return strokes
 
 
 @dataclass(frozen=True)

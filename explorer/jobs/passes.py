@@ -34,8 +34,8 @@ class TraceJob(PassJob[Trace]):
 
 
 @dataclass(frozen=True)
-class DialJob(PassJob[Trace]):
-    """A trace under another filter than the model's own; no model is made for it."""
+class OperatorsJob(PassJob[Trace]):
+    """A trace under other operators than the model's own; no model is made for them."""
 
     filter: Filter
 

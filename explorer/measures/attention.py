@@ -14,7 +14,7 @@ from explorer.measures.settings import Matrix
 from explorer.paper import operators
 from explorer.settings import Option
 from explorer.traces import Trace
-from explorer.types import Size
+from explorer.types import ExplorerError, Size
 
 
 class Heads(Option):
@@ -28,6 +28,7 @@ HeadChoice = Heads | int
 """Mean, max (for signed data the entry of largest magnitude), or one head, 0-based."""
 
 LayerRows = Float[Tensor, "layer head key"]
+HeadRows = Float[Tensor, "head key"]
 LayerMaps = Float[Tensor, "layer token"]
 
 
@@ -35,9 +36,11 @@ def is_signed(matrix: Matrix, trace: Trace, layer: int) -> bool:
     """Whether rows of this matrix can be negative in a layer and are drawn around 0."""
     if matrix in (Matrix.CORRECTION, Matrix.TWICING):
         return True
+    involved = range(layer + 1) if matrix is Matrix.ROLLOUT else (layer,)
+    if operators.is_signed(trace.filter[each] for each in involved):
+        return True
     if matrix is Matrix.ATTENTION:
         return False
-    involved = range(layer + 1) if matrix is Matrix.ROLLOUT else (layer,)
     return not all(part.is_nonnegative for each in involved for part in operators.polynomials(trace.filter[each], each))
 
 
@@ -79,6 +82,15 @@ def rows(trace: Trace, query: Query, matrix: Matrix) -> LayerRows:
     return (correction if matrix is Matrix.CORRECTION else row + correction).squeeze(2)
 
 
+def rows_in(trace: Trace, layer: int, query: Query) -> tuple[HeadRows, HeadRows | None]:
+    """Row `query` of `E` and of `E_0` in one layer's heads; the second is None where the block has no `E_0`."""
+    picks, A = _picks(trace, query, 1), trace.attention[layer]
+    own, of_first = operators.polynomials(trace.filter[layer], layer)
+    smoothed = picks @ A  # (1, N) @ (H, N, N) -> (H, 1, N)
+    from_first = None if of_first.is_zero else of_first.rows(picks, A, first=smoothed).squeeze(1)
+    return own.rows(picks, A, first=smoothed).squeeze(1), from_first
+
+
 def _picks(trace: Trace, query: Query, count: int) -> Float[Tensor, "row key"]:
     """The row vector that picks the query's row of a matrix, or the mean of the patches' rows; `count` times."""
     picks = torch.zeros_like(trace.attention[0, 0, :1]).repeat(count, 1)
@@ -112,6 +124,17 @@ def patch_maps(per_token: Float[Tensor, "*lead token"], trace: Trace) -> Float[T
     return patches.reshape(*patches.shape[:-1], *trace.grid)
 
 
+def class_maps(trace: Trace) -> Float[Tensor, "block height width"]:
+    """What CLS attends to in FAN's class-attention blocks, mean over heads, its own share left out.
+
+    Raises `ExplorerError` for a model without such blocks.
+    """
+    if trace.class_attention is None:
+        raise ExplorerError("A model with class-attention blocks, such as FAN, was expected; another came.")
+    mean = trace.class_attention.mean(dim=1)
+    return mean[:, 1:].unflatten(1, trace.grid)
+
+
 def rollout(trace: Trace, query: Query) -> LayerMaps:
     """Row `query` of the rollout up to each layer: the product over layers of `(E_l + I) / 2`, `E_l = mean_h E_h`.
 
@@ -133,8 +156,21 @@ def rollout(trace: Trace, query: Query) -> LayerMaps:
 
 
 def entropies(trace: Trace) -> Float[Tensor, "layer head query"]:
-    """Entropy of every row of `A` in nats, as the pass took it, or from `A`."""
+    """Entropy of every row of `A` in nats, as the pass took it, or from `A`.
+
+    Raises `ExplorerError` where `A` has negative entries, as in differential attention.
+    """
+    check_distributions(trace, "Entropy")
     return entropy(trace.attention) if trace.rows is None else trace.rows.entropy
+
+
+def check_distributions(trace: Trace, measure: str) -> None:
+    """Raises `ExplorerError`, naming what is measured, where rows of `A` are no distributions."""
+    if operators.is_signed(trace.filter):
+        raise ExplorerError(
+            f"{measure} is of attention whose rows are distributions; those of differential attention have negative "
+            "entries."
+        )
 
 
 def entropy(attention: Float[Tensor, "*lead query key"]) -> Float[Tensor, "*lead query"]:
@@ -174,7 +210,10 @@ def distance(trace: Trace, patch_size: Size) -> Float[Tensor, "layer head patch"
     """Attention distance of each patch query: row-weighted distance between patch centres, in input pixels.
 
     Rows of `A` over the patch keys, renormalised to leave the prefix tokens, which have no place, out.
+
+    Raises `ExplorerError` where `A` has negative entries, as in differential attention.
     """
+    check_distributions(trace, "Attention distance")
     first = trace.prefix
     centres = patch_centres(trace.grid, patch_size).to(trace.attention)
     between = F.pad(torch.cdist(centres, centres), (first, 0, first, 0))  # (N, N), 0 where there is no patch

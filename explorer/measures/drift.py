@@ -11,6 +11,7 @@ from torch import Tensor
 
 from explorer.measures import similarity
 from explorer.measures.settings import Definition, Queries
+from explorer.paper import operators
 from explorer.traces import Trace
 from explorer.types import ExplorerError
 
@@ -20,7 +21,10 @@ class Drift:
     """What a disturbance changed between two traces of one model."""
 
     attention: Float[Tensor, " layer"]
-    """Jensen-Shannon divergence of the rows of `A`, mean over heads and queries; nats, 0 to ln 2."""
+    """Jensen-Shannon divergence of the rows of `A`, mean over heads and queries; nats, 0 to ln 2.
+
+    NaN in a block whose `A` has negative entries, as in differential attention: its rows are no distributions.
+    """
     tokens: Float[Tensor, " state"]
     """Cosine of each patch token with itself, mean over patches; 1 where nothing turned."""
     similarity: Float[Tensor, " state"]
@@ -43,7 +47,10 @@ def drift(
         )
     rows = slice(0, 1) if queries is Queries.FIRST else slice(None)
     between = [
-        jensen_shannon(p[:, rows], q[:, rows]).mean() for p, q in zip(clean.attention, disturbed.attention, strict=True)
+        torch.full_like(p[0, 0, 0], math.nan)
+        if operators.is_signed([operator])
+        else jensen_shannon(p[:, rows], q[:, rows]).mean()
+        for operator, p, q in zip(clean.filter, clean.attention, disturbed.attention, strict=True)
     ]
     before, after = (trace.tokens[:, trace.prefix :] for trace in (clean, disturbed))
     curves = [similarity.token_similarity(trace, definition) for trace in (clean, disturbed)]

@@ -105,6 +105,15 @@ def spectra(layers: Sequence[tuple[Trace, int]]) -> list[Spectrum]:
     return results
 
 
+def of_effective(trace: Trace, layer: int) -> Complex[Tensor, "head token"]:
+    """Eigenvalues of every head's `E` in a layer, largest first, in float64, whatever rows of `A` sum to."""
+    E = operators.effective(trace.attention[layer].cpu().double(), trace.filter[layer], layer)
+    with _LIMITING, threadpool_limits(1, user_api="blas"):
+        by_head = list(_threads().map(np.linalg.eigvals, E.numpy()))
+    values = torch.from_numpy(np.stack(by_head).astype(np.complex128))
+    return values.gather(-1, values.abs().argsort(dim=-1, descending=True, stable=True))
+
+
 def _decomposed(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eigenvalues, largest modulus first, and their condition numbers; singular values.
 

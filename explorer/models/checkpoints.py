@@ -142,7 +142,10 @@ def build(state: State, declaration: Declaration, origin: Origin, device: str | 
         check_state(origin.name, state, expected)
     except ExplorerError as error:
         raise ExplorerError(f"{str(error).removesuffix('.')}{_hint(state, module, declaration)}.") from None
-    copied = {key: value.to(torch.float32, copy=True) for key, value in state.items()}
+    copied = {
+        key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+        for key, value in state.items()
+    }
     if infinite := [key for key, value in copied.items() if not bool(value.isfinite().all())]:
         raise ExplorerError(
             f"{origin.name} does not fit its declared architecture: {_problem('not finite', infinite)}."
@@ -236,11 +239,16 @@ def check_state(name: str, state: State, expected: State, of: str = "its declare
         _problem("missing", sorted(expected.keys() - state.keys())),
         _problem("unexpected", sorted(state.keys() - expected.keys())),
         _problem("mis-shaped", shapes),
-        _problem("not floating-point", [key for key in common if state[key].dtype not in _FLOATS]),
+        _problem("not floating-point", [key for key in common if not _has_its_type(state[key], expected[key])]),
         _problem("not plain numbers in memory", [key for key in common if not _is_plain(state[key])]),
     ]
     if any(problems):
         raise ExplorerError(f"{name} does not fit {of}: {'; '.join(filter(None, problems))}.")
+
+
+def _has_its_type(tensor: Tensor, expected: Tensor) -> bool:
+    """Floating-point where that is expected; the counts of batch norms are whole numbers of one type."""
+    return tensor.dtype in _FLOATS if expected.is_floating_point() else tensor.dtype == expected.dtype
 
 
 def _is_plain(tensor: Tensor) -> bool:

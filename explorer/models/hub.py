@@ -29,7 +29,7 @@ from explorer.models.checkpoints import LoadedModel
 from explorer.models.declaration import UNDECLARED
 from explorer.models.positions import Grids
 from explorer.models.twicing import make_filtered
-from explorer.types import ExplorerError, ModelCard, Progress
+from explorer.types import STANDARD, ExplorerError, ModelCard, Progress
 
 FILE = "model.safetensors"
 PATIENCE = 3.0
@@ -77,8 +77,7 @@ def load(
     row = registry.architecture(name)  # refuses what cannot be traced before anything is downloaded
     sized: dict[str, Any] = {} if input_size is None else {"img_size": options.size_of(input_size)}
     preprocessing = registry.preprocessing_of(cfg, sized.get("img_size", row.input_size))
-    standard = registry.uniform_filter(row.depth, 1.0)
-    built = registry.skeleton(name, cfg.num_classes, standard, **sized)
+    built = registry.skeleton(name, cfg.num_classes, row.own_filter, **sized)
     if sized:
         positions.check_size(name, built)
     path = _fetch(name, cfg.hf_hub_id, progress)
@@ -98,8 +97,8 @@ def load(
     card = ModelCard(
         name=name,
         architecture=name,
-        filter=standard,
-        trained_filter=standard,
+        filter=row.own_filter,
+        trained_filter=row.own_filter,
         classes=registry.class_names(variant) if variant else (),
         wnids=registry.wnids(variant) if variant else (),
         outputs=module.num_classes,
@@ -110,7 +109,9 @@ def load(
         git_revision=f"timm {timm.__version__}",
         digest=digest,
         source=f"hub: {cfg.hf_hub_id}",
-        declared_by="timm, whose models are standard",
+        declared_by="timm, whose models are standard"
+        if row.operator == STANDARD
+        else f"timm, whose model has {row.operator} attention",
         license=cfg.license or UNDECLARED,
         is_resized=preprocessing.input_size != row.input_size,
         changes=(grids.change,) if grids and grids.differ else (),

@@ -25,7 +25,7 @@ def check(name: str, module: Any) -> None:
     picture = (noise * 2 - 1).to(first.device, first.dtype) * _SPREAD
     for block, tokens in enumerate(trace.states(module, picture)):
         _check(name, tokens, f"tokens after block {block}" if block else "tokens before the first block")
-    _check(name, module.forward_head(module.norm(tokens)), "logits")
+    _check(name, trace.answer(module, tokens), "logits")
 
 
 def _check(name: str, values: Tensor, called: str) -> None:

@@ -61,6 +61,14 @@ def pack(module: Any) -> None:
         layer.__class__ = PackedLinear
 
 
+def unpack(module: Any) -> None:
+    """Takes the second copy away again, in place: it is opaque, and what travels is laid out anew where it arrives."""
+    layers: list[nn.Module] = [layer for layer in module.modules() if isinstance(layer, PackedLinear)]
+    for layer in layers:
+        del layer.packed
+        layer.__class__ = nn.Linear
+
+
 def nbytes(module: nn.Module) -> int:
     """Bytes of the second copy; 0 of a model that is not packed."""
     return sum(layer.weight.nbytes for layer in module.modules() if isinstance(layer, PackedLinear))

@@ -16,7 +16,7 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from timm.models import get_pretrained_cfg, is_model
 
 from explorer.models.trace import geometry
-from explorer.models.twicing import make_filtered, set_filter
+from explorer.models.twicing import get_filter, make_filtered, set_filter
 from explorer.paper import operators
 from explorer.types import (
     STANDARD,
@@ -32,7 +32,7 @@ from explorer.types import (
 
 MODULES = ("deit", "vision_transformer", "eva", "vision_transformer_hybrid")
 """timm's modules whose models are traced."""
-_UNFILTERED = ("18x2", "_xp_", "dwee_", "pwee_", "dlittle_")
+_UNFILTERED = ("18x2", "_xp_", "pwee_")
 """In the names of the few models there whose attention is of another kind."""
 
 
@@ -45,6 +45,13 @@ class Architecture:
     input_size: Size = (224, 224)
     depth: int = 12
     options: Mapping[str, Any] = field(default_factory=dict)
+    operator: Operator = STANDARD
+    """What its attention applies in timm."""
+
+    @property
+    def own_filter(self) -> Filter:
+        """That operator in every block."""
+        return (self.operator,) * self.depth
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -62,6 +69,10 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "deit_tiny_patch8_64": Architecture(
         "DeiT-Tiny/8 64px", "deit_tiny_patch16_224", (64, 64), options={"img_size": 64, "patch_size": 8}
     ),
+    # Of `models.fan`, which registers them with timm.
+    "fan_tiny_12_p16_224": Architecture("FAN-Tiny", "fan_tiny_12_p16_224"),
+    "fan_small_12_p16_224": Architecture("FAN-Small", "fan_small_12_p16_224"),
+    "fan_base_18_p16_224": Architecture("FAN-Base", "fan_base_18_p16_224", depth=18),
 }
 
 
@@ -97,7 +108,7 @@ def _from_timm(name: str) -> Architecture:
     except ExplorerError as error:
         raise ExplorerError(f"{name} cannot be filtered: {str(error)[0].lower()}{str(error)[1:]}") from None
     _, height, width = cfg.input_size
-    return Architecture(name, name, (height, width), len(model.blocks))
+    return Architecture(name, name, (height, width), len(model.blocks), operator=get_filter(model)[0])
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from explorer.models import positions, registry, room
 from explorer.models.checkpoints import LoadedModel, on_the_same_weights
@@ -63,7 +64,7 @@ def _is_resized(before: ModelCard, size: Size) -> bool:
 def _changes(module: Any, before: Size) -> list[str]:
     """What another grid did to the positions, in sentences."""
     grids = positions.Grids(before, positions.grid_of(module), module.num_prefix_tokens)
-    changes = [grids.change] if module.pos_embed is not None else []
+    changes = [grids.change] if isinstance(module.pos_embed, Tensor) else []
     if getattr(module, "rope", None) is not None:
         changes.append(grids.rotary_change)
     return changes

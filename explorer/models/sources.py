@@ -18,8 +18,8 @@ from explorer.types import ExplorerError
 
 BUNDLED_PAIR = "deit-small-patch16-224-200c"
 """What the bundled pair's files begin with; others may lie beside them."""
-CLEAREST_LAYER = 10
-"""Of the bundled pair, the block whose maps say most, chosen by looking (docs/adr/0036): it is what opens first."""
+CLEAREST_LAYER = 11
+"""Of the bundled pair, the late block whose maps are most concentrated (docs/adr/0036): it is what opens first."""
 VARIABLE = "EXPLORER_CHECKPOINTS"
 
 

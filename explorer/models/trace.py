@@ -24,11 +24,22 @@ from explorer.measures.attention import entropy as entropy_of_rows
 from explorer.measures.attention import entropy_of_scores
 from explorer.measures.residual import norms
 from explorer.models import packed, room
-from explorer.models.twicing import Filtered, HeadTensor, attention_of, get_filter, project, queries_keys_values
+from explorer.models.fan import Fan, FanBlock
+from explorer.models.twicing import (
+    Filtered,
+    FilteredDiffAttention,
+    HeadTensor,
+    attention_of,
+    check_operators,
+    get_filter,
+    matrix_of,
+    project,
+    queries_keys_values,
+)
 from explorer.paper import operators
 from explorer.paper.kernels import KERNELS
 from explorer.traces import RowMeasures, Trace
-from explorer.types import ExplorerError, Filter, Size, prefix_names
+from explorer.types import ExplorerError, Filter, Operator, Size, prefix_names
 
 Stream = Float[Tensor, "image token dim"]
 Attend = Callable[[Stream], Stream]
@@ -77,6 +88,11 @@ def _pre_norm_eva(block: Any, x: Stream, attend: Attend) -> Stream:
     return x + _scaled(block.mlp(block.norm2(x)), block.gamma_2)
 
 
+def _fan(block: Any, x: Stream, attend: Attend) -> Stream:
+    x = x + block.gamma1 * attend(block.norm1(x))
+    return x + block.gamma2 * block.mlp(block.norm2(x))
+
+
 def _post_norm(block: Any, x: Stream, attend: Attend) -> Stream:
     x = x + block.norm1(attend(x))
     x = x + block.norm2(block.mlp(x))
@@ -92,10 +108,11 @@ BLOCKS: dict[type[nn.Module], Callable[[Any, Stream, Attend], Stream]] = {
     ResPostBlock: _post_norm,
     EvaBlock: _pre_norm_eva,
     EvaBlockPostNorm: _post_norm,
+    FanBlock: _fan,
 }
 """The blocks that are reproduced, each with its equations."""
 
-MODELS = (VisionTransformer, VisionTransformerDistilled, Eva)
+MODELS = (VisionTransformer, VisionTransformerDistilled, Eva, Fan)
 
 
 def geometry(model: Any) -> Geometry:
@@ -117,13 +134,13 @@ def geometry(model: Any) -> Geometry:
         depth=len(model.blocks),
         heads=attn.num_heads,
         tokens=height * width + model.num_prefix_tokens,
-        channels=attn.head_dim,
+        channels=attn.head_dim * (2 if isinstance(attn, FilteredDiffAttention) else 1),
         dim=model.embed_dim,
         classes=model.num_classes or model.head_hidden_size,
         grid=(height, width),
         prefix=model.num_prefix_tokens,
         filter=get_filter(model),
-        has_class_token=model.cls_token is not None,
+        has_class_token=model.cls_token is not None and not isinstance(model, Fan),  # which has it after its blocks
         has_distillation_token=isinstance(model, VisionTransformerDistilled),
     )
 
@@ -141,6 +158,7 @@ def trace(
         raise ExplorerError("Expected a model in eval mode; a model in training mode came.")
     sizes = geometry(model)
     if filter is not None:
+        check_operators(model, filter)
         sizes = replace(sizes, filter=filter)
     expected = tuple(model.patch_embed.img_size)
     if tuple(images.shape[-2:]) != expected:
@@ -163,18 +181,14 @@ def trace(
                 first = v
             # The matrix of a single image is computed where it is kept; of a batch, it is copied to each trace.
             own = traces[0].attention[layer, None] if len(traces) == 1 else None
-            attention = operators.matrix_of(operator, q, k, attn.scale, v, before, scores=scores, out=own)
+            attention = matrix_of(attn, operator, q, k, v, before, scores=scores, out=own)
             if own is None:
                 _keep(traces, "attention", layer, attention)
             _keep(traces, "values", layer, v)
             steps = None
             if rows:
                 steps = operators.smoothing_steps(attention, v)  # (B, H, N, d) each
-                entropy = (
-                    entropy_of_scores(attention, scores)
-                    if KERNELS[operator.kernel].sums_to_one
-                    else entropy_of_rows(attention)
-                )
+                entropy = _entropy(operator, attention, scores)
                 _keep_rows(traces, layer, RowMeasures(entropy, *norms(*steps)))
             u = operators.output(operator, layer, attention.matmul, v, first, steps)
             before = v
@@ -187,10 +201,19 @@ def trace(
     for layer, (block, rope) in enumerate(zip(model.blocks, ropes, strict=False)):
         x = BLOCKS[type(block)](block, x, attending(attention_of(block), layer, rope))
         _keep(traces, "tokens", layer + 1, x)
-    logits = model.forward_head(model.norm(x))
+    logits = answer(model, x)
     for image, of_image in enumerate(traces):
         of_image.logits.copy_(logits[image])
+    if isinstance(model, Fan):
+        maps = model.class_attention(x)
+        return [replace(each, class_attention=of.clone()) for each, of in zip(traces, maps, strict=True)]
     return traces
+
+
+def answer(model: Any, tokens: Stream) -> Float[Tensor, "image class"]:
+    """The logits that a model makes of the tokens after its last block."""
+    logits: Tensor = model.forward_head(model.joined(tokens) if isinstance(model, Fan) else model.norm(tokens))
+    return logits
 
 
 @torch.inference_mode()
@@ -235,6 +258,8 @@ class _WholeModel(nullcontext[None]):
 
 def embed(model: Any, images: Tensor) -> tuple[Stream, Iterator[Tensor | None]]:
     """The embedded tokens, and the rotary position embedding of every block: none, the same, or its own."""
+    if isinstance(model, Fan):
+        return model.embed(images), itertools.repeat(None)
     embedded = model._pos_embed(model.patch_embed(images))
     tokens, rope = embedded if isinstance(model, Eva) else (embedded, None)
     if rope is not None and model.rope_mixed:
@@ -268,6 +293,13 @@ def _empty(sizes: Geometry, like: Tensor, rows: bool) -> Trace:
         has_distillation_token=sizes.has_distillation_token,
         rows=RowMeasures(*measured) if rows else None,
     )
+
+
+def _entropy(operator: Operator, attention: Tensor, scores: Tensor) -> Tensor:
+    kernel = KERNELS[operator.kernel]
+    if kernel.is_signed:
+        return torch.full_like(attention[..., 0], math.nan)
+    return entropy_of_scores(attention, scores) if kernel.sums_to_one else entropy_of_rows(attention)
 
 
 def _keep(records: Sequence[Trace | RowMeasures | None], name: str, layer: int, batch: Tensor) -> None:

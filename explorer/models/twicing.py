@@ -1,29 +1,33 @@
 """timm's attention with one changed step: `A V` becomes `U = E V + E_0 V^1`, by the block's operator.
 
 The standard one is timm's own forward, untouched; twicing is Twicing Attention (paper Def. 2, Alg. 1). Operators add no
-parameters, so state dicts are interchangeable: which operator belongs to which weights must be declared.
+parameters, so state dicts are interchangeable: which operator belongs to which weights must be declared. But for
+differential attention, whose weights are its own: it is refused on others, and every other kernel on them.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.layers import Attention, AttentionRope
+from timm.layers import Attention, AttentionRope, DiffAttention
 from timm.layers.attention import resolve_self_attn_mask
 from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
+from explorer.models.fan import TokenMixing
 from explorer.paper import kernels, operators
 from explorer.paper.filters import Smooth
 from explorer.paper.kernels import KERNELS
-from explorer.types import STANDARD, ExplorerError, Operator, Operators
+from explorer.types import DIFFERENTIAL, STANDARD, ExplorerError, Operator, Operators
 
 HeadTensor = Float[Tensor, "batch head token channel"]
+QueryTensor = Float[Tensor, "batch _ token _"]
+"""Or keys: in differential attention of twice as many heads, with half the channels."""
 Tokens = Float[Tensor, "batch token dim"]
 
 
@@ -40,6 +44,8 @@ _passing = _Pass()
 class Filtered(nn.Module):
     """Makes `U = E V + E_0 V^1` by the block's operator, where timm's own makes `A V`; mixed into timm's classes."""
 
+    own: ClassVar[Operator] = STANDARD
+    """What timm's own forward applies."""
     operator: Operator = STANDARD
     layer: int = 0
     carries: bool = False
@@ -51,7 +57,7 @@ class Filtered(nn.Module):
     ) -> Tokens:
         """Dropout acts on `A` once, so all applications of `A` see the same dropped matrix."""
         attn: Any = self
-        if self.operator == STANDARD and not self.carries:
+        if self.operator == self.own and not self.carries:
             rotary = {} if rope is None else {"rope": rope}
             standard: Tensor = super().forward(x, attn_mask=attn_mask, is_causal=is_causal, **rotary)
             return standard
@@ -59,14 +65,15 @@ class Filtered(nn.Module):
         before = _passing.before if self.carries and self.layer else None
         if self.carries and not self.layer:
             _passing.first = v
-        if attn.fused_attn and self.operator.kernel != "linear" and not (self.training and attn.attn_drop.p > 0.0):
+        is_fused = attn.fused_attn and KERNELS[self.operator.kernel].is_fused
+        if is_fused and not (self.training and attn.attn_drop.p > 0.0):
             masked: dict[str, Any] = {"attn_mask": attn_mask, "is_causal": is_causal}
             if self.operator.kernel == "elliptical":
                 q = kernels.stretched(q, v, before)
             smooth: Smooth = lambda values: F.scaled_dot_product_attention(q, k, values, **masked)  # noqa: E731
         else:
             bias = resolve_self_attn_mask(x.shape[1], q, attn_mask, is_causal)
-            matrix = attn.attn_drop(operators.matrix_of(self.operator, q, k, attn.scale, v, before, bias))
+            matrix = attn.attn_drop(matrix_of(attn, self.operator, q, k, v, before, bias))
             smooth = matrix.matmul
         u = operators.output(self.operator, self.layer, smooth, v, _passing.first)
         if self.carries:
@@ -88,10 +95,31 @@ class FilteredAttentionRope(Filtered, AttentionRope):
     """Of timm's other rotary transformers; may share keys and values between heads."""
 
 
+class FilteredDiffAttention(Filtered, DiffAttention):
+    """Of timm's transformers with differential attention, whose values have twice the channels of queries and keys."""
+
+    own = operator = DIFFERENTIAL
+
+    def queries_keys_values(self, x: Tokens) -> tuple[QueryTensor, QueryTensor, HeadTensor]:
+        """Two heads of queries and keys for each of the values."""
+        heads = (2 * self.num_heads, 2 * self.num_heads, self.num_heads)
+        q, k, v = (
+            part.unflatten(-1, (each, -1)).transpose(1, 2)
+            for part, each in zip(self.qkv(x).chunk(3, dim=2), heads, strict=True)
+        )
+        return self.q_norm(q), self.k_norm(k), v
+
+
+class FilteredTokenMixing(Filtered, TokenMixing):
+    """Of FAN, over the patches alone."""
+
+
 FILTERED: dict[type[nn.Module], type[Filtered]] = {
     Attention: FilteredAttention,
     EvaAttention: FilteredEvaAttention,
     AttentionRope: FilteredAttentionRope,
+    DiffAttention: FilteredDiffAttention,
+    TokenMixing: FilteredTokenMixing,
 }
 
 
@@ -119,9 +147,16 @@ def _named(kind: type) -> str:
     return f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}"
 
 
-def queries_keys_values(attn: Any, x: Tokens, rope: Tensor | None = None) -> tuple[HeadTensor, HeadTensor, HeadTensor]:
-    """Queries, keys and values of the normalised tokens `x`, as timm's three attentions compute them."""
+def queries_keys_values(
+    attn: Any, x: Tokens, rope: Tensor | None = None
+) -> tuple[QueryTensor, QueryTensor, HeadTensor]:
+    """QueryTensor, keys and values of the normalised tokens `x`, as timm's attentions compute them.
+
+    Those of differential attention have two heads of queries and keys for each of the values.
+    """
     batch, tokens, _ = x.shape
+    if isinstance(attn, FilteredDiffAttention | FilteredTokenMixing):
+        return attn.queries_keys_values(x)
     if attn.qkv is not None:
         if getattr(attn, "q_bias", None) is None:
             qkv = attn.qkv(x)
@@ -143,10 +178,30 @@ def queries_keys_values(attn: Any, x: Tokens, rope: Tensor | None = None) -> tup
     return (q, k, v) if groups == 1 else (q, k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1))
 
 
+def matrix_of(
+    attn: Any,
+    operator: Operator,
+    q: QueryTensor,
+    k: QueryTensor,
+    v: HeadTensor,
+    before: HeadTensor | None,
+    bias: Tensor | None = None,
+    **memory: Tensor | None,
+) -> Float[Tensor, "batch head query key"]:
+    """`A` of a block, as in `operators.matrix_of`, with what its weights say of it."""
+    weight = attn._compute_lambda().type_as(q) if isinstance(attn, FilteredDiffAttention) else None
+    return operators.matrix_of(operator, q, k, attn.scale, v, before, bias, weight=weight, **memory)
+
+
 def project(attn: Any, u: HeadTensor, x: Tokens) -> Tokens:
-    """Joins the heads, applies their norm, the gate computed from `x` and the output projection."""
+    """Joins the heads, applies their norm, the gate computed from `x` and the output projection.
+
+    Each head of differential attention is normalised before, by the root of its mean square.
+    """
+    if isinstance(attn, FilteredDiffAttention):
+        u = attn.sub_norm(u) * (1 - attn.lambda_init)
     joined = attn.norm(u.transpose(1, 2).flatten(2))
-    if attn.gate is not None:
+    if getattr(attn, "gate", None) is not None:
         joined = joined * attn.gate(x).sigmoid()
     projected: Tensor = attn.proj_drop(attn.proj(joined))
     return projected
@@ -167,19 +222,37 @@ def set_filter(model: nn.Module, chosen: Operators) -> None:
 
     Raises `ExplorerError` for another number of them than blocks, and for one that does not go with a block.
     """
+    check_operators(model, chosen)
+    blocks: Any = model.blocks
+    carries = needs_other_values(chosen)
+    for layer, (block, operator) in enumerate(zip(blocks, chosen, strict=True)):
+        attn = attention_of(block)
+        attn.operator, attn.layer, attn.carries, attn.is_last = operator, layer, carries, layer == len(blocks) - 1
+
+
+def check_operators(model: nn.Module, chosen: Operators) -> None:
+    """Raises `ExplorerError` for another number of operators than blocks, and for one that does not go with a block."""
     blocks: Any = model.blocks
     if len(chosen) != len(blocks):
         raise ExplorerError(f"An operator is needed for each of the {len(blocks)} blocks; {len(chosen)} came.")
-    carries = needs_other_values(chosen)
-    for layer, (block, operator) in enumerate(zip(blocks, chosen, strict=True)):
+    for number, (block, operator) in enumerate(zip(blocks, chosen, strict=True), start=1):
         operators.check(operator)
-        attn = attention_of(block)
-        if not KERNELS[operator.kernel].takes_rotary and not isinstance(attn, FilteredAttention):
+        attn, kernel = attention_of(block), KERNELS[operator.kernel]
+        if operator.kernel != attn.own.kernel and KERNELS[attn.own.kernel].has_own_weights:
             raise ExplorerError(
-                f"{KERNELS[operator.kernel].title} attention goes with queries and keys that are not rotated; "
-                f"those of block {layer + 1} are."
+                f"The weights of block {number} are of {attn.own.kernel} attention and go with no other; "
+                f"{operator} came."
             )
-        attn.operator, attn.layer, attn.carries, attn.is_last = operator, layer, carries, layer == len(blocks) - 1
+        if operator.kernel != attn.own.kernel and kernel.has_own_weights:
+            raise ExplorerError(
+                f"{kernel.title} attention goes with weights that were trained with it; those of block {number} have "
+                "no place for it."
+            )
+        if not kernel.takes_rotary and isinstance(attn, FilteredEvaAttention | FilteredAttentionRope):
+            raise ExplorerError(
+                f"{kernel.title} attention goes with queries and keys that are not rotated; those of block {number} "
+                "are."
+            )
 
 
 def needs_other_values(chosen: Operators) -> bool:

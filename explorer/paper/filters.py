@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-Matrix = Float[Tensor, "... query key"]
+AttentionMatrix = Float[Tensor, "... query key"]
 Rows = Float[Tensor, "... row key"]
-Values = Float[Tensor, "... token channel"]
-Eigenvalues = Complex[Tensor, "... token"] | Float[Tensor, "... token"]
-Smooth = Callable[[Values], Values]
+TokenValues = Float[Tensor, "... token channel"]
+AnyEigenvalues = Complex[Tensor, "... token"] | Float[Tensor, "... token"]
+Smooth = Callable[[TokenValues], TokenValues]
 """What makes `A X` of `X`, with or without `A` as a matrix."""
 
 
@@ -62,10 +62,10 @@ class Polynomial:
 
     @property
     def is_nonnegative(self) -> bool:
-        """Whether it has no negative entries, whatever `A` is."""
+        """Whether it has no negative entries, whatever `A` is, as long as that has none."""
         return min(*self.powers, self.mean) >= 0.0
 
-    def matrix(self, attention: Matrix) -> Matrix:
+    def matrix(self, attention: AttentionMatrix) -> AttentionMatrix:
         """The matrix; rows sum to `sum_k c_k + m` where those of `A` sum to 1."""
         if self.is_attention:
             return attention
@@ -77,7 +77,7 @@ class Polynomial:
             result += weight * power
         return result
 
-    def rows(self, picks: Rows, attention: Matrix, first: Rows | None = None) -> Rows:
+    def rows(self, picks: Rows, attention: AttentionMatrix, first: Rows | None = None) -> Rows:
         """`r E` for rows `r`, without forming a power of `A`; `first` is `r A` where it is there already."""
         result = self.powers[0] * picks + self.mean * picks.sum(dim=-1, keepdim=True) / picks.shape[-1]
         lead = np.broadcast_shapes(picks.shape[:-2], attention.shape[:-2])  # torch's own imports sympy
@@ -88,7 +88,9 @@ class Polynomial:
             result = result + weight * power
         return result
 
-    def applied(self, smooth: Smooth, values: Values, steps: tuple[Values, Values] | None = None) -> Values:
+    def applied(
+        self, smooth: Smooth, values: TokenValues, steps: tuple[TokenValues, TokenValues] | None = None
+    ) -> TokenValues:
         """`E V`, with `A` applied `degree` times; `steps` are `A V` and `A (V - A V)` where they are there already.
 
         The first two powers are taken as the paper writes them, `(c_1 + c_2) A V - c_2 A (V - A V)`.
@@ -115,7 +117,7 @@ class Polynomial:
             result = own if result is None else result + own
         return result + self.mean * values.mean(dim=-2, keepdim=True) if self.mean else result
 
-    def eigenvalues(self, of_attention: Eigenvalues) -> Eigenvalues:
+    def eigenvalues(self, of_attention: AnyEigenvalues) -> AnyEigenvalues:
         """`p(lambda)` of the eigenvalues of an `A` whose rows sum to 1, in their order (Sec. 3.2).
 
         `J` moves one of them alone, the 1 that belongs to the constant vector: to `p(1) + m` (Brauer 1952, rank-one
@@ -130,14 +132,14 @@ class Polynomial:
         return result.scatter_add(-1, nearest, torch.full_like(nearest, 0, dtype=result.dtype) + self.mean)
 
 
-def _times(weight: float, values: Values) -> Values:
+def _times(weight: float, values: TokenValues) -> TokenValues:
     return values if weight == 1.0 else weight * values
 
 
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 ATTENTION = Polynomial((0.0, 1.0))
 NOTHING = Polynomial((0.0,))
-Pair = tuple[Polynomial, Polynomial]
+EffectivePair = tuple[Polynomial, Polynomial]
 """`E` and `E_0`."""
 
 
@@ -172,41 +174,41 @@ class FilterKind:
     equation: str
     """`U`, as people read it."""
     source: str
-    polynomials: Callable[[float, bool], Pair]
+    polynomials: Callable[[float, bool], EffectivePair]
     """`E` and `E_0` for a parameter, in the first block or in a later one."""
     parameter: Parameter | None = None
     needs_first_values: bool = False
     """Whether later blocks use the first block's values."""
 
 
-def _quadratic(a: float, is_first: bool) -> Pair:
+def _quadratic(a: float, is_first: bool) -> EffectivePair:
     return Polynomial((0.0, a, 1.0 - a) if a != 1.0 else (0.0, 1.0)), NOTHING
 
 
-def _boosting(rounds: float, is_first: bool) -> Pair:
+def _boosting(rounds: float, is_first: bool) -> EffectivePair:
     """`I - (I - A)^k`, by the binomial theorem."""
     k = int(rounds)
     return Polynomial((0.0, *(float(-math.comb(k, j) * (-1) ** j) for j in range(1, k + 1)))), NOTHING
 
 
-def _neutreno(alpha: float, is_first: bool) -> Pair:
+def _neutreno(alpha: float, is_first: bool) -> EffectivePair:
     return (ATTENTION, NOTHING) if is_first else (Polynomial((-alpha, 1.0)), Polynomial((alpha,)))
 
 
-def _resformer(_: float, is_first: bool) -> Pair:
+def _resformer(_: float, is_first: bool) -> EffectivePair:
     half = Polynomial((0.0, 0.5))
     return (ATTENTION, NOTHING) if is_first else (half, half)
 
 
-def _svformer(_: float, is_first: bool) -> Pair:
+def _svformer(_: float, is_first: bool) -> EffectivePair:
     return (ATTENTION, NOTHING) if is_first else (NOTHING, ATTENTION)
 
 
-def _centred(_: float, is_first: bool) -> Pair:
+def _centred(_: float, is_first: bool) -> EffectivePair:
     return Polynomial((0.0, 1.0), mean=-1.0), NOTHING
 
 
-def _attnscale(scale: float, is_first: bool) -> Pair:
+def _attnscale(scale: float, is_first: bool) -> EffectivePair:
     """`J + (1 + lambda)(A - J)`."""
     return Polynomial((0.0, 1.0 + scale), mean=-scale), NOTHING
 

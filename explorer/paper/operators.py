@@ -18,13 +18,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from explorer.paper import kernels
-from explorer.paper.filters import FILTERS, Pair, Smooth
+from explorer.paper.filters import FILTERS, EffectivePair, Smooth
 from explorer.paper.kernels import KERNELS
 from explorer.types import STANDARD, ExplorerError, Operator, Operators
 
 Attention = Float[Tensor, "... query key"]
 Values = Float[Tensor, "... key channel"]
-Queries = Float[Tensor, "... token channel"]
+HeadQueries = Float[Tensor, "... token channel"]
 
 
 def attention(
@@ -70,7 +70,7 @@ def twicing(a: Attention, v: Values) -> Values:
 
 
 @lru_cache(maxsize=1024)
-def polynomials(operator: Operator, layer: int) -> Pair:
+def polynomials(operator: Operator, layer: int) -> EffectivePair:
     """`E` and `E_0` of a block, 0-based: `U = E V + E_0 V^1`.
 
     Raises `ExplorerError` for a filter, a kernel or a parameter that is not known.
@@ -109,19 +109,26 @@ def output(
 
 def matrix_of(
     operator: Operator,
-    q: Queries,
-    k: Queries,
+    q: HeadQueries,
+    k: HeadQueries,
     scale: float,
-    values: Values,
-    before: Values | None,
+    values: Float[Tensor, "... key _"],
+    before: Float[Tensor, "... key _"] | None,
     bias: Tensor | None = None,
     scores: Tensor | None = None,
     out: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> Attention:
     """`A` as the operator's kernel makes it; `before` are the values of the block before, None in the first.
 
-    `bias`, `scores` and `out` as in `attention`; linear attention takes no bias.
+    `bias`, `scores` and `out` as in `attention`; linear attention takes no bias. `weight` is `lambda` of differential
+    attention, whose queries and keys have two heads for each of the values.
     """
+    if operator.kernel == "differential":
+        if weight is None:
+            raise ValueError("Differential attention needs its weight.")
+        a = kernels.differential(attention(q, k, scale, bias).unflatten(-3, (-1, 2)), weight)
+        return a if out is None else out.copy_(a)
     if operator.kernel == "linear":
         if bias is not None:
             raise ValueError("Linear attention takes no mask.")
@@ -139,6 +146,15 @@ def check(operator: Operator) -> None:
             f"An operator was expected, a filter ({', '.join(FILTERS)}) or one on another kernel, as linear-twicing; "
             f"{str(operator)[:80]!r} came."
         )
+    _check_parameter(operator)
+    own, _ = FILTERS[operator.filter].polynomials(operator.parameter or 0.0, False)
+    if own.mean and KERNELS[operator.kernel].is_signed:  # the mean J stands for rows that sum to 1
+        raise ExplorerError(
+            f"{operator.filter} is for attention whose rows sum to 1; those of {operator.kernel} attention do not."
+        )
+
+
+def _check_parameter(operator: Operator) -> None:
     parameter, value = FILTERS[operator.filter].parameter, operator.parameter
     if parameter is None:
         if value is not None:
@@ -156,7 +172,13 @@ def quadratic(a: float, kernel: str = STANDARD.kernel) -> Operator:
     return Operator("quadratic", float(a), kernel)
 
 
-_WORD = re.compile(r"(?:(linear|elliptical)(?:-(?=[a-z])|$))?([a-z]*)(?:=([-+\d.e]+))?")
+def words() -> list[str]:
+    """Every filter on every kernel that goes with any weights, as `named` takes them."""
+    kernels_of_all = [name for name, kind in KERNELS.items() if not kind.has_own_weights]
+    return [str(Operator(name, kernel=kernel)) for kernel in kernels_of_all for name in FILTERS]
+
+
+_WORD = re.compile(r"(?:(linear|elliptical|differential)(?:-(?=[a-z])|$))?([a-z]*)(?:=([-+\d.e]+))?")
 
 
 def named(text: str) -> Operator:
@@ -279,6 +301,37 @@ def towards(operator: Operator, share: float) -> Operator:
     if operator.filter in ("neutreno", "attnscale") and operator.parameter is not None:
         return replace(operator, parameter=operator.parameter * share)
     return operator
+
+
+def are_same(operators: Operators, others: Operators) -> bool:
+    """Whether both do the same in every block, by whatever names: `boosting=2` is twicing, `neutreno=0` standard."""
+    return len(operators) == len(others) and all(
+        operator.kernel == other.kernel and polynomials(operator, layer) == polynomials(other, layer)
+        for layer, (operator, other) in enumerate(zip(operators, others, strict=True))
+    )
+
+
+def applications(operators: Operators) -> int:
+    """How often `A` is applied in all blocks together: each time is `N^2 d` multiply-adds a head."""
+    return sum(part.degree for layer, each in enumerate(operators) for part in polynomials(each, layer))
+
+
+def is_signed(operators: Iterable[Operator]) -> bool:
+    """Whether `A` itself may have negative entries in any block, so that its rows are no distributions."""
+    return any(KERNELS[operator.kernel].is_signed for operator in operators)
+
+
+def plain(chosen: Operators) -> Operators:
+    """The standard filter on softmax attention, or on the kernel that the weights of a block go with alone."""
+    return tuple(
+        Operator(kernel=each.kernel if KERNELS[each.kernel].has_own_weights else STANDARD.kernel) for each in chosen
+    )
+
+
+def counterpart(chosen: Operators) -> Operators:
+    """What these weights are compared under: `plain`, or twicing in every block where they are that already."""
+    of_kernels = plain(chosen)
+    return tuple(replace(each, filter="twicing") for each in of_kernels) if chosen == of_kernels else of_kernels
 
 
 def needs_first_values(operators: Iterable[Operator]) -> bool:

@@ -11,6 +11,7 @@ import torch
 
 from explorer.jobs import PassJob
 from explorer.jobs.passes import BatchJob
+from explorer.serving.device import set_threads
 from explorer.serving.engine import Engine, ask
 from explorer.types import ImageInput
 
@@ -32,17 +33,17 @@ def map_batches(
     the numbers depend on the batch alone. Raises what `read` and the job raise, and `ExplorerError` where a device has
     no room for a batch, which would have other numbers in halves.
 
-    Batches are read and asked for in as many threads as torch has, none of which uses more than one. On a CPU that
-    keeps the cores busier than threads within a pass, which wait for one another whenever a file is decoded meanwhile,
-    and makes the numbers independent of how many there are.
+    Batches are read and asked for in as many threads as the engine takes batches at once, none of which uses more than
+    one of torch's. On a CPU that keeps the cores busier than threads within a pass, which wait for one another whenever
+    a file is decoded meanwhile, and makes the numbers independent of how many there are.
     """
 
     def answered(batch: B) -> tuple[K, dict[str, list[R]]]:
         kept, by_key = read(batch)
         return kept, {key: ask(engine, BatchJob(job), pictures, key) for key, pictures in by_key.items() if pictures}
 
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "explorer-batches", torch.set_num_threads, (1,))
+    threads, own = engine.at_once, torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, "explorer-batches", set_threads, (1,))
     waiting: deque[Future[tuple[K, dict[str, list[R]]]]] = deque()
     try:
         for batch in batches:
@@ -53,4 +54,4 @@ def map_batches(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # what a thread sets is what later threads start with
+        set_threads(own)  # what a thread sets is what later threads start with

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -16,12 +15,11 @@ VARIABLE = "EXPLORER_DEVICE"
 
 
 class _Sharing:
-    """How many passes run at the moment, how many threads there are for all of them, and for each."""
+    """How many passes run at the moment, and how many threads there are for all of them."""
 
     lock = threading.Lock()
     passes = 0
     threads = 0
-    each = 0
 
 
 _processors = threading.Semaphore(
@@ -48,7 +46,7 @@ def device_called(wanted: str | None = None) -> torch.device:
 def describe(device: torch.device) -> str:
     """The device in words, for the screen."""
     if device.type == "cuda":
-        return f"GPU ({torch.cuda.get_device_name(device)})"
+        return f"GPU ({torch.cuda.get_device_name(device)})" if torch.cuda.is_available() else "GPU (elsewhere)"
     return {"mps": "GPU (Apple)", "cpu": "CPU"}.get(device.type, device.type)
 
 
@@ -89,13 +87,33 @@ def computing() -> Iterator[None]:
         yield
 
 
-def _share(more: int) -> None:
-    """Divides for so many more passes. A number that somebody else has set meanwhile is what there is to divide."""
+def set_threads(number: int) -> None:
+    """Torch's threads from now on; where passes run, they are what the passes share, and what stays after them.
+
+    For this thread and those that begin later: a thread that has begun does not hear of a number set elsewhere.
+    """
     with _Sharing.lock:
-        with ThreadPoolExecutor(1) as fresh:  # a thread that has begun does not hear of a number set elsewhere
-            number = fresh.submit(torch.get_num_threads).result()
-        if number != _Sharing.each:
-            _Sharing.threads = number
+        _Sharing.threads = number
+        _divide()
+
+
+def _share(more: int) -> None:
+    """Divides for so many more passes. What torch itself was told is asked for when the first of them begins."""
+    with _Sharing.lock:
+        if not _Sharing.passes:
+            _Sharing.threads = _threads_to_come()
         _Sharing.passes += more
-        _Sharing.each = max(1, _Sharing.threads // max(1, _Sharing.passes))
-        torch.set_num_threads(_Sharing.each)
+        _divide()
+
+
+def _divide() -> None:
+    torch.set_num_threads(max(1, _Sharing.threads // max(1, _Sharing.passes)))
+
+
+def _threads_to_come() -> int:
+    """Torch's number for a thread that begins now; where many threads are busy, that takes tenths of a second."""
+    number: list[int] = []
+    fresh = threading.Thread(target=lambda: number.append(torch.get_num_threads()))
+    fresh.start()
+    fresh.join()
+    return number[0]

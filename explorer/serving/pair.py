@@ -13,7 +13,8 @@ from explorer.models.named import filter_for, load_named
 from explorer.paper.operators import Declared
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving import device as devices
-from explorer.serving.engine import Engine, LocalEngine, compare
+from explorer.serving.chosen import engine_of
+from explorer.serving.engine import Engine, compare
 from explorer.traces import Comparison
 from explorer.types import ImageInput, ModelCard
 
@@ -60,6 +61,7 @@ def load_pair(
     packed: bool | Sequence[bool] = False,
     bfloat16: bool = False,
     device: str | None = None,
+    engine: str | None = None,
 ) -> ModelPair:
     """Loads two models, by default the pair that opens, each under its trained filter unless another is given.
 
@@ -68,6 +70,8 @@ def load_pair(
     a side, of both models or of each, instead of what is declared. `packed` computes linear layers of both models, or
     of each, on a second copy of their weights, which some CPUs do quicker; `bfloat16` rounds weights and all on the
     way, for plain passes. Raises `ExplorerError` for what cannot be loaded, packed or rounded.
+
+    `engine` says where they compute, see `serving.names`. Raises `ExplorerError` where nobody serves.
     """
     where = devices.device_called(device)
     size, other = (input_size, input_size) if input_size is None or isinstance(input_size, int) else input_size
@@ -79,9 +83,9 @@ def load_pair(
     first, second = (
         with_packed_layers(model) if wanted else model for model, wanted in zip((first, second), each, strict=True)
     )
-    engine = LocalEngine([first, second], where, cache_bytes=_CACHE)
+    loaded = engine_of([first, second], where, name=engine, cache_bytes=_CACHE)
     cards = [
-        model.card if filter is None else engine.swapped(model.card.key, filter_for(model.card, filter))
+        model.card if filter is None else loaded.swapped(model.card.key, filter_for(model.card, filter))
         for model, filter in ((first, baseline_filter), (second, twicing_filter))
     ]
-    return ModelPair(engine, *cards)
+    return ModelPair(loaded, *cards)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -40,6 +40,9 @@ _LARGER = 2
 RequestKey = tuple[Hashable, str]
 """Identity of a job on a model, and digest of the picture."""
 
+Compute = Callable[[PassJob[Any], Sequence[ImageInput], LoadedModel], Sequence[Any]]
+"""What makes a pass of pictures that share it."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Request:
@@ -57,15 +60,27 @@ class _Request:
         return self.model is other.model and self.job == other.job
 
 
+def here(job: PassJob[R], pictures: Sequence[ImageInput], model: LoadedModel) -> Sequence[R]:
+    """The pass in this process; its share of torch's threads is given back before anybody hears of a result."""
+    with share_of_threads():
+        return job.run(model, pictures, lambda done, total: None)
+
+
 class Worker:
     """Traces and similarity curves, computed one batch at a time for whoever asks."""
 
     def __init__(
-        self, device: torch.device, cache_bytes: int, queue_size: int, batch_size: int, lanes: int | None = None
+        self,
+        device: torch.device,
+        cache_bytes: int,
+        queue_size: int,
+        batch_size: int,
+        lanes: int | None = None,
+        compute: Compute = here,
     ) -> None:
         if lanes is None:
             lanes = CPU_LANES if device.type == "cpu" else 1
-        self._device = device
+        self._device, self._compute = device, compute
         self._cache: ByteLRU[RequestKey, Any] = ByteLRU(cache_bytes)
         self._larger: deque[tuple[RequestKey, Any]] = deque(maxlen=2)
         """The last two results, a pair's, of which the cache would hold one at most: a page asks at every click."""
@@ -106,6 +121,10 @@ class Worker:
                 self._queue.append(request)
                 self._waiting.notify()
         return future
+
+    def submit_all(self, job: PassJob[R], pictures: Sequence[ImageInput], model: LoadedModel) -> Future[list[R]]:
+        """All answers in order, when the last is there. Raises as `submit` does."""
+        return _gathered([self.submit(job, picture, model) for picture in pictures])
 
     def close(self) -> None:
         """Ends its threads after what is queued."""
@@ -150,10 +169,7 @@ class Worker:
         """Computes a batch; when the device has no room for it, its halves one after the other."""
         results: Sequence[Any] | None = None
         try:
-            with share_of_threads():  # given back before anybody hears of a result
-                results = batch[0].job.run(
-                    batch[0].model, [request.picture for request in batch], lambda done, total: None
-                )
+            results = self._compute(batch[0].job, [request.picture for request in batch], batch[0].model)
         except Exception as error:  # the worker outlives whatever one request does
             if not is_out_of_memory(error):
                 self._fail(batch, error)
@@ -204,3 +220,28 @@ def _out_of_memory(model: LoadedModel, device: torch.device) -> str:
     return (
         f"{model.card.name} needs at least {need:.0f} MiB for one image and the device ({device}) has no room for it."
     )
+
+
+def _gathered(parts: Sequence[Future[R]]) -> Future[list[R]]:
+    """All results in order, when the last is there; the first error where there is one."""
+    whole: Future[list[R]] = Future()
+    left = len(parts)
+    counting = threading.Lock()
+
+    def settled(_: Future[R]) -> None:
+        nonlocal left
+        with counting:
+            left -= 1
+            if left > 0:
+                return
+        errors = [error for part in parts if (error := part.exception()) is not None]
+        if errors:
+            whole.set_exception(errors[0])
+        else:
+            whole.set_result([part.result() for part in parts])
+
+    for part in parts:
+        part.add_done_callback(settled)
+    if not parts:
+        whole.set_result([])
+    return whole

@@ -55,6 +55,8 @@ class Content:
     """How many eigenvalues leave the unit disc, panel by panel."""
     classes: tuple[tuple[str, str], ...] = ()
     """What each image's maps or attacks are about, model by model."""
+    operators: tuple[tuple[str, bool], ...] = ()
+    """What each operator is called, and whether the weights were trained with it."""
     sweeps: tuple[Sweep, ...] = ()
     """What result files hold."""
 

@@ -13,8 +13,13 @@ from explorer.types import ROLES, ModelCard
 
 def banded(name: str, curves: np.ndarray, colour: str, card: ModelCard) -> Line:
     """Mean over images `[image, layer]` with a band of one sample standard deviation, none for a single image."""
+    return mean(name, curves, colour, "dash" if card.is_counterfactual else "solid")
+
+
+def mean(name: str, curves: np.ndarray, colour: str, dash: str) -> Line:
+    """The same of anything that has a dash of its own."""
     spread = curves.std(axis=0, ddof=1) if len(curves) > 1 else None
-    return Line(name, curves.mean(axis=0), colour, spread, dash="dash" if card.is_counterfactual else "solid")
+    return Line(name, curves.mean(axis=0), colour, spread, dash=dash)
 
 
 def table(lines: Sequence[Line], first_layer: int) -> Table:

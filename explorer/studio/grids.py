@@ -27,6 +27,13 @@ class Panel:
 
     values: np.ndarray
     signed: bool
+    own: int | None = None
+    """The query's own patch where it may be beyond the scale: a multiple of `I` there would let all else vanish."""
+
+    @property
+    def scaled(self) -> np.ndarray:
+        """The values that a scale has to hold."""
+        return self.values if self.own is None else np.delete(self.values, self.own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +65,8 @@ class Layout:
     """What the colours measure, as matplotlib's mathematics."""
     group: Callable[[str], str] = str
     """Maps of one image share a scale where this makes the same of their keys."""
+    largest: str = "largest of both"
+    """Whose value a scale that is shared ends at."""
 
 
 def key(layer: int, head: str, matrix: Matrix | None = None) -> str:
@@ -92,7 +101,7 @@ def arrange(
         )
         blocks.append(Block(lead, rows, block_label(spec, photo.title)))
     columns = tuple(headed(spec, columns) for columns in layout.columns)
-    bars = scales.bars(layout.measure) if spec.colour_bar else ()
+    bars = scales.bars(layout.measure, layout.largest) if spec.colour_bar else ()
     heading = "Image" if spec.column_labels else ""
     grid = Grid(tuple(blocks), columns, spec.look, bars, heading, spec.letters, spec.bare)
     return grid, ends(grid)
@@ -167,7 +176,7 @@ class Scales:
                     members.setdefault(self._group(index, side, name), []).append((index, side, name))
         for shared, places in members.items():
             panels = [photos[index].sides[side][key] for index, side, key in places]
-            span = Range.of(*(p.values for p in panels), signed=any(p.signed for p in panels))
+            span = Range.of(*(p.scaled for p in panels), signed=any(p.signed for p in panels))
             self._groups[shared] = span
             self._ranges |= dict.fromkeys(places, span)
         self._index = {id(photo): index for index, photo in enumerate(photos)}
@@ -180,11 +189,11 @@ class Scales:
     def of(self, photo: MappedImage, side: int, name: str) -> Range:
         return self._ranges[self._index[id(photo)], side, name]
 
-    def bars(self, measure: str) -> tuple[Bar, ...]:
+    def bars(self, measure: str, shared: str = Layout.largest) -> tuple[Bar, ...]:
         """One bar with numbers, or one for unsigned and one for signed maps that says what its ends are."""
         if self._scale is ColourScale.FIGURE:
             return (Bar.of(next(iter(self._groups.values())), measure),)
-        largest = "largest of both" if self._scale is ColourScale.SHARED else "largest of each"
+        largest = shared if self._scale is ColourScale.SHARED else "largest of each"
         bars = []
         for signed in sorted({span.signed for span in self._groups.values()}):
             ends = (f"−{largest}", largest) if signed else ("0", largest)

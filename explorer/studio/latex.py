@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from explorer.figures.print.text import printable
 
 _ESCAPES = {
@@ -34,3 +36,16 @@ def number(value: float) -> str:
     """Three significant digits, for LaTeX's mathematics."""
     mantissa, _, exponent = f"{value:.3g}".partition("e")
     return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+
+
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵏˡᵀ", ("0", "1", *"23456789-k", r"\ell", r"\top "), strict=True))
+_NAMED = {"−": "-", "√d": r"\sqrt{d}", "φ": r"\varphi ", "α": r"\alpha ", "λ": r"\lambda "}
+
+
+def equation(text: str) -> str:
+    """An equation of the registries of operators for LaTeX's mathematics, and KaTeX's; words in it stay words."""
+    text = re.sub(r" ?([a-z]{3,}(?: [a-z]+)*)", lambda words: rf"\text{{{words[0]}}}", text)
+    text = re.sub(f"[{''.join(_RAISED)}]+", lambda raised: f"^{{{''.join(_RAISED[c] for c in raised[0])}}}", text)
+    for symbol, name in _NAMED.items():
+        text = text.replace(symbol, name)
+    return text

@@ -25,6 +25,8 @@ def from_settings(given: Any) -> Spec:
     if not isinstance(given, Mapping) or "template" not in given:
         raise ExplorerError("The settings of a figure, as the explorer writes them, were expected; others came.")
     values: dict[Any, Any] = {_NOW.get(name, name): value for name, value in given.items()}
+    if values["template"] == "operators" and "operator" in given:
+        values["template"] = "matrices"  # as it was called before 0.4, when it had this setting
     known = sorted(field.name for field in fields(Spec))
     if foreign := [quoted(name) for name in values if name not in known]:
         raise ExplorerError(f"The settings {', '.join(known)} were expected; {foreign[0]} came.")

@@ -19,6 +19,13 @@ from explorer.studio.template import Template
 from explorer.types import ExplorerError
 
 
+class OperatorWeights(Option):
+    """Whose weights operators are put on."""
+
+    BASELINE = "baseline"
+    TWICING = "twicing"
+
+
 class Underlay(Option):
     """Which photograph is beneath the maps."""
 
@@ -63,6 +70,10 @@ PRESETS: Mapping[Preset, Sheet] = MappingProxyType(
 )
 
 
+_OPERATORS = "standard,twicing,neutreno"
+_MOST_BLOCKS = 1000
+
+
 @dataclass(frozen=True)
 class Spec:
     """The settings of one figure. Raises `ExplorerError` for a value out of its range."""
@@ -77,6 +88,8 @@ class Spec:
     )
     matrix: Matrix = setting(Matrix.EFFECTIVE, "the matrix whose row is shown")
     quantity: Quantity = setting(Quantity.SMOOTHED_RESIDUAL, "what the residual's maps show")
+    operators: str = setting(_OPERATORS, "operators on one set of weights, such as standard,neutreno=0.4,twicing@10-12")
+    weights: OperatorWeights = setting(OperatorWeights.BASELINE, "the weights that operators are put on")
     method: Method = setting(Method.GRAD_CAM, "how an attribution is made")
     baseline_picture: Baseline = setting(
         Baseline.MEAN, "what stands for nothing in integrated-gradients, occlusion and feature-ablation"
@@ -134,6 +147,7 @@ class Spec:
             raise ExplorerError(f"names: two names, for the two models, were expected; {len(self.names)} came.")
         if not 1 <= len(self.iterations) <= 12:
             raise ExplorerError(f"iterations: 1 to 12 numbers were expected; {len(self.iterations)} came.")
+        _ = self.operator_texts
         if self.matrix is Matrix.ROLLOUT and "matrix" in self.template.settings and self.heads != "mean":
             raise ExplorerError(f"heads: mean was expected, which the rollout takes by itself; {self.heads} came.")
         page = self.page
@@ -158,6 +172,19 @@ class Spec:
                 f"query: cls, distillation, register-1 or Y,X between 0 and 1 was expected; {self.query[:60]!r} came."
             )
         return y, x
+
+    @property
+    def operator_texts(self) -> tuple[str, ...]:
+        """Each operator, with its blocks; 1 to 12 of them, none twice."""
+        texts = tuple(text.strip() for text in self.operators.split(","))
+        if not 1 <= len(set(texts)) == len(texts) <= 12:
+            raise ExplorerError(f"operators: 1 to 12 different ones were expected; {self.operators[:60]!r} came.")
+        if self.operators != _OPERATORS:  # which are right; others are read with torch
+            from explorer.paper import operators
+
+            for text in texts:
+                operators.in_blocks(text, _MOST_BLOCKS)
+        return texts
 
     @property
     def page(self) -> Page:

@@ -12,7 +12,7 @@ from explorer.models import registry
 from explorer.models.pixels import normalise, resized
 from explorer.training.data import Dataset
 from explorer.training.recipe import Recipe
-from explorer.types import STANDARD, Preprocessing
+from explorer.types import Preprocessing
 
 _BATCH = 50
 _SEED = 2**31
@@ -35,8 +35,7 @@ def probed(
 ) -> dict[str, Tensor]:
     """The start with a head fitted on `recipe.probe` images a class, under the standard operator at the first size."""
     row = registry.architecture(recipe.architecture)
-    filter = registry.uniform_filter(row.depth, STANDARD)
-    model = registry.create(recipe.architecture, len(train.classes), filter, dynamic_img_size=True)
+    model = registry.create(recipe.architecture, len(train.classes), row.own_filter, dynamic_img_size=True)
     model.load_state_dict({**model.state_dict(), **start})
     chosen = _draw(train.labels, recipe.probe, recipe.seed)
     features = _features(model.to(device).eval(), train, chosen, recipe.sizes[0][1], preprocessing)

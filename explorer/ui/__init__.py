@@ -17,9 +17,12 @@ _FIRST_PAGES = ("", "attention")
 _frozen = 0
 """How many modules there were when what they hold was frozen."""
 _STYLE = (
-    ".stMainBlockContainer { padding-top: 3.5rem; padding-bottom: 3rem; } "
+    ".stMainBlockContainer { padding: 3.5rem 2rem 3rem; } "
+    "@media (max-width: 640px) { .stMainBlockContainer { padding: 3.5rem 1rem 3rem; } } "
     # Streamlit writes white on the theme's colour, which is nearly white in the dark.
     "[data-tag] { background: rgba(128, 136, 150, 0.28) !important; color: inherit !important; } "
+    # What waits for the server fades: for a second, in which a browser without a GPU takes a core from the passes.
+    "[data-stale='true'], [data-testid='stExpander'] :is(details, summary) { transition-duration: 0.15s !important; } "
     # A figure of a fixed height leaves a gap below a square map on a narrow screen.
     "[class*='st-key-square-'] { aspect-ratio: 1; max-height: 460px; }"
 )
@@ -54,7 +57,7 @@ def start(page: StreamlitPage) -> None:
 
 
 def _freeze_what_was_imported() -> None:
-    """A page's first visit imports its libraries; Streamlit's collection after every run need not walk them again."""
+    """A page's first visit imports its libraries; the server's collections need not walk them again."""
     global _frozen
     if len(sys.modules) != _frozen:
         _frozen = len(sys.modules)

@@ -26,7 +26,7 @@ from torch import Tensor
 from explorer import provenance
 from explorer.figures.settings import ColourMap
 from explorer.figures.style import PALETTES, lookup_table
-from explorer.files import ASSETS
+from explorer.files import asset
 from explorer.measures import attention as attention_measures
 from explorer.measures import residual, similarity
 from explorer.measures.settings import Matrix
@@ -108,18 +108,14 @@ def page(payload: bytes, title: str) -> str:
     )
     parts = {
         "title": html.escape(title),
-        "style": _asset("viewer.css"),
+        "style": asset("viewer.css"),
         "provenance": html.escape(
             f"Image SHA-256 {metadata['image'][:16]}. Models: {models}. A heatmap is no attribution."
         ),
         "script": script().replace("</script", "<\\/script"),
         "data": base64.b64encode(payload).decode(),
     }
-    return re.sub("@(title|style|provenance|script|data)@", lambda match: parts[match[1]], _asset("viewer.html"))
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
+    return re.sub("@(title|style|provenance|script|data)@", lambda match: parts[match[1]], asset("viewer.html"))
 
 
 def carried_bytes(trace: Trace, layers: Collection[int] | None = None) -> int:
@@ -133,13 +129,15 @@ def _model(side: ViewerSide, picture: bytes, store: Sections, layers: Collection
     trace, card = side.trace, side.card
     height, width = card.preprocessing.input_size
     patch = (height // trace.grid[0], width // trace.grid[1])
-    distances = attention_measures.distance(trace, patch)
+    is_signed = operators.is_signed(trace.filter)  # then rows are no distributions, and have neither
+    entropies, distances = (None, None) if is_signed else (_entropies(trace), attention_measures.distance(trace, patch))
     ratio = residual.magnitudes(trace).ratio.mean(dim=1)
     return {
         "name": card.title,
         "label": card.operator,
         "counterfactual": card.is_counterfactual,
         "effective": [_numbers(trace.filter[layer], layer) for layer in range(trace.depth)],
+        "hasSigns": is_signed,
         "isSigned": [attention_measures.is_signed(Matrix.ROLLOUT, trace, layer) for layer in range(trace.depth)],
         "layers": trace.depth,
         "heads": trace.heads,
@@ -157,7 +155,7 @@ def _model(side: ViewerSide, picture: bytes, store: Sections, layers: Collection
         "each": store.add(_floats(similarity.of_each(trace)).tobytes()),
         "similarity": _floats(similarity.token_similarity(trace)).tolist(),
         "residual": _floats(ratio).tolist(),
-        "entropies": _compact(_entropies(trace), store),
+        "entropies": _compact(entropies, store),
         "distances": _compact(distances, store),
         "picture": store.add(picture),
         "top": _top(trace, card),
@@ -188,8 +186,10 @@ def _entropies(trace: Trace) -> Float[Tensor, "layer head query"]:
     return torch.cat([attention_measures.entropies(trace), attention_measures.entropy(mean)], dim=2)
 
 
-def _compact(values: Float[Tensor, "layer sent token"], store: Sections) -> dict[str, float]:
+def _compact(values: Float[Tensor, "layer sent token"] | None, store: Sections) -> dict[str, float] | None:
     """Two bytes a number, `v = s (c / 65535)^2`, `s` the largest: within 1 in 2,000 down to a thousandth of that."""
+    if values is None:
+        return None
     largest = float(values.max())
     codes = (values.cpu().double().clamp(min=0) / (largest or 1.0)).sqrt().mul(65535).round()
     return {**store.add(codes.numpy().astype("<u2").tobytes()), "scale": largest}

@@ -2,6 +2,7 @@
 
 An entry of a matrix that is never negative is sent as one byte `c` with `a = s (c / 255)^2`, `s` the largest entry of
 its row: the error is at most `s (c + 1/4) / 255^2`, so small entries, of which products with `A` have many, are finer.
+One of a matrix of both signs, as differential attention has, is `a = s c |c| / 127^2` with a signed byte.
 Rollout is made here, where it costs a product a layer, and sent in two bytes an entry, `r = s c / 32767`.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int16, UInt8
+from jaxtyping import Float, Int8, Int16, UInt8
 from torch import Tensor
 
 from explorer.arrays import array
@@ -21,15 +22,15 @@ from explorer.measures.settings import Matrix
 from explorer.paper import operators
 from explorer.traces import Trace
 
-Codes = tuple[UInt8[np.ndarray, "*lead key"], Float[np.ndarray, "*lead"]]
-"""Codes and row scales of matrices without negative entries."""
+Codes = tuple[UInt8[np.ndarray, "*lead key"] | Int8[np.ndarray, "*lead key"], Float[np.ndarray, "*lead"]]
+"""Codes and row scales of matrices, signed where these have negative entries."""
 Product = Float[Tensor, "query key"]
 """The rollout up to a layer, as a matrix."""
 
 
 def layer(trace: Trace, number: int) -> bytes:
     """`A` of every head of a layer, 0-based: scales `[H, N]` in float32, codes `[H, N, N]`."""
-    codes, scales = quantised(trace.attention[number])
+    codes, scales = quantised(trace.attention[number], operators.is_signed(trace.filter))
     return scales.tobytes() + codes.tobytes()
 
 
@@ -40,7 +41,8 @@ def rows(trace: Trace, query: Query) -> bytes:
     """
     of_attention = attention_measures.rows(trace, query, Matrix.ATTENTION)
     of_square = (of_attention.unsqueeze(2) @ trace.attention).squeeze(2)  # (L, H, 1, N) @ (L, H, N, N)
-    (codes, scales), (square_codes, square_scales) = (quantised(each) for each in (of_attention, of_square))
+    signed = operators.is_signed(trace.filter)
+    (codes, scales), (square_codes, square_scales) = (quantised(each, signed) for each in (of_attention, of_square))
     rollout = array(attention_measures.rollout(trace, query)).astype("<f4")
     return b"".join(part.tobytes() for part in (scales, square_scales, rollout, codes, square_codes))
 
@@ -65,8 +67,18 @@ def products(trace: Trace) -> Iterator[Product]:
         yield product
 
 
-def quantised(matrices: Float[Tensor, "*lead key"]) -> Codes:
-    """Codes `c` and row scales `s` with `a = s (c / 255)^2` up to `s (c + 1/4) / 255^2`."""
+def quantised(matrices: Float[Tensor, "*lead key"], signed: bool = False) -> Codes:
+    """Codes `c` and row scales `s` with `a = s (c / 255)^2` up to `s (c + 1/4) / 255^2`.
+
+    `signed` ones have `a = s c |c| / 127^2` up to `s (|c| + 1/4) / 127^2`.
+    """
+    if signed:
+        scales = matrices.abs().amax(dim=-1)
+        shares = matrices / scales.clamp(min=torch.finfo(scales.dtype).tiny).unsqueeze(-1)
+        both: Int8[np.ndarray, "*lead key"] = (
+            shares.abs().sqrt_().mul_(127.0).round_().mul_(shares.sign()).to(torch.int8).cpu().numpy()
+        )
+        return both, _floats(scales)
     scales = matrices.amax(dim=-1)
     shares = matrices / scales.clamp(min=torch.finfo(scales.dtype).tiny).unsqueeze(-1)
     codes: UInt8[np.ndarray, "*lead key"] = shares.sqrt_().mul_(255.0).round_().to(torch.uint8).cpu().numpy()

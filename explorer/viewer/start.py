@@ -157,7 +157,7 @@ def _parting(each: Parting, cards: Sequence[ModelCard], comparison: Comparison, 
         "column": column,
         "maps": [store.add(_floats(values)) for values in rows],
         "said": f"Layer {each.layer + 1}, head {each.head + 1}, the patch in row {row + 1}, column {column + 1}: "
-        f"{each.distance:.0%} of its attention goes elsewhere in {cards[1].title} than in {cards[0].title}.",
+        f"{cards[1].title} looks {each.distance:.1f} patches away from where {cards[0].title} looks.",
     }
 
 

@@ -3,19 +3,23 @@
 import streamlit as st
 
 from explorer.ui import view
-from explorer.ui.explore import evidence, viewer_panel
+from explorer.ui.explore import class_attention, evidence, viewer_panel
 from explorer.ui.shell import detail, panels
 from explorer.ui.shell.session import plain
 
 chosen = view()
-panels.opening(
-    "Attention",
-    "Which patches one token looks at, in both models. Point at a patch to see what **it** looks at, click to pin it; "
-    "compare how concentrated the maps stay towards the last layers.",
-)
+title, finer = st.columns([5, 4], gap="medium", vertical_alignment="bottom")  # so that the maps begin higher up
+with title:
+    panels.opening(
+        "Attention",
+        "Which patches one token looks at, in both models. Point at a patch to see what **it** looks at, click to pin "
+        "it; compare how concentrated the maps stay towards the last layers.",
+    )
+with finer:
+    detail.control(chosen, is_narrow=True)
 panels.warn_swapped(chosen)
-detail.control(chosen)
 viewer_panel.show(chosen)
+class_attention.show(chosen)
 panels.class_note(chosen)
 _, once, twiced = evidence.of_view(chosen)
 st.caption(

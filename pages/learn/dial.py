@@ -16,6 +16,11 @@ panels.class_note(view())
 st.subheader("The whole dial", anchor=False)
 with panels.refusals():
     dial.sweep()
+st.page_link(
+    "explore/operators.py",
+    label="The operator lab puts any other operator on these weights",
+    query_params={"operators": ["standard", "quadratic"]},
+)
 learn.question(
     dial.ASKED,
     "Where the margin crosses 0 in the sweep, the prediction changes. Compare [1-12] with [10-12]: blocks at the end "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -82,12 +83,52 @@ def test_everything_is_answered_without_the_server(page: Page) -> None:
         said.add(page.locator(".looks").inner_text())
         expect(page.locator(".mark")).to_be_visible()
     assert len(said) == 2
-    assert all(re.search(r"Layer \d+, head \d+, the patch in row \d+, column \d+: \d+% of its", each) for each in said)
+    assert all(
+        re.search(
+            r"Layer \d+, head \d+, the patch in row \d+, column \d+: .+ looks \d+\.\d patches away from where ", each
+        )
+        for each in said
+    )
     assert not {*at_rest} & {*drawn(page)}
     page.keyboard.press("Escape")
     expect(page.locator(".mark")).to_be_hidden()
     assert not frames
     assert not [url for url in requests if not (url.startswith("blob:") or "/media/" in url)]
+
+
+LUMINANCES = """(chip) => [getComputedStyle(chip).color, getComputedStyle(chip).backgroundColor].map((text) => {
+    const [r, g, b] = text.match(/[\\d.]+/g).map((value) => {
+        const share = value / 255;
+        return share > 0.04045 ? ((share + 0.055) / 1.055) ** 2.4 : share / 12.92;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+})"""
+"""Of the words on a chip, and of the chip (WCAG 2.2)."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_models_names_are_legible_on_their_colours(visit: Visit, theme: Any) -> None:
+    page = visit("", width=1280, height=720)
+    page.emulate_media(color_scheme=theme)
+    page.reload()
+    page.wait_for_selector(STARTED, timeout=PATIENCE)
+    settle(page)
+    for chip in page.locator(".models .chip").all():
+        dark, light = sorted(chip.evaluate(LUMINANCES))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_on_a_phone_the_ways_to_go_on_come_first_and_a_surprise_is_seen(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(400)
+    for name in ("Your photo", "Surprise me", "Two-minute tour"):
+        box = page.locator(".start .action", has_text=name).bounding_box()
+        assert box
+        assert 40 <= box["height"] <= 60
+        assert box["y"] + box["height"] < 300
+    page.get_by_role("button", name="Surprise me").click()
+    expect(page.locator(".mark")).to_be_in_viewport()
+    expect(page.locator(".models .stage")).to_be_in_viewport(ratio=0.9)
 
 
 def test_it_fits_on_a_laptop_and_is_no_wider_than_a_phone(page: Page) -> None:

@@ -202,6 +202,30 @@ def test_rows_and_rollout_of_every_operator(module: Page, words: str) -> None:
         assert_within_a_percent(rows_of(module, payload, 0, query, "rollout", "mean"), attention.rollout(trace, query))
 
 
+def test_rows_and_digits_of_attention_of_both_signs(module: Page) -> None:
+    """As differential attention has it: signed bytes, and neither entropies nor distances."""
+    one, other = random_trace(seed=1), random_trace(seed=2)
+    filter = operators.in_blocks("differential,differential-twicing,differential-boosting=3", 3)
+    trace = replace(one, attention=one.attention - 0.6 * other.attention, filter=filter)
+    exact = replace(trace, attention=trace.attention.double())
+    payload = packed(trace, one)
+    for query in (0, 5):
+        for matrix in (Matrix.ATTENTION, Matrix.EFFECTIVE):
+            found = rows_of(module, payload, 0, query, matrix.label, 1)
+            expected = attention.rows(trace, query, matrix)[:, 1]
+            assert_within_a_percent(found, expected, of=trace.attention[:, 1, query].abs() + expected.abs())
+        assert_within_a_percent(rows_of(module, payload, 0, query, "rollout", "mean"), attention.rollout(trace, query))
+    lines = module.evaluate(LINES, [payload, "effective", "mean"])
+    for place, query in enumerate([0, *range(1, 13)]):
+        values = attention.maps(exact, query, Matrix.EFFECTIVE, Heads.MEAN)[:, 1:]
+        for layer in range(3):
+            for key, line in enumerate(lines[0][layer][place]):
+                low, high = claims(line)[0]
+                assert low <= values[layer, key] <= high, (line, float(values[layer, key]))
+    measures = "(text) => [viewer.entropy, viewer.distance].map((of) => of(open64(text).models[0], 0, 5, 'mean'))"
+    assert all(np.isnan(module.evaluate(measures, payload)))
+
+
 @pytest.mark.parametrize("words", OTHERS)
 def test_digits_of_every_operator_hold(module: Page, words: str) -> None:
     traces = [replace(random_trace(seed=seed), filter=operators.in_blocks(words, 3)) for seed in (1, 2)]

@@ -57,6 +57,16 @@ def test_the_pair_is_named_wherever_the_server_looks_for_it(
     assert "--pair" not in command
 
 
+def test_the_engine_is_named_wherever_the_server_looks_for_it(
+    becomes: list[tuple[Sequence[str], Mapping[str, str]]],
+) -> None:
+    with pytest.raises(BecomesError):
+        cli.main(["app", "--engine", "ray"])
+    ((command, environment),) = becomes
+    assert environment["EXPLORER_ENGINE"] == "ray"
+    assert "--engine" not in command
+
+
 @pytest.mark.parametrize("by_variable", [False, True])
 def test_a_pair_that_is_not_there_is_one_sentence(
     by_variable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

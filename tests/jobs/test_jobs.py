@@ -33,7 +33,7 @@ from explorer.jobs.disturbances import (
     RanksJob,
     TransferJob,
 )
-from explorer.jobs.passes import BatchJob, DialJob, DialReadingJob, ProbeJob, SimilarityJob, TraceJob, reading_of
+from explorer.jobs.passes import BatchJob, DialReadingJob, OperatorsJob, ProbeJob, SimilarityJob, TraceJob, reading_of
 from explorer.jobs.progress import WAITING, parts
 from explorer.measures.settings import Definition, Queries
 from explorer.measures.similarity import token_similarity
@@ -53,7 +53,7 @@ MAP = AttributionJob(Method.SALIENCY, 1, AttributionSettings())
 
 BY_VALUE: list[Job[Any]] = [
     TraceJob(),
-    DialJob(TWICING),
+    OperatorsJob(TWICING),
     SimilarityJob(Definition(with_prefix=True)),
     MAP,
     CorruptionJob(Corruption.OCCLUSION, (1.0, 3.5), 2, Queries.FIRST),
@@ -166,7 +166,7 @@ def test_traces_and_curves() -> None:
     pixels = preprocess.batch([view_of(model())], model().card.preprocessing)
     (expected,) = trace(model().module, pixels)
     assert_same(run(TraceJob(), model())[0], expected)
-    (dialled,) = run(DialJob(TWICING), model())
+    (dialled,) = run(OperatorsJob(TWICING), model())
     assert_same(dialled, run(TraceJob(), with_filter(model(), TWICING))[0])
     assert dialled.filter == TWICING
     assert model().card.filter == STANDARD
@@ -192,7 +192,7 @@ def test_a_view_gives_what_its_picture_gives() -> None:
 def test_passes_are_remembered_by_what_they_compute() -> None:
     card = model().card
     swapped = card.with_filter(TWICING)
-    assert DialJob(TWICING).identity(card) == TraceJob().identity(swapped) != TraceJob().identity(card)
+    assert OperatorsJob(TWICING).identity(card) == TraceJob().identity(swapped) != TraceJob().identity(card)
     assert SimilarityJob(Definition()).identity(card) != SimilarityJob(Definition(with_prefix=True)).identity(card)
     assert issubclass(TraceJob, PassJob)
     assert not issubclass(AttributionJob, PassJob)

@@ -32,9 +32,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def put(cache: Path, state: dict[str, torch.Tensor]) -> Path:
+def put(cache: Path, state: dict[str, torch.Tensor], repository: str = REPOSITORY) -> Path:
     """A file as the client would have downloaded it."""
-    folder = cache / ("models--" + REPOSITORY.replace("/", "--"))
+    folder = cache / ("models--" + repository.replace("/", "--"))
     snapshot = folder / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)
     (folder / "refs").mkdir()

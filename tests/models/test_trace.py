@@ -47,12 +47,12 @@ FILTERS: tuple[Operators, ...] = (
 
 OPERATORS: tuple[Operators, ...] = (
     *((operators.named(name),) * 2 for name in FILTERS_BY_NAME),
-    *((Operator(kernel=name),) * 2 for name in KERNELS if name != "softmax"),
+    *((Operator(kernel=name),) * 2 for name, kind in KERNELS.items() if name != "softmax" and not kind.has_own_weights),
     operators.in_blocks("elliptical-twicing,elliptical-neutreno", 2),
     operators.in_blocks("linear-twicing,resformer", 2),
     operators.in_blocks("standard,linear-boosting=4", 2),
 )
-"""Every filter, every kernel, and some of both."""
+"""Every filter, every kernel that goes with any weights, and some of both."""
 
 # Options of timm's transformer that the traced pass accepts.
 FAMILIES = {
@@ -85,6 +85,7 @@ NAMES = (
     "vit_base_patch16_siglip_224",
     "vit_base_patch16_siglip_gap_224",
     "vit_little_patch16_reg4_gap_256",
+    "vit_wee_patch16_reg1_gap_256",
     "vit_so150m_patch16_reg4_map_256",
     "vit_medium_patch16_gap_256",
     "vit_base_r26_s32_224",
@@ -106,7 +107,7 @@ REFUSED = {
     "beit_base_patch16_224": "beit.Attention",
     "vit_base_patch16_xp_224": "no attn of its own",
     "vit_small_patch16_18x2_224": "no attn of its own",
-    "vit_dlittle_patch16_reg1_gap_256": "diff_attention.DiffAttention",
+    "vit_dpwee_patch16_reg1_gap_256": "no attn of its own",
     "cait_xxs24_224": "cait.TalkingHeadAttn",
     "xcit_nano_12_p16_224": "xcit.XCA",
     "swin_tiny_patch4_window7_224": "SwinTransformer has none",

@@ -155,7 +155,7 @@ def test_filter_is_read_back(make_model: MakeModel) -> None:
 
 
 def test_a_filter_of_the_wrong_length_is_refused(make_model: MakeModel) -> None:
-    with pytest.raises(ExplorerError, match="each of the 2 blocks was expected; 3 came"):
+    with pytest.raises(ExplorerError, match="each of the 2 blocks; 3 came"):
         set_filter(make_model(), quadratics(1.0, 2.0, 2.0))
 
 

@@ -15,13 +15,15 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from explorer.jobs import passes
-from explorer.jobs.passes import DialJob, ProbeJob, SimilarityJob, TraceJob
+from explorer.jobs.passes import OperatorsJob, ProbeJob, SimilarityJob, TraceJob
 from explorer.measures.settings import Definition
 from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel
 from explorer.models.trace import geometry, trace
 from explorer.pictures import preprocess
 from explorer.serving import engine as serving
+from explorer.serving import shelf
+from explorer.serving.device import set_threads
 from explorer.serving.engine import LocalEngine, ask, compare
 from explorer.traces import Trace
 from explorer.types import BusyError, ExplorerError, Filter, ImageInput, ModelCard, Preprocessing
@@ -205,8 +207,8 @@ def test_the_same_model_added_twice_is_there_once(engine: LocalEngine, loaded: l
 def test_of_many_swapped_operators_the_last_are_kept(
     make_engine: MakeEngine, loaded: list[LoadedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "_MAX_DERIVED", 3)
-    engine, key = make_engine(loaded), loaded[0].card.key
+    monkeypatch.setattr(shelf, "_MAX_DERIVED", 3)
+    engine, key = make_engine(), loaded[0].card.key
     swapped = [engine.swapped(key, quadratics(1.0, a)).key for a in (1.1, 1.2, 1.3)]
     engine.swapped(key, quadratics(1.0, 1.1))  # asked for again
     with engine.held([key]):
@@ -669,7 +671,7 @@ def test_swapping_back_gives_the_trained_card(
 
 
 def test_a_trace_under_another_filter_is_that_of_the_swapped_model(engine: LocalEngine, keys: tuple[str, str]) -> None:
-    passing = ask(engine, DialJob(TWICING), [photo(1)], keys[0])[0]
+    passing = ask(engine, OperatorsJob(TWICING), [photo(1)], keys[0])[0]
     assert not any(model.card.is_counterfactual for model in engine._models.values())
     (kept,) = traces(engine, [photo(1)], engine.swapped(keys[0], TWICING).key)
     assert passing is kept  # remembered under the same key
@@ -724,7 +726,7 @@ def test_a_number_of_threads_that_is_set_during_a_pass_stays(
     engine = make_engine()
     try:
         hold(engine, keys[0])
-        torch.set_num_threads(2)
+        set_threads(2)
         spy.gate.set()
         traces(engine, [photo(1)], keys[0])
         assert threads_to_come() == 2

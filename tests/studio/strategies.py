@@ -13,6 +13,7 @@ _SETTINGS = {
     "layers": st.lists(st.integers(1, 1000), max_size=5).map(tuple),
     "heads": st.sampled_from(["mean", "max", "all", "1", "12"]),
     "query": st.just("cls") | st.builds("{:g},{:g}".format, _SHARES, _SHARES),
+    "operators": st.sampled_from(["standard,twicing,neutreno", "linear-twicing", "boosting=3,neutreno=0.4@2-3"]),
     "path_steps": st.integers(1, 1000),
     "samples": st.integers(1, 1000),
     "square": st.integers(1, 64),

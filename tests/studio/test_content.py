@@ -324,7 +324,7 @@ def test_the_picture_as_the_model_saw_it_is_its_own_pixels() -> None:
 
 
 def test_models_of_different_depth_heads_grid_and_crop() -> None:
-    other = model("Wide", (1.0, 2.0, 2.0, 2.0), 5, heads=4, size=(48, 48), crop_pct=0.75)
+    other = model("Wide", quadratics(1.0, 2.0, 2.0, 2.0), 5, heads=4, size=(48, 48), crop_pct=0.75)
     both = load_pair(model(), other, device="cpu")
     for template in TEMPLATES:
         figure = made(template, 2, both)

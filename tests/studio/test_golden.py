@@ -35,6 +35,8 @@ SETTINGS: dict[str, tuple[str, int, dict[str, object]]] = {
     "attack-swapped": ("attack", 1, {"eps": 2.0, "target": "fox", "preset": "cvpr-column"}),
     "robustness": ("robustness", 2, {"letters": True}),
     "robustness-swapped": ("robustness", 1, {"preset": "cvpr-column"}),
+    "operators": ("operators", 1, {"operators": "standard,twicing,neutreno,linear-twicing,twicing@2-3"}),
+    "operators-swapped": ("operators", 2, {"operators": "resformer,boosting=2", "weights": "twicing", "heads": "1"}),
     "matrices-bare": ("matrices", 1, {"bare": True, "font": "sans", "scale": "figure", "picture": "model"}),
 }
 

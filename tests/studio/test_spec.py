@@ -135,11 +135,17 @@ def test_values_are_kept_as_the_annotation_says() -> None:
 
 def test_names_of_earlier_versions_are_read() -> None:
     """Of a template and of a setting, in figures, Python and the shell."""
-    spec = from_settings({"template": "operators", "heads": "max"})
-    assert spec == from_settings({"template": "matrices", "heads": "max"})
+    spec = from_settings({"template": "operators", "heads": "max", "operator": "a"})
+    assert spec == from_settings({"template": "matrices", "heads": "max", "matrix": "a"})
+    assert from_settings({"template": "operators", "heads": "max"}).template is TEMPLATES["operators"]
     spec = from_settings({"template": "heatmaps", "operator": "a-a2"})
     assert spec == Spec(TEMPLATES["heatmaps"], matrix=Matrix.CORRECTION)
     assert "operator" not in spec.as_settings()
+
+
+@pytest.mark.parametrize("text", ["", "standard,", "nonsense", "neutreno=7", "twicing,twicing", "twicing@5-2"])
+def test_operators_that_there_are_not_are_refused(text: str) -> None:
+    assert refusal(template="operators", operators=text)
 
 
 @pytest.mark.parametrize("told", [None, [], "heatmaps", {}, {"layers": [1]}, {"template": "heatmaps", "pie": 1}])

@@ -28,6 +28,8 @@ OTHER: dict[str, Any] = {
     "query": "0.6,0.4",
     "matrix": "a",
     "quantity": "ratio",
+    "operators": "linear,boosting=2,twicing@2-3",
+    "weights": "twicing",
     "method": "saliency",
     "baseline_picture": "black",
     "path_steps": 3,
@@ -121,9 +123,9 @@ def test_a_setting_that_is_not_read_changes_nothing(name: str) -> None:
 
 READ = [
     (name, setting)
-    for name in ("heatmaps", "residual", "similarity", "dynamics", "spectrum")
+    for name in ("heatmaps", "residual", "similarity", "dynamics", "spectrum", "operators")
     for setting in sorted(TEMPLATES[name].reads - set(PAGE))
-    if (name, setting) != ("heatmaps", "colour_map")  # a twicing block's maps are signed
+    if (name, setting) not in (("heatmaps", "colour_map"), ("operators", "colour_map"))  # twicing's maps are signed
 ]
 """Of the templates that are quickly drawn."""
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from explorer.types import Filter, ModelCard, Preprocessing
+from explorer.types import DIFFERENTIAL, Filter, ModelCard, Preprocessing
 from explorer.ui.shell import pair, session
 from tests.helpers import plain_text, quadratics
 
@@ -149,3 +149,13 @@ def test_a_partner_comes_from_the_same_run() -> None:
 def test_a_swap_is_part_of_the_name() -> None:
     swapped = card(quadratics(2.0, 2.0), trained=quadratics(1.0, 1.0)).title
     assert swapped == "Tiny, operator swapped to 2A − A²"
+
+
+def test_differential_attention_is_the_partner_of_a_standard_model_of_its_body() -> None:
+    standard = replace(card(quadratics(1.0, 1.0)), architecture="vit_wee")
+    differential = replace(card((DIFFERENTIAL,) * 2), architecture="vit_dwee")
+    deeper, twicing = card(quadratics(1.0, 1.0, 1.0)), replace(card(quadratics(2.0, 2.0)), architecture="vit_wee")
+    cards = [deeper, standard, differential]
+    assert pair.partner(differential, cards) == standard
+    assert pair.partner(standard, cards) == differential
+    assert pair.partner(standard, [*cards, twicing]) == twicing  # of the same architecture

@@ -104,6 +104,11 @@ def test_the_stored_bytes_are_of_what_ships() -> None:
     ]
 
 
+def test_the_bundled_pair_opens_where_its_maps_are_clearest() -> None:
+    assert make_opening.clearest_layer() == sources.CLEAREST_LAYER
+    assert stored.header_of(stored.FILE.read_bytes())["layer"] == sources.CLEAREST_LAYER - 1
+
+
 def test_the_stored_bytes_are_what_the_command_makes_today() -> None:
     """Up to rounding: another machine adds in another order."""
     before, now = Sent(stored.FILE.read_bytes()), Sent(make_opening.from_bundled())

@@ -10,6 +10,7 @@ from explorer.measures import attention
 from explorer.measures.attention import Heads
 from explorer.measures.settings import Matrix
 from explorer.traces import Trace
+from explorer.types import DIFFERENTIAL
 from explorer.viewer import pieces
 from tests.helpers import make_trace, normal, quadratics, stochastic
 
@@ -30,10 +31,11 @@ def exact(trace: Trace) -> Trace:
     return replace(trace, attention=trace.attention.double())
 
 
-def assert_within(codes: np.ndarray, scales: np.ndarray, expected: np.ndarray) -> None:
+def assert_within(codes: np.ndarray, scales: np.ndarray, expected: np.ndarray, steps: int = 255) -> None:
     """Every entry within its own stated error, and what float32 leaves open."""
-    back = scales[..., None] * (codes / 255.0) ** 2
-    stated = scales[..., None] * (codes + 0.25) / 255**2
+    size = np.abs(codes.astype(float))
+    back = scales[..., None] * codes * size / steps**2
+    stated = scales[..., None] * (size + 0.25) / steps**2
     assert (np.abs(back - expected) <= stated * 1.02 + 1e-9).all()
 
 
@@ -43,6 +45,24 @@ def test_a_layer_is_its_heads_within_the_stated_error(trace: Trace) -> None:
         scales = np.frombuffer(data, "<f4", HEADS * N).reshape(HEADS, N)
         codes = np.frombuffer(data, np.uint8, offset=4 * HEADS * N).reshape(HEADS, N, N)
         assert_within(codes, scales, exact(trace).attention[number].numpy())
+
+
+def test_attention_of_both_signs_has_signed_codes(trace: Trace) -> None:
+    """As differential attention has it, whose rows are sent alike."""
+    A, B = trace.attention, stochastic(DEPTH, HEADS, N, N, seed=1, sharpness=4.0).float()
+    signed = replace(trace, attention=A - 0.6 * B, filter=(DIFFERENTIAL,) * DEPTH)
+    data = pieces.layer(signed, 1)
+    scales = np.frombuffer(data, "<f4", HEADS * N).reshape(HEADS, N)
+    codes = np.frombuffer(data, np.int8, offset=4 * HEADS * N).reshape(HEADS, N, N)
+    assert codes.min() < 0 < codes.max()
+    assert_within(codes, scales, exact(signed).attention[1].numpy(), 127)
+    data, lines = pieces.rows(signed, 5), DEPTH * HEADS
+    floats = np.frombuffer(data, "<f4", 2 * lines + DEPTH * N)
+    codes = np.frombuffer(data, np.int8, offset=floats.nbytes).reshape(2, DEPTH, HEADS, N)
+    row = exact(signed).attention[:, :, 5].numpy()
+    square = np.einsum("lhk,lhkj->lhj", row, exact(signed).attention.numpy())
+    for number, expected in enumerate((row, square)):
+        assert_within(codes[number], floats[number * lines : (number + 1) * lines].reshape(DEPTH, HEADS), expected, 127)
 
 
 @pytest.mark.parametrize("query", [0, 5, None])

@@ -99,7 +99,7 @@ def test_the_places_where_the_models_part_come_with_their_rows(sent: Sent, compa
         for section, trace in zip(place["maps"], comparison, strict=True):
             row = trace.attention[parting.layer, parting.head, 1 + parting.patch, 1:]
             assert (sent.part(section, "<f4") == row.numpy()).all()
-        assert f"{parting.distance:.0%} of its attention goes elsewhere" in place["said"]
+        assert f" looks {parting.distance:.1f} patches away from where " in place["said"]
         assert place["said"].startswith(f"Layer {parting.layer + 1}, head {parting.head + 1}, the patch in row ")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.colors  # type: ignore[import-untyped]
 
-from explorer.figures.records import Points
+from explorer.figures.records import Line, Points
 from explorer.figures.screen.chart import Chart, chart, stops
 from explorer.figures.style import Palette, with_alpha
 from explorer.paper import theory
@@ -118,19 +118,30 @@ def overlay(models: Sequence[Points], palette: Palette, *, height: int = 420) ->
 
 def sorted_moduli(models: Sequence[Points], palette: Palette, *, height: int = 380) -> Chart:
     """Moduli, largest first, before (solid) and after (dotted) the map."""
-    figure = chart(palette, height=height, x="Rank", y="Modulus")
-    for points in models:
-        for values, which, dash in ((points.eigenvalues, "|λ|", "solid"), (points.mapped, "|2λ − λ²|", "dot")):
-            moduli = np.sort(np.abs(values))[::-1]
-            name = f"{html.escape(points.name)} {which}"
-            figure.add_scatter(
-                x=np.arange(1, len(moduli) + 1),
-                y=moduli,
-                mode="lines",
-                name=name,
-                line={"color": points.colour, "dash": dash, "width": 2.2},
-                hovertemplate="rank %{x}: %{y:.4f}<extra>" + name + "</extra>",
-            )
+    lines = [
+        Line(f"{points.name} {which}", np.sort(np.abs(values))[::-1], points.colour, dash=dash)
+        for points in models
+        for values, which, dash in (
+            (points.eigenvalues, "|λ|", "solid"),
+            (points.mapped, "|2λ − λ²|", "dot"),
+        )
+    ]
+    return ranked(lines, palette, y="Modulus", height=height)
+
+
+def ranked(lines: Sequence[Line], palette: Palette, *, y: str, height: int = 380) -> Chart:
+    """Values against their rank, which are sorted already."""
+    figure = chart(palette, height=height, x="Rank", y=y)
+    for line in lines:
+        name = html.escape(line.name)
+        figure.add_scatter(
+            x=np.arange(1, len(line.values) + 1),
+            y=line.values,
+            mode="lines",
+            name=name,
+            line={"color": line.colour, "dash": line.dash, "width": 2.2},
+            hovertemplate="rank %{x}: %{y:.4f}<extra>" + name + "</extra>",
+        )
     figure.update_xaxes(showgrid=False, type="log", tickvals=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000])
     figure.update_yaxes(rangemode="tozero")
     return figure

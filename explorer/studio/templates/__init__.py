@@ -18,15 +18,13 @@ LINES: Mapping[str, str] = {
     "spectrum": "eigenvalues before and after 2λ - λ², layer by layer",
     "residual": "magnitudes of the smoothed residual as maps and by layer",
     "matrices": "A, A - A², 2A - A² for one query",
+    "operators": "any operators on one set of weights: maps of E and E_0, and token similarity",
     "attribution": "what speaks for a class and against it: image, baseline, twicing",
     "corruption": "a disturbed photograph and both models' maps by severity, and the drift of attention",
     "attack": "clean, perturbation, adversarial; a row for each model",
     "robustness": "top-1 against the budget of an attack (Fig. 5, 6); --images are result files of `robustness`",
 }
 """What the shell says of each, by name, in the order in which the page offers them."""
-
-_NOW = {"operators": "matrices"}
-"""What templates were called before 0.4."""
 
 if TYPE_CHECKING:
     TEMPLATES: Mapping[str, Template]
@@ -46,7 +44,7 @@ def _templates() -> Mapping[str, Template]:
 
 def template_called(name: str) -> Template:
     """The template of this name. Raises `ExplorerError` for a name there is none of."""
-    name, templates = _NOW.get(name, name), _templates()
+    templates = _templates()
     if name not in templates:
         raise ExplorerError(f"One of {', '.join(templates)} was expected; {name[:60]!r} came.")
     return templates[name]

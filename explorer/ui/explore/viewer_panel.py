@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer import views
-from explorer.files import ASSETS
+from explorer.files import asset
 from explorer.jobs.passes import TraceJob
 from explorer.serving.device import computing
 from explorer.serving.engine import ask
@@ -34,7 +34,7 @@ def show(view: View) -> None:
     render = st.components.v2.component(
         _KEY,
         html='<div class="viewer"></div>',
-        css=(ASSETS / "viewer.css").read_text(encoding="utf-8"),
+        css=asset("viewer.css"),
         js=script(),
     )
     render(key=_KEY, data=_enveloped(view), on_saved_change=_remember)

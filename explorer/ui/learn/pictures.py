@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from explorer.figures.maps import data_uri
-from explorer.files import ASSETS
+from explorer.files import asset
 from explorer.types import Picture
 
 _STYLE = (
@@ -56,8 +56,8 @@ def wipe(before: NamedPicture, after: NamedPicture, key: str) -> None:
         html='<div class="wipe"><img class="after"><img class="before"><span class="left"></span>'
         '<span class="right"></span><div class="handle" role="slider" tabindex="0" aria-label="Where the pictures '
         'meet" aria-valuemin="0" aria-valuemax="100" aria-valuenow="50"></div></div>',
-        css=(ASSETS / "wipe.css").read_text(encoding="utf-8"),
-        js=(ASSETS / "wipe.js").read_text(encoding="utf-8"),
+        css=asset("wipe.css"),
+        js=asset("wipe.js"),
     )
     sides = {
         side: {"source": data_uri(picture.pixels), "name": picture.name, "alt": picture.alt}

@@ -9,7 +9,7 @@ from functools import partial
 import streamlit as st
 
 from explorer.figures.sliding import Slider, SlidingPart
-from explorer.files import ASSETS
+from explorer.files import asset
 from explorer.ui import work
 from explorer.viewer import lesson
 from explorer.viewer.source import LESSON, script
@@ -36,7 +36,7 @@ def show(key: str, sliders: Sequence[Slider], payload: bytes) -> None:
     render = st.components.v2.component(
         "lesson",
         html='<div class="lesson"></div>',
-        css=lesson.style() + (ASSETS / "lesson.css").read_text(encoding="utf-8"),
+        css=lesson.style() + asset("lesson.css"),
         js=script(LESSON),
     )
     render(

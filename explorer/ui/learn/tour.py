@@ -12,7 +12,7 @@ import streamlit as st
 
 from explorer.figures.records import Line
 from explorer.figures.screen import curves
-from explorer.files import ASSETS
+from explorer.files import asset
 from explorer.measures import attention, similarity
 from explorer.measures.attention import Heads
 from explorer.measures.settings import Matrix
@@ -74,8 +74,8 @@ def run(chosen: View) -> None:
     render = st.components.v2.component(
         "tour",
         html=_HTML,
-        css=(ASSETS / "tour.css").read_text(encoding="utf-8"),
-        js=(ASSETS / "tour.js").read_text(encoding="utf-8"),
+        css=asset("tour.css"),
+        js=asset("tour.js"),
     )
     step_data = tuple(_step_data(step) for step in steps(chosen.comparison().baseline, chosen.comparison().twicing))
     render(key="tour", data={"steps": step_data})

@@ -159,14 +159,14 @@ def questions(inspection: Inspection, key: str) -> dict[str, Any]:
     )
     if architecture is None or kind is None:
         raise ExplorerError("An architecture and an operator are needed: the file declares neither.")
-    depth = registry.architecture(architecture).depth
+    row = registry.architecture(architecture)
+    depth = row.depth
     first, last = (
         st.slider("Blocks that twice", 1, depth, (max(1, depth - 2), depth), key=f"{key}-blocks")
         if kind == TrainedWith.SOME
         else (1, depth)
     )
-    standard = registry.uniform_filter(depth, 1.0)
-    filter = standard if kind == TrainedWith.STANDARD else registry.twicing_in(depth, first, last)
+    filter = row.own_filter if kind == TrainedWith.STANDARD else registry.twicing_in(depth, first, last)
     return {"architecture": architecture, "filter": operators.written(filter)}
 
 

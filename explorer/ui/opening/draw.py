@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from explorer.files import ASSETS
+from explorer.files import asset
 from explorer.viewer.source import START, script
 
 _KEY = "start"
@@ -40,7 +40,7 @@ def mount(payload: bytes) -> None:
     render = st.components.v2.component(
         "start",
         html='<div class="start"></div>',
-        css=(ASSETS / "start.css").read_text(encoding="utf-8"),
+        css=asset("start.css"),
         js=script(START),
     )
     render(key=_KEY, data=payload)

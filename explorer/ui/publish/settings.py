@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from explorer.measures.attention import in_links
+from explorer.paper import operators
 from explorer.studio import PRESETS, Template
 from explorer.studio.spec import SETTINGS, Sheet
 from explorer.ui.shell import choices
@@ -75,6 +76,21 @@ def _target(asked: Asked) -> str:
         persist_state="session",
         max_chars=60,
     ).strip()
+
+
+def _operators(asked: Asked) -> str:
+    chosen = st.multiselect(
+        "Operators",
+        list(dict.fromkeys([*operators.words(), *st.session_state.get("studio-operators", ())])),
+        default=_DEFAULTS["operators"].split(","),
+        key="studio-operators",
+        accept_new_options=True,
+        select_all=False,  # what is typed chooses one
+        max_selections=12,
+        persist_state="session",
+        help=_HELP["operators"].capitalize() + ".",
+    )
+    return ",".join(chosen)
 
 
 def _iterations(asked: Asked) -> tuple[int, ...]:
@@ -192,6 +208,8 @@ CONTROLS: Mapping[str, Callable[[Asked], Any]] = {
     "matrix": lambda _: _choice("matrix"),
     "query": _query,
     "quantity": lambda _: _choice("quantity"),
+    "operators": _operators,
+    "weights": lambda _: _choice("weights"),
     "method": lambda _: _select("method", "Method"),
     "baseline_picture": lambda _: _select(
         "baseline_picture", "Baseline", help=_HELP["baseline_picture"].capitalize() + "."

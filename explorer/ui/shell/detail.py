@@ -85,14 +85,17 @@ def side(view: View) -> int | None:
     return None if view.pair == view.loaded else view.pair.baseline.preprocessing.input_size[0]
 
 
-def control(view: View) -> None:
-    """How many patches maps have, and what this size does to the models' answers."""
+def control(view: View, is_narrow: bool = False) -> None:
+    """How many patches maps have, and beside it, or below where it `is_narrow`, what this size does to the answers."""
     sizes = offered(view.loaded)
     if len(sizes) < 2:
         return
     own, current = (pair.baseline.preprocessing.input_size[0] for pair in (view.loaded, view.pair))
     st.session_state[_BOX] = current
-    choice, words = st.columns([2, 5], gap="medium", vertical_alignment="center")
+    if is_narrow:
+        choice, words = st.container(), st.container()
+    else:
+        choice, words = st.columns([3, 5], gap="medium", vertical_alignment="center")
     choice.segmented_control(
         "Detail",
         list(sizes),

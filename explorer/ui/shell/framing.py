@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import streamlit as st
 
-from explorer.files import ASSETS
+from explorer.files import asset
 from explorer.pictures import crops, preprocess
 from explorer.pictures.crops import Cropping
 from explorer.types import ExplorerError
@@ -89,8 +89,8 @@ def _by_hand(whole: Photo, crop: Cropping | None) -> None:
     render = st.components.v2.component(
         _HAND,
         html='<div class="crop"></div>',
-        css=(ASSETS / "crop.css").read_text(encoding="utf-8"),
-        js=(ASSETS / "crop.js").read_text(encoding="utf-8"),
+        css=asset("crop.css"),
+        js=asset("crop.js"),
     )
     height, width = whole.image.size
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from explorer.files import ASSETS
+from explorer.files import asset
 from explorer.ui.shell import framing
 from explorer.ui.shell.session import Photo
 
@@ -32,8 +32,8 @@ def choose_photo(photos: Sequence[Photo]) -> Photo:
     render = st.components.v2.component(
         "gallery",
         html=_HTML,
-        css=(ASSETS / "gallery.css").read_text(encoding="utf-8"),
-        js=(ASSETS / "gallery.js").read_text(encoding="utf-8"),
+        css=asset("gallery.css"),
+        js=asset("gallery.js"),
     )
     by_key = {photo.key: photo for photo in photos}
     if CHOSEN not in st.session_state:  # a first visit: the address may name the image

@@ -10,7 +10,7 @@ from dataclasses import replace
 import streamlit as st
 
 from explorer.paper import operators
-from explorer.types import ROLES, STANDARD, TWICING, ExplorerError, ModelCard, Operators
+from explorer.types import ROLES, ExplorerError, ModelCard, Operators
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Pair, Photo, plain
 
@@ -57,7 +57,7 @@ def parameters(cards: Sequence[ModelCard]) -> dict[str, str]:
     said = {}
     for role, card in zip(ROLES, cards, strict=True):
         trained = _trained(card)
-        if card.filter in (trained.filter, _other(trained)):
+        if card.filter in (trained.filter, operators.counterpart(trained.filter)):
             said[role] = short(card)
         else:
             said |= {role: short(trained), _operator(role): operators.as_text(card.filter)}
@@ -108,15 +108,11 @@ def _trained(card: ModelCard) -> ModelCard:
     return replace(card, filter=card.trained_filter)
 
 
-def _other(card: ModelCard) -> Operators:
-    """Twicing everywhere for a standard model, else standard."""
-    return (TWICING if card.is_standard else STANDARD,) * len(card.filter)
-
-
 def want(card: ModelCard) -> None:
     """Shows a model beside its partner from the next run on, the standard one of the two as the baseline."""
-    first = card if card.is_standard else partner(card, resources.engine().cards)
-    st.session_state[_WANTED] = first.key
+    beside = partner(card, resources.engine().cards)
+    is_first = card.is_standard or (beside.is_counterfactual and card.filter == operators.plain(card.filter))
+    st.session_state[_WANTED] = (card if is_first else beside).key
 
 
 def short(card: ModelCard) -> str:
@@ -127,16 +123,22 @@ def short(card: ModelCard) -> str:
 def partner(card: ModelCard, cards: Sequence[ModelCard]) -> ModelCard:
     """The model trained with another operator on the same classes and architecture, else the same weights swapped.
 
-    Of several, the one whose file is named alike: `mine-twicing` beside `mine-standard`.
+    An attention with weights of its own, as in differential attention, makes another architecture of the same body: it
+    is the partner of a standard model of as many blocks. Of several, the one of the same architecture, then the one
+    whose file is named alike: `mine-twicing` beside `mine-standard`.
     """
-    trained = [
-        other
-        for other in cards
-        if (other.architecture, other.wnids, other.preprocessing.input_size)
-        == (card.architecture, card.wnids, card.preprocessing.input_size)
-        and other.is_standard != card.is_standard
-    ]
-    return max(trained, key=lambda other: _run(other) == _run(card)) if trained else swapped(card)
+    trained = [other for other in cards if _are_partners(card, other)]
+    if not trained:
+        return swapped(card)
+    return max(trained, key=lambda other: (other.architecture == card.architecture, _run(other) == _run(card)))
+
+
+def _are_partners(card: ModelCard, other: ModelCard) -> bool:
+    seen = [(each.wnids, each.preprocessing.input_size) for each in (card, other)]
+    if seen[0] != seen[1] or other.is_standard == card.is_standard:
+        return False
+    of_own_weights = operators.plain(card.filter) != operators.plain(other.filter)  # which says their depths, too
+    return other.architecture == card.architecture or (of_own_weights and len(card.filter) == len(other.filter))
 
 
 def _run(card: ModelCard) -> str:
@@ -146,7 +148,7 @@ def _run(card: ModelCard) -> str:
 
 def swapped(card: ModelCard) -> ModelCard:
     """The same weights under the other operator: twicing everywhere for a standard model, else standard."""
-    return resources.engine().swapped(card.key, _other(card))
+    return resources.engine().swapped(card.key, operators.counterpart(card.filter))
 
 
 def _box(label: str, names: dict[str, str], default: str, key: str) -> str:

@@ -13,6 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from explorer.figures.screen.chart import Chart
 from explorer.figures.settings import ColourMap, ColourScale, Look
+from explorer.paper import operators
 from explorer.types import BusyError, ExplorerError
 from explorer.ui.shell import choices
 from explorer.ui.shell.session import View, escaped, palette, plain
@@ -59,8 +60,14 @@ def opening(title: str, sentence: str) -> None:
 
 
 def warn_swapped(view: View) -> None:
-    """Says aloud when an operator sits on weights that were trained with another."""
+    """Says aloud when an operator sits on weights trained with another one, and when rows are no distributions."""
     for card in view.pair.cards:
+        if operators.is_signed(card.filter):
+            st.caption(
+                f"Attention of {plain(card.name)} is a difference, A = A₁ − λA₂: entries can be negative and rows sum "
+                "to 1 − λ. So it has no entropy, no attention distance and no attention drift, and what is said of "
+                "rows that sum to 1 is not of it. The norm of each head, which follows, is in no map."
+            )
         if card.is_counterfactual:
             st.warning(
                 f"**Operator swapped, not trained.** {plain(card.name)} was trained with another operator; with "

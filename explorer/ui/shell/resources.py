@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -23,7 +22,8 @@ from explorer.pictures.examples import Example
 from explorer.pictures.photographs import Photograph
 from explorer.serving import device as devices
 from explorer.serving.cache import ByteLRU, cache_of, once
-from explorer.serving.engine import Engine, LocalEngine
+from explorer.serving.chosen import engine_of
+from explorer.serving.engine import Engine
 from explorer.traces import Comparison
 from explorer.types import ExplorerError, ImageInput
 
@@ -48,7 +48,7 @@ def loaded() -> Loaded:
 
     Raises `ExplorerError` when nothing can be loaded.
     """
-    torch.set_num_threads(1)  # to load: small tensors, and beside them a browser that starts
+    devices.set_threads(1)  # to load: small tensors, and beside them a browser that starts
     device = devices.device_called()
     ready, problems = [], []
     with ThreadPoolExecutor(1) as beside:  # tries out packed layers while the next file is read
@@ -61,9 +61,9 @@ def loaded() -> Loaded:
     if not models:
         where = "The checkpoints folder holds" if sources.opens_bundled() else f"{sources.PAIR_VARIABLE} names"
         raise ExplorerError(" ".join([f"{where} no checkpoint that loads.", *problems]))
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    result = Loaded(LocalEngine(models, device), tuple(problems))
-    gc.freeze()  # Streamlit collects garbage after every script run; what is loaded is not walked again
+    devices.set_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    result = Loaded(engine_of(models, device), tuple(problems))
+    gc.freeze()  # what is loaded is not walked by every collection of garbage
     return result
 
 

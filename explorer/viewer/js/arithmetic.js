@@ -4,7 +4,6 @@
 
 /** @import { Codes, ColourRange, HeadChoice, MatrixName, Model, Place, Scale, Size } from "./types.js" */
 
-const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 2);
 /** @type {MatrixName[]} */
 export const MATRICES = ["effective", "A", "A − A²", "2A − A²", "rollout"];
 
@@ -51,10 +50,10 @@ export function partOf(parts, layer) {
  * @param {number} line
  * @param {number} n
  */
-function decoded({ codes, scales }, line, n) {
-  const scale = scales[line];
+function decoded({ codes, scales, steps }, line, n) {
+  const unit = scales[line] / steps ** 2;
   const result = new Float32Array(n);
-  for (let key = 0, at = line * n; key < n; key++, at++) result[key] = scale * SQUARES[codes[at]];
+  for (let key = 0, at = line * n; key < n; key++, at++) result[key] = unit * codes[at] * Math.abs(codes[at]);
   return result;
 }
 
@@ -93,13 +92,13 @@ function start(model, query) {
  * @param {Float32Array} r
  */
 export function times({ tokens: n, matrices }, layer, head, r) {
-  const { codes, scales } = partOf(matrices, layer);
+  const { codes, scales, steps } = partOf(matrices, layer);
   const first = head * n;
   const result = new Float32Array(n);
   for (let query = 0; query < n; query++) {
-    const weight = (r[query] * scales[first + query]) / 255 ** 2; // quicker than a look-up in SQUARES
+    const weight = (r[query] * scales[first + query]) / steps ** 2;
     if (weight === 0) continue;
-    for (let key = 0, at = (first + query) * n; key < n; key++, at++) result[key] += weight * (codes[at] * codes[at]);
+    for (let key = 0, at = (first + query) * n; key < n; key++, at++) result[key] += weight * (codes[at] * Math.abs(codes[at]));
   }
   return result;
 }
@@ -191,6 +190,7 @@ export const patchValues = (...query) => tokenValues(...query).subarray(query[0]
  * @param {MatrixName} matrix
  */
 export function isSigned(model, layer, matrix) {
+  if (model.hasSigns) return true;
   return matrix === "rollout" ? model.isSigned[layer] : polynomial(model, layer, matrix).some((weight) => weight < 0);
 }
 
@@ -205,7 +205,7 @@ export const headsOf = (model, choice) =>
 export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /**
- * Entropy of the query's row of A in nats, the mean over the chosen heads; sent for every row.
+ * Entropy of the query's row of A in nats, the mean over the chosen heads; sent for every row, NaN where none has one.
  * @param {Model} model
  * @param {number} layer
  * @param {number} query
@@ -215,7 +215,7 @@ export const entropy = (model, layer, query, choice) =>
   mean(
     headsOf(model, choice).map(
       (head) =>
-        model.entropies[(layer * model.heads + head) * (model.tokens + 1) + (query < 0 ? model.tokens : query)],
+        model.entropies?.[(layer * model.heads + head) * (model.tokens + 1) + (query < 0 ? model.tokens : query)] ?? NaN,
     ),
   );
 
@@ -228,10 +228,11 @@ export const entropy = (model, layer, query, choice) =>
  * @param {HeadChoice} choice
  */
 export function distance(model, layer, query, choice) {
-  if (query < model.prefix) return NaN;
+  const { distances } = model;
+  if (query < model.prefix || distances === null) return NaN;
   const patches = model.tokens - model.prefix;
   const at = query - model.prefix;
-  return mean(headsOf(model, choice).map((head) => model.distances[(layer * model.heads + head) * patches + at]));
+  return mean(headsOf(model, choice).map((head) => distances[(layer * model.heads + head) * patches + at]));
 }
 
 /**

@@ -21,8 +21,11 @@ export function unpack(bytes) {
   const header = JSON.parse(text);
   /** @typedef {{ at: number, size: number }} Section */
   const floats = (/** @type {Section} */ section) => floatsOf(bytes, base, section);
-  const numbers = (/** @type {Section & { scale: number }} */ { at, size, scale }) =>
-    Float32Array.from(new Uint16Array(bytes.slice(base + at, base + at + size).buffer), (c) => scale * (c / 65535) ** 2);
+  const numbers = (/** @type {Section & { scale: number } | null} */ section) => {
+    if (section === null) return null;
+    const { at, size, scale } = section;
+    return Float32Array.from(new Uint16Array(bytes.slice(base + at, base + at + size).buffer), (c) => scale * (c / 65535) ** 2);
+  };
   const codes = (/** @type {Section} */ { at, size }) => bytes.subarray(base + at, base + at + size);
   for (const model of header.models) {
     const atRest = readRows(codes(model.rows), model);

@@ -14,22 +14,27 @@ const KEPT_ROWS = 8;
 const AGAIN = 2000; // ms until what failed is asked for again
 
 /**
- * Scales, then codes of one byte.
+ * Codes of one byte with the scales of their rows.
+ * @param {Model} model
  * @param {Uint8Array} bytes
- * @param {number} lines
+ * @param {Float32Array} scales
  * @returns {Codes}
  */
-const codesOf = (bytes, lines) => ({
-  scales: new Float32Array(bytes.slice(0, 4 * lines).buffer),
-  codes: bytes.subarray(4 * lines),
+const codesOf = ({ hasSigns }, bytes, scales) => ({
+  scales,
+  codes: hasSigns ? new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length) : bytes,
+  steps: hasSigns ? 127 : 255,
 });
 
 /**
- * A layer's matrices of every head.
+ * A layer's matrices of every head: scales, then codes.
  * @param {Uint8Array} bytes
  * @param {Model} model
  */
-export const readLayer = (bytes, { heads, tokens }) => codesOf(bytes, heads * tokens);
+export function readLayer(bytes, model) {
+  const lines = model.heads * model.tokens;
+  return codesOf(model, bytes.subarray(4 * lines), new Float32Array(bytes.slice(0, 4 * lines).buffer));
+}
 
 /**
  * A layer's rollout.
@@ -48,13 +53,14 @@ export const readRollout = (bytes, { tokens }) => ({
  * @param {Model} model
  * @returns {Rows}
  */
-export function readRows(bytes, { layers, heads, tokens }) {
+export function readRows(bytes, model) {
+  const { layers, heads, tokens } = model;
   const lines = layers * heads;
   const floats = new Float32Array(bytes.slice(0, 4 * (2 * lines + layers * tokens)).buffer);
   const codes = bytes.subarray(floats.byteLength);
   return {
-    attention: { scales: floats.subarray(0, lines), codes: codes.subarray(0, lines * tokens) },
-    squares: { scales: floats.subarray(lines, 2 * lines), codes: codes.subarray(lines * tokens) },
+    attention: codesOf(model, codes.subarray(0, lines * tokens), floats.subarray(0, lines)),
+    squares: codesOf(model, codes.subarray(lines * tokens), floats.subarray(lines, 2 * lines)),
     rollout: floats.subarray(2 * lines),
   };
 }

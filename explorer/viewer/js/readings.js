@@ -2,7 +2,7 @@
 // How far a shown value may be from the models' own, and how it is written: in no more digits than hold.
 //
 // A byte c says `s (c / 255)²` where the root of an entry lies within half a step of c / 255, so the entry itself lies
-// within `s (c + ¼) / 255²` of that. `A²` multiplies such intervals, unless its row came. Rollout comes as it is, in two
+// within `s (c + ¼) / 255²` of that; of both signs `s c |c| / 127²`, within `s (|c| + ¼) / 127²`. `A²` multiplies such intervals, unless its row came. Rollout comes as it is, in two
 // bytes an entry, or of the query at rest in floats.
 
 import { headsOf, largest, mean, partOf, polynomial, rolloutRow } from "./arithmetic.js";
@@ -34,7 +34,7 @@ function rowEntries({ tokens: n, prefix, heads, matrices, rows }, layer, head, q
   const values = new Float64Array(n);
   const errors = new Float64Array(n);
   const own = rows.get(query);
-  const { codes, scales } = own ? own[matrix] : partOf(matrices, layer);
+  const { codes, scales, steps } = own ? own[matrix] : partOf(matrices, layer);
   const lines = head * n;
   const [first, last] = own
     ? [layer * heads + head, layer * heads + head + 1]
@@ -42,10 +42,11 @@ function rowEntries({ tokens: n, prefix, heads, matrices, rows }, layer, head, q
       ? [lines + prefix, lines + n]
       : [lines + query, lines + query + 1];
   for (let line = first; line < last; line++) {
-    const unit = scales[line] / (255 ** 2 * (last - first));
+    const unit = scales[line] / (steps ** 2 * (last - first));
     for (let key = 0, at = line * n; key < n; key++, at++) {
-      values[key] += unit * codes[at] ** 2;
-      errors[key] += unit * (codes[at] + 0.25);
+      const size = Math.abs(codes[at]);
+      values[key] += unit * codes[at] * size;
+      errors[key] += unit * (size + 0.25);
     }
   }
   return { values, errors };
@@ -61,15 +62,16 @@ function rowEntries({ tokens: n, prefix, heads, matrices, rows }, layer, head, q
  * @param {number} last key, not included
  */
 function products({ tokens: n, matrices }, layer, head, { values, errors }, first, last) {
-  const { codes, scales } = partOf(matrices, layer);
+  const { codes, scales, steps } = partOf(matrices, layer);
   const lines = head * n;
   const result = { values: new Float64Array(n), errors: new Float64Array(n) };
   for (let middle = 0; middle < n; middle++) {
-    const unit = scales[lines + middle] / 255 ** 2;
+    const unit = scales[lines + middle] / steps ** 2;
     for (let key = first; key < last; key++) {
       const code = codes[(lines + middle) * n + key];
-      result.values[key] += values[middle] * unit * code ** 2;
-      result.errors[key] += unit * (errors[middle] * (code + 0.5) ** 2 + Math.abs(values[middle]) * (code + 0.25));
+      const size = Math.abs(code);
+      result.values[key] += values[middle] * unit * code * size;
+      result.errors[key] += unit * (errors[middle] * (size + 0.5) ** 2 + Math.abs(values[middle]) * (size + 0.25));
     }
   }
   return result;

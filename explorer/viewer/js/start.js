@@ -119,6 +119,7 @@ export function mountStart(root) {
     curtain.stage,
     element("div", { class: "line" }, element("span", {}, "Layer"), layer, layerName),
   );
+  const scale = element("span", { class: "quiet" }, "One basis and one scale for all five pictures.");
   const argument = element("section", { class: "argument" }, pictures.strip, said);
   const actions = element("nav", { "aria-label": "Go on" }, own, surprise, tour);
   const aside = element("aside", {}, actions, element("div", { class: "notes" }, looks, answers, viewer), file);
@@ -173,8 +174,10 @@ export function mountStart(root) {
     const { layer: now, step, divider, parting } = state;
     remembered = { layer: now, step, divider };
     const palette = payload.palettes[isDark(root) ? "dark" : "light"];
-    root.style.setProperty("--one", palette[0]);
-    root.style.setProperty("--two", palette[1]);
+    ["--one", "--two"].forEach((name, i) => {
+      root.style.setProperty(name, palette[i]);
+      root.style.setProperty(`${name}-ink`, inkOn(palette[i]));
+    });
     const key = `${payload.id} ${now} ${parting}`;
     if (key !== drawn) paintLayer(payload);
     drawn = key;
@@ -206,7 +209,7 @@ export function mountStart(root) {
       `${Math.round(100 * share[now])}% of its variance. One basis and one scale for all five: grey is the mean of V, ` +
       "in the two differences 0.";
     query.textContent = place ? `one patch, head ${place.head + 1}` : `from ${rests(models)}, layer ${now + 1}`;
-    said.textContent = words[now];
+    said.replaceChildren(`${words[now]} `, scale);
     looks.textContent = place ? place.said : sentences[now];
     answers.replaceChildren(...answersOf(models));
     surprise.disabled = !partings.length;
@@ -216,8 +219,9 @@ export function mountStart(root) {
         ? "where the two models differ most"
         : `the next place: ${parting + 1} of ${partings.length}`;
     surprise.title =
-      "The layer, head and patch whose two rows of A are farthest apart: total variation distance, half the sum of all " +
-      "differences. At most one of each head.";
+      "The layer, head and patch whose two rows of A lie farthest apart: how far, in patches down and across, attention " +
+      "is to be carried at least (earth mover's distances of the sums by row and by column), times the smaller of the " +
+      "shares that patches get. At most one of each head.";
     if (!yourWords.textContent) yourWords.textContent = "drop, paste or choose";
     viewer.setAttribute("href", address(place));
   }
@@ -238,6 +242,7 @@ export function mountStart(root) {
     if (!payload?.partings.length) return;
     const parting = (state.parting + 1) % payload.partings.length;
     set({ parting, layer: payload.partings[parting].layer });
+    models.scrollIntoView({ block: "nearest", behavior: "smooth" }); // on a phone it is further down
     curtain.sweep();
   }
 
@@ -259,6 +264,18 @@ export function mountStart(root) {
       return payload;
     },
   };
+}
+
+/**
+ * What is legible on a colour: of dark and white, what has the greater contrast (WCAG 2.2).
+ * @param {string} colour as #rrggbb
+ */
+function inkOn(colour) {
+  const [red, green, blue] = [1, 3, 5].map((at) => {
+    const share = parseInt(colour.slice(at, at + 2), 16) / 255;
+    return share > 0.04045 ? ((share + 0.055) / 1.055) ** 2.4 : share / 12.92;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.19 ? "#0f1117" : "#fff";
 }
 
 /** @param {StartModel[]} models */

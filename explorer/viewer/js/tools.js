@@ -235,7 +235,7 @@ function opacityControl(set) {
     oninput: () => set({ opacity: Number(slider.value) }),
   });
   return {
-    node: element("label", { class: "control" }, element("span", {}, "Opacity"), slider),
+    node: element("label", { class: "control opacity" }, element("span", {}, "Opacity"), slider),
     show({ opacity }) {
       slider.value = String(opacity);
     },

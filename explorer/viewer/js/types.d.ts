@@ -19,11 +19,12 @@ export interface ColourRange {
 }
 
 /**
- * Attention as bytes: entry `(q, k)` of layer and head is `scales[q] (codes[q, k] / 255)²`, up to half a step of its
- * root.
+ * Attention as bytes: entry `(q, k)` of layer and head is `scales[q] c |c| / steps²` of `c = codes[q, k]`, up to half a
+ * step of its root. `steps` is 255, or 127 where there are negative entries.
  */
 export interface Codes {
-  codes: Uint8Array;
+  codes: Uint8Array | Int8Array;
+  steps: number;
   scales: Float32Array;
 }
 
@@ -57,6 +58,8 @@ export interface Model {
   counterfactual: boolean;
   /** By block what is applied to its values, `m, c_0, c_1, ...` of `m J + c_0 I + c_1 A + c_2 A² + ...`. */
   effective: number[][];
+  /** Whether A itself has negative entries, so that its rows are no distributions. */
+  hasSigns: boolean;
   /** By layer whether entries of the rollout up to it may be negative. */
   isSigned: boolean[];
   layers: number;
@@ -81,9 +84,9 @@ export interface Model {
   top: [string, number][];
   /** A JPEG. */
   photo: Uint8Array<ArrayBuffer>;
-  /** Entropies of rows of A by layer, head and token, the mean patch last; attention distances by patch. */
-  entropies: Float32Array;
-  distances: Float32Array;
+  /** Entropies of rows of A by layer, head and token, the mean patch last; attention distances by patch; null where rows are no distributions. */
+  entropies: Float32Array | null;
+  distances: Float32Array | null;
   /** What came of it: rows by query, first those of the query at rest; matrices of all heads and rollouts by layer. */
   rows: Map<number, Rows>;
   matrices: (Codes | null)[];

@@ -85,6 +85,7 @@ EXAMPLES: dict[Callable[..., Chart], list[Chart]] = {
     spectra.complex_plane: [spectra.complex_plane(POINTS, PALETTE, mapped=mapped) for mapped in (False, True)],
     spectra.overlay: [spectra.overlay(POINTS, PALETTE)],
     spectra.sorted_moduli: [spectra.sorted_moduli(POINTS, PALETTE)],
+    spectra.ranked: [spectra.ranked(LINES, PALETTE, y="y")],
     spectra.eigencapacity: [spectra.eigencapacity(PALETTE, steps) for steps in (12, 200)],
     trials.against: [
         trials.against([TRIAL], PALETTE, x="x", y="y", markers=False),

@@ -1,0 +1,95 @@
+"""`serve` and `--engine`: what is refused is one sentence, and Ray is imported by nobody who does not ask for it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from explorer import cli
+from explorer.serving.chosen import engine_of
+from explorer.serving.engine import LocalEngine
+from explorer.serving.names import VARIABLE
+from explorer.serving.remote.settings import Fleet
+from explorer.types import ExplorerError
+from tests.helpers import assert_one_sentence
+from tests.studio.helpers import model
+
+ROOT = Path(__file__).parents[2]
+needs_ray = pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed, which the extra `serve` brings")
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    message = capsys.readouterr().err.removeprefix("explorer: ").strip()
+    assert_one_sentence(message)
+    return message
+
+
+@pytest.mark.parametrize("command", [["serve"], ["similarity", ".", "--out", "x.csv", "--engine", "ray"]])
+def test_without_the_extra_it_is_named(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert cli.main(command) == 2
+    assert "pip install twicing-explorer[serve]" in said(capsys)
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("closed", "nobody answers there"), ("ray://127.0.0.1:1", "host:port"), ("somewhere", "host:port")],
+)
+def test_an_address_where_no_cluster_is(address: str, words: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {**os.environ, "RAY_ADDRESS": closed if address == "closed" else address}
+    environment["RAY_AUTH_TOKEN"] = "a" * 64
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "explorer", "serve"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert_one_sentence(done.stderr.removeprefix("explorer: ").strip())
+    assert time.monotonic() - began < 60
+
+
+def test_nothing_imports_ray_without_being_asked() -> None:
+    code = (
+        "import sys, explorer.ui.shell.resources, explorer.notebook, explorer.runs.similarity, explorer.serving.chosen;"
+        "import explorer.cli.serve, explorer.cli.engine, explorer.serving.remote.settings;"
+        "import explorer.serving.remote.parcel;"
+        "assert not {'ray', 'grpc'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+def test_an_engine_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "dask")
+    with pytest.raises(ExplorerError, match="local, ray"):
+        engine_of([model()], torch.device("cpu"))
+
+
+def test_the_engine_inside_this_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    engine = engine_of([model()], torch.device("cpu"))
+    assert isinstance(engine, LocalEngine)
+    engine.close()
+
+
+def test_a_fleet_has_a_replica_for_each_core_it_may_use() -> None:
+    assert Fleet(replicas=3, threads=2).processors >= 6
+    assert Fleet(threads=512).count == 1
+    with pytest.raises(ExplorerError, match="most-replicas"):
+        Fleet(replicas=3, most=2)
