@@ -24,6 +24,7 @@ REMEMBERING = {
     *("ByteLRU", "LRUCache", "TTLCache", "OrderedDict", "WeakValueDictionary", "WeakKeyDictionary"),
 }
 SMALL = {
+    "explorer/files.py:asset": "the text of a few files that components are made of",
     "explorer/figures/print/page.py:_installed": "the names of the installed fonts",
     "explorer/figures/print/text.py:_width": "1000 numbers",
     "explorer/figures/style.py:lookup_table": "768 bytes for each of a few colour maps",

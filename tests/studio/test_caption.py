@@ -47,7 +47,9 @@ def test_every_template_has_a_caption_that_says_what_and_whom_to_cite(template: 
     ):
         assert word in caption, caption
     assert "counterfactual" not in caption
-    assert ("not an attribution" in caption) == (template in ("heatmaps", "evolution", "matrices", "corruption"))
+    assert ("not an attribution" in caption) == (
+        template in ("heatmaps", "evolution", "matrices", "corruption", "operators")
+    )
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
