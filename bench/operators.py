@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.layers import Attention
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.common import Row, medians
 from explorer.models import create, uniform_filter
@@ -30,7 +30,7 @@ class WrittenOut(FilteredAttention):
 
     a = 1.0
 
-    def forward(
+    def forward(  # type: ignore[override]  # as `Filtered` takes it
         self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
         if self.a == 1.0:
@@ -41,7 +41,7 @@ class WrittenOut(FilteredAttention):
         return project(self, smoothed + (self.a - 1.0) * F.scaled_dot_product_attention(q, k, v - smoothed), x)
 
 
-def written_out(model: nn.Module, a: float) -> nn.Module:
+def written_out(model: Any, a: float) -> Any:
     """The same weights, with the filter written out."""
     other: Any = deepcopy(model)
     set_filter(other, uniform_filter(len(other.blocks), 1.0))
@@ -50,7 +50,7 @@ def written_out(model: nn.Module, a: float) -> nn.Module:
     return other
 
 
-def under(model: nn.Module, words: str) -> nn.Module:
+def under(model: Any, words: str) -> Any:
     """The same weights under an operator."""
     other: Any = deepcopy(model)
     set_filter(other, in_blocks(words, len(other.blocks)))
@@ -86,7 +86,7 @@ def rows(inputs: Sequence[Tensor], size: str) -> list[Row]:
     ]
 
 
-def _task(model: nn.Module) -> Callable[[Tensor], Tensor]:
+def _task(model: Any) -> Callable[[Tensor], Tensor]:
     @torch.inference_mode()
     def run(x: Tensor) -> Tensor:
         logits: Tensor = model(x)
