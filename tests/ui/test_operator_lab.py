@@ -245,6 +245,14 @@ def test_what_cannot_be_read_is_said_and_the_rest_drawn(lab: AppTest, text: str)
     assert list(lines(lab, "operators-similarity")) == ["standard"]
 
 
+def test_any_number_may_be_put_in(lab: AppTest) -> None:
+    choose(lab, "standard", "quadratic=1e300", "quadratic=-5")
+    assert_sound(lab)
+    assert any("its logits are not finite" in one.value for one in lab.main.markdown)
+    (slider,) = parameter_sliders(lab)
+    assert (slider.min, slider.max) == (-5.0, 3.0)
+
+
 def test_nothing_chosen_is_said(lab: AppTest) -> None:
     choose(lab)
     assert_sound(lab)

@@ -160,7 +160,7 @@ def similarity_chart(chosen: Sequence[Candidate], readings: Sequence[OperatorRea
         Line(candidate.title, reading.similarity, candidate.colour, dash=candidate.dash)
         for candidate, reading in zip(chosen, readings, strict=True)
     ]
-    low = min(0.0, *(float(np.nanmin(line.values)) for line in lines))
+    low = min(0.0, *(float(np.nan_to_num(line.values).min()) for line in lines))
     figure = curves.by_layer(
         lines, palette(), y="Token similarity", first_layer=0, y_range=(low, 1.02), height=_height(lines)
     )
