@@ -229,9 +229,7 @@ class ModelCard:
     def with_filter(self, filter: Filter) -> ModelCard:
         """The same weights under another filter, declared as such."""
         if len(filter) != len(self.filter):
-            raise ExplorerError(
-                f"One operator for each of the {len(self.filter)} blocks was expected; {len(filter)} came."
-            )
+            raise ExplorerError(f"An operator is needed for each of the {len(self.filter)} blocks; {len(filter)} came.")
         return replace(self, filter=filter)
 
 

@@ -179,7 +179,7 @@ def check_operators(model: nn.Module, chosen: Operators) -> None:
     """Raises `ExplorerError` for another number of operators than blocks, and for one that does not go with a block."""
     blocks: Any = model.blocks
     if len(chosen) != len(blocks):
-        raise ExplorerError(f"One operator for each of the {len(blocks)} blocks was expected; {len(chosen)} came.")
+        raise ExplorerError(f"An operator is needed for each of the {len(blocks)} blocks; {len(chosen)} came.")
     for number, (block, operator) in enumerate(zip(blocks, chosen, strict=True), start=1):
         operators.check(operator)
         kernel = KERNELS[operator.kernel]

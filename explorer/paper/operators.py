@@ -218,7 +218,7 @@ def _read(declared: Any) -> Operator:
         return named(f"{name}={value}")
     if isinstance(declared, str):
         return named(declared)
-    raise ExplorerError(f'An operator such as twicing or {{"neutreno": 0.6}} was expected; {str(declared)[:80]} came.')
+    raise ExplorerError(f'An operator such as twicing or {{"neutreno": 0.6}} was expected; {declared!r:.80} came.')
 
 
 _BLOCKS = re.compile(r"(.*)@(\d+)-(\d+)")

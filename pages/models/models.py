@@ -4,8 +4,7 @@ import streamlit as st
 
 from explorer.models import LoadedModel, checkpoints, hub, sources, with_quicker_layers
 from explorer.types import ExplorerError
-from explorer.ui import view
-from explorer.ui.models import panel, swapping
+from explorer.ui.models import panel
 from explorer.ui.shell import pair, panels, resources
 from explorer.ui.shell.session import plain
 
@@ -13,7 +12,8 @@ engine = resources.engine()
 panels.opening(
     "Models",
     "What each model is and who says so. Twicing adds no parameters, so weights do not show which operator they "
-    "trained with: look for **Operator**, and for who declares it.",
+    "trained with: look for **Operator**, and for who declares it. Another one can be tried "
+    "on any weights, beside the choice of models: a counterfactual.",
 )
 locked = panel.is_locked()
 
@@ -36,8 +36,6 @@ for start in range(0, len(engine.cards), 2):
                     st.button("Unload for everybody", key=f"unload-{card.key}", on_click=panel.unload, args=(card.key,))
             if refused := panel.refusal(card.key):
                 st.error(plain(refused, 600))
-
-swapping.exchange(view())
 
 st.subheader("Load another", anchor=False)
 if locked:

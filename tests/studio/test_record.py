@@ -151,7 +151,7 @@ def test_other_images_are_refused() -> None:
 
 def test_other_weights_are_refused() -> None:
     found = plain("heatmaps").record
-    other = load_pair(model(seed=5), model("Tiny-Twicing", (2.0,) * 3, 1), device="cpu")
+    other = load_pair(model(seed=5), model("Tiny-Twicing", quadratics(2.0) * 3, 1), device="cpu")
     message = refusal(lambda: again(found, photos(), other))
     assert "Tiny" in message
     assert "baseline" in message

@@ -333,6 +333,7 @@ def test_a_folder_that_is_gone_is_said_and_the_rest_stays(page: AppTest, monkeyp
 
 
 def swap(app: AppTest, filter: str = "NeuTRENO", kernel: str = "Softmax") -> AppTest:
+    app.toggle(key="swap-open").set_value(True).run()
     names = {kind.title: name for kinds in (FILTERS, KERNELS) for name, kind in kinds.items()}
     app.selectbox(key="swap-of").set_value(names[filter])
     app.selectbox(key="swap-kernel").set_value(names[kernel])
@@ -344,12 +345,13 @@ def operators_of(app: AppTest) -> list[str]:
 
 
 def test_every_operator_of_the_registry_can_be_put_on(page: AppTest) -> None:
+    page.toggle(key="swap-open").set_value(True).run()
     assert list(page.selectbox(key="swap-of").options) == [kind.title for kind in FILTERS.values()]
     assert list(page.selectbox(key="swap-kernel").options) == [kind.title for kind in KERNELS.values()]
     for name, kind in FILTERS.items():
         page.selectbox(key="swap-of").set_value(name).run()
         assert_sound(page)
-        assert any(kind.equation in caption.value for caption in page.main.caption)
+        assert any(kind.equation in caption.value for caption in page.caption)
         if kind.parameter:
             slider = page.slider(key=f"swap-{name}")
             assert (slider.min, slider.max, slider.value) == (
@@ -397,5 +399,5 @@ def test_an_operator_that_does_not_go_with_a_model_is_refused_at_the_button(
     before = operators_of(page)
     monkeypatch.setattr(twicing, "FilteredAttention", ())  # as if queries were rotated
     app = press(swap(page, "Twicing", "Elliptical"), "swap-put")
-    assert [error.value.startswith("Elliptical attention goes with") for error in app.main.error] == [True]
+    assert [error.value.startswith("Elliptical attention goes with") for error in app.error] == [True]
     assert operators_of(app) == before
