@@ -160,6 +160,8 @@ def test_maps_are_rows_of_e_and_of_e_0(lab: AppTest) -> None:
     lab.selectbox(key="token").set_value(f"patch {row}, {column}")
     choose(lab, "twicing", "resformer", "neutreno")
     assert_sound(lab)
+    (outline,) = charts(lab)["operators-E-0"]["layout"]["shapes"]
+    assert (outline["x0"], outline["y0"]) == (column - 1.5, row - 1.5)
     for index, text in enumerate(("twicing", "resformer", "neutreno=0.6")):
         trace = traced(text)
         A = trace.attention[-1].double().numpy()
