@@ -79,6 +79,13 @@ def _speed(decoded: list[ImageInput]) -> Iterator[Row]:
         yield from speed.rows(_inputs(decoded), size)
 
 
+def _operators(decoded: list[ImageInput]) -> Iterator[Row]:
+    from bench import operators
+
+    for size in operators.ROUNDS:
+        yield from operators.rows(_inputs(decoded), size)
+
+
 def _start(decoded: list[ImageInput]) -> Iterator[Row]:
     from bench import start
 
@@ -148,6 +155,7 @@ def _attribution(decoded: list[ImageInput]) -> Iterator[Row]:
 
 GROUPS: dict[str, Callable[[list[ImageInput]], Iterator[Row]]] = {
     "speed": _speed,
+    "operators": _operators,
     "start": _start,
     "folder": _folder,
     "figures": _figures,

@@ -46,6 +46,11 @@ class Operator:
     """Of the filter, where it takes one."""
     kernel: str = "softmax"
 
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether it is `a A + (1 - a) A^2` of softmax attention."""
+        return self.kernel == "softmax" and self.filter in ("standard", "twicing", "quadratic")
+
     def __str__(self) -> str:
         """As settings, files and links spell it: `twicing`, `neutreno=0.6`, `linear`, `linear-twicing`."""
         filter = self.filter if self.parameter is None else f"{self.filter}={_digits(self.parameter)}"
@@ -197,7 +202,7 @@ class ModelCard:
         if not others:
             return _symbol(STANDARD)
         if len(others) > 1:
-            return _QUADRATIC if all(map(_is_quadratic, others)) else "operators by block"
+            return _QUADRATIC if all(each.is_quadratic for each in others) else "operators by block"
         (operator,) = others
         blocks = [str(block) for block, each in enumerate(self.filter, start=1) if each == operator]
         if len(blocks) == len(self.filter):
@@ -242,13 +247,9 @@ def _digits(number: float) -> str:
 _QUADRATIC = "aA + (1 − a)A²"
 
 
-def _is_quadratic(operator: Operator) -> bool:
-    return operator.kernel == "softmax" and operator.filter in ("standard", "twicing", "quadratic")
-
-
 def _symbol(operator: Operator) -> str:
     known = {STANDARD: "A", TWICING: "2A − A²"}
-    return known.get(operator) or (_QUADRATIC if _is_quadratic(operator) else str(operator))
+    return known.get(operator) or (_QUADRATIC if operator.is_quadratic else str(operator))
 
 
 def prefix_names(count: int, has_class_token: bool, has_distillation_token: bool) -> tuple[str, ...]:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from bench import __main__ as bench
-from bench import gpu, growth, table
+from bench import gpu, growth, operators, table
 from bench.common import MISSED, Row
+from tests.conftest import MakeModel
 
 
 def test_the_rows_on_a_cpu() -> None:
@@ -41,11 +43,34 @@ def test_without_a_gpu_the_results_stay(
 
 
 @pytest.mark.parametrize(
-    "name", ["attribution", "browser", "figures", "folder", "growth", "opening", "others", "speed", "start", "visitors"]
+    "name",
+    [
+        "attribution",
+        "browser",
+        "figures",
+        "folder",
+        "growth",
+        "opening",
+        "operators",
+        "others",
+        "speed",
+        "start",
+        "visitors",
+    ],
 )
 def test_a_benchmark_imports(name: str) -> None:
     """They run rarely, and what they measure moves on."""
     import_module(f"bench.{name}")
+
+
+@pytest.mark.parametrize(("a", "words"), [(1.0, "standard"), (2.0, "twicing")])
+def test_passes_that_are_timed_side_by_side_compute_the_same(
+    make_model: MakeModel, images: Tensor, a: float, words: str
+) -> None:
+    model = make_model()
+    with torch.inference_mode():
+        written, named = (each(images) for each in (operators.written_out(model, a), operators.under(model, words)))
+    torch.testing.assert_close(named, written)
 
 
 def test_a_part_exchanges_its_own_rows_and_no_others(

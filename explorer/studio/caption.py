@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from explorer.paper import operators
+from explorer.paper.kernels import KERNELS
 from explorer.studio.content import Content
-from explorer.studio.latex import escape
+from explorer.studio.latex import escape, polynomial
 from explorer.studio.record import Record
-from explorer.types import ModelCard
+from explorer.types import ModelCard, Operator
 from explorer.version import VERSION
 
 BIBTEX = f"""@inproceedings{{abdullaev2025twicing,
@@ -49,4 +51,20 @@ def _models(cards: Sequence[ModelCard], names: Sequence[str]) -> list[str]:
                 f"{escape(name)} is a counterfactual: its weights were trained with another operator than "
                 f"{escape(card.operator)}."
             )
+        if others := [each for each in dict.fromkeys(card.filter) if not each.is_quadratic]:
+            sentences.append(_operators(name, others))
     return sentences
+
+
+def _operators(name: str, others: Sequence[Operator]) -> str:
+    """What operators beside the quadratic ones apply, of which the templates' captions speak."""
+    applied = []
+    for each in others:
+        own, of_first = (polynomial(str(part)) for part in operators.polynomials(each, 1))
+        kernel = f", $A$ of {KERNELS[each.kernel].title.lower()} attention" if each.kernel != "softmax" else ""
+        first = f", $E_0 = {of_first}$ to the first block's" if of_first != "0" else ""
+        applied.append(rf"\texttt{{{escape(str(each))}}} $E = {own}$ to a block's own values{first}{kernel}")
+    said = f"{escape(name)} applies by {'; by '.join(applied)}."
+    if operators.needs_first_values(others):
+        said += r" Its rollout is $R^0 = I$, $R^l = ((E_l + I) R^{l-1} + E_{0,l})/2$, of means over heads."
+    return said

@@ -24,6 +24,14 @@ def escape(text: str) -> str:
     return "".join(_ESCAPES.get(c, c) for c in printable(text))
 
 
+_EXPONENTS = str.maketrans({"−": "-", **{digit: f"^{n}" for n, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}})
+
+
+def polynomial(symbols: str) -> str:
+    """What `paper.filters.Polynomial` says of itself, for LaTeX's mathematics."""
+    return symbols.translate(_EXPONENTS)
+
+
 def number(value: float) -> str:
     """Three significant digits, for LaTeX's mathematics."""
     mantissa, _, exponent = f"{value:.3g}".partition("e")

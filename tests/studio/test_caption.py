@@ -75,6 +75,22 @@ def test_a_counterfactual_is_said(template: str, names: tuple[str, ...]) -> None
     assert caption.count("counterfactual") == 1
 
 
+def test_operators_beside_the_quadratic_ones_are_said_with_their_equations() -> None:
+    other = load_pair(model(), model("Tiny-Other", seed=1), twicing_filter="linear-neutreno=0.4", device="cpu")
+    caption = made("heatmaps", 1, other).caption
+    assert (
+        r"applies by \texttt{linear-neutreno=0.4} $E = A - 0.4I$ to a block's own values, $E_0 = 0.4I$ to the first "
+        "block's, $A$ of linear attention."
+    ) in caption
+    assert r"$R^l = ((E_l + I) R^{l-1} + E_{0,l})/2$" in caption
+    assert_latex(caption)
+    boosted = load_pair(model(), model("Tiny-Other", seed=1), twicing_filter="boosting=3", device="cpu")
+    caption = made("heatmaps", 1, boosted).caption
+    assert "$E = 3A - 3A^2 + A^3$" in caption
+    assert "E_0" not in caption
+    assert "applies by" not in made("heatmaps", 1, swapped()).caption
+
+
 @pytest.mark.parametrize("matrix", Matrix)
 def test_the_matrix_is_said(matrix: str) -> None:
     said = {

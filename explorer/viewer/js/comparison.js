@@ -10,11 +10,13 @@ import { headInUse, indexAt, isDifferent, queryOf } from "./state.js";
 /** @type {Record<string, string>} what stands on buttons and in words, said shortly */
 export const MEANINGS = {
   CLS: "the class token: what the prediction is read from",
-  effective: "what a block applies to V: A in a standard block, 2A − A² in a twicing one",
+  effective: "what a block applies to its own V: A in a standard block, 2A − A² in a twicing one",
   A: "softmax(QKᵀ/√d): each row sums to 1",
   "A − A²": "what twicing adds to A; each row sums to 0",
   "2A − A²": "attention with twicing; each row sums to 1, entries can be negative",
-  rollout: "product over the layers so far of (E + I)/2, E the mean over heads of the effective matrices",
+  rollout:
+    "product over the layers so far of (E + I)/2, E the mean over heads of the effective matrices; where the first " +
+    "block's values come in by E₀, Rˡ = ((E + I)Rˡ⁻¹ + E₀)/2",
   max: "patch by patch, the head of largest magnitude",
 };
 

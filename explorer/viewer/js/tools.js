@@ -66,7 +66,7 @@ const choices = (models) => [
     "Matrix",
     MATRICES,
     "matrix",
-    "effective: what a block applies to V, A in a standard block, 2A − A² in a twicing one",
+    "effective: what a block applies to its own V, A in a standard block, 2A − A² in a twicing one",
   ],
   ["Scale", SCALES, "scale", "map: each map's own largest value; shared: the largest of both; absolute: 1"],
   ["Colours", COLOUR_MAPS, "colours", "Of signed values the positive half; negative ones are blue, and 0 is the photograph"],
