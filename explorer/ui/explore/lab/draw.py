@@ -87,7 +87,7 @@ def _heading(candidate: Candidate) -> None:
     st.html(
         f'<div style="color:{candidate.colour};font-size:1.1rem;font-weight:700;overflow-wrap:anywhere">'
         f"{html.escape(candidate.title)}</div>"
-        f'<div style="font-size:.8rem;{style}">{html.escape(note)}</div>'
+        f'<div style="font-size:.8rem;min-height:2.9em;{style}">{html.escape(note)}</div>'
     )
 
 
