@@ -133,7 +133,7 @@ def read_declaration(
         declaration = Declaration(
             name=str(metadata.get("name", name.rpartition(".")[0])),
             architecture=str(metadata["architecture"]),
-            filter=_filter(name, metadata["filter"], row.depth),
+            filter=_filter(name, metadata["operator" if "operator" in metadata else "filter"], row.depth),
             outputs=len(classes) or outputs,
             classes=classes,
             wnids=wnids,

@@ -54,7 +54,5 @@ def load_named(source: ModelSource, variant: str, device: object, input_size: in
 
 
 def filter_for(card: ModelCard, given: Declared | Sequence[Declared]) -> Filter:
-    """One operator for each block. Raises `ExplorerError` as `operators.in_blocks` and `operators.read` do."""
-    if isinstance(given, str):
-        return operators.in_blocks(given, len(card.filter))
+    """One operator for each block. Raises `ExplorerError` as `operators.read` does."""
     return operators.read(given, len(card.filter))

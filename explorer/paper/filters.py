@@ -222,7 +222,7 @@ FILTERS: Mapping[str, FilterKind] = MappingProxyType(
             "(aA + (1 − a)A²)V",
             "Twicing Attention, Eqn 14",
             _quadratic,
-            Parameter("a", 0.0, 3.0, 2.0, is_open=True),
+            Parameter("a", 0.0, 3.0, 1.5, is_open=True),
         ),
         "boosting": FilterKind(
             "L2 boosting",

@@ -68,7 +68,7 @@ KERNELS: Mapping[str, KernelKind] = MappingProxyType(
         ),
         "elliptical": KernelKind(
             "Elliptical",
-            "softmax(QMKᵀ/√d), M = diag(mean|Vˡ − Vˡ⁻¹|) / max, from the second block on",
+            "softmax(QMKᵀ/√d), M = diag(mean abs(Vˡ − Vˡ⁻¹)) / max, from the second block on",
             "Nielsen et al. 2024",
             needs_values_before=True,
             takes_rotary=False,  # M would weigh coordinates that the rotation has mixed

@@ -192,11 +192,13 @@ Declared = Operator | float | str | Mapping[str, float]
 
 
 def read(declared: Any, depth: int) -> Operators:
-    """The operator of every block as files declare it: one for all, or a list of one for each.
+    """The operator of every block as files declare it: one for all, a list of one for each, or as `in_blocks` reads it.
 
     A word, `{"neutreno": 0.6}`, or a number, which is `a` of the quadratic filter as earlier versions wrote it. Raises
     `ExplorerError` for anything else.
     """
+    if isinstance(declared, str):
+        return in_blocks(declared, depth)
     each = list(declared) if isinstance(declared, list | tuple) else [declared] * depth
     if len(each) != depth:
         raise ExplorerError(f"One operator for all or one for each of {depth} blocks was expected; {len(each)} came.")

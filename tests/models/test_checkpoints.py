@@ -17,6 +17,7 @@ from torch import Tensor
 from explorer.models import checkpoints, registry
 from explorer.models.classes import class_name
 from explorer.models.twicing import get_filter
+from explorer.paper import operators
 from explorer.types import ExplorerError, ModelCard, Preprocessing
 from tests.helpers import CLASSES, assert_one_sentence, quadratics
 
@@ -227,6 +228,27 @@ def test_a_coefficient_that_is_not_finite_is_refused(
     path = tmp_path / "x.safetensors"
     checkpoints.save(path, make_model().state_dict(), declared | {"filter": [1.0, coefficient]})
     refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ({"operator": "twicing"}, "twicing"),
+        ({"operator": {"neutreno": 0.4}}, "neutreno=0.4"),
+        ({"operator": ["standard", {"linear-boosting": 4}]}, "standard,linear-boosting=4"),
+        ({"operator": "twicing@2-2"}, "standard,twicing"),
+        ({"filter": ["elliptical", 2]}, "elliptical,twicing"),
+        ({"filter": 1, "operator": "centred"}, "centred"),
+    ],
+    ids=str,
+)
+def test_operators_are_declared_by_name(
+    tmp_path: Path, make_model: MakeModel, tiny: str, declared: Declared, expected: str
+) -> None:
+    checkpoints.save(tmp_path / "x.safetensors", make_model().state_dict(), {"architecture": tiny, **declared})
+    loaded = checkpoints.load(tmp_path / "x.safetensors")
+    assert loaded.card.filter == loaded.card.trained_filter == operators.in_blocks(expected, 2)
+    assert get_filter(loaded.module) == loaded.card.filter
 
 
 @pytest.mark.parametrize("field", ["architecture", "filter"])
