@@ -18,7 +18,7 @@ weights_column, operators_column = st.columns([2, 5], gap="medium")
 side = controls.weights(chosen, weights_column)
 card = chosen.pair.cards[side]
 picked = controls.candidates(card, palette(), operators_column)
-*seen_columns, room = st.columns([3, 4, 2, 3], gap="medium")
+*seen_columns, room = st.columns([4, 7, 3, 4], gap="medium")
 seen = controls.seen([*chosen.comparison()][side], seen_columns)
 if not picked:
     st.info("Choose an operator.")

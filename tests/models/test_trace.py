@@ -243,6 +243,18 @@ def test_other_models_are_refused_by_name(name: str) -> None:
     assert name in str(refusal.value)
 
 
+def test_an_operator_that_does_not_go_with_a_model_is_refused_by_name() -> None:
+    """In a pass under another operator as where a model is declared with it."""
+    model = timm.create_model("eva02_tiny_patch14_224", img_size=28, embed_dim=48, depth=1, num_heads=3).eval()
+    make_filtered(model)
+    elliptical = (Operator(kernel="elliptical"),)
+    for refused in (lambda: trace(model, torch.zeros(1, 3, 28, 28), elliptical), lambda: set_filter(model, elliptical)):
+        with pytest.raises(ExplorerError, match="queries and keys that are not rotated; those of block 1"):
+            refused()
+    with pytest.raises(ExplorerError, match="each of the 1 blocks; 2 came"):
+        trace(model, torch.zeros(1, 3, 28, 28), elliptical * 2)
+
+
 def test_an_unbatched_image_is_computed_in_place_and_equals_the_batch(make_model: MakeModel, images: Tensor) -> None:
     model = make_model(dtype=torch.float64)
     batch = trace(model, images.double())

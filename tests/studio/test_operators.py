@@ -5,7 +5,10 @@ import pytest
 
 from explorer.jobs.passes import OperatorsJob
 from explorer.paper import operators
+from explorer.paper.filters import FILTERS, FilterKind
+from explorer.paper.kernels import KERNELS, KernelKind
 from explorer.serving.engine import ask
+from explorer.studio.latex import equation
 from explorer.traces import Trace
 from explorer.types import ExplorerError, ModelCard
 from tests.helpers import assert_one_sentence
@@ -83,3 +86,16 @@ def test_blocks_that_the_models_do_not_have_are_refused() -> None:
     with pytest.raises(ExplorerError) as caught:
         made("operators", [photo()], operators="twicing@10-12")
     assert_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("kind", [*FILTERS.values(), *KERNELS.values()], ids=lambda kind: kind.title)
+def test_every_equation_is_rendered(kind: FilterKind | KernelKind) -> None:
+    """In LaTeX's own symbols, with as many brackets closed as opened."""
+    rendered = equation(kind.equation)
+    assert rendered.isascii()
+    assert rendered.count("{") == rendered.count("}")
+
+
+def test_words_of_an_equation_stay_words() -> None:
+    assert equation("(I − (I − A)ᵏ)V") == "(I - (I - A)^{k})V"
+    assert equation("AV¹ from the second block on") == r"AV^{1}\text{ from the second block on}"

@@ -160,6 +160,8 @@ def test_maps_are_rows_of_e_and_of_e_0(lab: AppTest) -> None:
     lab.selectbox(key="token").set_value(f"patch {row}, {column}")
     choose(lab, "twicing", "resformer", "neutreno")
     assert_sound(lab)
+    (outline,) = charts(lab)["operators-E-0"]["layout"]["shapes"]
+    assert (outline["x0"], outline["y0"]) == (column - 1.5, row - 1.5)
     for index, text in enumerate(("twicing", "resformer", "neutreno=0.6")):
         trace = traced(text)
         A = trace.attention[-1].double().numpy()
@@ -243,6 +245,14 @@ def test_what_cannot_be_read_is_said_and_the_rest_drawn(lab: AppTest, text: str)
     (error,) = lab.error
     assert_one_sentence(re.sub(r"\\|\u200b", "", error.value))
     assert list(lines(lab, "operators-similarity")) == ["standard"]
+
+
+def test_any_number_may_be_put_in(lab: AppTest) -> None:
+    choose(lab, "standard", "quadratic=1e300", "quadratic=-5")
+    assert_sound(lab)
+    assert any("its logits are not finite" in one.value for one in lab.main.markdown)
+    (slider,) = parameter_sliders(lab)
+    assert (slider.min, slider.max) == (-5.0, 3.0)
 
 
 def test_nothing_chosen_is_said(lab: AppTest) -> None:

@@ -161,7 +161,10 @@ def caption(spec: Spec, content: Content) -> list[str]:
         sentences.append("Rows of $E_0$ that have nothing on the patches are left out.")
     band = "; band: one standard deviation between images" if len(content.digests) > 1 else ""
     sentences.append(f"Below: token similarity by operator{band}. {escape(spec.definition.sentence())}")
-    return [*sentences, phrases.scale(spec, content, "All operators"), phrases.photograph(spec)]
+    scale = phrases.scale(spec, content, "All operators")
+    if spec.place is not None:
+        scale += " The outlined patch itself may be beyond it."
+    return [*sentences, scale, phrases.photograph(spec)]
 
 
 _ROWS = (

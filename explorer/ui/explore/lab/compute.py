@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
@@ -35,7 +34,7 @@ class OperatorReading:
     first: Float[np.ndarray, "head row column"] | None
     """Of `E_0`, where the block has one."""
     eigenvalues: Complex[np.ndarray, "head token"]
-    """Of `E`, largest first."""
+    """Of `E`, largest first; none where it is not finite."""
     multiply_adds: int
 
     @property
@@ -76,20 +75,22 @@ def _reading(photo: Photo, card: ModelCard, chosen: Operators, layer: int, query
 def reading_of(trace: Trace, layer: int, query: Query, multiply_adds: int) -> OperatorReading:
     """Of a trace that is there; `layer` from 0."""
     own, first = attention.rows_in(trace, layer, query)
-    finite = bool(torch.isfinite(trace.attention[layer]).all())
-    eigenvalues = spectrum.of_effective(trace, layer) if finite else torch.zeros(0, 0, dtype=torch.complex128)
+    try:
+        eigenvalues = spectrum.of_effective(trace, layer).numpy()
+    except np.linalg.LinAlgError:  # of what is not finite: any number may be put in for `a`
+        eigenvalues = np.zeros((trace.heads, 0), complex)
     return OperatorReading(
         array(similarity.token_similarity(trace)),
         trace.logits,
         _patches(own, trace),
         None if first is None else _patches(first, trace),
-        eigenvalues.numpy(),
+        eigenvalues,
         multiply_adds,
     )
 
 
 def _patches(rows: HeadRows, trace: Trace) -> Float[np.ndarray, "head row column"]:
-    return array(attention.patch_maps(rows, trace))
+    return np.nan_to_num(array(attention.patch_maps(rows, trace)), posinf=0.0, neginf=0.0)
 
 
 def cost(card: ModelCard, trace: Trace) -> int:

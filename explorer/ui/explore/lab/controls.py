@@ -22,6 +22,8 @@ OPERATORS = "operators"
 """In addresses and the session."""
 _OPENS_WITH = ("standard", "twicing", "neutreno")
 _STEP = 0.05
+_MOST = 1e6
+"""Beyond, a number has no slider."""
 _MODELS = tuple(f"{role} model" for role in ROLES)
 
 
@@ -124,7 +126,7 @@ def adjust(index: int, candidate: Candidate) -> None:
     if placed is None or placed.operator == STANDARD:
         return
     operator = placed.operator
-    if parameter := FILTERS[operator.filter].parameter:
+    if (parameter := FILTERS[operator.filter].parameter) and abs(_value(operator)) <= _MOST:
         key = f"operator-{index}-{operator.kernel}-{operator.filter}"
         low, high = _ends(parameter, operator)
         kind = int if parameter.is_whole else float

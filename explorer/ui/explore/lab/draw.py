@@ -87,7 +87,7 @@ def _heading(candidate: Candidate) -> None:
     st.html(
         f'<div style="color:{candidate.colour};font-size:1.1rem;font-weight:700;overflow-wrap:anywhere">'
         f"{html.escape(candidate.title)}</div>"
-        f'<div style="font-size:.8rem;{style}">{html.escape(note)}</div>'
+        f'<div style="font-size:.8rem;min-height:2.9em;{style}">{html.escape(note)}</div>'
     )
 
 
@@ -97,13 +97,18 @@ def _map(
     values = of_head(by_head, seen)
     picture = maps.draw(photograph, values, span, Look())
     figure = interactive(picture, maps.hover_texts(values, name), values.shape, palette())
+    if seen.patch is not None:
+        row, column = divmod(seen.patch, values.shape[1])
+        place = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+        figure.update_layout(shapes=[{"type": "rect", **place, "line": {"color": "white", "width": 2}}])
     panels.map_chart(st.container(), figure, f"operators-{name}-{index}", f"{words}, layer {seen.layer + 1}")
     st.caption(words)
 
 
 def of_head(by_head: HeadMaps, seen: Seen) -> Float[np.ndarray, "row column"]:
     """The map of the head, or of their mean."""
-    return by_head.mean(axis=0) if seen.head is None else by_head[seen.head]
+    values: np.ndarray = by_head.mean(axis=0) if seen.head is None else by_head[seen.head]
+    return values
 
 
 def _span(readings: Sequence[OperatorReading], seen: Seen) -> Range:
@@ -135,7 +140,7 @@ def _equations(candidate: Candidate) -> None:
     kinds = dict.fromkeys(each for each in candidate.operators if each != STANDARD) or {STANDARD: None}
     lines = [line for operator in kinds for line in _of_operator(operator)]
     if len(set(candidate.operators)) > 1:
-        lines.append("In the other blocks $U = AV$." if candidate.placed else "Operators differ by block.")
+        lines.append("in the other blocks $U = AV$" if candidate.placed else "by block")
     st.markdown("  \n".join(lines))
 
 
@@ -151,7 +156,8 @@ def _of_operator(operator: Operator) -> list[str]:
 def _rendered(symbol: str, text: str) -> str:
     """With its words outside, where they can go on in the next line."""
     formula, _, words = text.partition(_FROM)
-    return f"${symbol} = {equation(formula.rstrip(','))}$" + (f"{_FROM}{words}" if words else "")
+    parts = [f"${equation(part)}$" for part in f"{symbol} = {formula.rstrip(',')}".split(", ")]
+    return ", ".join(parts) + (f"{_FROM}{words}" if words else "")
 
 
 def similarity_chart(chosen: Sequence[Candidate], readings: Sequence[OperatorReading]) -> None:
@@ -160,7 +166,7 @@ def similarity_chart(chosen: Sequence[Candidate], readings: Sequence[OperatorRea
         Line(candidate.title, reading.similarity, candidate.colour, dash=candidate.dash)
         for candidate, reading in zip(chosen, readings, strict=True)
     ]
-    low = min(0.0, *(float(np.nanmin(line.values)) for line in lines))
+    low = min(0.0, *(float(np.nan_to_num(line.values).min()) for line in lines))
     figure = curves.by_layer(
         lines, palette(), y="Token similarity", first_layer=0, y_range=(low, 1.02), height=_height(lines)
     )
@@ -187,5 +193,6 @@ def spectrum_chart(chosen: Sequence[Candidate], readings: Sequence[OperatorReadi
 
 def moduli(reading: OperatorReading, seen: Seen) -> Float[np.ndarray, " token"]:
     """Of the head, or their mean over heads at each rank."""
-    by_head: np.ndarray = np.abs(reading.eigenvalues)
-    return by_head.mean(axis=0) if seen.head is None else by_head[seen.head]
+    by_head = np.abs(reading.eigenvalues)
+    values: np.ndarray = by_head.mean(axis=0) if seen.head is None else by_head[seen.head]
+    return values
