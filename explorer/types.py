@@ -48,7 +48,7 @@ class Operator:
 
     def __str__(self) -> str:
         """As settings, files and links spell it: `twicing`, `neutreno=0.6`, `linear`, `linear-twicing`."""
-        filter = self.filter if self.parameter is None else f"{self.filter}={self.parameter:.9g}"
+        filter = self.filter if self.parameter is None else f"{self.filter}={_digits(self.parameter)}"
         if self.kernel == "softmax":
             return filter
         return self.kernel if filter == "standard" else f"{self.kernel}-{filter}"
@@ -230,10 +230,14 @@ class ModelCard:
     def with_filter(self, filter: Filter) -> ModelCard:
         """The same weights under another filter, declared as such."""
         if len(filter) != len(self.filter):
-            raise ExplorerError(
-                f"A filter needs one coefficient for each of the {len(self.filter)} blocks; {len(filter)} came."
-            )
+            raise ExplorerError(f"An operator is needed for each of the {len(self.filter)} blocks; {len(filter)} came.")
         return replace(self, filter=filter)
+
+
+def _digits(number: float) -> str:
+    """All that it has, and no more."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 _QUADRATIC = "aA + (1 − a)A²"

@@ -132,8 +132,8 @@ def _again(options: argparse.Namespace) -> int:
         name if name.startswith(EXAMPLE) or name in beside_pair else str(options.record.parent / Path(name).name)
         for name, _ in recorded.images
     ]
-    for model in recorded.models:  # a filter that is not said is the record's
-        name = f"{model['role']}_filter"
+    for model in recorded.models:  # an operator that is not said is the record's
+        name = f"{model['role']}_operator"
         if getattr(options, name) is None and model["filter"] != model.get("trained_filter"):
             setattr(options, name, record.filter_text(model["filter"]))
         if model.get("packed"):

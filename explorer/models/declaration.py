@@ -184,7 +184,7 @@ def _filter(name: str, declared: Any, depth: int) -> Filter:
         return operators.read(declared, depth)
     except ExplorerError as error:
         raise ExplorerError(
-            f"{name} declares the operator {excerpt(str(declared), 80)}: {excerpt(str(error).rstrip('.'), 300)}."
+            f"{name} declares the operator {excerpt(str(declared), 80)}: {str(error).rstrip('.')}."
         ) from None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from explorer.models import hub, sources
 from explorer.models.checkpoints import MODEL, SET, LoadedModel, load, with_filter
 from explorer.paper import operators
+from explorer.paper.operators import Declared
 from explorer.types import ExplorerError, Filter, ModelCard
 
 HUB = "hub:"
@@ -21,10 +23,10 @@ def load_under(
     source: ModelSource,
     variant: str,
     device: object,
-    filter: Filter | float | str | None = None,
+    filter: Declared | Sequence[Declared] | None = None,
     input_size: int | None = None,
 ) -> LoadedModel:
-    """`load_named`, under another filter than the trained one where one is given: a counterfactual."""
+    """`load_named`, under another operator than the trained one where one is given: a counterfactual."""
     model = load_named(source, variant, device, input_size)
     return model if filter is None else with_filter(model, filter_for(model.card, filter))
 
@@ -51,8 +53,8 @@ def load_named(source: ModelSource, variant: str, device: object, input_size: in
     return load(path, str(device), which=which, input_size=input_size)
 
 
-def filter_for(card: ModelCard, given: Filter | float | str) -> Filter:
+def filter_for(card: ModelCard, given: Declared | Sequence[Declared]) -> Filter:
     """One operator for each block. Raises `ExplorerError` as `operators.in_blocks` and `operators.read` do."""
     if isinstance(given, str):
         return operators.in_blocks(given, len(card.filter))
-    return operators.read(list(given) if isinstance(given, tuple) else given, len(card.filter))
+    return operators.read(given, len(card.filter))

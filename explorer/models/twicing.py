@@ -222,7 +222,7 @@ def set_filter(model: nn.Module, chosen: Operators) -> None:
     """
     blocks: Any = model.blocks
     if len(chosen) != len(blocks):
-        raise ExplorerError(f"One operator for each of the {len(blocks)} blocks was expected; {len(chosen)} came.")
+        raise ExplorerError(f"An operator is needed for each of the {len(blocks)} blocks; {len(chosen)} came.")
     carries = needs_other_values(chosen)
     check(model, chosen)
     for layer, (block, operator) in enumerate(zip(blocks, chosen, strict=True)):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
@@ -79,7 +80,8 @@ class Polynomial:
     def rows(self, picks: Rows, attention: Matrix, first: Rows | None = None) -> Rows:
         """`r E` for rows `r`, without forming a power of `A`; `first` is `r A` where it is there already."""
         result = self.powers[0] * picks + self.mean * picks.sum(dim=-1, keepdim=True) / picks.shape[-1]
-        result = result.expand(*torch.broadcast_shapes(picks.shape[:-2], attention.shape[:-2]), *picks.shape[-2:])
+        lead = np.broadcast_shapes(picks.shape[:-2], attention.shape[:-2])  # torch's own imports sympy
+        result = result.expand(*lead, *picks.shape[-2:])
         power = picks
         for exponent, weight in enumerate(self.powers[1:], start=1):
             power = first if exponent == 1 and first is not None else power @ attention
@@ -148,6 +150,18 @@ class Parameter:
     high: float
     default: float
     is_whole: bool = False
+    is_open: bool = False
+    """Whether any finite number is taken, and `low` and `high` are where people look."""
+
+    def takes(self, number: float) -> bool:
+        if not math.isfinite(number) or (self.is_whole and number != int(number)):
+            return False
+        return self.is_open or self.low <= number <= self.high
+
+    def __str__(self) -> str:
+        """The numbers that are taken, in words."""
+        kind = "a whole number" if self.is_whole else "a finite number" if self.is_open else "a number"
+        return f"{kind} {self.symbol}" if self.is_open else f"{kind} {self.symbol} from {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -208,7 +222,7 @@ FILTERS: Mapping[str, FilterKind] = MappingProxyType(
             "(aA + (1 − a)A²)V",
             "Twicing Attention, Eqn 14",
             _quadratic,
-            Parameter("a", -100.0, 100.0, 2.0),
+            Parameter("a", 0.0, 3.0, 2.0, is_open=True),
         ),
         "boosting": FilterKind(
             "L2 boosting",

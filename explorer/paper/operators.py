@@ -7,11 +7,10 @@ axes (batch, layer, head) broadcast. `kernels` and `filters` are the registries 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -70,7 +69,7 @@ def twicing(a: Attention, v: Values) -> Values:
 # --- by name ------------------------------------------------------------------------------------------------------
 
 
-@cache
+@lru_cache(maxsize=1024)
 def polynomials(operator: Operator, layer: int) -> Pair:
     """`E` and `E_0` of a block, 0-based: `U = E V + E_0 V^1`.
 
@@ -143,7 +142,10 @@ def matrix_of(
 def check(operator: Operator) -> None:
     """Raises `ExplorerError` for what no row of the registries is, and for a parameter that is not in its range."""
     if operator.kernel not in KERNELS or operator.filter not in FILTERS:
-        raise ExplorerError(f"An operator such as {', '.join(FILTERS)} was expected; {str(operator)[:80]!r} came.")
+        raise ExplorerError(
+            f"An operator was expected, a filter ({', '.join(FILTERS)}) or one on another kernel, as linear-twicing; "
+            f"{str(operator)[:80]!r} came."
+        )
     _check_parameter(operator)
     own, _ = FILTERS[operator.filter].polynomials(operator.parameter or 0.0, False)
     if own.mean and KERNELS[operator.kernel].is_signed:  # the mean J stands for rows that sum to 1
@@ -158,11 +160,9 @@ def _check_parameter(operator: Operator) -> None:
         if value is not None:
             raise ExplorerError(f"{operator.filter} takes no number; {value:g} came.")
         return
-    if value is None or not parameter.low <= value <= parameter.high or (parameter.is_whole and value != int(value)):
-        kind = "a whole number" if parameter.is_whole else "a number"
+    if value is None or not parameter.takes(value):
         came = "none" if value is None else f"{value:g}"
-        limits = f"{parameter.low:g} to {parameter.high:g}"
-        raise ExplorerError(f"{operator.filter} takes {kind} {parameter.symbol} from {limits}; {came} came.")
+        raise ExplorerError(f"{operator.filter} takes {parameter}; {came} came.")
 
 
 def quadratic(a: float, kernel: str = STANDARD.kernel) -> Operator:
@@ -198,6 +198,10 @@ def _number(text: str) -> float:
         raise ExplorerError(f"A number was expected after =; {text[:40]!r} came.") from None
 
 
+Declared = Operator | float | str | Mapping[str, float]
+"""An operator as people and files name it."""
+
+
 def read(declared: Any, depth: int) -> Operators:
     """The operator of every block as files declare it: one for all, or a list of one for each.
 
@@ -206,7 +210,7 @@ def read(declared: Any, depth: int) -> Operators:
     """
     each = list(declared) if isinstance(declared, list | tuple) else [declared] * depth
     if len(each) != depth:
-        raise ExplorerError(f"One operator for all blocks or one for each of {depth} was expected; {len(each)} came.")
+        raise ExplorerError(f"One operator for all or one for each of {depth} blocks was expected; {len(each)} came.")
     return tuple(map(_read, each))
 
 
@@ -217,8 +221,6 @@ def _read(declared: Any) -> Operator:
     if isinstance(declared, bool):
         raise ExplorerError(f"An operator was expected; {declared} came.")
     if isinstance(declared, int | float):
-        if not math.isfinite(declared):
-            raise ExplorerError(f"A finite coefficient was expected; {declared} came.")
         operator = quadratic(float(declared))
         check(operator)
         return operator
@@ -227,10 +229,10 @@ def _read(declared: Any) -> Operator:
         return named(f"{name}={value}")
     if isinstance(declared, str):
         return named(declared)
-    raise ExplorerError(f'An operator such as twicing or {{"neutreno": 0.6}} was expected; {str(declared)[:80]} came.')
+    raise ExplorerError(f'An operator such as twicing or {{"neutreno": 0.6}} was expected; {declared!r:.80} came.')
 
 
-_BLOCKS = re.compile(r"(.*)@(\d+)(?:-(\d+))?")
+_BLOCKS = re.compile(r"(.*)@(\d+)-(\d+)")
 
 
 def in_blocks(text: str, depth: int) -> Operators:
@@ -239,7 +241,7 @@ def in_blocks(text: str, depth: int) -> Operators:
     Words as `named` takes them, or numbers as `read` does. Raises `ExplorerError` for anything else.
     """
     if match := _BLOCKS.fullmatch(text):
-        first, last = int(match[2]), int(match[3] or match[2])
+        first, last = int(match[2]), int(match[3])
         if not 1 <= first <= last <= depth:
             raise ExplorerError(f"Expected 1 <= first <= last <= {depth} blocks; [{first}-{last}] came.")
         operator = _word(match[1])
@@ -253,6 +255,18 @@ def _word(text: str) -> Operator:
         return _read(float(text))
     except ValueError:
         return named(text)
+
+
+def as_text(operators: Operators) -> str:
+    """What `in_blocks` reads, as short as can be: one word, one in some blocks, or one for each."""
+    words = list(map(str, operators))
+    if len(set(words)) == 1:
+        return words[0]
+    others = [block for block, operator in enumerate(operators, start=1) if operator != STANDARD]
+    first, last = others[0], others[-1]
+    if len(set(operators[first - 1 : last])) == 1:
+        return f"{operators[first - 1]}@{first}-{last}"
+    return ",".join(words)
 
 
 def written(operators: Operators) -> list[float | str | dict[str, float]]:

@@ -32,6 +32,8 @@ R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
 _WAIT_SECONDS = 120.0
+_MAX_DERIVED = 64
+"""Models made of loaded ones that are kept; they share the weights, but visitors may think of any number of them."""
 
 
 @runtime_checkable
@@ -147,10 +149,15 @@ class LocalEngine:
             return self._derived(key, card, lambda: with_input_size(model, side))
 
     def _derived(self, key: str, card: ModelCard, make: Callable[[], LoadedModel]) -> ModelCard:
-        """A model made of another that is there, once; it goes when that one goes."""
+        """A model made of another that is there, once; it goes when that one goes, or many others were asked for."""
         if card.key not in self._models:
             self._models[card.key] = make()
-            self._origins[card.key] = self._origins.get(key, key)
+        elif card.key not in self._origins:  # a loaded one
+            return self._models[card.key].card
+        self._origins[card.key] = self._origins.pop(card.key, self._origins.get(key, key))  # last: it was asked for now
+        for oldest in list(self._origins)[:-_MAX_DERIVED]:
+            if self._origins[oldest] not in self._held:
+                del self._models[oldest], self._origins[oldest]
         return self._models[card.key].card
 
     def grid(self, key: str, side: int) -> Size:

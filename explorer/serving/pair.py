@@ -10,11 +10,12 @@ from explorer.models import in_bfloat16, with_packed_layers
 from explorer.models.named import HUB as HUB
 from explorer.models.named import ModelSource as ModelSource
 from explorer.models.named import filter_for, load_named
+from explorer.paper.operators import Declared
 from explorer.pictures.photographs import Photograph, photograph
 from explorer.serving import device as devices
 from explorer.serving.engine import Engine, LocalEngine, compare
 from explorer.traces import Comparison
-from explorer.types import Filter, ImageInput, ModelCard
+from explorer.types import ImageInput, ModelCard
 
 _CACHE = 64 * 2**20
 """Bytes of traces that a command or a notebook keeps; they have no other cache."""
@@ -53,8 +54,8 @@ def load_pair(
     baseline: ModelSource = None,
     twicing: ModelSource = None,
     *,
-    baseline_filter: Filter | float | str | None = None,
-    twicing_filter: Filter | float | str | None = None,
+    baseline_filter: Declared | Sequence[Declared] | None = None,
+    twicing_filter: Declared | Sequence[Declared] | None = None,
     input_size: int | Sequence[int | None] | None = None,
     packed: bool | Sequence[bool] = False,
     bfloat16: bool = False,

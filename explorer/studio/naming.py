@@ -23,12 +23,10 @@ def _short(card: ModelCard) -> str:
     if not card.architecture.startswith("deit"):
         return card.title
     twiced = [block for block, operator in enumerate(card.filter, start=1) if operator == TWICING]
-    if len(twiced) == len(card.filter):
-        name = "DeiT-Twicing"
-    elif card.is_standard:
+    if card.is_standard:
         name = "DeiT"
-    elif twiced == list(range(twiced[0], twiced[-1] + 1)) if twiced else False:
-        name = f"DeiT-Twicing [{twiced[0]}-{twiced[-1]}]"
-    else:
+    elif not card.is_twicing or twiced != list(range(twiced[0], twiced[-1] + 1)):
         return card.title
+    else:
+        name = "DeiT-Twicing" + (f" [{twiced[0]}-{twiced[-1]}]" if len(twiced) < len(card.filter) else "")
     return f"{name} (operator swapped)" if card.is_counterfactual else name

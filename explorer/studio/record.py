@@ -157,9 +157,8 @@ def size_text(models: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def filter_text(declared: Sequence[Any]) -> str:
-    """Operators as the shell takes them: one where all blocks have the same."""
-    words = list(map(str, operators.read(list(declared), len(declared))))
-    return words[0] if len(set(words)) == 1 else ",".join(words)
+    """Operators as the shell takes them."""
+    return operators.as_text(operators.read(list(declared), len(declared)))
 
 
 def _setting_words(name: str, value: Any) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from explorer.paper import operators as operators_by_name
 from explorer.settings import MANY, SIDES, check, check_number, setting
 from explorer.types import ExplorerError, Filter, Interpolation
 
@@ -88,8 +87,10 @@ class Recipe:
 
         Of NeuTRENO `alpha t`, of AttnScale `lambda t`; other operators have no way there from the standard one.
         """
+        from explorer.paper import operators  # torch comes with it, and this module with the help of `train`
+
         share = min(1.0, step / self.operator_warmup) if self.operator_warmup else 1.0
-        return tuple(operators_by_name.towards(operator, share) for operator in filter)
+        return tuple(operators.towards(operator, share) for operator in filter)
 
     def rate(self, step: int, decay: Decay | None = None, since: int = 0, warmup: int | None = None) -> float:
         """The learning rate of the head: a linear rise from `since`, a constant, and in a decay a line towards 0."""
@@ -132,12 +133,14 @@ def operators(text: str, depth: int) -> dict[str, Filter]:
 
     Raises `ExplorerError` for other words, blocks that are not there, and one operator given twice.
     """
+    from explorer.paper.operators import in_blocks
+
     chosen: dict[str, Filter] = {}
     for word in text.split(","):
-        name = variant_name(word)
-        if name in chosen or (word.startswith("standard@")):
+        filter = in_blocks(word, depth)
+        if filter in chosen.values() or word.startswith("standard@"):
             raise ExplorerError(f"Operators such as standard,twicing,twicing@10-12 were expected; {text[:80]!r} came.")
-        chosen[name] = operators_by_name.in_blocks(word, depth)
+        chosen[variant_name(word)] = filter
     return chosen
 
 

@@ -24,6 +24,7 @@ from explorer import files
 from explorer.models import checkpoints
 from explorer.models.declaration import declare
 from explorer.models.pixels import normalise, resized
+from explorer.paper import operators
 from explorer.training import plan, stored
 from explorer.training.batches import Batches
 from explorer.training.data import Dataset, draw
@@ -56,7 +57,9 @@ class Process:
         self.batches = Batches(train.to(device), run.recipe, run.preprocessing)
         self.bf16 = bf16_pays(device)
         identity = {"recipe": _plain(asdict(run.recipe)), "wnids": [class_name.wnid for class_name in train.classes]}
-        self.tracks = {name: self._track(name, {**identity, "operator": list(run.operators[name])}) for name in names}
+        self.tracks = {
+            name: self._track(name, {**identity, "operator": operators.written(run.operators[name])}) for name in names
+        }
         self._stopping, self._parent = False, os.getppid()
         self._saved = time.monotonic()
 

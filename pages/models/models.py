@@ -11,8 +11,9 @@ from explorer.ui.shell.session import plain
 engine = resources.engine()
 panels.opening(
     "Models",
-    "What each model is and who says so. Twicing adds no parameters, so weights do not show which filter they were "
-    "trained with: look for **Filter**, and for who declares it.",
+    "What each model is and who says so. Twicing adds no parameters, so weights do not show which operator they "
+    "trained with: look for **Operator**, and for who declares it. Another one can be tried "
+    "on any weights, beside the choice of models: a counterfactual.",
 )
 locked = panel.is_locked()
 

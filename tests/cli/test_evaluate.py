@@ -26,6 +26,7 @@ from tests.helpers import (
     eigenvalues_and_noise,
     paired_interval,
     picture,
+    quadratics,
     vit_reference,
     write_folder,
 )
@@ -41,7 +42,7 @@ def standard(
     """Weights of its own, so that both models differ in hits."""
     path = tmp_path / "standard.safetensors"
     checkpoints.save(
-        path, make_model((1.0, 1.0), seed=4).state_dict(), {**declared, "name": "Tiny", "filter": [1.0, 1.0]}
+        path, make_model(quadratics(1.0, 1.0), seed=4).state_dict(), {**declared, "name": "Tiny", "filter": [1.0, 1.0]}
     )
     return path
 

@@ -190,7 +190,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     ("change", "named"),
     [
         ({"architecture": "resnet50"}, "resnet50"),
-        ({"filter": [2.0]}, r"declares the operator \[2.0\]: .*one for each of 2 was expected; 1 came"),
+        ({"filter": [2.0]}, r"declares the operator \[2.0\]: .*one for each of 2 blocks was expected; 1 came"),
         ({"filter": "both"}, "declares the operator both: .*'both' came"),
         ({"filter": [1.0, None]}, r"declares the operator \[1.0, None\]: .*None came"),
         ({"filter": {"neutreno": 7}}, "neutreno takes a number α from 0 to 1; 7 came"),

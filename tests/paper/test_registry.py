@@ -147,9 +147,25 @@ def test_files_of_before_are_read_and_written_as_before() -> None:
 
 def test_blocks_can_be_named() -> None:
     assert operators.in_blocks("twicing@2-3", 4) == (STANDARD, TWICING, TWICING, STANDARD)
-    assert operators.in_blocks("neutreno=0.4@4", 4) == (STANDARD,) * 3 + (Operator("neutreno", 0.4),)
+    assert operators.in_blocks("neutreno=0.4@4-4", 4) == (STANDARD,) * 3 + (Operator("neutreno", 0.4),)
     assert operators.in_blocks("1,2,neutreno", 3) == (STANDARD, TWICING, Operator("neutreno", 0.6))
     assert operators.in_blocks("linear-twicing", 2) == (Operator("twicing", kernel="linear"),) * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "twicing",
+        "twicing@2-3",
+        "neutreno=0.123456789012@4-4",
+        "standard",
+        "linear,linear,twicing,standard",
+        "linear-twicing",
+    ],
+)
+def test_operators_of_blocks_are_written_as_short_as_they_can_be(text: str) -> None:
+    assert operators.as_text(operators.in_blocks(text, 4)) == text
+    assert operators.as_text(operators.in_blocks("standard,twicing,twicing,standard", 4)) == "twicing@2-3"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +183,7 @@ def test_blocks_can_be_named() -> None:
         "softmax",
         "-twicing",
         math.nan,
-        1e9,
+        math.inf,
         True,
         None,
         {"neutreno": 0.6, "twicing": 1},
@@ -182,7 +198,9 @@ def test_what_is_no_operator_is_one_sentence(declared: object) -> None:
     assert_one_sentence(str(raised.value))
 
 
-@pytest.mark.parametrize("text", ["twicing@0-2", "twicing@3-2", "twicing@2-9", "twicing@x", "1,2", "twicing@"])
+@pytest.mark.parametrize(
+    "text", ["twicing@0-2", "twicing@3-2", "twicing@2-9", "twicing@x", "twicing@3", "1,2", "twicing@"]
+)
 def test_blocks_that_are_not_there_are_one_sentence(text: str) -> None:
     with pytest.raises(ExplorerError) as raised:
         operators.in_blocks(text, 4)
@@ -231,7 +249,8 @@ def test_the_readme_has_a_row_for_each() -> None:
         parameter = kind.parameter
         word = f"`{name}`"
         if parameter:
-            word = f"`{name}={parameter.default:g}`, {parameter.symbol} from {parameter.low:g} to {parameter.high:g}"
+            span = f"{parameter.symbol} from {parameter.low:g} to {parameter.high:g}"
+            word = f"`{name}={parameter.default:g}`, {f'any {parameter.symbol}' if parameter.is_open else span}"
         assert f"| {word} | `U = {kind.equation}` | {kind.source} |" in text
     for name, row in KERNELS.items():
         assert f"| `{name}` | `A = {row.equation}` | {row.source} |" in text

@@ -35,6 +35,7 @@ SMALL = {
     "explorer/models/registry.py:_from_timm": "256 rows of a table",
     "explorer/models/registry.py:_imagenet": "8 lists of classes, of ImageNet's variants",
     "explorer/models/registry.py:shapes": "64 times the shapes of an architecture",
+    "explorer/paper/operators.py:polynomials": "1024 times a few numbers",
     "explorer/paper/theory.py:_gauss_legendre": "nodes and weights of few orders",
     "explorer/pictures/labelled.py:_group": "one row group of a Parquet file the operator offers, while it is walked",
     "explorer/pictures/labelled.py:_groups": "8 times the lengths of a file's row groups",

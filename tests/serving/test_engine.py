@@ -202,6 +202,24 @@ def test_the_same_model_added_twice_is_there_once(engine: LocalEngine, loaded: l
     assert len(engine.cards) == 2
 
 
+def test_of_many_swapped_operators_the_last_are_kept(
+    make_engine: MakeEngine, loaded: list[LoadedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_MAX_DERIVED", 3)
+    engine, key = make_engine(loaded), loaded[0].card.key
+    swapped = [engine.swapped(key, quadratics(1.0, a)).key for a in (1.1, 1.2, 1.3)]
+    engine.swapped(key, quadratics(1.0, 1.1))  # asked for again
+    with engine.held([key]):
+        engine.swapped(key, quadratics(1.0, 1.4))
+        assert traces(engine, [photo(1)], swapped[1])  # somebody is at work
+    last = engine.swapped(key, quadratics(1.0, 1.5)).key
+    for there in (key, swapped[0], last, *(card.key for card in engine.cards)):
+        assert traces(engine, [photo(1)], there)
+    for gone in swapped[1:]:
+        with pytest.raises(ExplorerError):
+            traces(engine, [photo(1)], gone)
+
+
 def test_unloading_lets_go_of_the_swapped_weights_too(make_engine: MakeEngine, loaded: list[LoadedModel]) -> None:
     engine, card = make_engine(), loaded[0].card
     swapped = engine.swapped(card.key, TWICING)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from explorer.models import LoadedModel
 from explorer.models.twicing import make_filtered, set_filter
+from explorer.paper import operators
 from explorer.pictures.photographs import Photograph
 from explorer.runs import robustness_file
 from explorer.serving.pair import ModelPair, load_pair
@@ -113,7 +114,7 @@ def result(of: ModelPair, kind: str = "FGSM", count: int = 40, **changes: Any) -
         "format": robustness_file.FORMAT,
         "attack": attack,
         "eps": [one / 255 for one in (0, 1, 2, 4)],
-        "models": [{"name": c.title, "digest": c.digest, "filter": list(c.filter)} for c in of.cards],
+        "models": [{"name": c.title, "digest": c.digest, "filter": operators.written(c.filter)} for c in of.cards],
         "batch_size": 25,
         "data": "ab" * 32,
     } | changes

@@ -12,12 +12,13 @@ from explorer.measures.attention import Heads
 from explorer.measures.settings import ROUNDING, Definition, Matrix
 from explorer.models import LoadedModel
 from explorer.models.trace import trace
+from explorer.paper import operators
 from explorer.pictures import preprocess
 from explorer.serving.pair import ModelPair, load_pair
 from explorer.studio import TEMPLATES, Made
 from explorer.traces import Trace
 from explorer.types import CropMode, ExplorerError
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, quadratics
 from tests.studio.helpers import STANDARD, TWICING, made, model, pair, photo, photos, plain, prefixed, swapped
 
 ROLES = ("baseline", "twicing")
@@ -385,8 +386,12 @@ def test_names_say_what_the_models_are() -> None:
     assert made("heatmaps", 1, swapped()).names == ("DeiT", "DeiT-Twicing (operator swapped)")
     assert made("heatmaps", 1, swapped(), names=("A", "B")).names == ("A", "B (operator swapped)")
     assert made("heatmaps", 1, names=("A", "B")).names == ("A", "B")
-    layered = load_pair(model("L", (1.0, 2.0, 2.0), 7), model("M", (2.0, 1.0, 2.0), 8), device="cpu")
+    layered = load_pair(
+        model("L", quadratics(1.0, 2.0, 2.0), 7), model("M", quadratics(2.0, 1.0, 2.0), 8), device="cpu"
+    )
     assert made("dynamics", 0, layered).names == ("DeiT-Twicing [2-3]", "M")
+    mixed = model("N", operators.in_blocks("neutreno,twicing,twicing", 3), 7)
+    assert made("dynamics", 0, load_pair(mixed, device="cpu")).names[0] == "N"
     same = ModelPair(pair().engine, pair().baseline, pair().baseline)
     assert made("dynamics", 0, same).names == ("Tiny", "Tiny")
     foreign = model("ViT-x", architecture="vit_tiny_patch16_224", seed=9)

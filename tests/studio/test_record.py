@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from explorer import cli
-from explorer.cli.models import _filter
 from explorer.cli.options import given as given_options
 from explorer.models import sources
+from explorer.paper import operators
 from explorer.pictures.photographs import photograph
 from explorer.serving.pair import load_pair
 from explorer.studio import TEMPLATES, Spec, again, record
 from explorer.studio.parse import from_settings
 from explorer.studio.record import Record
 from explorer.types import ExplorerError
-from tests.helpers import assert_one_sentence
+from tests.helpers import assert_one_sentence, quadratics
 from tests.studio.helpers import inputs, made, model, pair, photo, photos, plain, swapped
 from tests.studio.strategies import told
 
@@ -151,7 +151,7 @@ def test_other_images_are_refused() -> None:
 
 def test_other_weights_are_refused() -> None:
     found = plain("heatmaps").record
-    other = load_pair(model(seed=5), model("Tiny-Twicing", (2.0,) * 3, 1), device="cpu")
+    other = load_pair(model(seed=5), model("Tiny-Twicing", quadratics(2.0) * 3, 1), device="cpu")
     message = refusal(lambda: again(found, photos(), other))
     assert "Tiny" in message
     assert "baseline" in message
@@ -185,15 +185,15 @@ def test_a_command_names_any_image(names: list[str]) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3).map(tuple))
 def test_a_command_has_every_digit_of_a_filter(filter: tuple[float, ...]) -> None:
-    card = pair().baseline.with_filter(filter)
+    card = pair().baseline.with_filter(quadratics(*filter))
     known = record.of(Spec(TEMPLATES["heatmaps"]), (), (card, pair().twicing), pair().engine.device)
     options = parsed(known.command("x.pdf"))
-    values = _filter(options.baseline_filter)
-    if filter == card.trained_filter:
-        assert values is None
+    if card.filter == card.trained_filter:
+        assert options.baseline_operator is None
     else:
-        assert values == (filter[0] if len(set(filter)) == 1 else filter)
-    assert options.twicing_filter is None
+        assert operators.in_blocks(options.baseline_operator, 3) == quadratics(*filter)
+        assert ("," in options.baseline_operator) == (len(set(filter)) > 1)
+    assert options.twicing_operator is None
 
 
 def test_a_command_names_models_that_are_not_bundled() -> None:

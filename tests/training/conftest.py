@@ -13,11 +13,15 @@ from explorer.training.data import Dataset
 from explorer.training.recipe import Recipe
 from explorer.training.settings import About, TrainingRun
 from explorer.types import Preprocessing
-from tests.helpers import small_dataset
+from tests.helpers import quadratics, small_dataset
 
 MakeRun = Callable[..., TrainingRun]
 
-OPERATORS = {"standard": (1.0, 1.0), "twicing": (2.0, 2.0), "twicing-2-2": (1.0, 2.0)}
+OPERATORS = {
+    "standard": quadratics(1.0, 1.0),
+    "twicing": quadratics(2.0, 2.0),
+    "twicing-2-2": quadratics(1.0, 2.0),
+}
 ABOUT = About("tiny", "Tiny", "in words", "noise", "CC0", "abc123", "the start's maker")
 
 

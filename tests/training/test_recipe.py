@@ -108,9 +108,9 @@ def test_the_average_forgets_within_a_fifth_of_a_decay() -> None:
 
 def test_operators_by_name() -> None:
     assert operators("standard,twicing,twicing@2-3", 3) == {
-        "standard": (1.0, 1.0, 1.0),
-        "twicing": (2.0, 2.0, 2.0),
-        "twicing-2-3": (1.0, 2.0, 2.0),
+        "standard": quadratics(1.0, 1.0, 1.0),
+        "twicing": quadratics(2.0, 2.0, 2.0),
+        "twicing-2-3": quadratics(1.0, 2.0, 2.0),
     }
 
 

@@ -12,14 +12,18 @@ import timm
 import torch
 from streamlit.testing.v1 import AppTest
 
-from explorer.models import hub, packed, registry, sources
+from explorer.models import hub, packed, registry, sources, twicing
+from explorer.paper import operators
+from explorer.paper.filters import FILTERS
+from explorer.paper.kernels import KERNELS
 from explorer.types import ExplorerError
+from explorer.ui import VIEW
 from explorer.ui.models import panel
-from explorer.ui.shell import resources
+from explorer.ui.shell import pair, resources
 from explorer.ui.shell.session import plain
 from tests.helpers import plain_text, quadratics, randomise
 from tests.pair import facts
-from tests.ui.conftest import Open
+from tests.ui.conftest import FRAME, Open
 
 CUT = "deit_tiny_patch8_64"
 
@@ -77,7 +81,7 @@ def test_everything_known_of_the_models_is_said(page: AppTest) -> None:
             assert fact in text
         for fact in (plain(card.name, 90), card.digest[:12], card.git_revision, card.architecture, size):
             assert fact in text
-    assert f"2A − A² (a = 2 in all {facts().depth} blocks), as declared by the file" in text
+    assert f"2A − A² (twicing in all {facts().depth} blocks), as declared by the file" in text
 
 
 def test_a_declared_file_loads_and_is_shown(page: AppTest, folder: Path, state: dict[str, torch.Tensor]) -> None:
@@ -136,7 +140,7 @@ def test_without_a_hint_nothing_is_assumed(page: AppTest, folder: Path, state: d
     torch.save(state, folder / "bare.pth")
     app = pick(page.run(), "File", f"{folder.name}/bare.pth")
     assert app.radio[0].value is None
-    assert ["An architecture and a filter are needed" in error.value for error in app.error] == [True]
+    assert ["An architecture and an operator are needed" in error.value for error in app.error] == [True]
     assert "load-file" not in [button.key for button in app.button]
 
 
@@ -323,3 +327,77 @@ def test_a_folder_that_is_gone_is_said_and_the_rest_stays(page: AppTest, monkeyp
     assert not page.exception
     assert ["to name folders" in error.value for error in page.error] == [True]
     assert [one.label for one in page.main.selectbox] == ["Name in timm"]
+
+
+# --- another operator ---------------------------------------------------------------------------------------------
+
+
+def swap(app: AppTest, filter: str = "NeuTRENO", kernel: str = "Softmax") -> AppTest:
+    app.toggle(key="swap-open").set_value(True).run()
+    names = {kind.title: name for kinds in (FILTERS, KERNELS) for name, kind in kinds.items()}
+    app.selectbox(key="swap-of").set_value(names[filter])
+    app.selectbox(key="swap-kernel").set_value(names[kernel])
+    return app.run()
+
+
+def operators_of(app: AppTest) -> list[str]:
+    return [operators.as_text(card.filter) for card in app.session_state[VIEW].loaded.cards]
+
+
+def test_every_operator_of_the_registry_can_be_put_on(page: AppTest) -> None:
+    page.toggle(key="swap-open").set_value(True).run()
+    assert list(page.selectbox(key="swap-of").options) == [kind.title for kind in FILTERS.values()]
+    assert list(page.selectbox(key="swap-kernel").options) == [kind.title for kind in KERNELS.values()]
+    for name, kind in FILTERS.items():
+        page.selectbox(key="swap-of").set_value(name).run()
+        assert_sound(page)
+        assert any(kind.equation in caption.value for caption in page.caption)
+        if kind.parameter:
+            slider = page.slider(key=f"swap-{name}")
+            assert (slider.min, slider.max, slider.value) == (
+                kind.parameter.low,
+                kind.parameter.high,
+                kind.parameter.default,
+            )
+
+
+def test_an_operator_is_put_on_said_and_taken_off(page: AppTest) -> None:
+    first, second = operators_of(page)
+    app = swap(page)
+    app.slider(key="swap-neutreno").set_value(0.4)
+    app.slider(key=f"swap-blocks-{facts().depth}").set_range(2, facts().depth).run()
+    press(app, "swap-put")
+    assert_sound(app)
+    assert operators_of(app) == [first, f"neutreno=0.4@2-{facts().depth}"]
+    (said,) = [caption.value for caption in app.sidebar.caption if "Counterfactual" in caption.value]
+    assert "not trained" in said
+    app.switch_page("explore/attention.py").run()
+    assert_sound(app)
+    assert any("Operator swapped, not trained" in warning.value for warning in app.warning)
+    app.button(key="take-off-twicing").click().run()
+    assert operators_of(app) == [first, second]
+
+
+def test_an_address_and_a_saved_view_name_the_operator(open_app: Open, page: AppTest) -> None:
+    press(swap(page, "Twicing", "Linear"), "swap-put")
+    said = pair.parameters(page.session_state[VIEW].loaded.cards)
+    assert said["twicing-operator"] == "linear-twicing"
+    app = AppTest.from_file(str(FRAME), default_timeout=60)
+    app.query_params.update(said)
+    app.run()
+    assert operators_of(app) == operators_of(page)
+    assert pair.of_state({**said, "head": "1"}) == {"twicing-operator": "linear-twicing"}
+    fresh = AppTest.from_file(str(FRAME), default_timeout=60)
+    fresh.query_params.update({**said, "twicing-operator": "nothing"})
+    fresh.run()
+    assert any("'nothing' came" in plain_text(error.value) for error in fresh.error)
+
+
+def test_an_operator_that_does_not_go_with_a_model_is_refused_at_the_button(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = operators_of(page)
+    monkeypatch.setattr(twicing, "FilteredAttention", ())  # as if queries were rotated
+    app = press(swap(page, "Twicing", "Elliptical"), "swap-put")
+    assert [error.value.startswith("Elliptical attention goes with") for error in app.error] == [True]
+    assert operators_of(app) == before

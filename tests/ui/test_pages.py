@@ -23,7 +23,7 @@ from explorer.measures.settings import Definition
 from explorer.pictures import examples
 from explorer.serving.engine import ask, compare
 from explorer.traces import Comparison
-from explorer.types import BusyError
+from explorer.types import STANDARD, TWICING, BusyError
 from explorer.ui.explore import evidence, viewer_panel
 from explorer.ui.explore import pieces as page_pieces
 from explorer.ui.shell import resources
@@ -164,7 +164,7 @@ def test_a_swapped_operator_is_said_aloud_on_every_page(app: AppTest) -> None:
 def swapped_key(label: str) -> str:
     """The key of the swapped model that the selector called `label` offers for its own side."""
     (card,) = [card for card in resources.engine().cards if card.is_standard == ("Baseline" in label)]
-    return replace(card, filter=(2.0 if card.is_standard else 1.0,) * len(card.filter)).key
+    return replace(card, filter=(TWICING if card.is_standard else STANDARD,) * len(card.filter)).key
 
 
 def test_the_device_is_shown(opened: Open) -> None:

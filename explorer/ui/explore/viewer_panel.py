@@ -17,7 +17,7 @@ from explorer.traces import Trace
 from explorer.types import ModelCard
 from explorer.ui import view as current_view
 from explorer.ui.explore import pieces
-from explorer.ui.shell import addresses, detail, resources
+from explorer.ui.shell import addresses, resources
 from explorer.ui.shell.session import Photo, View
 from explorer.viewer import payload as viewer
 from explorer.viewer import pieces as parts
@@ -122,7 +122,7 @@ def _remember() -> None:
     saved = st.session_state[_KEY].saved
     if isinstance(saved, dict):
         state = {str(key)[:40]: str(value)[:100] for key, value in saved.items()}
-        st.session_state[_SAVED] = current_view().photo.key, state | detail.parameters(current_view())
+        st.session_state[_SAVED] = current_view().photo.key, state | addresses.of_saved(current_view())
 
 
 def _bundle(photo: Photo, state: Mapping[str, str]) -> views.Bundle:

@@ -24,7 +24,7 @@ DEIT_CROP = 0.875
 
 
 class TrainedWith(Option):
-    """Which filter weights had."""
+    """Which operator weights had."""
 
     STANDARD = "standard: A"
     EVERYWHERE = "twicing: 2A − A² in every block"
@@ -59,7 +59,7 @@ def facts(card: ModelCard, size: ModelSize) -> dict[str, str]:
     return {
         "Weights": f"{card.source}, SHA-256 {card.digest[:12]}",
         "Architecture": card.architecture,
-        "Filter": f"{card.operator} ({_coefficients(card)}), as declared by {card.declared_by}",
+        "Operator": f"{card.operator} ({_coefficients(card)}), as declared by {card.declared_by}",
         "Parameters": f"{size.parameters / 1e6:.2f} M",
         "Cost": f"{size.multiply_adds / 1e9:.3g} GFLOPs per image (multiply-adds, as papers count)",
         "Input": f"{height} x {width} px{shrunk}, {pre.crop_mode} crop of {pre.crop_pct:g}{_whose_crop(card)}, "
@@ -158,7 +158,7 @@ def questions(inspection: Inspection, key: str) -> dict[str, Any]:
         help="Twicing adds no parameters, so the file cannot show it. A wrong answer makes every picture wrong.",
     )
     if architecture is None or kind is None:
-        raise ExplorerError("An architecture and a filter are needed: the file declares neither.")
+        raise ExplorerError("An architecture and an operator are needed: the file declares neither.")
     row = registry.architecture(architecture)
     depth = row.depth
     first, last = (

@@ -10,6 +10,10 @@ def of_view(view: View) -> dict[str, str] | None:
     """Image, crop, models as they were loaded and size of the input; none of an upload, which no server has."""
     if not view.photo.example:
         return None
-    baseline, twicing = (pair.short(card) for card in view.loaded.cards)
     crop = {"crop": str(view.photo.crop)} if view.photo.crop else {}
-    return {"image": view.photo.key, **crop, "baseline": baseline, "twicing": twicing, **detail.parameters(view)}
+    return {"image": view.photo.key, **crop, **pair.parameters(view.loaded.cards), **detail.parameters(view)}
+
+
+def of_saved(view: View) -> dict[str, str]:
+    """What a saved view says beside the viewer's state: operators that were put on the models, and their input size."""
+    return {**pair.of_state(pair.parameters(view.loaded.cards)), **detail.parameters(view)}

@@ -60,7 +60,7 @@ def opening(title: str, sentence: str) -> None:
 
 
 def warn_swapped(view: View) -> None:
-    """Says aloud when a filter sits on weights that were trained with another, and when rows are no distributions."""
+    """Says aloud when an operator sits on weights that were trained with another, and when rows are no distributions."""
     for card in view.pair.cards:
         if operators.is_signed(card.filter):
             st.caption(
@@ -70,7 +70,7 @@ def warn_swapped(view: View) -> None:
             )
         if card.is_counterfactual:
             st.warning(
-                f"**Operator swapped, not trained.** {plain(card.name)} was trained with another filter; with "
+                f"**Operator swapped, not trained.** {plain(card.name)} was trained with another operator; with "
                 f"{plain(card.operator)} it is a counterfactual, not a trained model."
             )
     if view.pair.baseline.key == view.pair.twicing.key:

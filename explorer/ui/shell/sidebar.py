@@ -15,7 +15,7 @@ from explorer.pictures import examples, images
 from explorer.pictures.photographs import EXAMPLE
 from explorer.serving import device as devices
 from explorer.types import ExplorerError
-from explorer.ui.shell import detail, dropping, framing, gallery, pair, resources, uploads
+from explorer.ui.shell import detail, dropping, framing, gallery, pair, resources, swapping, uploads
 from explorer.ui.shell.session import Pair, Photo, View, plain
 
 MAX_UPLOADS = 500
@@ -39,9 +39,11 @@ def render() -> View:
         _choose_new(uploaded)
         photos = [*uploaded, *example_photos()]
         models = pair.choose_pair(cards)
+        swapping.offer(models)
         with between:
             photo = gallery.choose_photo(photos)
             _describe(photo)
+        pair.restore(photo)
         detail.restore(photo)
         at_size = detail.at_chosen(models)
         with between:
