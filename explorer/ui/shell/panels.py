@@ -60,7 +60,7 @@ def opening(title: str, sentence: str) -> None:
 
 
 def warn_swapped(view: View) -> None:
-    """Says aloud when an operator sits on weights that were trained with another, and when rows are no distributions."""
+    """Says aloud that an operator sits on weights trained with another, and that rows are no distributions."""
     for card in view.pair.cards:
         if operators.is_signed(card.filter):
             st.caption(
