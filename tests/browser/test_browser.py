@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.conftest import Visit
 from tests.pair import facts
@@ -220,18 +220,6 @@ def test_a_page_opens_by_its_address_also_on_a_phone(visit: Visit, path: str) ->
     assert page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count() == 0
     page.wait_for_timeout(500)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
-
-
-def test_on_a_laptop_most_of_both_maps_is_seen_and_no_size_is_cut_off(visit: Visit) -> None:
-    page = visit("attention", width=1280, height=720)
-    page.wait_for_selector(PAINTED, timeout=PATIENCE)
-    for stack in page.locator(".stack").all():
-        expect(stack).to_be_in_viewport(ratio=0.8)
-    page.set_viewport_size({"width": 1024, "height": 768})
-    for path in ("attention", "similarity"):
-        page = visit(path, width=1024, height=768)
-        for button in page.get_by_test_id("stButtonGroup").get_by_role("radio").all():
-            expect(button).to_be_in_viewport(ratio=1)
 
 
 def test_maps_are_square_also_on_a_phone(visit: Visit) -> None:
