@@ -114,7 +114,7 @@ def _connect(ray: Any) -> None:
     if ray.is_initialized():
         return
     address = os.environ.get(ADDRESS) or _running_here()
-    _check(address)
+    check(address)
     _init(ray, address=address)
 
 
@@ -145,6 +145,7 @@ def _check(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise ExplorerError(f"{ADDRESS} was expected to be host:port of a cluster's head; {address[:80]!r} came.")
+
     try:
         with init_grpc_channel(address) as channel:
             head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
