@@ -25,7 +25,7 @@ def pins(name: str) -> dict[str, str]:
             versions |= pins(line.removeprefix("-r ").removesuffix(".txt"))
         elif line and not line.startswith("#"):
             package, version = line.partition(" ")[0].split("==")
-            versions[canonicalize_name(package)] = version
+            versions[canonicalize_name(Requirement(package).name)] = version
     return versions
 
 

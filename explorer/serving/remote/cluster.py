@@ -114,7 +114,7 @@ def _connect(ray: Any) -> None:
     if ray.is_initialized():
         return
     address = os.environ.get(ADDRESS) or _running_here()
-    _check(address)
+    check(address)
     _init(ray, address=address)
 
 
@@ -137,14 +137,14 @@ def _running_here() -> str:
         ) from error
 
 
-def _check(address: str) -> None:
-    """Asks the head of a cluster whether it is there and takes our token."""
-    from ray._private.grpc_utils import init_grpc_channel
-    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
-
+def check(address: str) -> None:
+    """Asks the head of a cluster whether it is there and takes our token. Raises `ExplorerError` where it does not."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise ExplorerError(f"{ADDRESS} was expected to be host:port of a cluster's head; {address[:80]!r} came.")
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
+
     try:
         with init_grpc_channel(address) as channel:
             head = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)

@@ -171,11 +171,13 @@ class Replica:
         for card in self._engine.cards[:1]:
             grey = np.full((*card.preprocessing.input_size, 3), 128, np.uint8)
             picture = ImageInput("health", grey, view_of=card.preprocessing)
-            with suppress(ExplorerError):  # unloaded meanwhile
+            try:
                 future = self._engine.submit(ProbeJob(), [picture], card.key)
-                (is_finite,) = await asyncio.wait_for(_result(future), _CHECK_SECONDS)
-                if not is_finite:
-                    raise RuntimeError("A pass gave numbers that are not finite.")
+            except ExplorerError:  # unloaded meanwhile
+                return
+            (is_finite,) = await asyncio.wait_for(_result(future), _CHECK_SECONDS)
+            if not is_finite:
+                raise RuntimeError("A pass gave numbers that are not finite.")
 
     async def _handled(self, request: Request, tell: Progress) -> Parcel | Failure:
         origin = request.wanted.origin
