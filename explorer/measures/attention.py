@@ -131,8 +131,8 @@ def class_maps(trace: Trace) -> Float[Tensor, "block height width"]:
     """
     if trace.class_attention is None:
         raise ExplorerError("A model with class-attention blocks, such as FAN, was expected; another came.")
-    mean = trace.class_attention.mean(dim=1)
-    return mean[:, 1:].unflatten(1, trace.grid)
+    patches = trace.class_attention.mean(dim=1)[:, 1:]
+    return patches.reshape(len(patches), *trace.grid)
 
 
 def rollout(trace: Trace, query: Query) -> LayerMaps:

@@ -90,7 +90,8 @@ def _pre_norm_eva(block: Any, x: Stream, attend: Attend) -> Stream:
 
 def _fan(block: Any, x: Stream, attend: Attend) -> Stream:
     x = x + block.gamma1 * attend(block.norm1(x))
-    return x + block.gamma2 * block.mlp(block.norm2(x))
+    x = x + block.gamma2 * block.mlp(block.norm2(x))
+    return x
 
 
 def _post_norm(block: Any, x: Stream, attend: Attend) -> Stream:

@@ -95,7 +95,7 @@ class FilteredAttentionRope(Filtered, AttentionRope):
     """Of timm's other rotary transformers; may share keys and values between heads."""
 
 
-class FilteredDiffAttention(Filtered, DiffAttention):
+class FilteredDiffAttention(Filtered, DiffAttention):  # type: ignore[misc]  # as above
     """Of timm's transformers with differential attention, whose values have twice the channels of queries and keys."""
 
     own = operator = DIFFERENTIAL
@@ -110,7 +110,7 @@ class FilteredDiffAttention(Filtered, DiffAttention):
         return self.q_norm(q), self.k_norm(k), v
 
 
-class FilteredTokenMixing(Filtered, TokenMixing):
+class FilteredTokenMixing(Filtered, TokenMixing):  # type: ignore[misc]  # as above
     """Of FAN, over the patches alone."""
 
 

@@ -118,16 +118,16 @@ def test_html_is_cut_before_it_is_escaped() -> None:
         ((1.5, 1.0, 1.0), "aA + (1 − a)A²"),
     ],
 )
-def test_a_filter_in_symbols(filter: Filter, label: str) -> None:
-    assert card(filter).operator == label
+def test_a_filter_in_symbols(filter: tuple[float, ...], label: str) -> None:
+    assert card(quadratics(*filter)).operator == label
 
 
 def test_a_trained_model_has_its_own_name() -> None:
-    assert card((2.0, 2.0)).title == "Tiny"
+    assert card(quadratics(2.0, 2.0)).title == "Tiny"
 
 
 def test_two_models_of_one_title_are_told_apart() -> None:
-    one = card((2.0, 2.0))
+    one = card(quadratics(2.0, 2.0))
     photo = session.Photo(name="name", title="title", read=bytes, key="key", digest="digest")
     for other, names in ((one, ("Tiny (baseline)", "Tiny (twicing)")), (replace(one, name="Small"), ("Tiny", "Small"))):
         assert session.View(photo, [photo], session.Pair(one, other), session.Pair(one, other)).names == names

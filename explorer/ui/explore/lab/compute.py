@@ -90,7 +90,10 @@ def reading_of(trace: Trace, layer: int, query: Query, multiply_adds: int) -> Op
 
 
 def _patches(rows: HeadRows, trace: Trace) -> Float[np.ndarray, "head row column"]:
-    return np.nan_to_num(array(attention.patch_maps(rows, trace)), posinf=0.0, neginf=0.0)
+    maps: Float[np.ndarray, "head row column"] = np.nan_to_num(
+        array(attention.patch_maps(rows, trace)), posinf=0.0, neginf=0.0
+    )
+    return maps
 
 
 def cost(card: ModelCard, trace: Trace) -> int:
