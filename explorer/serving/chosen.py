@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 import torch
 
 from explorer.models import LoadedModel
 from explorer.serving.engine import Engine, LocalEngine
-from explorer.serving.names import VARIABLE, EngineName
-
-
-def engine_name(asked: str | None = None) -> EngineName:
-    """The one asked for, else the environment's, else local. Raises `ExplorerError` for one there is not."""
-    return EngineName.called(asked or os.environ.get(VARIABLE, "").strip() or EngineName.LOCAL)
+from explorer.serving.names import EngineName, engine_name
 
 
 def engine_of(

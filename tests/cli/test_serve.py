@@ -14,6 +14,7 @@ from explorer import cli
 from explorer.serving.chosen import engine_of
 from explorer.serving.engine import LocalEngine
 from explorer.serving.names import VARIABLE
+from explorer.serving.remote import cluster
 from explorer.serving.remote.cluster import check
 from explorer.serving.remote.settings import Fleet
 from explorer.types import ExplorerError
@@ -88,3 +89,20 @@ def test_a_fleet_has_a_replica_for_each_core_it_may_use() -> None:
     assert Fleet(threads=512).count == 1
     with pytest.raises(ExplorerError, match="most-replicas"):
         Fleet(replicas=3, most=2)
+
+
+def test_what_ray_writes_is_the_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads its token can run anything on the cluster."""
+
+    class Ray:
+        def init(self, **_: object) -> None:
+            (tmp_path / "auth_token").write_text("secret", encoding="utf-8")
+
+    monkeypatch.setenv("PYTHONPATH", "")
+    before = os.umask(0o022)
+    try:
+        cluster._start(Ray(), Fleet())
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    assert (tmp_path / "auth_token").stat().st_mode & 0o077 == 0

@@ -15,6 +15,7 @@ from explorer.pictures.crops import Cropping, parse
 from explorer.pictures.photographs import photograph
 from explorer.pictures.preprocess import fate
 from explorer.serving import cache
+from explorer.serving.names import VARIABLE, EngineName
 from explorer.ui.shell import resources, uploads
 from explorer.ui.shell.framing import Framing
 from tests.ui.conftest import FRAME, gallery
@@ -83,6 +84,11 @@ def test_the_uploader_comes_first_and_says_what_happens_to_a_photograph(app: App
     assert f"{cache.total_mib()} MiB" in first
     assert "memory" in first
     assert "sent nowhere" in first
+
+
+def test_with_replicas_the_uploader_says_where_a_photograph_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, EngineName.RAY)
+    assert "sent to the replicas that compute alone" in uploads.promise()
 
 
 def test_no_file_that_may_be_uploaded_touches_the_disk() -> None:

@@ -101,13 +101,17 @@ def _start(ray: Any, fleet: Fleet) -> None:
     # Of the workers, which are processes of their own, wherever this one was started.
     paths = (str(Path(places.__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    _init(
-        ray,
-        address="local",
-        include_dashboard=False,
-        num_cpus=fleet.processors,
-        object_store_memory=fleet.store_mib * _MIB,
-    )
+    mask = os.umask(0o077)  # the token, where Ray makes one, is for this user alone
+    try:
+        _init(
+            ray,
+            address="local",
+            include_dashboard=False,
+            num_cpus=fleet.processors,
+            object_store_memory=fleet.store_mib * _MIB,
+        )
+    finally:
+        os.umask(mask)
 
 
 def _connect(ray: Any) -> None:

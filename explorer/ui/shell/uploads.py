@@ -26,6 +26,7 @@ from streamlit.runtime import Runtime
 
 from explorer import processes
 from explorer.serving.cache import total_mib
+from explorer.serving.names import EngineName, engine_name
 from explorer.types import ExplorerError
 
 if TYPE_CHECKING:
@@ -111,8 +112,9 @@ class UploadBudget:
 def promise() -> str:
     """What happens to a photograph, in a sentence, by the settings that hold."""
     seconds = _PATIENCE * get_option("server.disconnectedSessionTTL")
+    sent = "sent nowhere" if engine_name() is EngineName.LOCAL else "sent to the replicas that compute alone"
     return (
-        f"They stay in this server's memory, sent nowhere, until you remove them or {seconds:.0f} s after you close "
+        f"They stay in this server's memory, {sent}, until you remove them or {seconds:.0f} s after you close "
         f"the tab; pixels and maps, until others need their place in {total_mib()} MiB."
     )
 
