@@ -35,7 +35,7 @@ from explorer.models.classes import class_name
 from explorer.paper import operators
 from explorer.pictures import preprocess
 from explorer.traces import Trace
-from explorer.types import ExplorerError, ImageInput, ModelCard, Operator
+from explorer.types import ExplorerError, ImageInput, ModelCard, Operators
 from explorer.viewer import pieces
 from explorer.viewer.sections import Sections, framed
 from explorer.viewer.source import script
@@ -136,7 +136,7 @@ def _model(side: ViewerSide, picture: bytes, store: Sections, layers: Collection
         "name": card.title,
         "label": card.operator,
         "counterfactual": card.is_counterfactual,
-        "effective": [_numbers(trace.filter[layer], layer) for layer in range(trace.depth)],
+        **_polynomials(trace.filter),
         "hasSigns": is_signed,
         "isSigned": [attention_measures.is_signed(Matrix.ROLLOUT, trace, layer) for layer in range(trace.depth)],
         "layers": trace.depth,
@@ -174,10 +174,11 @@ def _matrices(trace: Trace, store: Sections, layers: Collection[int] | None) -> 
     return {"matrices": matrices, "rollouts": rollouts}
 
 
-def _numbers(operator: Operator, layer: int) -> list[float]:
-    """`m, c_0, c_1, ...` of the effective matrix `m J + c_0 I + c_1 A + c_2 A^2 + ...`."""
-    own, _ = operators.polynomials(operator, layer)
-    return [own.mean, *own.powers]
+def _polynomials(chosen: Operators) -> dict[str, list[list[float]]]:
+    """By block `m, c_0, c_1, ...` of the effective matrix `m J + c_0 I + c_1 A + c_2 A^2 + ...`, and of an `E_0`."""
+    pairs = [operators.polynomials(operator, layer) for layer, operator in enumerate(chosen)]
+    own, first = ([[each.mean, *each.powers] for each in side] for side in zip(*pairs, strict=True))
+    return {"effective": own, **({"first": first} if operators.needs_first_values(chosen) else {})}
 
 
 def _entropies(trace: Trace) -> Float[Tensor, "layer head query"]:

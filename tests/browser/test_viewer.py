@@ -202,6 +202,32 @@ def test_rows_and_rollout_of_every_operator(module: Page, words: str) -> None:
         assert_within_a_percent(rows_of(module, payload, 0, query, "rollout", "mean"), attention.rollout(trace, query))
 
 
+def test_rows_of_what_is_applied_to_the_first_blocks_values(module: Page) -> None:
+    """Block by block nothing, `0.3 I` and `A`, in one model; the other has no such matrix, and draws nothing."""
+    own = replace(random_trace(), filter=operators.in_blocks("resformer,neutreno=0.3,svformer", 3))
+    payload = packed(own, random_trace())
+    for query in (0, 5):
+        row = own.attention[2, 1, query]
+        expected = torch.stack([torch.zeros_like(row), 0.3 * torch.eye(len(row))[query], row])
+        found = rows_of(module, payload, 0, query, "E₀", 1)
+        assert np.abs(found - expected.numpy()).max() < 0.01 * float(row.max())
+        assert not rows_of(module, payload, 1, query, "E₀", 1).any()
+
+
+@pytest.mark.parametrize(("words", "is_there"), [("neutreno", True), ("twicing", False)])
+def test_the_first_blocks_values_are_a_choice_where_a_model_uses_them(module: Page, words: str, is_there: bool) -> None:
+    payload = packed(replace(random_trace(), filter=operators.in_blocks(words, 3)), random_trace())
+    offered, kept = module.evaluate(
+        """(text) => {
+            const { models } = open64(text);
+            return [viewer.matricesOf(models), viewer.settled({ ...viewer.DEFAULTS, matrix: "E₀" }, models).matrix];
+        }""",
+        payload,
+    )
+    assert offered == [*(each.label for each in Matrix), *["E₀"][: int(is_there)]]
+    assert kept == ("E₀" if is_there else "effective")
+
+
 def test_rows_and_digits_of_attention_of_both_signs(module: Page) -> None:
     """As differential attention has it: signed bytes, and neither entropies nor distances."""
     one, other = random_trace(seed=1), random_trace(seed=2)

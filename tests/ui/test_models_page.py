@@ -374,8 +374,10 @@ def test_an_operator_is_put_on_said_and_taken_off(page: AppTest) -> None:
     app.switch_page("explore/attention.py").run()
     assert_sound(app)
     assert any("Operator swapped, not trained" in warning.value for warning in app.warning)
+    assert any("U = EV + E₀V¹" in caption.value for caption in app.main.caption)
     app.button(key="take-off-twicing").click().run()
     assert operators_of(app) == [first, second]
+    assert not any("E₀" in caption.value for caption in app.main.caption)
 
 
 def test_an_address_and_a_saved_view_name_the_operator(open_app: Open, page: AppTest) -> None:

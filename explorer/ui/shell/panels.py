@@ -68,6 +68,12 @@ def warn_swapped(view: View) -> None:
                 "to 1 − λ. So it has no entropy, no attention distance and no attention drift, and what is said of "
                 "rows that sum to 1 is not of it. The norm of each head, which follows, is in no map."
             )
+        if operators.needs_first_values(card.filter):
+            st.caption(
+                f"{plain(card.name)} with {plain(card.operator)} puts out U = EV + E₀V¹, V¹ the first block's values. "
+                "Spectra are of E alone, and so are maps but for E₀ on the attention page; tokens, answers and rollout "
+                "are of both. The residual is V − AV, as for every operator."
+            )
         if card.is_counterfactual:
             st.warning(
                 f"**Operator swapped, not trained.** {plain(card.name)} was trained with another operator; with "

@@ -5,10 +5,16 @@
 /** @import { Codes, ColourRange, HeadChoice, MatrixName, Model, Place, Scale, Size } from "./types.js" */
 
 /** @type {MatrixName[]} */
-export const MATRICES = ["effective", "A", "A − A²", "2A − A²", "rollout"];
+export const MATRICES = ["effective", "A", "A − A²", "2A − A²", "rollout", "E₀"];
+
+/**
+ * Those that models have: E₀ only where one of them applies something to the first block's values.
+ * @param {Model[]} models
+ */
+export const matricesOf = (models) => MATRICES.filter((name) => name !== "E₀" || models.some(({ first }) => first));
 
 /** @type {Record<string, number[]>} `m, c_0, c_1, ...` of `m J + c_0 I + c_1 A + c_2 A² + ...`, J the mean of all rows */
-const POLYNOMIALS = { A: [0, 0, 1], "A − A²": [0, 0, 1, -1], "2A − A²": [0, 0, 2, -1] };
+const POLYNOMIALS = { A: [0, 0, 1], "A − A²": [0, 0, 1, -1], "2A − A²": [0, 0, 2, -1], "E₀": [0, 0] };
 
 /**
  * A matrix other than rollout as a polynomial of A.
@@ -16,7 +22,10 @@ const POLYNOMIALS = { A: [0, 0, 1], "A − A²": [0, 0, 1, -1], "2A − A²": [0
  * @param {number} layer
  * @param {MatrixName} matrix
  */
-export const polynomial = (model, layer, matrix) => (matrix === "effective" ? model.effective[layer] : POLYNOMIALS[matrix]);
+export function polynomial(model, layer, matrix) {
+  if (matrix === "effective") return model.effective[layer];
+  return matrix === "E₀" && model.first ? model.first[layer] : POLYNOMIALS[matrix];
+}
 
 /**
  * Whether a row can be had: the query's rows came, or the layer.

@@ -14,6 +14,7 @@ export const MEANINGS = {
   A: "softmax(QKᵀ/√d): each row sums to 1",
   "A − A²": "what twicing adds to A; each row sums to 0",
   "2A − A²": "attention with twicing; each row sums to 1, entries can be negative",
+  "E₀": "what a block applies to the first block's V, in a model that does: U = EV + E₀V¹, E the effective matrix",
   rollout:
     "product over the layers so far of (E + I)/2, E the mean over heads of the effective matrices; where the first " +
     "block's values come in by E₀, Rˡ = ((E + I)Rˡ⁻¹ + E₀)/2",

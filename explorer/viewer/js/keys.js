@@ -1,7 +1,7 @@
 // @ts-check
 // The keyboard: a table from keys to changes of the state.
 
-import { MATRICES } from "./arithmetic.js";
+import { matricesOf } from "./arithmetic.js";
 import { beside, depthOf, headChoices, slid, stepped, tokenChoices, wiped } from "./state.js";
 
 /** @import { Model, State } from "./types.js" */
@@ -25,7 +25,7 @@ const layer = (by) => (state, models) => ({
 /** @type {(by: number) => Change} */
 const head = (by) => (state, models) => ({ head: stepped(headChoices(models), state.head, by) });
 /** @type {(by: number) => Change} */
-const matrix = (by) => (state) => ({ matrix: stepped(MATRICES, state.matrix, by) });
+const matrix = (by) => (state, models) => ({ matrix: stepped(matricesOf(models), state.matrix, by) });
 /** @type {(down: number, right: number) => Change} */
 const patch = (down, right) => (state, models) => beside(state, models, down, right);
 /** @type {(index: number) => Change} */

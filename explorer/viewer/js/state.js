@@ -1,7 +1,7 @@
 // @ts-check
 // What is shown, as a record, and every way it changes: pure functions of a state and the models it is of.
 
-import { MATRICES, middleOf, patchAt, tokenAt } from "./arithmetic.js";
+import { MATRICES, matricesOf, middleOf, patchAt, tokenAt } from "./arithmetic.js";
 
 /** @import { Drawing, HeadChoice, MatrixName, Model, Place, Scale, State } from "./types.js" */
 
@@ -132,6 +132,7 @@ export const changed = (state, change) => ({ ...state, ...("place" in change && 
 export function settled(state, models) {
   const fits = { ...state, layer: Math.min(state.layer, depthOf(models) - 1) };
   if (!headChoices(models).includes(state.head)) fits.head = "mean";
+  if (!matricesOf(models).includes(state.matrix)) fits.matrix = "effective";
   if (!tokenChoices(models).includes(state.token)) Object.assign(fits, { token: null, pinned: false });
   if (!fits.pinned) Object.assign(fits, { place: null, token: null });
   return fits;
@@ -209,7 +210,7 @@ export function beside(state, [{ grid }], down, right) {
  * What addresses call the matrices, as settings of figures do.
  * @type {Record<MatrixName, string>}
  */
-const SPELLINGS = { effective: "effective", A: "a", "A − A²": "a-a2", "2A − A²": "2a-a2", rollout: "rollout" };
+const SPELLINGS = { effective: "effective", A: "a", "A − A²": "a-a2", "2A − A²": "2a-a2", rollout: "rollout", "E₀": "e0" };
 
 /**
  * State as it stands in an address, in what people count from 1.

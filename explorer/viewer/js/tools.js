@@ -1,7 +1,7 @@
 // @ts-check
 // The controls above the maps.
 
-import { MATRICES } from "./arithmetic.js";
+import { matricesOf } from "./arithmetic.js";
 import { MEANINGS, queryName } from "./comparison.js";
 import { button, element } from "./dom.js";
 import { COLOUR_MAPS, DRAWINGS, SCALES, depthOf, dividerOf, headChoices, tokenChoices } from "./state.js";
@@ -64,7 +64,7 @@ const choices = (models) => [
   ],
   [
     "Matrix",
-    MATRICES,
+    matricesOf(models),
     "matrix",
     "effective: what a block applies to its own V, A in a standard block, 2A − A² in a twicing one",
   ],

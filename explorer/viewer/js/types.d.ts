@@ -6,7 +6,7 @@ export type Size = [number, number];
 export type Place = [number, number];
 /** Of the heads: their mean, patch by patch the largest magnitude, or one from 0. */
 export type HeadChoice = "mean" | "max" | number;
-export type MatrixName = "effective" | "A" | "A − A²" | "2A − A²" | "rollout";
+export type MatrixName = "effective" | "A" | "A − A²" | "2A − A²" | "rollout" | "E₀";
 export type Scale = "map" | "shared" | "absolute";
 export type Drawing = "smooth" | "cells" | "contours";
 /** Where the divider of one photograph for both models is, in shares of its width; `auto`: as narrow pages need it. */
@@ -58,6 +58,8 @@ export interface Model {
   counterfactual: boolean;
   /** By block what is applied to its values, `m, c_0, c_1, ...` of `m J + c_0 I + c_1 A + c_2 A² + ...`. */
   effective: number[][];
+  /** Likewise what is applied to the first block's values; missing where nothing is, in any block. */
+  first?: number[][];
   /** Whether A itself has negative entries, so that its rows are no distributions. */
   hasSigns: boolean;
   /** By layer whether entries of the rollout up to it may be negative. */
