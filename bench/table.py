@@ -52,6 +52,18 @@ SECTIONS: Mapping[str, Sequence[Line]] = {
         ),
         Line("spectra of all layers, DeiT-Tiny", ("spectra of all layers, both DeiT-Tiny models, one image",)),
         Line("peak memory for an image and model", _sizes("peak memory per image and model, DeiT-{}")),
+        Line(
+            "a pass whose operator is data to the filter written out: standard and twicing, Tiny, then Small",
+            tuple(
+                f"operators as data, a {name} pass of DeiT-{size}"
+                for size in ("Tiny", "Small")
+                for name in ("standard", "twicing")
+            ),
+        ),
+        Line(
+            "a NeuTRENO pass to a twicing one: Tiny, Small",
+            tuple(f"operators as data, a neutreno pass of DeiT-{size}" for size in ("Tiny", "Small")),
+        ),
     ),
     "Folders, figures and attributions:": (
         Line(
@@ -125,6 +137,23 @@ SECTIONS: Mapping[str, Sequence[Line]] = {
         ),
         *(_viewer(size) for size in SIZES),
         Line("sent for an image: Tiny, Small, Base", _sizes("viewer, DeiT-{} pair: payload")),
+    ),
+    "The input at 224, 336 and 448 px, of the bundled pair; then of a DeiT-Base pair at 224 px:": (
+        Line("traced pass to a plain one, DeiT-Small", ("traced pass at * px, DeiT-Small",)),
+        Line("likewise, DeiT-Small-Twicing", ("traced pass at * px, DeiT-Small-Twicing",)),
+        *(
+            Line(text, (f"{name} at * px, * pair",))
+            for text, name in (
+                (
+                    "a new image, from choosing the file to both maps, to decoding and two passes",
+                    "first map of a new image",
+                ),
+                ("sent before the first map", "bytes before the first map"),
+                ("another layer that the browser has", "switch to a layer that is there"),
+                ("another layer that it has not", "switch to a layer that is not there"),
+                ("the page's memory", "memory of the page"),
+            )
+        ),
     ),
     "Many visitors, on two shared cores:": (
         Line("50 visitors with images of their own at once: errors", ("50 visitors at once: errors",)),

@@ -142,9 +142,10 @@ def matrix_of(
 def check(operator: Operator) -> None:
     """Raises `ExplorerError` for what no row of the registries is, and for a parameter that is not in its range."""
     if operator.kernel not in KERNELS or operator.filter not in FILTERS:
+        came = re.sub(r"[^-\w=.@]", "?", str(operator)[:80])
         raise ExplorerError(
             f"An operator was expected, a filter ({', '.join(FILTERS)}) or one on another kernel, as linear-twicing; "
-            f"{str(operator)[:80]!r} came."
+            f"{came!r} came."
         )
     _check_parameter(operator)
     own, _ = FILTERS[operator.filter].polynomials(operator.parameter or 0.0, False)

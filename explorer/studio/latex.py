@@ -39,6 +39,7 @@ def number(value: float) -> str:
 
 
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵏˡᵀ", ("0", "1", *"23456789-k", r"\ell", r"\top "), strict=True))
+_LOWERED = dict(zip("₁₂ᵢ", "12i", strict=True))
 _NAMED = {"−": "-", "√d": r"\sqrt{d}", "φ": r"\varphi ", "α": r"\alpha ", "λ": r"\lambda "}
 
 
@@ -46,6 +47,7 @@ def equation(text: str) -> str:
     """An equation of the registries of operators for LaTeX's mathematics, and KaTeX's; words in it stay words."""
     text = re.sub(r" ?([a-z]{3,}(?: [a-z]+)*)", lambda words: rf"\text{{{words[0]}}}", text)
     text = re.sub(f"[{''.join(_RAISED)}]+", lambda raised: f"^{{{''.join(_RAISED[c] for c in raised[0])}}}", text)
+    text = re.sub(f"[{''.join(_LOWERED)}]", lambda lowered: f"_{{{_LOWERED[lowered[0]]}}}", text)
     for symbol, name in _NAMED.items():
         text = text.replace(symbol, name)
     return text

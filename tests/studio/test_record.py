@@ -261,7 +261,7 @@ def test_a_model_of_the_hub_is_named_as_the_shell_names_it() -> None:
 # --- what earlier versions wrote ----------------------------------------------------------------------------------
 
 
-ADDED = {"corruption": {"final_jpeg": False}}
+ADDED = {"corruption": {"final_jpeg": False, "operators": "standard,twicing,neutreno", "weights": "baseline"}}
 """Settings that templates had not yet, and what they stand for where a record has none."""
 
 

@@ -21,7 +21,7 @@ def test_the_first_visitor_waits_and_nothing_is_loaded_twice(monkeypatch: pytest
         made.append(LocalEngine(*arguments, **options))
         return made[-1]
 
-    monkeypatch.setattr(resources, "LocalEngine", slowly)
+    monkeypatch.setattr(resources, "engine_of", slowly)
     resources.loaded.cache_clear()
     preload.start()
     assert preload.is_running()
@@ -76,6 +76,7 @@ LATER = {
     "explorer": "Python's own words for a notebook",
     "explorer.notebook": "the notebook",
     "explorer.pictures.heic": "the process that decodes",
+    "explorer.serving.chosen": "Ray, with the engine that is asked for before any page",
 }
 """Modules with imports that no page makes."""
 

@@ -274,7 +274,7 @@ def test_a_swapped_pair_is_said(app: AppTest) -> None:
     assert_sound(app)
     assert app.warning
     assert "counterfactual" in caption(app)
-    assert "-filter" in app.code[1].value
+    assert "--twicing-operator standard" in app.code[1].value
 
 
 HOSTILE = ["$x$ **b** <script>.png", "100%_&{}\\.png", "猫 :cat: [a](http://b.c).png", "-rf.png", ("w" * 120) + ".png"]
