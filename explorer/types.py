@@ -70,6 +70,8 @@ Filter = Operators
 
 Progress = Callable[[int, int], None]
 """Told `(done, total)` in passes of one image, before the first and after each; what it raises cancels the work."""
+WAITING = (0, 0)
+"""What `Progress` is told while others have their turn, about four times a second; it can cancel there as well."""
 
 STANDARD = Operator("standard")
 TWICING = Operator("twicing")

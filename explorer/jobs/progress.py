@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from explorer.types import WAITING as WAITING
 from explorer.types import Progress
-
-WAITING = (0, 0)
-"""What is told while others have their turn, about four times a second; it can cancel there as well."""
 
 
 def parts(progress: Progress, count: int) -> Callable[[int], Progress]:

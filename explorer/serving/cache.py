@@ -17,8 +17,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from cachetools import LRUCache, cached
 
-from explorer.jobs.progress import WAITING
-from explorer.types import ExplorerError, Progress
+from explorer.types import WAITING, ExplorerError, Progress
 
 VARIABLE = "EXPLORER_CACHE_MIB"
 TOTAL_MIB = 384

@@ -69,6 +69,11 @@ print([name for name in sys.modules if name not in before and name.startswith("e
     assert run(code).splitlines() == ["[]", "[]"]
 
 
+def test_a_server_answers_before_torch_is_there() -> None:
+    """What `app.py` imports at once; the first picture does not wait for more."""
+    assert run("import sys; from explorer.ui.shell import preload; print('torch' in sys.modules)") == "False"
+
+
 LATER = {
     "explorer.models.onnx_graph": "the shell's import of DINOv2",
     "explorer.processes": "limits that a process beside the server sets itself",
