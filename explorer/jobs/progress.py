@@ -1,11 +1,10 @@
-"""How far work is: what is told while it waits, and the parts of a whole."""
+"""How far work is in the parts of a whole."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from explorer.types import WAITING as WAITING
-from explorer.types import Progress
+from explorer.types import WAITING, Progress
 
 
 def parts(progress: Progress, count: int) -> Callable[[int], Progress]:

@@ -130,7 +130,7 @@ class LocalEngine(Shelf):
         Plain passes come from the cache or are computed in as few batches as possible. Any other job is done when this
         returns: in the caller's thread, which alone can draw `progress`, when it has its turn, beside the worker and
         handing over between passes; nothing is remembered. `progress` is told what the job tells, and
-        `progress.WAITING` while others are served; what it raises cancels, and comes out here. A `BatchJob` does not
+        `WAITING` while others are served; what it raises cancels, and comes out here. A `BatchJob` does not
         queue for a turn, and what goes wrong in it, but for a lack of room, comes out as it is. Raises `ExplorerError`
         when too many wait, where the device has no room, and for a long job that fails.
         """

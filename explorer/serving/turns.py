@@ -13,8 +13,7 @@ from contextlib import contextmanager
 
 import torch
 
-from explorer.jobs.progress import WAITING
-from explorer.types import BusyError, Progress
+from explorer.types import WAITING, BusyError, Progress
 
 _LOOK_SECONDS = 0.25
 

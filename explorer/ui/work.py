@@ -15,10 +15,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.jobs import Job
-from explorer.jobs.progress import WAITING
 from explorer.serving import engine as serving
 from explorer.serving.cache import ByteLRU, SingleFlight, cache_of, once
-from explorer.types import BusyError, ExplorerError, ModelCard, Progress
+from explorer.types import WAITING, BusyError, ExplorerError, ModelCard, Progress
 from explorer.ui.shell import resources
 from explorer.ui.shell.session import Photo, plain
 

@@ -34,14 +34,14 @@ from explorer.jobs.disturbances import (
     TransferJob,
 )
 from explorer.jobs.passes import BatchJob, DialReadingJob, OperatorsJob, ProbeJob, SimilarityJob, TraceJob, reading_of
-from explorer.jobs.progress import WAITING, parts
+from explorer.jobs.progress import parts
 from explorer.measures.settings import Definition, Queries
 from explorer.measures.similarity import token_similarity
 from explorer.models import LoadedModel, with_filter
 from explorer.models.trace import trace
 from explorer.pictures import preprocess
 from explorer.serving.engine import Engine, LocalEngine, ask, compare
-from explorer.types import ExplorerError, ImageInput
+from explorer.types import WAITING, ExplorerError, ImageInput
 from tests.fake_engine import FakeEngine
 from tests.helpers import assert_one_sentence
 from tests.studio.helpers import STANDARD, TWICING, model

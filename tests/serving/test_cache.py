@@ -9,8 +9,8 @@ from time import sleep
 
 import pytest
 
-from explorer.jobs.progress import WAITING
 from explorer.serving.cache import ByteLRU
+from explorer.types import WAITING
 
 
 @dataclass(frozen=True)

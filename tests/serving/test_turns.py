@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from explorer.jobs import Job
-from explorer.jobs.progress import WAITING
 from explorer.models import LoadedModel
 from explorer.models import load as load_checkpoint
 from explorer.serving.engine import LocalEngine, ask
 from explorer.serving.turns import Turns
-from explorer.types import BusyError, ExplorerError, ImageInput, Progress
+from explorer.types import WAITING, BusyError, ExplorerError, ImageInput, Progress
 from tests.helpers import assert_one_sentence
 
 SOON = 5.0

@@ -389,6 +389,11 @@ def test_an_address_and_a_saved_view_name_the_operator(open_app: Open, page: App
     app.run()
     assert operators_of(app) == operators_of(page)
     assert pair.of_state({**said, "head": "1"}) == {"twicing-operator": "linear-twicing"}
+    trained = AppTest.from_file(str(FRAME), default_timeout=60)
+    trained.query_params.update({**said, "twicing-operator": "twicing"})
+    trained.run()
+    assert not any("Counterfactual" in caption.value for caption in trained.sidebar.caption)
+    assert not trained.warning
     fresh = AppTest.from_file(str(FRAME), default_timeout=60)
     fresh.query_params.update({**said, "twicing-operator": "nothing"})
     fresh.run()

@@ -21,7 +21,6 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 
 from explorer.jobs import Job, PassJob
 from explorer.jobs.passes import BatchJob
-from explorer.jobs.progress import WAITING
 from explorer.models import LoadedModel
 from explorer.pictures import preprocess
 from explorer.serving.cache import limit
@@ -30,7 +29,7 @@ from explorer.serving.remote.parcel import Parcel, unwrap, wrap, wrap_model
 from explorer.serving.remote.replica import Failure, Hello, Request, Wanted
 from explorer.serving.shelf import Shelf
 from explorer.serving.worker import Worker
-from explorer.types import BusyError, ExplorerError, ImageInput, Progress
+from explorer.types import WAITING, BusyError, ExplorerError, ImageInput, Progress
 from explorer.version import VERSION
 
 R = TypeVar("R")

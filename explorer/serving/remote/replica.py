@@ -27,13 +27,12 @@ from ray.serve.schema import LoggingConfig
 
 from explorer.jobs import Job, PassJob
 from explorer.jobs.passes import ProbeJob
-from explorer.jobs.progress import WAITING
 from explorer.models import LoadedModel
 from explorer.serving.device import device_called
 from explorer.serving.engine import LocalEngine
 from explorer.serving.remote.parcel import Parcel, unwrap, unwrap_model, wrap
 from explorer.serving.remote.settings import Fleet
-from explorer.types import BusyError, ExplorerError, Filter, ImageInput, ModelCard, Progress
+from explorer.types import WAITING, BusyError, ExplorerError, Filter, ImageInput, ModelCard, Progress
 from explorer.version import VERSION
 
 _LOG = logging.getLogger(__name__)

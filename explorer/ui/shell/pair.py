@@ -99,6 +99,8 @@ def _under(card: ModelCard, role: str) -> ModelCard:
     except ExplorerError as error:
         st.error(plain(str(error), 300))
         return card
+    if not other.is_counterfactual:  # an address may name the operator that the weights were trained with
+        return other
     st.caption(f"Counterfactual: operator swapped to **{plain(other.operator)}**, not trained.")
     st.button("Take it off", key=f"take-off-{role}", type="tertiary", on_click=_take_off, args=(role,))
     return other

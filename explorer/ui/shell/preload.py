@@ -114,7 +114,8 @@ def go_on() -> None:
 
 
 async def _give_back_memory() -> None:
-    """In place of Streamlit's collection after every run, which is a twentieth of what a class of sixty costs."""
+    """What is garbage, in place of Streamlit's collection after every run, a twentieth of what a class of sixty costs;
+    and what glibc keeps."""
     while True:
         await asyncio.sleep(_MEMORY_SECONDS)
         await asyncio.to_thread(gc.collect)

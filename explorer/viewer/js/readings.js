@@ -2,8 +2,8 @@
 // How far a shown value may be from the models' own, and how it is written: in no more digits than hold.
 //
 // A byte c says `s (c / 255)²` where the root of an entry lies within half a step of c / 255, so the entry itself lies
-// within `s (c + ¼) / 255²` of that; of both signs `s c |c| / 127²`, within `s (|c| + ¼) / 127²`. `A²` multiplies such intervals, unless its row came. Rollout comes as it is, in two
-// bytes an entry, or of the query at rest in floats.
+// within `s (c + ¼) / 255²` of that; of both signs `s c |c| / 127²`, within `s (|c| + ¼) / 127²`. `A²` multiplies such
+// intervals, unless its row came. Rollout comes as it is, in two bytes an entry, or of the query at rest in floats.
 
 import { headsOf, largest, mean, partOf, polynomial, rolloutRow } from "./arithmetic.js";
 
